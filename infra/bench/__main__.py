@@ -1,0 +1,54 @@
+"""`python -m infra.bench [NAME …] [--short] [--json FILE]`: measure, print, and write the raw rows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from infra.bench.harness import BenchError, Options, Report, show
+
+BENCHES = ("worker", "join")
+"""Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, type=click.Choice(BENCHES))
+@click.option("--short", is_flag=True, help="A small run that shows that the bench works; its figures mean nothing.")
+@click.option("--only", multiple=True, metavar="SIDE", help="Measure this side (may be given more than once).")
+@click.option("--pairs", type=click.IntRange(1), help="Passes, when others than usual are wanted.")
+@click.option("--grid", is_flag=True, help="Tune: every side at every point of its grid, no ratios.")
+@click.option(
+    "--bootstrap", default="", metavar="HOST:PORT", help="Use this broker instead of a fresh one on its core."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write one object here.")
+def main(
+    names: tuple[str, ...],
+    *,
+    short: bool,
+    only: tuple[str, ...],
+    pairs: int | None,
+    grid: bool,
+    bootstrap: str,
+    json_file: Path | None,
+) -> None:
+    """Measure NAMES (default: everything) and print ratios, intervals and raw rows."""
+    console = Console()
+    options = Options(short, only, pairs, grid, bootstrap)
+    reports: list[Report] = []
+    for name in names or BENCHES:
+        bench = importlib.import_module(f"infra.bench.{name}")
+        try:
+            reports.append(bench.run(options))
+        except BenchError as failed:
+            raise click.ClickException(f"bench {name}: {failed}") from failed
+        show(reports[-1], console)
+    if json_file:
+        json_file.write_text(json.dumps([report.as_json() for report in reports], indent=1))
+
+
+if __name__ == "__main__":
+    main()

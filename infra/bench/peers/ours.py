@@ -1,0 +1,92 @@
+"""The same work as a core of `catseye.worker`: what its restores, rebalances and aborts cost beside the bare loop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from threading import Event
+
+from catseye.settings import Settings
+from catseye.stream import Core, KeyedState, Message, NoState, Output
+from catseye.worker import Worker
+
+from infra.bench.peers.flags import parse
+
+COPIED = (1).to_bytes(8, "big")
+
+
+class Copy:
+    """Writes 1 into the count of every record.
+
+    Args:
+        topic: Of the results.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    def new_state(self) -> NoState:
+        """Nothing is kept."""
+        return NoState()
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, NoState], now_ms: int) -> list[Output]:
+        """One result a record."""
+        topic = self._topic
+        return [Output(topic, m.partition(), m.key(), (v := m.value() or b"")[:8] + COPIED + v[16:]) for m in batch]
+
+    def on_time(self, states: Mapping[int, NoState], now_ms: int) -> list[Output]:
+        """Time changes nothing."""
+        return []
+
+
+class Count:
+    """Numbers the records of each key.
+
+    Args:
+        topic: Of the results.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    def new_state(self) -> KeyedState:
+        """Counts by key, 8 bytes each."""
+        return KeyedState()
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:
+        """One numbered result a record."""
+        topic, outputs = self._topic, []
+        for message in batch:
+            partition, key, value = message.partition(), message.key() or b"", message.value() or b""
+            state = states[partition]
+            number = (int.from_bytes(state.get(key) or b"", "big") + 1).to_bytes(8, "big")
+            state.put(key, number)
+            outputs.append(Output(topic, partition, key, value[:8] + number + value[16:]))
+        return outputs
+
+    def on_time(self, states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:
+        """Time changes nothing."""
+        return []
+
+
+def main() -> None:
+    """Run the worker until SIGTERM."""
+    flags = parse(__doc__ or "")
+    settings = Settings(
+        kafka_bootstrap_servers=flags.bootstrap,
+        topic_prefix="",
+        partitions=flags.partitions,
+        delivery=flags.delivery,
+        transaction_max_records=flags.batch,
+        session_timeout_ms=45_000,  # the other peers' default: they are stopped while the load is laid out
+    )
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    core: Core[KeyedState] | Core[NoState] = Copy(flags.output) if flags.mode == "copy" else Count(flags.output)
+    state_topic = flags.state if flags.mode == "count" else None
+    Worker(flags.group, core, [flags.input], state_topic, settings, clock=lambda: time.time_ns() // 1_000_000).run(stop)
+
+
+if __name__ == "__main__":
+    main()

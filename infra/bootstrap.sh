@@ -1,0 +1,175 @@
+# Sets up what a command in infra/ needs, from a bare checkout; sourced by each of them, never run.
+#
+#   source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/bootstrap.sh"
+#   need_python runtime|test|trainer|bench   PYTHON is then the interpreter that has those packages
+#   need_kafka                               Java 17 or newer, and Kafka's jars in .catseye/kafka/libs
+#   need_redis                               redis-server on the PATH
+#
+# Once done, each answers in milliseconds: a stamp beside the thing holds the hash of the file that asked for it.
+# Calls at the same time wait for each other (flock). The working directory is left alone, so that paths that a
+# person gives stay theirs; PYTHONPATH holds the two source roots instead.
+# shellcheck shell=bash
+
+ROOT="$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")"
+export PYTHONPATH="$ROOT/shared:$ROOT"
+# Else `python -m` puts the working directory first, and a folder there called "services" would be ours.
+export PYTHONSAFEPATH=1
+mkdir -p "$ROOT/.catseye/run" "$ROOT/.catseye/logs"
+
+UV_VERSION=0.13.9
+JAVA_AT_LEAST=17
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+  say "$*"
+  exit 1
+}
+
+# quietly STEP COMMAND…: the command's output goes to .catseye/logs/STEP.log and is shown only if it fails.
+quietly() {
+  local log="$ROOT/.catseye/logs/$1.log"
+  shift
+  "$@" >"$log" 2>&1 && return
+  tail -n 20 "$log" >&2
+  return 1
+}
+
+# locked NAME COMMAND…: one at a time. The lock is not handed down to what the command leaves running.
+locked() {
+  local lock="$ROOT/.catseye/run/$1.lock"
+  shift
+  (
+    flock 9
+    "$@" 9>&-
+  ) 9>"$lock"
+}
+
+# system_packages WHY PACKAGE…: from Debian's packages if we may, else one sentence that names the command.
+system_packages() {
+  local why=$1
+  shift
+  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    fail "$why Install it with: sudo apt-get install $* (or your system's own packages of that name)."
+  fi
+  say "installing $* (once, about a minute)"
+  DEBIAN_FRONTEND=noninteractive locked apt quietly apt install_with_apt "$@" ||
+    fail "$why 'apt-get install $*' failed; its last lines are above."
+}
+
+install_with_apt() {
+  apt-get update -q && apt-get install -q -y --no-install-recommends "$@"
+}
+
+# ---- Python ----------------------------------------------------------------------------------------------------
+
+find_python() {
+  local candidate
+  # The requirement files were resolved for 3.11; newer ones usually do.
+  for candidate in python3.11 python3 python3.12 python3.13; do
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+need_python() {
+  local kind=$1 venv requirements
+  case $kind in
+    runtime | test) venv="$ROOT/.catseye/venv" ;; # the tests' packages are the services' and some more
+    *) venv="$ROOT/.catseye/venv-$kind" ;;
+  esac
+  requirements="$ROOT/infra/requirements/$kind.txt"
+  [[ -f $requirements ]] || fail "There is no $requirements."
+  if ! python_is_ready "$kind" "$venv" "$requirements"; then
+    locked "$(basename "$venv")" install_python "$kind" "$venv" "$requirements" || exit 1
+  fi
+  export PYTHON="$venv/bin/python"
+}
+
+python_is_ready() {
+  local kind=$1 venv=$2 requirements=$3 stamp=
+  [[ -x $venv/bin/python && -f $venv/.installed-$kind ]] || return 1
+  read -r stamp <"$venv/.installed-$kind" || true
+  [[ $stamp == "$(sha256sum <"$requirements")" ]]
+}
+
+install_python() {
+  local kind=$1 venv=$2 requirements=$3 base takes="about 20 s"
+  python_is_ready "$@" && return # another call did it while this one waited
+  [[ $kind == trainer ]] && takes="some minutes: torch is large"
+  say "installing Python packages for $kind (once, $takes)"
+  if [[ ! -x $venv/bin/python ]]; then
+    if ! base=$(find_python); then
+      system_packages "Python 3.11 or newer with its venv module is missing." python3 python3-venv
+      base=$(find_python) || fail "Python 3.11 or newer is needed; this system's packages have an older one."
+    fi
+    rm -rf "$venv"
+    quietly venv "$base" -m venv "$venv" || fail "No virtual environment could be made in $venv."
+  fi
+  quietly "pip-$kind" install_with_uv "$venv" "$requirements" ||
+    quietly "pip-$kind" "$venv/bin/python" -m pip install -q --require-hashes -r "$requirements" ||
+    fail "The packages of $requirements could not be installed; the reason is above."
+  sha256sum <"$requirements" >"$venv/.installed-$kind"
+  if [[ $kind == test ]]; then
+    sha256sum <"$ROOT/infra/requirements/runtime.txt" >"$venv/.installed-runtime"
+  fi
+}
+
+install_with_uv() {
+  local python="$1/bin/python"
+  "$python" -m uv --version 2>/dev/null | grep -qF "uv $UV_VERSION" ||
+    "$python" -m pip install -q "uv==$UV_VERSION" || return
+  "$python" -m uv pip install -q --python "$python" --require-hashes -r "$2"
+}
+
+# ---- Kafka -----------------------------------------------------------------------------------------------------
+
+java_version() {
+  # 'openjdk version "17.0.15" 2025-04-15' gives 17; the old '"1.8.0"' gives 1.
+  java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p;T;q'
+}
+
+need_kafka() {
+  local libs="$ROOT/.catseye/kafka/libs"
+  kafka_is_ready "$libs" || locked kafka install_kafka "$libs" || exit 1
+}
+
+kafka_is_ready() {
+  local stamp=
+  [[ -f $1/.installed ]] && command -v java >/dev/null || return 1
+  read -r stamp <"$1/.installed" || true
+  [[ $stamp == "$(kafka_stamp)" ]]
+}
+
+# The jars that the pom asks for, seen by a Java that was found new enough.
+kafka_stamp() {
+  printf '%s %s\n' "$(sha256sum <"$ROOT/infra/kafka/pom.xml" | cut -c 1-64)" "$(readlink -f "$(command -v java)")"
+}
+
+install_kafka() {
+  local libs=$1 fresh="$1.new" version
+  kafka_is_ready "$libs" && return # another call did it while this one waited
+  version=$(command -v java >/dev/null && java_version || true)
+  if ((${version:-0} < JAVA_AT_LEAST)); then
+    system_packages "Kafka needs Java $JAVA_AT_LEAST or newer." openjdk-17-jre-headless
+    version=$(java_version)
+    ((${version:-0} >= JAVA_AT_LEAST)) || fail "java on the PATH is version ${version:-unknown}; Kafka needs $JAVA_AT_LEAST."
+  fi
+  command -v mvn >/dev/null || system_packages "Maven, which fetches Kafka, is missing." maven
+  say "fetching Kafka (once, about 10 s)"
+  rm -rf "$fresh"
+  quietly maven mvn -q -B -f "$ROOT/infra/kafka/pom.xml" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies "-DoutputDirectory=$fresh" ||
+    fail "Maven could not fetch Kafka; its last lines are above."
+  kafka_stamp >"$fresh/.installed"
+  rm -rf "$libs" && mv "$fresh" "$libs"
+}
+
+# ---- Redis -----------------------------------------------------------------------------------------------------
+
+need_redis() {
+  command -v redis-server >/dev/null || system_packages "redis-server is missing." redis-server
+}

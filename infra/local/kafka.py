@@ -1,0 +1,319 @@
+"""Apache Kafka on this machine: one broker or three, KRaft, loopback only, as plain Java processes.
+
+    with KafkaCluster(folder) as cluster:
+        producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
+
+The jars come from `infra/kafka/pom.xml` (`need_kafka` in `infra/bootstrap.sh`). Everything that a cluster writes is in
+its folder: `cluster.json` (ports), and per broker `server.properties`, `data/`, its log and its process record. A
+cluster outlives the program that started it unless that program stops it; the same folder finds it again.
+"""
+
+import socket
+import sys
+import tempfile
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from catseye.errors import Misconfigured, Unavailable
+from infra.local import jvm, ports, processes
+from infra.local.processes import Process
+
+CUSTOMARY_PORT = 9092
+SIZES = (1, 3)
+_PROPERTIES = "server.properties"
+
+
+class Broker(msgspec.Struct, frozen=True):
+    """A node that is broker and controller: its id, its clients' port and its controller's port."""
+
+    node_id: int
+    port: int
+    controller_port: int
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What `cluster.json` holds.
+
+    Attributes:
+        cluster_id: 16 bytes as URL-safe base64, which Kafka writes into the data folders.
+        brokers: All nodes.
+    """
+
+    cluster_id: str
+    brokers: tuple[Broker, ...]
+
+
+class KafkaCluster:
+    """A cluster in a folder.
+
+    Args:
+        directory: Its folder; made if absent. One that was used before is used again, data and all.
+        brokers: 1 or 3. Three keep three copies of everything, two of which must be in sync.
+        heap_mb: Upper bound of each broker's Java heap, MiB. Kafka keeps records in the page cache, not here.
+        first_port: Preferred port of the first broker, 0 for any; the others and the controllers follow it.
+        cpus: Cores that brokers may run on; None for all.
+        settings: Lines of `server.properties` that replace or add to those chosen here.
+        jvm_options: More options of the Java machine.
+
+    Raises:
+        Misconfigured: The folder holds a cluster of another size, or *brokers* is neither 1 nor 3.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        brokers: int = 1,
+        heap_mb: int = 512,
+        first_port: int = 0,
+        cpus: set[int] | None = None,
+        settings: Mapping[str, str] | None = None,
+        jvm_options: Sequence[str] = (),
+    ) -> None:
+        if brokers not in SIZES:
+            raise Misconfigured(f"a cluster here has 1 or 3 brokers, not {brokers}")
+        self._directory = directory.resolve()
+        self._size = brokers
+        self._heap_mb = heap_mb
+        self._first_port = first_port
+        self._cpus = cpus
+        self._settings = dict(settings or {})
+        self._jvm_options = tuple(jvm_options)
+        self._layout = self._read_layout()
+        if self._layout and len(self._layout.brokers) != brokers:
+            raise Misconfigured(f"{directory} holds a cluster of {len(self._layout.brokers)} brokers, not {brokers}")
+
+    @property
+    def brokers(self) -> tuple[Broker, ...]:
+        """The nodes; empty before the first start."""
+        return self._layout.brokers if self._layout else ()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Addresses as clients want them: `host:port,…`."""
+        return ",".join(f"{ports.LOOPBACK}:{broker.port}" for broker in self.brokers)
+
+    def process(self, node_id: int = 1) -> Process | None:
+        """Return a broker's process if it runs (or is paused)."""
+        return processes.find(self._directory, _name(node_id))
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Start the brokers that do not run and return when all answer.
+
+        Raises:
+            Unavailable: A broker ended, or they did not answer within *timeout_s*; the message names the log.
+            Misconfigured: Java or Kafka's jars are missing.
+        """
+        if not any(self.process(broker.node_id) for broker in self.brokers):
+            self._lay_out()
+        for broker in self.brokers:
+            if self.process(broker.node_id) is None:
+                self._start(broker)
+        self.wait_until_ready(timeout_s)
+
+    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+        """Return when every broker is known to every client that asks.
+
+        Raises:
+            Unavailable: A broker ended, or they did not answer within *timeout_s*; the message names the log.
+        """
+        until = time.monotonic() + timeout_s
+        for broker in self.brokers:
+            while not _listens(broker.port):
+                self._check(broker, until)
+                time.sleep(0.02)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        while True:
+            try:
+                if len(admin.list_topics(timeout=5).brokers) == len(self.brokers):
+                    return
+            except KafkaException:
+                pass  # not yet: the deadline below decides
+            for broker in self.brokers:
+                self._check(broker, until)
+            time.sleep(0.02)
+
+    def stop(self, grace_s: float = 15.0) -> None:
+        """Stop all brokers, cleanly where they do so within *grace_s*. Their data stays."""
+        running = [process for broker in self.brokers if (process := self.process(broker.node_id))]
+        for process in running:
+            process.resume()
+            process.terminate()
+        until = time.monotonic() + grace_s
+        for process in running:
+            process.stop(max(0.0, until - time.monotonic()))
+        for broker in self.brokers:
+            processes.forget(self._directory, _name(broker.node_id))
+
+    def kill(self, node_id: int = 1) -> None:
+        """End a broker with kill -9; it stays down until `start`, on the same port with the same data."""
+        self._running(node_id).kill()
+
+    def pause(self, node_id: int = 1) -> None:
+        """Stop a broker where it stands (SIGSTOP)."""
+        self._running(node_id).pause()
+
+    def resume(self, node_id: int = 1) -> None:
+        """Let a paused broker go on (SIGCONT)."""
+        self._running(node_id).resume()
+
+    def restart(self, node_id: int = 1, *, timeout_s: float = 60.0) -> None:
+        """Stop a broker cleanly and start it again, on the same port with the same data."""
+        self._running(node_id).stop(15.0)
+        self.start(timeout_s)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _running(self, node_id: int) -> Process:
+        process = self.process(node_id)
+        if process is None:
+            raise Unavailable(f"broker {node_id} of {self._directory} does not run")
+        return process
+
+    def _check(self, broker: Broker, until: float) -> None:
+        log = self._log(broker.node_id)
+        if self.process(broker.node_id) is None:
+            raise Unavailable(f"Kafka's broker {broker.node_id} ended: {processes.last_line(log)} (log: {log})")
+        if time.monotonic() > until:
+            raise Unavailable(f"Kafka's broker {broker.node_id} at port {broker.port} does not answer (log: {log})")
+
+    def _home(self, node_id: int) -> Path:
+        return self._directory / _name(node_id)
+
+    def _log(self, node_id: int) -> Path:
+        return self._home(node_id) / "broker.log"
+
+    def _read_layout(self) -> Layout | None:
+        try:
+            return msgspec.json.decode((self._directory / "cluster.json").read_bytes(), type=Layout)
+        except FileNotFoundError:
+            return None
+
+    def _lay_out(self) -> None:
+        """Choose ports: the ones of last time, else the customary ones, else any."""
+        taken: set[int] = set()
+
+        def port(before: int, preferred: int) -> int:
+            chosen = ports.choose(before if before and ports.is_free(before) else preferred, taken=taken)
+            taken.add(chosen)
+            return chosen
+
+        cluster_id = self._layout.cluster_id if self._layout else urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+        brokers = []
+        for index in range(self._size):
+            before = self.brokers[index] if self.brokers else Broker(index + 1, 0, 0)
+            preferred = self._first_port + 2 * index if self._first_port else 0
+            brokers.append(
+                Broker(
+                    node_id=index + 1,
+                    port=port(before.port, preferred),
+                    controller_port=port(before.controller_port, preferred and preferred + 1),
+                )
+            )
+        self._layout = Layout(cluster_id, tuple(brokers))
+        self._directory.mkdir(parents=True, exist_ok=True)
+        (self._directory / "cluster.json").write_bytes(msgspec.json.encode(self._layout))
+        for broker in brokers:
+            self._home(broker.node_id).mkdir(exist_ok=True)
+            lines = (f"{key}={value}\n" for key, value in self._properties(broker).items())
+            (self._home(broker.node_id) / _PROPERTIES).write_text("".join(lines))
+
+    def _properties(self, broker: Broker) -> dict[str, str]:
+        copies, in_sync = (1, 1) if self._size == 1 else (3, 2)
+        # A static quorum: ports may move from one start to the next, and voters that were written into the log
+        # (KIP-853, what `format --standalone` makes) would look for each other at the ports of the first start.
+        voters = (f"{node.node_id}@{ports.LOOPBACK}:{node.controller_port}" for node in self.brokers)
+        return {
+            "process.roles": "broker,controller",
+            "node.id": str(broker.node_id),
+            "controller.quorum.voters": ",".join(voters),
+            "listeners": f"PLAINTEXT://{ports.LOOPBACK}:{broker.port},"
+            f"CONTROLLER://{ports.LOOPBACK}:{broker.controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self._home(broker.node_id) / "data"),
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": str(copies),
+            "min.insync.replicas": str(in_sync),
+            "offsets.topic.replication.factor": str(copies),
+            "transaction.state.log.replication.factor": str(copies),
+            "transaction.state.log.min.isr": str(in_sync),
+            "share.coordinator.state.topic.replication.factor": str(copies),
+            "share.coordinator.state.topic.min.isr": str(in_sync),
+            # 50 each by default: for hundreds of groups, which one machine does not have.
+            "offsets.topic.num.partitions": "8",
+            "transaction.state.log.num.partitions": "8",
+            "group.initial.rebalance.delay.ms": "0",
+            # A worker may be given up sooner than after the 6 s that a broker insists on by default.
+            "group.min.session.timeout.ms": "1000",
+            # Transactions that a dead worker left open are looked for every 10 s by default; readers wait for them.
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+            # The cleaner takes this from the heap at once; the default is 128 MiB.
+            "log.cleaner.dedupe.buffer.size": str(32 * 2**20),
+        } | self._settings
+
+    def _start(self, broker: Broker) -> None:
+        home = self._home(broker.node_id)
+        java = jvm.command(self._archive_option())
+        if not (home / "data" / "meta.properties").exists():
+            assert self._layout is not None
+            jvm.run([*java, "kafka.tools.StorageTool", "format", "-t", self._layout.cluster_id, "-c", _PROPERTIES], home)
+        Process.start(
+            _name(broker.node_id),
+            [*java, f"-Xmx{self._heap_mb}m", *self._jvm_options, "kafka.Kafka", _PROPERTIES],
+            records=self._directory,
+            log=self._log(broker.node_id),
+            cwd=home,
+            cpus=self._cpus,
+            port=broker.port,
+        )
+
+    def _archive_option(self) -> str:
+        return f"-XX:SharedArchiveFile={jvm.class_archive(_rehearse)}"
+
+
+class _Rehearsal(KafkaCluster):
+    """A broker that writes, when it ends, an archive of the classes that it had loaded."""
+
+    def __init__(self, directory: Path, archive: Path) -> None:
+        super().__init__(directory)
+        self._archive = archive
+
+    def _archive_option(self) -> str:
+        return f"-XX:ArchiveClassesAtExit={self._archive}"
+
+
+def _rehearse(archive: Path) -> None:
+    print("preparing Kafka for quick starts (once, about 8 s)", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as directory:
+        cluster = _Rehearsal(Path(directory), archive)
+        cluster.start()
+        cluster.stop(grace_s=60.0)
+
+
+def _name(node_id: int) -> str:
+    return f"broker-{node_id}"
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((ports.LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,198 @@
+"""Start a process that outlives its starter, find it again, signal it, stop it.
+
+A process is remembered in ``NAME.json`` by pid *and* start time (field 22 of proc(5)'s stat): a pid alone is reused
+by the kernel, and a stranger's process must never be signalled. Linux only, as /proc is.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+POLL_S = 0.01
+"""Between two looks at a process that is about to end. Processes that are nobody's child here cannot be waited for."""
+
+
+class Process(msgspec.Struct, frozen=True):
+    """One process that was started here, now or by an earlier command.
+
+    Attributes:
+        name: Name of its record and of its log.
+        pid: Process id; also its process group and its session.
+        start_ticks: Clock ticks between boot and its start.
+        log: Where its standard output and error go.
+        port: Loopback port that it was told to listen on; 0 if none.
+        starts: How often a supervisor has started it, this time included.
+    """
+
+    name: str
+    pid: int
+    start_ticks: int
+    log: str
+    port: int = 0
+    starts: int = 1
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        argv: Sequence[str],
+        *,
+        records: Path,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        cpus: set[int] | None = None,
+        port: int = 0,
+        starts: int = 1,
+    ) -> Self:
+        """Start *argv* in a session of its own and write its record.
+
+        Args:
+            name: File name without suffix.
+            argv: Program and arguments.
+            records: Folder of records, made if absent.
+            log: File that its output is appended to.
+            env: The whole environment; None for this process's own.
+            cwd: Working directory; None for this process's own.
+            cpus: Cores that it may run on; None for all.
+            port: Goes into the record as it is.
+            starts: Goes into the record as it is.
+
+        Raises:
+            OSError: The program cannot be started.
+        """
+        records.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output, pinned(cpus):
+            child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        ticks = _start_ticks(child.pid)
+        process = cls(name, child.pid, -1 if ticks is None else ticks, str(log), port, starts)
+        path = records / f"{name}.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(process))
+        fresh.replace(path)
+        _children[child.pid] = child
+        return process
+
+    def alive(self) -> bool:
+        """Tell whether it still runs (or is stopped by a signal). An exited child of this process is reaped."""
+        if (child := _children.get(self.pid)) is not None and child.poll() is not None:
+            del _children[self.pid]
+        return self.start_ticks == _start_ticks(self.pid)
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal if it still runs; tell whether it was sent."""
+        if not self.alive():
+            return False
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End it and what it started, without notice (kill -9), and wait until it is gone."""
+        if self.alive():
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+            self.wait(timeout_s=10)
+
+    def pause(self) -> None:
+        """Stop it where it stands (SIGSTOP), as a long pause of the machine would."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        self.signal(signal.SIGCONT)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it is gone; tell whether it is."""
+        until = time.monotonic() + timeout_s
+        while self.alive():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM); one that is paused hears it when it goes on."""
+        self.signal(signal.SIGTERM)
+
+    def stop(self, grace_s: float = 10.0) -> bool:
+        """Ask it to end (SIGTERM), and end it without asking after *grace_s*; tell whether it ended when asked."""
+        self.terminate()
+        self.resume()  # a process that was paused would not hear it
+        if self.wait(grace_s):
+            return True
+        self.kill()
+        return False
+
+
+_children: dict[int, "subprocess.Popen[bytes]"] = {}
+"""Processes that this very process started: only their parent can reap them."""
+
+
+def find(records: Path, name: str) -> Process | None:
+    """Return the process that *name*'s record tells of if it still runs."""
+    try:
+        process = msgspec.json.decode((records / f"{name}.json").read_bytes(), type=Process)
+    except FileNotFoundError:
+        return None
+    return process if process.alive() else None
+
+
+def forget(records: Path, name: str) -> None:
+    """Remove the record of a process that is gone."""
+    (records / f"{name}.json").unlink(missing_ok=True)
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that says something, for a message; the log's end is where the reason is."""
+    try:
+        lines = log.read_text(errors="replace").split("\n")
+    except FileNotFoundError:
+        return "it wrote no log"
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+
+
+@contextmanager
+def pinned(cpus: set[int] | None) -> Iterator[None]:
+    """Run the body on *cpus* only. What it starts inherits them before its first instruction, which matters to a
+    Java machine: it sizes its thread pools and picks its collector by the cores that it sees when it starts."""
+    if cpus is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Clock ticks between boot and the start of *pid*; None if it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The second field is the program's name in brackets and may hold spaces and brackets itself.
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else int(fields[18])

@@ -1,0 +1,120 @@
+"""What may change about a crop without changing its class: the road, the light and the camera.
+
+All chance comes in as a generator, so that a seed gives the same crops again. Crops stay uint8: what the net
+trains on goes through the same `catseye.model.to_input` as what it serves.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Crop = NDArray[np.uint8]
+
+_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far a crop may be changed; every amount is drawn anew for every crop.
+
+    Args:
+        flip_share: Share of crops that are mirrored left to right, 0 to 1.
+        rotation_degrees: Largest turn to either side.
+        zoom: Smallest and largest magnification.
+        stretch: Largest change of the aspect ratio, as a share of 1.
+        shift: Largest shift, as a share of the side.
+        light: Largest change of brightness, contrast and saturation, as a share of 1.
+        tint: Largest change of one colour against the others, as a share of 1.
+        blur_share: Share of crops that are blurred, 0 to 1.
+        noise_share: Share of crops with sensor noise, 0 to 1.
+        jpeg_share: Share of crops that are compressed once more, 0 to 1.
+        erase_share: Share of crops in which a rectangle is hidden, 0 to 1.
+    """
+
+    flip_share: float = 0.5
+    rotation_degrees: float = 12.0
+    zoom: tuple[float, float] = (0.85, 1.25)
+    stretch: float = 0.15
+    shift: float = 0.08
+    light: float = 0.35
+    tint: float = 0.08
+    blur_share: float = 0.2
+    noise_share: float = 0.15
+    jpeg_share: float = 0.15
+    erase_share: float = 0.3
+
+
+def augment(crop: Crop, change: Augmentation, chance: np.random.Generator) -> Crop:
+    """A changed copy of *crop*, uint8 [h, w, 3] like it."""
+    changed = _moved(crop, change, chance)
+    changed = _relit(changed, change, chance)
+    if chance.random() < change.blur_share:
+        changed = cv2.GaussianBlur(changed, (0, 0), chance.uniform(0.4, 1.4))
+    if chance.random() < change.noise_share:
+        changed = _noisy(changed, chance)
+    if chance.random() < change.jpeg_share:
+        changed = _compressed(changed, chance)
+    if chance.random() < change.erase_share:
+        _erase(changed, chance)
+    return changed
+
+
+def _moved(crop: Crop, change: Augmentation, chance: np.random.Generator) -> Crop:
+    """Turn, zoom, stretch, shift and mirror in one resampling, so that the crop is softened only once."""
+    height, width = crop.shape[:2]
+    turn = np.deg2rad(chance.uniform(-change.rotation_degrees, change.rotation_degrees))
+    zoom = np.exp(chance.uniform(*np.log(change.zoom)))
+    aspect = np.exp(chance.uniform(-change.stretch, change.stretch) / 2)
+    mirror = -1.0 if chance.random() < change.flip_share else 1.0
+    across, down = zoom * aspect * mirror, zoom / aspect
+    move = np.array(
+        [
+            [across * np.cos(turn), -down * np.sin(turn), 0.0],
+            [across * np.sin(turn), down * np.cos(turn), 0.0],
+        ]
+    )
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    offset = chance.uniform(-change.shift, change.shift, size=2) * (width, height)
+    move[:, 2] = centre + offset - move[:, :2] @ centre
+    return _as_crop(
+        cv2.warpAffine(crop, move, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    )
+
+
+def _relit(crop: Crop, change: Augmentation, chance: np.random.Generator) -> Crop:
+    """Brightness, contrast, saturation and tint are one linear map of the colours."""
+    brightness, contrast, saturation = 1.0 + chance.uniform(-change.light, change.light, size=3)
+    tint = 1.0 + chance.uniform(-change.tint, change.tint, size=3)
+    colours = saturation * np.eye(3) + (1.0 - saturation) * _GREY
+    colours = contrast * brightness * tint[:, None] * colours
+    lift = (1.0 - contrast) * brightness * float(crop.mean())
+    return _as_crop(cv2.transform(crop, np.hstack([colours, np.full((3, 1), lift)])))
+
+
+def _noisy(crop: Crop, chance: np.random.Generator) -> Crop:
+    noise = chance.standard_normal(crop.shape, dtype=np.float32) * chance.uniform(2.0, 10.0)
+    return np.clip(crop + noise, 0, 255).astype(np.uint8)
+
+
+def _compressed(crop: Crop, chance: np.random.Generator) -> Crop:
+    quality = int(chance.integers(30, 90))
+    _, jpeg = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _as_crop(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+
+
+def _erase(crop: Crop, chance: np.random.Generator) -> None:
+    """Hide a rectangle of 2 to 15 % of the area behind one colour (Zhong et al., 2017, "Random Erasing")."""
+    height, width = crop.shape[:2]
+    area = chance.uniform(0.02, 0.15) * height * width
+    aspect = np.exp(chance.uniform(-1.0, 1.0))
+    tall = max(1, min(height, round(np.sqrt(area * aspect))))
+    wide = max(1, min(width, round(np.sqrt(area / aspect))))
+    top = int(chance.integers(0, height - tall + 1))
+    left = int(chance.integers(0, width - wide + 1))
+    crop[top : top + tall, left : left + wide] = chance.integers(0, 256, size=3)
+
+
+def _as_crop(image: NDArray[np.uint8]) -> Crop:
+    return image

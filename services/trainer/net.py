@@ -1,0 +1,91 @@
+"""The net: a small residual network, made for one processor core.
+
+He et al., 2016, "Identity Mappings in Deep Residual Networks" and "Deep Residual Learning": plain 3 x 3
+convolutions, because onnxruntime runs about 50 million of their multiplications a millisecond on one core and
+depthwise ones no faster. The last maps are averaged over all places and only then weighted by class, so that
+the same weights say which place spoke for which class.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+STEM_CHANNELS = (16, 32)
+"""Each halves the sides: from 100 x 100 pixels to maps of 25 x 25."""
+STAGES = ((48, 1), (96, 1), (192, 1))
+"""Channels and blocks; each stage halves the sides once more."""
+
+
+class Residual(nn.Module):  # type: ignore[misc]  # torch is not there when types are checked
+    """Two 3 x 3 convolutions beside a short cut; the first may halve the sides."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *_convolution(channels_in, channels, 3, stride), nn.ReLU(inplace=True), *_convolution(channels, channels, 3)
+        )
+        # Averaging before the 1 x 1 convolution uses all pixels where a stride would drop three of four
+        # (He, T. et al., 2019, "Bag of Tricks for Image Classification", ResNet-D).
+        shrink = [nn.AvgPool2d(2, ceil_mode=True)] if stride == 2 else []
+        same = stride == 1 and channels_in == channels
+        self.short_cut = nn.Identity() if same else nn.Sequential(*shrink, *_convolution(channels_in, channels, 1))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """[N, channels_in, h, w] to [N, channels, h / stride, w / stride]."""
+        return torch.relu(self.body(maps) + self.short_cut(maps))
+
+
+class Net(nn.Module):  # type: ignore[misc]
+    """Crops to logits, the features that the last layer saw, and each place's part in each logit."""
+
+    def __init__(
+        self,
+        class_count: int,
+        *,
+        stem: Sequence[int] = STEM_CHANNELS,
+        stages: Sequence[tuple[int, int]] = STAGES,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for wider in stem:
+            layers += [*_convolution(channels, wider, 3, 2), nn.ReLU(inplace=True)]
+            channels = wider
+        for wider, blocks in stages:
+            for block in range(blocks):
+                layers.append(Residual(channels, wider, 2 if block == 0 else 1))
+                channels = wider
+        self.body = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(channels, class_count)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """[N, 3, H, W] to logits [N, C]."""
+        return self.classifier(self.dropout(self.body(image).mean((2, 3))))
+
+
+class Served(nn.Module):  # type: ignore[misc]
+    """The same net with the three outputs of `catseye.model`."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """[N, 3, H, W] to logits [N, C], features [N, D], activation maps [N, C, h, w]."""
+        maps = self.net.body(image)
+        features = maps.mean((2, 3))
+        weights = self.net.classifier.weight[:, :, None, None]
+        return self.net.classifier(features), features, nn.functional.conv2d(maps, weights)
+
+
+def parameter_count(net: Net) -> int:
+    """How many numbers are learnt."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def _convolution(channels_in: int, channels: int, side: int, stride: int = 1) -> list[Any]:
+    return [nn.Conv2d(channels_in, channels, side, stride, side // 2, bias=False), nn.BatchNorm2d(channels)]

@@ -1,0 +1,1 @@
+"""Catseye: what the services share and what people install."""

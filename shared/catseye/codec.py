@@ -1,0 +1,166 @@
+"""Records to bytes and back: Avro in one of two envelopes, told apart by the first byte.
+
+- Avro single-object encoding: C3 01, the CRC-64-AVRO fingerprint of the schema (8 bytes, little-endian), the body.
+- Confluent wire format: 00, the schema's id in the registry (4 bytes, big-endian), the body.
+
+Only schemas that stand in schemas/ are read: a writer's schema is never taken from the wire, so its counts and sizes
+cannot be made up, and none of ours has an item of zero width. Source: Avro specification 1.12, "Single-object
+encoding" and "Parsing Canonical Form for Schemas".
+"""
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fastavro
+import msgspec
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from catseye import records
+from catseye.errors import BadRecord, Misconfigured, Reason
+from catseye.records import Record
+
+R = TypeVar("R", bound=Record)
+Schema = dict[str, Any]
+
+SINGLE_OBJECT = b"\xc3\x01"
+CONFLUENT = b"\x00"
+# What fastavro raises on bytes that are not what the schema says; found by fuzzing every record (tests/property).
+_MALFORMED = (EOFError, IndexError, ValueError, OverflowError, TypeError, KeyError, StopIteration, struct.error)
+
+
+def _schema_folder() -> Path:
+    """schemas/ of a checkout, or the copy that an installed package carries."""
+    packaged = Path(str(files("catseye"))) / "schemas"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "schemas"
+
+
+@cache
+def schemas() -> dict[str, Schema]:
+    """Parsed Avro schema of every record, by full name, for example ``catseye.Frame``."""
+    loaded = (json.loads(path.read_text()) for path in sorted(_schema_folder().glob("*.avsc")))
+    return {f"{schema['namespace']}.{schema['name']}": _parsed(schema) for schema in loaded}
+
+
+def _parsed(schema: Schema) -> Schema:
+    # Named types of its own: the files share some, which fastavro would otherwise take for repeats.
+    parsed = fastavro.parse_schema(schema, {})
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def schema_fingerprint(schema: Schema) -> bytes:
+    """CRC-64-AVRO of the parsing canonical form of *schema*: 8 bytes, little-endian."""
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+
+
+@cache
+def _by_fingerprint() -> dict[bytes, tuple[str, Schema]]:
+    return {schema_fingerprint(schema): (name, schema) for name, schema in schemas().items()}
+
+
+@cache
+def _is_nested(kind: type[Record]) -> bool:
+    return any("Place" in str(annotation) for annotation in kind.__annotations__.values())
+
+
+class Codec:
+    """Writes and reads records.
+
+    Args:
+        ids: Registry id of each record that is written, by full schema name; none writes single-object encoding.
+        fingerprint_of_id: Looks a registry id up: the fingerprint of its schema, or None when nobody knows it. May
+            raise `Unavailable`. Without it records in Confluent's format are refused.
+    """
+
+    def __init__(
+        self,
+        ids: Mapping[str, int] | None = None,
+        fingerprint_of_id: Callable[[int], bytes | None] = lambda schema_id: None,
+    ) -> None:
+        self._fingerprint_of_id = fingerprint_of_id
+        self._headers: dict[str, bytes] = {}
+        self._readers: dict[bytes, tuple[str, Schema]] = {}
+        for print_, (name, schema) in _by_fingerprint().items():
+            header = SINGLE_OBJECT + print_
+            self._readers[header] = (name, schema)
+            self._headers[name] = header
+        for name, schema_id in (ids or {}).items():
+            header = CONFLUENT + schema_id.to_bytes(4, "big")
+            if name not in self._headers:
+                raise Misconfigured(f"the schema registry was asked for {name}, which is not in schemas/")
+            self._readers[header] = (name, schemas()[name])
+            self._headers[name] = header
+
+    def encode(self, record: Record) -> bytes:
+        """Bytes of *record*, envelope included."""
+        name = record.schema_name
+        buffer = BytesIO()
+        buffer.write(self._headers[name])
+        fields = (
+            msgspec.to_builtins(record, builtin_types=(bytes,))
+            if _is_nested(type(record))
+            else msgspec.structs.asdict(record)
+        )
+        fastavro.schemaless_writer(buffer, schemas()[name], fields)
+        return buffer.getvalue()
+
+    def decode(self, value: bytes | None, kind: type[R], *, max_bytes: int = 2**31) -> R:
+        """Read one record of *kind*.
+
+        Args:
+            value: The bytes as they stand on the topic; None is what a tombstone has.
+            kind: The record that the topic carries.
+            max_bytes: Longest value that is looked at.
+
+        Raises:
+            BadRecord: the bytes are too many, in an unknown envelope or of an unknown schema, or not such a record.
+            Unavailable: the schema registry does not answer.
+        """
+        if not value:
+            raise BadRecord(Reason.UNKNOWN_FORMAT, "the value is empty; a record in Avro is needed")
+        if len(value) > max_bytes:
+            raise BadRecord(Reason.RECORD_TOO_LARGE, f"the value has {len(value)} bytes; at most {max_bytes} are read")
+        header = value[:10] if value[:1] == b"\xc3" else value[:5]
+        reader = self._readers.get(header) or self._looked_up(header)
+        name, schema = reader
+        if name != kind.schema_name:
+            raise BadRecord(Reason.WRONG_RECORD, f"the value is a {name}; this topic carries {kind.schema_name}")
+        buffer = BytesIO(value)
+        buffer.seek(len(header))
+        try:
+            fields: Any = fastavro.schemaless_reader(buffer, schema, None)
+        except _MALFORMED as fault:
+            raise BadRecord(Reason.MALFORMED_AVRO, f"the bytes are not a {name}: {fault!r:.200}") from fault
+        if buffer.tell() != len(value):
+            rest = len(value) - buffer.tell()
+            raise BadRecord(Reason.TRAILING_BYTES, f"{rest} bytes follow the {name}; every byte must be used")
+        return msgspec.convert(fields, kind) if _is_nested(kind) else kind(**fields)
+
+    def _looked_up(self, header: bytes) -> tuple[str, Schema]:
+        """Find the schema of an envelope that was not seen before, and remember it."""
+        if header[:2] == SINGLE_OBJECT and len(header) == 10:
+            raise BadRecord(Reason.UNKNOWN_SCHEMA, f"no schema with fingerprint {header[2:].hex()} is in schemas/")
+        if header[:1] != CONFLUENT or len(header) != 5:
+            raise BadRecord(
+                Reason.UNKNOWN_FORMAT,
+                f"the value starts with {header[:2].hex()}; Avro's single-object encoding starts with c301, "
+                "Confluent's wire format with 00",
+            )
+        schema_id = int.from_bytes(header[1:], "big")
+        print_ = self._fingerprint_of_id(schema_id)
+        if print_ is None or print_ not in _by_fingerprint():
+            raise BadRecord(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id} is none of the schemas in schemas/")
+        self._readers[header] = _by_fingerprint()[print_]
+        return self._readers[header]
+
+
+def record_of_name(name: str) -> type[Record]:
+    """Class of the record with a full schema name, for example ``catseye.Frame``. Raises AttributeError."""
+    kind: type[Record] = getattr(records, name.removeprefix("catseye."))
+    return kind

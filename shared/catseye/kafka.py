@@ -1,0 +1,157 @@
+"""The one place that knows how clients of the broker are set up."""
+
+import time
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from catseye.errors import Misconfigured, Unavailable
+from catseye.settings import Settings
+from catseye.topics import TOPICS, Kept, Topic, full_name
+
+Config = dict[str, str | int | float | bool]
+
+
+def client_config(settings: Settings) -> Config:
+    """What every librdkafka client needs to reach the brokers."""
+    config: Config = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+        "socket.nagle.disable": True,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+    }
+    if "SASL" in settings.kafka_security_protocol:
+        config |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_sasl_username,
+            "sasl.password": settings.kafka_sasl_password,
+        }
+    if "SSL" in settings.kafka_security_protocol:
+        config |= {
+            key: value
+            for key, value in {
+                "ssl.ca.location": settings.kafka_ssl_ca_location,
+                "ssl.certificate.location": settings.kafka_ssl_certificate_location,
+                "ssl.key.location": settings.kafka_ssl_key_location,
+            }.items()
+            if value
+        }
+    return config
+
+
+def reader_config(settings: Settings, group: str) -> Config:
+    """A consumer that sees committed records only and never resets its place by itself."""
+    return client_config(settings) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+        "allow.auto.create.topics": False,
+        # A full local queue makes librdkafka pause its fetches for this long; its default of 1 s shows in latencies.
+        "fetch.queue.backoff.ms": 10,
+        "fetch.error.backoff.ms": 50,
+        "queued.max.messages.kbytes": 32_768,
+    }
+
+
+def admin(settings: Settings) -> AdminClient:
+    return AdminClient(client_config(settings))
+
+
+def wait_for_broker(settings: Settings, timeout_s: float = 30) -> None:
+    """Return when the cluster answers. Raises `Unavailable` after *timeout_s* seconds."""
+    client, deadline = admin(settings), time.monotonic() + timeout_s
+    while True:
+        try:
+            client.list_topics(timeout=2)
+        except KafkaException as fault:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: is it up, and is "
+                    "KAFKA_BOOTSTRAP_SERVERS right? `infra/stack up` starts one"
+                ) from fault
+        else:
+            return
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Create the topics of the table that are missing.
+
+    Returns:
+        Full names of those that were created.
+
+    Raises:
+        Misconfigured: a topic of the table exists with another number of partitions.
+    """
+    client = admin(settings)
+    there = client.list_topics(timeout=10).topics
+    wanted = {full_name(topic.name, settings.topic_prefix): topic for topic in TOPICS}
+    for name, topic in wanted.items():
+        if name in there and len(there[name].partitions) != _partitions(topic, settings):
+            raise Misconfigured(
+                f"topic {name} has {len(there[name].partitions)} partitions, CATSEYE_PARTITIONS asks for "
+                f"{_partitions(topic, settings)}: topics of one fleet have the same number, so set CATSEYE_PARTITIONS "
+                "to what is there or use another CATSEYE_TOPIC_PREFIX"
+            )
+    missing = [
+        NewTopic(
+            name,
+            num_partitions=_partitions(topic, settings),
+            replication_factor=settings.replication_factor,
+            config=topic_config(topic, settings),
+        )
+        for name, topic in wanted.items()
+        if name not in there
+    ]
+    for created in (client.create_topics(missing) if missing else {}).values():
+        created.result()
+    return [topic.topic for topic in missing]
+
+
+def topic_config(topic: Topic, settings: Settings) -> dict[str, str]:
+    """Broker settings of one topic: the broker's clock on every record, and how long it is kept."""
+    config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(4 * 2**20)}
+    if topic.kept is Kept.COMPACTED:
+        return config | {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"}
+    if topic.kept is Kept.HORIZON:
+        hours = settings.label_horizon_h + settings.archive_margin_h
+        return config | {"retention.ms": str(int(hours * 3_600_000))}
+    return config | {"retention.ms": "-1" if topic.kept is Kept.FOR_EVER else str(topic.kept.value * 3_600_000)}
+
+
+def check_partitions(settings: Settings, names: tuple[str, ...]) -> None:
+    """Refuse to start on topics that do not exist or that cannot be assigned together.
+
+    Raises:
+        Misconfigured: a topic is missing, or its number of partitions is not `CATSEYE_PARTITIONS`.
+    """
+    there = admin(settings).list_topics(timeout=10).topics
+    for name in names:
+        if name not in there:
+            raise Misconfigured(f"topic {name} does not exist: `catseye topics create` makes it")
+        if len(there[name].partitions) != settings.partitions:
+            raise Misconfigured(
+                f"topic {name} has {len(there[name].partitions)} partitions and CATSEYE_PARTITIONS is "
+                f"{settings.partitions}: topics that are joined need the same number"
+            )
+
+
+def end_offsets(settings: Settings, name: str, partitions: list[int]) -> dict[int, int]:
+    """High watermark of each partition: the end of the log, open transactions included."""
+    config = client_config(settings) | {"group.id": "end-offsets", "isolation.level": "read_uncommitted"}
+    reader = Consumer(config)
+    try:
+        return {
+            partition: reader.get_watermark_offsets(TopicPartition(name, partition), timeout=10)[1]
+            for partition in partitions
+        }
+    except KafkaException as fault:
+        raise Unavailable(f"the end of {name} cannot be read: {fault}") from fault
+    finally:
+        reader.close()
+
+
+def _partitions(topic: Topic, settings: Settings) -> int:
+    return settings.partitions if topic.by_camera else 1

@@ -1,0 +1,525 @@
+"""Records of every topic, one class a schema. Generated from schemas/*.avsc: change those, then run
+`python -m infra.local.generate_records`."""
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands on a topic. Immutable; `msgspec.structs.replace` makes a changed copy."""
+
+    schema_name: ClassVar[str]
+
+
+class AcceptedFrame(Record, frozen=True, kw_only=True):
+    """A frame that ingest has checked, measured and put on its camera's partition; the archive that training reads.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        captured_at_ms: The camera's clock when the frame was taken, Unix milliseconds; not trusted.
+        received_at_ms: Ingest's clock when it took the frame, Unix milliseconds.
+        jpeg: The picture, byte for byte as it came.
+        width: Pixels.
+        height: Pixels.
+        brightness: Mean luma, 0 to 1.
+        contrast: Standard deviation of luma, 0 to 0.5.
+        sharpness: Variance of the Laplacian of luma; higher is sharper.
+        dark_share: Share of pixels at the dark end of the scale, 0 to 1.
+        bright_share: Share of pixels at the bright end of the scale, 0 to 1.
+        perceptual_hash: 64-bit perceptual hash as a signed number; near-identical frames differ in few bits.
+        telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
+        explain: Asks for a class activation map with the prediction.
+    """
+
+    schema_name: ClassVar[str] = "catseye.AcceptedFrame"
+
+    camera: str
+    boot: str
+    sequence: int
+    captured_at_ms: int
+    received_at_ms: int
+    jpeg: bytes
+    width: int
+    height: int
+    brightness: float
+    contrast: float
+    sharpness: float
+    dark_share: float
+    bright_share: float
+    perceptual_hash: int
+    telemetry: dict[str, float] = msgspec.field(default_factory=dict)
+    explain: bool = False
+
+
+class AcceptedLabel(Record, frozen=True, kw_only=True):
+    """A label that ingest has checked and put on its camera's partition.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        label: The true class; null withdraws an earlier label of this frame.
+        labelled_at_ms: The labeller's clock, Unix milliseconds. Of two labels for a frame the one with the later clock
+            holds.
+        source: Who says so: person, sensor, audit, or a name of your own.
+        propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
+        received_at_ms: Ingest's clock when it took the label, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.AcceptedLabel"
+
+    camera: str
+    boot: str
+    sequence: int
+    label: str | None = None
+    labelled_at_ms: int
+    source: str = "person"
+    propensity: float = 1.0
+    received_at_ms: int
+
+
+AlertState = Literal["opened", "updated", "acknowledged", "suppressed", "resolved"]
+
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class Place(Record, frozen=True, kw_only=True):
+    """Where a record lies.
+
+    Attributes:
+        topic: Full name of the topic.
+        partition: Partition.
+        offset: Offset.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Place"
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Alert(Record, frozen=True, kw_only=True):
+    """One state in the life of an alert; the newest record of an alert_id holds.
+
+    Attributes:
+        alert_id: 32 hexadecimal digits: a hash of what caused it.
+        revision: Counts the records of this alert from 0.
+        state: Where the alert is in its life.
+        kind: What is wrong: camera_silent, camera_frozen, input, class_mix, concept, accuracy_floor, labels_missing
+            and so on.
+        severity: How soon a person should look.
+        camera: The camera; null for a group or the fleet.
+        group: Site, firmware or model that the cameras share.
+        cameras: All cameras concerned.
+        signal: Signal with the most evidence.
+        label: Class concerned.
+        phase: Brightness bin.
+        detector: Name in the registry of detectors.
+        estimate: Current estimate of the signal.
+        reference: What is normal.
+        evidence: Statistic of the detector.
+        threshold: Evidence at which the alert opened.
+        model: Name of the model.
+        version: Version of the model.
+        since_ms: First suspect time, Unix milliseconds.
+        opened_at_ms: Event time, Unix milliseconds.
+        updated_at_ms: Event time of this record, Unix milliseconds.
+        resolved_at_ms: Event time, Unix milliseconds.
+        explanation: One paragraph for a person.
+        by: Service or person that wrote this record.
+        examples_before: Frames from before the change.
+        examples_after: Frames from after it.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Alert"
+
+    alert_id: str
+    revision: int
+    state: AlertState
+    kind: str
+    severity: Severity
+    camera: str | None = None
+    group: str | None = None
+    cameras: list[str] = msgspec.field(default_factory=list)
+    signal: str
+    label: str | None = None
+    phase: str
+    detector: str
+    estimate: float
+    reference: float
+    evidence: float
+    threshold: float
+    model: str
+    version: str
+    since_ms: int
+    opened_at_ms: int
+    updated_at_ms: int
+    resolved_at_ms: int | None = None
+    explanation: str
+    by: str
+    examples_before: list[Place] = msgspec.field(default_factory=list)
+    examples_after: list[Place] = msgspec.field(default_factory=list)
+
+
+class DeadLetter(Record, frozen=True, kw_only=True):
+    """A record that could not be accepted, with its bytes as they were.
+
+    Attributes:
+        dead_letter_id: 32 hexadecimal digits: a hash of where the record lay.
+        service: Who refused it.
+        reason: Stable code.
+        detail: What was found and what is allowed.
+        topic: Topic it came from.
+        partition: Partition it came from.
+        offset: Offset it came from.
+        written_at_ms: The broker's clock for the refused record, Unix milliseconds.
+        refused_at_ms: The refusing service's clock, Unix milliseconds.
+        camera: Camera, where it could be read.
+        key: Key, as it was.
+        value: Value, as it was.
+    """
+
+    schema_name: ClassVar[str] = "catseye.DeadLetter"
+
+    dead_letter_id: str
+    service: str
+    reason: str
+    detail: str
+    topic: str
+    partition: int
+    offset: int
+    written_at_ms: int
+    refused_at_ms: int
+    camera: str | None = None
+    key: bytes | None = None
+    value: bytes | None = None
+
+
+class DriftStatistic(Record, frozen=True, kw_only=True):
+    """What the drift service sees in one signal of one camera and phase.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        signal: What is watched, for example brightness, entropy, loss.
+        phase: Brightness bin, for example day or night.
+        detector: Name in the registry of detectors.
+        at_ms: Event time, Unix milliseconds.
+        model: Name of the model.
+        version: Version of the model.
+        count: Samples seen since the reference was fixed.
+        estimate: Current estimate of the signal.
+        reference: What is normal.
+        reference_name: Names the samples that the reference was made of.
+        evidence: Statistic of the detector.
+        threshold: Evidence at which an alert opens.
+        learning_left: Samples still needed before this signal can claim anything; 0 when it can.
+        suspect_since_ms: When the evidence started to grow, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.DriftStatistic"
+
+    camera: str
+    signal: str
+    phase: str
+    detector: str
+    at_ms: int
+    model: str
+    version: str
+    count: int
+    estimate: float
+    reference: float
+    reference_name: str
+    evidence: float
+    threshold: float
+    learning_left: int
+    suspect_since_ms: int | None = None
+
+
+class Frame(Record, frozen=True, kw_only=True):
+    """One picture of one camera, as a publisher sends it.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        captured_at_ms: The camera's clock when the frame was taken, Unix milliseconds; not trusted.
+        jpeg: The picture, baseline or progressive JPEG, grey or colour.
+        telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
+        explain: Asks for a class activation map with the prediction.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Frame"
+
+    camera: str
+    boot: str
+    sequence: int
+    captured_at_ms: int
+    jpeg: bytes
+    telemetry: dict[str, float] = msgspec.field(default_factory=dict)
+    explain: bool = False
+
+
+class Label(Record, frozen=True, kw_only=True):
+    """What a frame really showed, as a person, a sensor or an audit says it.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        label: The true class; null withdraws an earlier label of this frame.
+        labelled_at_ms: The labeller's clock, Unix milliseconds. Of two labels for a frame the one with the later clock
+            holds.
+        source: Who says so: person, sensor, audit, or a name of your own.
+        propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Label"
+
+    camera: str
+    boot: str
+    sequence: int
+    label: str | None = None
+    labelled_at_ms: int
+    source: str = "person"
+    propensity: float = 1.0
+
+
+Stage = Literal["candidate", "shadow", "champion", "retired", "rejected"]
+
+
+class ModelEvent(Record, frozen=True, kw_only=True):
+    """One step in the life of one version of a model.
+
+    Attributes:
+        event_id: 32 hexadecimal digits: a hash of what caused it.
+        model: Name of the model.
+        version: Version of the model.
+        stage: What the version is from now on.
+        sha256: 64 hexadecimal digits: hash and address of the model file in the artifact store.
+        signature: ed25519 over the 32 bytes of the hash.
+        previous_version: The champion that this one replaces.
+        because: Stable code or one sentence.
+        by: Service or person.
+        at_ms: Unix milliseconds.
+        cameras: Cameras that this holds for; empty for all.
+        metrics: Numbers that the step rests on.
+        dataset_sha256: Hash of the dataset snapshot.
+        decision_id: Retrain decision behind it.
+    """
+
+    schema_name: ClassVar[str] = "catseye.ModelEvent"
+
+    event_id: str
+    model: str
+    version: str
+    stage: Stage
+    sha256: str
+    signature: bytes
+    previous_version: str | None = None
+    because: str
+    by: str
+    at_ms: int
+    cameras: list[str] = msgspec.field(default_factory=list)
+    metrics: dict[str, float] = msgspec.field(default_factory=dict)
+    dataset_sha256: str | None = None
+    decision_id: str | None = None
+
+
+Role = Literal["champion", "shadow"]
+
+
+Change = Literal["matched", "corrected", "withdrawn"]
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """A prediction and its label. A later outcome with the same prediction_id replaces this one.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        captured_at_ms: The camera's clock when the frame was taken, Unix milliseconds; not trusted.
+        received_at_ms: Ingest's clock when it took the frame, Unix milliseconds.
+        predicted_at_ms: Inference's clock, Unix milliseconds.
+        prediction_id: The prediction that this outcome is of.
+        model: Name of the model.
+        version: Version of the model.
+        role: Role of the model when it predicted.
+        frame_partition: Partition of the frame in frames.accepted.
+        frame_offset: Offset of the frame in frames.accepted.
+        predicted: The class that was predicted.
+        confidence: Probability of the predicted class, 0 to 1.
+        change: matched: first label of the prediction. corrected: replaces the outcome before. withdrawn: takes it
+            back.
+        label: The true class; null when withdrawn.
+        correct: Whether predicted equals label; null when withdrawn.
+        label_probability: Probability that the model gave to the label, 0 to 1; 0 when the model has no such class;
+            null when withdrawn.
+        brightness: Mean luma of the frame, 0 to 1, in steps of 1/255.
+        source: Source of the label.
+        propensity: Propensity of the label.
+        labelled_at_ms: The labeller's clock, Unix milliseconds.
+        label_received_at_ms: Ingest's clock for the label, Unix milliseconds.
+        label_delay_ms: From the frame's arrival at ingest to the label's; negative when the label came first.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Outcome"
+
+    camera: str
+    boot: str
+    sequence: int
+    captured_at_ms: int
+    received_at_ms: int
+    predicted_at_ms: int
+    prediction_id: str
+    model: str
+    version: str
+    role: Role
+    frame_partition: int
+    frame_offset: int
+    predicted: str
+    confidence: float
+    change: Change
+    label: str | None = None
+    correct: bool | None = None
+    label_probability: float | None = None
+    brightness: float
+    source: str
+    propensity: float
+    labelled_at_ms: int
+    label_received_at_ms: int
+    label_delay_ms: int
+
+
+class Prediction(Record, frozen=True, kw_only=True):
+    """What one model says of one frame.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        captured_at_ms: The camera's clock when the frame was taken, Unix milliseconds; not trusted.
+        received_at_ms: Ingest's clock when it took the frame, Unix milliseconds.
+        predicted_at_ms: Inference's clock, Unix milliseconds.
+        prediction_id: 32 hexadecimal digits: a hash of frame, model, version and role.
+        model: Name of the model.
+        version: Version of the model.
+        role: A champion's word counts; a shadow's is compared with it.
+        frame_partition: Partition of the frame in frames.accepted.
+        frame_offset: Offset of the frame in frames.accepted.
+        label: The class with the highest probability.
+        probabilities: Calibrated probability of each class of the model; they sum to 1.
+        brightness: Mean luma, 0 to 1.
+        contrast: Standard deviation of luma, 0 to 0.5.
+        sharpness: Variance of the Laplacian of luma; higher is sharper.
+        dark_share: Share of pixels at the dark end of the scale, 0 to 1.
+        bright_share: Share of pixels at the bright end of the scale, 0 to 1.
+        perceptual_hash: 64-bit perceptual hash as a signed number; near-identical frames differ in few bits.
+        model_sha256: 64 hexadecimal digits: hash of the model file.
+        embedding: 16 numbers: a fixed projection of the penultimate features; empty when the model gives none.
+        telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
+        activation_map_png: Class activation map of the predicted class, 8-bit grey PNG at the net's own resolution,
+            when asked for.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Prediction"
+
+    camera: str
+    boot: str
+    sequence: int
+    captured_at_ms: int
+    received_at_ms: int
+    predicted_at_ms: int
+    prediction_id: str
+    model: str
+    version: str
+    role: Role
+    frame_partition: int
+    frame_offset: int
+    label: str
+    probabilities: dict[str, float]
+    brightness: float
+    contrast: float
+    sharpness: float
+    dark_share: float
+    bright_share: float
+    perceptual_hash: int
+    model_sha256: str
+    embedding: list[float]
+    telemetry: dict[str, float] = msgspec.field(default_factory=dict)
+    activation_map_png: bytes | None = None
+
+
+class RetrainDecision(Record, frozen=True, kw_only=True):
+    """Whether to train, and why.
+
+    Attributes:
+        decision_id: 32 hexadecimal digits: a hash of its causes.
+        model: Name of the model.
+        base_version: Version of the champion when it was decided.
+        accepted: Whether a training starts.
+        because: Stable code: drift, schedule, request, cool_down, too_few_labels, camera_fault and so on.
+        detail: One sentence with the numbers.
+        causes: Alert ids and request ids that led here.
+        fresh_labels: Labels since the champion was trained, by class.
+        by: Policy or person.
+        decided_at_ms: Event time, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.RetrainDecision"
+
+    decision_id: str
+    model: str
+    base_version: str
+    accepted: bool
+    because: str
+    detail: str
+    causes: list[str]
+    fresh_labels: dict[str, int] = msgspec.field(default_factory=dict)
+    by: str
+    decided_at_ms: int
+
+
+UnmatchedReason = Literal["late", "unknown", "repeated", "superseded"]
+
+
+class UnmatchedLabel(Record, frozen=True, kw_only=True):
+    """A label that makes no outcome, and why.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        label: The true class; null withdraws an earlier label of this frame.
+        labelled_at_ms: The labeller's clock, Unix milliseconds. Of two labels for a frame the one with the later clock
+            holds.
+        source: Who says so: person, sensor, audit, or a name of your own.
+        propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
+        received_at_ms: Ingest's clock for the label, Unix milliseconds.
+        reason: late: past the horizon. unknown: nobody predicted that frame. repeated: said before. superseded: a
+            later label was already there.
+    """
+
+    schema_name: ClassVar[str] = "catseye.UnmatchedLabel"
+
+    camera: str
+    boot: str
+    sequence: int
+    label: str | None = None
+    labelled_at_ms: int
+    source: str = "person"
+    propensity: float = 1.0
+    received_at_ms: int
+    reason: UnmatchedReason

@@ -1,0 +1,154 @@
+"""What an operator can turn: read once from the environment and `.env`, by the process's own `__main__`.
+
+Common settings are `CATSEYE_NAME`, those of one service `CATSEYE_SERVICE_NAME`; Kafka, Redis and the schema registry
+keep their customary names. Names carry their unit.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from catseye.errors import Misconfigured
+
+SERVICES = (
+    "ingest",
+    "inference",
+    "ground_truth",
+    "drift",
+    "retrain_trigger",
+    "trainer",
+    "rollout",
+    "gateway",
+    "notifier",
+    "simulator",
+)
+
+
+class Settings(BaseSettings):
+    """What every process reads."""
+
+    model_config = SettingsConfigDict(env_prefix="CATSEYE_", env_file=".env", extra="ignore", populate_by_name=True)
+
+    kafka_bootstrap_servers: str = Field(
+        default="127.0.0.1:9092",
+        validation_alias="KAFKA_BOOTSTRAP_SERVERS",
+        description="Brokers to start from, host:port,…",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", validation_alias="KAFKA_SECURITY_PROTOCOL", description="How to talk to the brokers"
+    )
+    kafka_sasl_mechanism: str = Field(
+        default="SCRAM-SHA-512", validation_alias="KAFKA_SASL_MECHANISM", description="How to log in, where SASL is on"
+    )
+    kafka_sasl_username: str = Field(
+        default="", validation_alias="KAFKA_SASL_USERNAME", description="Name of the principal"
+    )
+    kafka_sasl_password: str = Field(
+        default="", validation_alias="KAFKA_SASL_PASSWORD", description="Its password", repr=False
+    )
+    kafka_ssl_ca_location: str = Field(
+        default="",
+        validation_alias="KAFKA_SSL_CA_LOCATION",
+        description="PEM file of the authority that signed the brokers",
+    )
+    kafka_ssl_certificate_location: str = Field(
+        default="",
+        validation_alias="KAFKA_SSL_CERTIFICATE_LOCATION",
+        description="PEM file of the client's certificate",
+    )
+    kafka_ssl_key_location: str = Field(
+        default="", validation_alias="KAFKA_SSL_KEY_LOCATION", description="PEM file of the client's key"
+    )
+    schema_registry_url: str = Field(
+        default="",
+        validation_alias="SCHEMA_REGISTRY_URL",
+        description="Schema registry; with it records are written in Confluent's wire format, without in Avro's own",
+    )
+    data_dir: Path = Field(default=Path(".catseye"), description="Folder for artifacts, keys and logs")
+    topic_prefix: str = Field(default="catseye.", description="Put before every topic and group name")
+    partitions: int = Field(
+        default=6, ge=1, le=10_000, description="Partitions of every topic that a camera is the key of"
+    )
+    replication_factor: int = Field(
+        default=-1, ge=-1, description="Copies of each partition when topics are created; -1 leaves it to the broker"
+    )
+    label_horizon_h: float = Field(
+        default=7 * 24, gt=0, description="Longest time from a frame to its label; later labels are unmatched, hours"
+    )
+    archive_margin_h: float = Field(
+        default=24, ge=0, description="Time that frames are kept beyond the label horizon, hours"
+    )
+    instance: str = Field(
+        default="0",
+        min_length=1,
+        description="Which worker of its service this is; it names the transactions, so no two alike",
+    )
+    delivery: Literal["exactly_once", "at_least_once"] = Field(
+        default="exactly_once", description="Whether a crash may repeat records"
+    )
+    transaction_target_ms: float = Field(
+        default=60, gt=0, description="How long the work of one transaction should take, milliseconds"
+    )
+    transaction_max_records: int = Field(default=5_000, ge=1, description="Most records that one transaction takes in")
+    transaction_timeout_ms: int = Field(
+        default=10_000,
+        ge=1_000,
+        description="After so long the broker aborts what a dead worker left open, milliseconds",
+    )
+    session_timeout_ms: int = Field(
+        default=6_000,
+        ge=1_000,
+        description="After so long without a sign of life a worker's partitions move, milliseconds",
+    )
+    health_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0 takes a free one"
+    )
+    health_host: str = Field(default="127.0.0.1", description="Address that /live, /ready and /metrics listen on")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe line to write"
+    )
+
+
+T = TypeVar("T", bound=Settings)
+
+
+def load(kind: type[T], environment: Mapping[str, str] | None = None, service: str = "") -> T:
+    """Read settings, or refuse with a sentence that names the setting.
+
+    Args:
+        kind: Settings class of the process.
+        environment: Variables; the process's own when left out. `.env` in the working folder fills the gaps.
+        service: Name of the service whose settings *kind* has, for example ``ingest``.
+
+    Raises:
+        Misconfigured: a value is out of range, or a `CATSEYE_` variable is unknown.
+    """
+    env = dict(os.environ if environment is None else environment)
+    known = {_variable(kind, name) for name in kind.model_fields}
+    others = tuple(f"CATSEYE_{other.upper()}_" for other in SERVICES if other != service)
+    for variable in sorted(env.keys() | dotenv_values(".env").keys()):
+        if variable.startswith("CATSEYE_") and variable not in known and not variable.startswith(others):
+            near = difflib.get_close_matches(variable, sorted(known), n=1)
+            raise Misconfigured(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    try:
+        return kind()
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        raise Misconfigured(f"{first['loc'][0]}: {first['msg']}; it is {first['input']!r}") from fault
+
+
+def listed(kind: type[Settings]) -> list[tuple[str, str, str]]:
+    """Name of the variable, default and meaning of each setting of *kind*."""
+    fields = kind.model_fields.items()
+    return [(_variable(kind, name), str(field.default), field.description or "") for name, field in fields]
+
+
+def _variable(kind: type[Settings], name: str) -> str:
+    alias = kind.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"{kind.model_config['env_prefix']}{name}".upper()

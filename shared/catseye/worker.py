@@ -1,0 +1,378 @@
+"""The one loop of the data plane: poll a batch, let a pure core decide, write outputs, changed state and offsets in
+one transaction.
+
+Law: what a reader at read_committed sees of a batch is all of it or nothing, once. Offsets travel with the group's
+metadata (KIP-447), so a worker that was paused past its session is refused; state is restored to the high watermark,
+so an open transaction of the worker before is waited out; after an abort positions and state are those of the last
+commit; after a fatal error the process ends and its supervisor starts another.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from threading import Event
+from typing import Any, Generic, Protocol, TypeVar
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from catseye.errors import Misconfigured
+from catseye.kafka import check_partitions, client_config, end_offsets, reader_config
+from catseye.settings import Settings
+from catseye.stream import Core, Message, Output, State
+
+S = TypeVar("S", bound=State)
+
+TICK_S = 0.2  # how often time is told to the core when nothing comes in
+IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
+RESTORE_CHUNK = 10_000  # records of the state topic between two signs of life
+SAID_ALOUD = {
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+
+
+class WorkerFailed(Exception):
+    """The worker cannot go on with its clients; a new process can."""
+
+
+class Probe(Protocol):
+    """Is told what the worker does; metrics and health listen here."""
+
+    def beat(self) -> None: ...
+    def assigned(self, partitions: int, *, ready: bool) -> None: ...
+    def committed(self, records: int, outputs: int, work_s: float, commit_s: float) -> None: ...
+    def aborted(self, cause: str) -> None: ...
+
+
+class Silent:
+    """A probe that nobody listens to."""
+
+    def beat(self) -> None:
+        pass
+
+    def assigned(self, partitions: int, *, ready: bool) -> None:
+        pass
+
+    def committed(self, records: int, outputs: int, work_s: float, commit_s: float) -> None:
+        pass
+
+    def aborted(self, cause: str) -> None:
+        pass
+
+
+class TransactionSize:
+    """How many records the next transaction may take so that its work lasts about *target_s*.
+
+    Args:
+        target_s: Wanted duration of the work, seconds.
+        most: Upper bound on records.
+    """
+
+    def __init__(self, target_s: float, most: int) -> None:
+        self._target_s = target_s
+        self._most = most
+        self._cost_s = 0.0
+
+    def records(self) -> int:
+        """Records that the next transaction may take, 1 to *most*; small until a cost is known."""
+        if not self._cost_s:
+            return min(64, self._most)
+        return max(1, min(self._most, int(self._target_s / self._cost_s)))
+
+    def took(self, records: int, work_s: float) -> None:
+        """Learn that *records* took *work_s* seconds; half of what is believed is replaced each time."""
+        cost_s = work_s / records
+        self._cost_s = (self._cost_s + cost_s) / 2 if self._cost_s else cost_s
+
+
+class Worker(Generic[S]):
+    """Runs one core over the partitions that its group gives it.
+
+    Args:
+        name: Name of the service; it names the group and, with the instance, the transactions.
+        core: Decides.
+        reads: Full names of the topics, all with the same number of partitions.
+        state_topic: Full name of the compacted topic of its state; None for a core that remembers nothing.
+        settings: Common settings.
+        clock: Unix milliseconds.
+        probe: Is told what happens.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        core: Core[S],
+        reads: Sequence[str],
+        state_topic: str | None,
+        settings: Settings,
+        *,
+        clock: Callable[[], int],
+        probe: Probe | None = None,
+    ) -> None:
+        self._core = core
+        self._reads = list(reads)
+        self._state_topic = state_topic
+        self._settings = settings
+        self._clock = clock
+        self._probe = probe or Silent()
+        self._size = TransactionSize(settings.transaction_target_ms / 1_000, settings.transaction_max_records)
+        self._states: dict[int, S] = {}
+        self._next: dict[tuple[str, int], int] = {}
+        self._restore: _Restore | None = None
+        self._paused = False
+        self._ticked_at = 0.0
+        group = f"{settings.topic_prefix}{name}"
+        self._group = group
+        self._identity = f"{group}.{settings.instance}"
+        self._transactional = settings.delivery == "exactly_once"
+        self._consumer = Consumer(
+            reader_config(settings, group)
+            | {
+                "group.instance.id": self._identity,
+                "client.id": self._identity,
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": settings.session_timeout_ms,
+                "heartbeat.interval.ms": max(200, settings.session_timeout_ms // 5),
+                "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
+            }
+        )
+        self._producer = Producer(
+            client_config(settings)
+            | {
+                "client.id": self._identity,
+                "enable.idempotence": True,
+                "queue.buffering.max.messages": 1_000_000,
+                "message.max.bytes": 4 * 2**20,
+                "delivery.report.only.error": True,
+                "linger.ms": 1,
+            }
+            | (
+                {"transactional.id": self._identity, "transaction.timeout.ms": settings.transaction_timeout_ms}
+                if self._transactional
+                else {}
+            )
+        )
+
+    def run(self, stop: Event) -> None:
+        """Work until *stop* is set.
+
+        Raises:
+            Misconfigured: topics do not fit together, or the place to go on from has fallen off the log.
+            WorkerFailed: the clients cannot go on.
+        """
+        check_partitions(self._settings, (*self._reads, *([self._state_topic] if self._state_topic else [])))
+        if self._transactional:
+            self._insist(lambda: self._producer.init_transactions(30), "init_transactions")
+        self._consumer.subscribe(
+            self._reads, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+        try:
+            while not stop.is_set():
+                self._probe.beat()
+                self._step()
+        finally:
+            if self._restore:
+                self._restore.close()
+            self._consumer.close()
+
+    # -- one turn of the loop
+
+    def _step(self) -> None:
+        if self._restore:
+            self._consumer.poll(0)  # every partition is paused: this only serves the group
+            if self._restore and self._restore.step():
+                self._restore.close()
+                self._restore = None
+            return
+        if self._paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._paused = False
+            self._probe.assigned(len(self._states), ready=True)
+        batch = self._poll()
+        due = time.monotonic() - self._ticked_at >= TICK_S
+        if batch or (due and self._states):
+            self._transact(batch, tick=due)
+
+    def _poll(self) -> list[Message]:
+        """Whatever has come in, at most one transaction's worth; waits only for the first record."""
+        epoch = self._next
+        first = self._consumer.poll(IDLE_POLL_S)
+        if first is None:
+            return []
+        batch: list[Any] = [first]
+        if (room := self._size.records() - 1) > 0:
+            batch += self._consumer.consume(room, 0)
+        if epoch is not self._next:
+            return []  # partitions moved while polling; whatever is still ours is read again from its last commit
+        if faults := [message.error() for message in batch if message.error()]:
+            for fault in faults:
+                self._complain(fault)
+            return [message for message in batch if not message.error()]
+        return batch
+
+    def _transact(self, batch: list[Message], *, tick: bool) -> None:
+        started = time.perf_counter()
+        now_ms = self._clock()
+        outputs = self._core.on_batch(batch, self._states, now_ms) if batch else []
+        if tick:
+            self._ticked_at = time.monotonic()
+            outputs = [*outputs, *self._core.on_time(self._states, now_ms)]
+        changed = [
+            Output(self._state_topic, partition, key, value)
+            for partition, state in self._states.items()
+            for key, value in state.changes()
+            if self._state_topic
+        ]
+        if not (batch or outputs or changed):
+            return
+        if self._transactional:
+            self._producer.begin_transaction()
+        try:
+            self._write(outputs)
+            self._write(changed)
+            work_s = time.perf_counter() - started
+            positions = self._positions()
+            self._commit(positions)
+        except _Aborted as fault:
+            self._back_to_last_commit()
+            self._probe.aborted(str(fault))
+            return
+        for position in positions:
+            self._next[position.topic, position.partition] = position.offset
+        for state in self._states.values():
+            state.commit()
+        if batch:
+            self._size.took(len(batch), work_s)
+        self._probe.committed(len(batch), len(outputs), work_s, time.perf_counter() - started - work_s)
+
+    def _write(self, outputs: Sequence[Output]) -> None:
+        produce = self._producer.produce
+        for topic, partition, key, value in outputs:
+            while True:
+                try:
+                    produce(topic, value, key, partition)
+                except BufferError:
+                    self._producer.poll(0.05)
+                else:
+                    break
+
+    def _positions(self) -> list[TopicPartition]:
+        return [position for position in self._consumer.position(self._consumer.assignment()) if position.offset >= 0]
+
+    def _commit(self, positions: list[TopicPartition]) -> None:
+        if not self._transactional:
+            self._producer.flush()
+            if positions:
+                self._insist(lambda: self._consumer.commit(offsets=positions, asynchronous=False), "commit")
+            return
+        try:
+            if positions:
+                metadata = self._group_metadata()
+                self._insist(
+                    lambda: self._producer.send_offsets_to_transaction(positions, metadata, 10), "send_offsets"
+                )
+            self._insist(lambda: self._producer.commit_transaction(10), "commit_transaction")
+        except _Aborted:
+            self._insist(lambda: self._producer.abort_transaction(10), "abort_transaction")
+            raise
+
+    def _group_metadata(self) -> object:
+        """Who we are in the group, generation included: what lets the broker refuse a worker that lost its place."""
+        return self._consumer.consumer_group_metadata()
+
+    def _back_to_last_commit(self) -> None:
+        for state in self._states.values():
+            state.rollback()
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
+
+    # -- faults
+
+    def _insist(self, call: Callable[[], object], what: str) -> None:
+        """Make *call* until it is done; an abort or a lost cause is said by type."""
+        deadline = time.monotonic() + max(30.0, 3 * self._settings.transaction_timeout_ms / 1_000)
+        while True:
+            try:
+                call()
+            except KafkaException as fault:
+                error = fault.args[0]
+                if error.txn_requires_abort() or (not self._transactional and not error.fatal()):
+                    raise _Aborted(f"{what}: {error}") from fault
+                if error.fatal() or not error.retriable() or time.monotonic() > deadline:
+                    raise WorkerFailed(f"{self._identity} cannot go on after {what}: {error}") from fault
+                self._probe.beat()
+            else:
+                return
+
+    def _complain(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise Misconfigured(
+                f"group {self._group} left off at a place that is no longer on the log ({error.str()}): records were "
+                "deleted before they were read. Decide where to go on with kafka-consumer-groups --reset-offsets"
+            )
+        if error.fatal() or error.code() in SAID_ALOUD:
+            raise WorkerFailed(f"{self._identity} cannot read: {error.str()}")
+        self._probe.aborted(f"read: {error.str()}")
+
+    # -- the group gives and takes partitions, inside poll
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        starts = [
+            TopicPartition(place.topic, place.partition, place.offset if place.offset >= 0 else OFFSET_BEGINNING)
+            for place in consumer.committed(partitions, timeout=30)
+        ]
+        self._next = {(place.topic, place.partition): place.offset for place in starts}
+        assigned = sorted({place.partition for place in starts})
+        self._states = {partition: self._core.new_state() for partition in assigned}
+        consumer.assign(starts)
+        consumer.pause(starts)
+        self._paused = True
+        if self._state_topic and self._states:
+            self._restore = _Restore(self._state_topic, self._states, self._settings)
+        self._probe.assigned(len(self._states), ready=False)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._restore:
+            self._restore.close()
+            self._restore = None
+        self._next, self._states, self._paused = {}, {}, False
+        consumer.unassign()
+        self._probe.assigned(0, ready=False)
+
+
+class _Aborted(Exception):
+    """The transaction is gone, the worker is not."""
+
+
+class _Restore:
+    """Reads a state topic up to its high watermark, a chunk at a time."""
+
+    def __init__(self, topic: str, states: Mapping[int, State], settings: Settings) -> None:
+        self._states: Mapping[int, State] = states
+        ends = end_offsets(settings, topic, list(states))
+        self._ends = {partition: end for partition, end in ends.items() if end > 0}
+        # Ends of partition are events here: their offset is a position, transaction markers included.
+        self._reader = Consumer(
+            reader_config(settings, f"{topic}.restore") | {"enable.partition.eof": True, "fetch.wait.max.ms": 20}
+        )
+        self._reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in self._ends])
+
+    def step(self) -> bool:
+        """Take the next chunk. True when every state is whole."""
+        if not self._ends:
+            return True
+        chunk: list[Any] = self._reader.consume(RESTORE_CHUNK, 0.05)
+        for message in chunk:
+            error = message.error()
+            if error is None:
+                self._states[message.partition()].restore(message.key(), message.value())
+            elif error.code() == KafkaError._PARTITION_EOF:
+                # Below the high watermark it is the last stable offset: a transaction is open there, wait for its end.
+                if message.offset() >= self._ends.get(message.partition(), 0):
+                    self._ends.pop(message.partition(), None)
+            elif error.fatal():
+                raise WorkerFailed(f"the state cannot be restored: {error.str()}")
+        return not self._ends
+
+    def close(self) -> None:
+        self._reader.close()
