@@ -21,7 +21,6 @@ import fastavro
 import msgspec
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from catseye import records
 from catseye.errors import BadRecord, Misconfigured, Reason
 from catseye.records import Record
 
@@ -41,10 +40,16 @@ def _schema_folder() -> Path:
 
 
 @cache
+def schema_texts() -> dict[str, str]:
+    """Text of every file in schemas/, by full name of its record, for example ``catseye.Frame``."""
+    texts = [path.read_text() for path in sorted(_schema_folder().glob("*.avsc"))]
+    return {f"catseye.{json.loads(text)['name']}": text for text in texts}
+
+
+@cache
 def schemas() -> dict[str, Schema]:
-    """Parsed Avro schema of every record, by full name, for example ``catseye.Frame``."""
-    loaded = (json.loads(path.read_text()) for path in sorted(_schema_folder().glob("*.avsc")))
-    return {f"{schema['namespace']}.{schema['name']}": _parsed(schema) for schema in loaded}
+    """Parsed Avro schema of every record, by full name."""
+    return {name: _parsed(json.loads(text)) for name, text in schema_texts().items()}
 
 
 def _parsed(schema: Schema) -> Schema:
@@ -158,9 +163,3 @@ class Codec:
             raise BadRecord(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id} is none of the schemas in schemas/")
         self._readers[header] = _by_fingerprint()[print_]
         return self._readers[header]
-
-
-def record_of_name(name: str) -> type[Record]:
-    """Class of the record with a full schema name, for example ``catseye.Frame``. Raises AttributeError."""
-    kind: type[Record] = getattr(records, name.removeprefix("catseye."))
-    return kind

@@ -5,14 +5,15 @@ that came from outside: `decode_rgb` alone allocates what the header asks for.
 
 **A damaged frame is refused, never shown with grey or smeared blocks**, which a drift detector would take for a
 change on the road. libjpeg decodes damaged data and only warns; here each warning about pixels is a refusal. Of
-13,000 truncations of real crops none is decoded. One flipped bit in the pixels is found in 3 of 10 cases; in the
-other 7 the data stay valid, and no decoder can tell.
+235,000 truncations (40 real crops cut at every length) none passes `inspect`, of 70,000 that were closed with an
+end marker after the cut none is decoded. JPEG has no checksum: a flipped bit among the pixels is found in 27 % of
+5,000 cases, 40 bytes lost from their middle in 37 % of 2,000; in the others the codes run on to the same end.
 
 **Warnings about anything else must not cost a frame.** TurboJPEG stops at them too, so a frame that was stopped is
 decoded once more without what makes the picture no different: garbage between header segments, ICC profiles, JFIF
 versions and Adobe transforms that libjpeg does not know, spectral bounds in a baseline scan (which it ignores).
-Bytes left over before the end of the picture are taken for a hardware encoder's padding when they are at most 3
-(alignment to 4 bytes) or all zeros or all ones; other leftovers are what a damaged scan looks like (a mean error of
+Bytes left over before the end of the picture are taken for a hardware encoder's padding when libjpeg counts at most 3
+(alignment to 4 bytes) or when they are all zeros; other leftovers are what a damaged scan looks like (a mean error of
 30 grey levels over real crops). Padding before restart markers is refused: libjpeg reports the first warning only,
 so worse could hide behind it.
 
@@ -44,6 +45,10 @@ from catseye.jpeg_header import (
 
 __all__ = ["DEFAULT_LIMITS", "JpegHeader", "JpegLimits", "decode_rgb", "inspect"]
 
+_METADATA = re.compile(
+    r"extraneous bytes before marker 0x(?!d9)|bad ICC marker|unknown JFIF revision"
+    r"|Unknown Adobe color transform|Invalid SOS parameters"
+)
 _LEFTOVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _ALIGNMENT_BYTES = 3
 _FULL_SPECTRUM = b"\x00\x3f\x00"
@@ -74,31 +79,36 @@ def decode_rgb(jpeg: bytes) -> NDArray[np.uint8]:
         raise BadRecord(Reason.JPEG_EMPTY, "The frame has no bytes.")
     try:
         rgb: NDArray[np.uint8] = simplejpeg.decode_jpeg(jpeg)
-    except ValueError:
-        rgb = _decode_without_metadata(jpeg)
+    except ValueError as fault:
+        rgb = _decode_after(jpeg, str(fault))
     # Looking for six bytes costs a tenth of a walk over the segments, and most frames have no EXIF.
     if EXIF in jpeg:
         return _upright(rgb, orientation_of(jpeg))
     return rgb
 
 
-def _decode_without_metadata(jpeg: bytes) -> NDArray[np.uint8]:
-    plain = _without_metadata(jpeg)
-    try:
-        rgb: NDArray[np.uint8] = simplejpeg.decode_jpeg(plain)
-    except ValueError as fault:
-        if not _is_padding(plain, str(fault)):
-            reason = next((code for said, code in _REASONS.items() if said in str(fault)), Reason.JPEG_CORRUPT)
-            raise BadRecord(reason, f"The decoder says: {fault}.") from fault
-        # The first warning came at the end of the picture: there was none before, and there are no pixels after.
-        rgb = simplejpeg.decode_jpeg(plain, strict=False)
+def _decode_after(jpeg: bytes, warning: str) -> NDArray[np.uint8]:
+    """Decode a frame that TurboJPEG stopped at, if *warning* was no fault of the picture."""
+    rgb: NDArray[np.uint8]
+    if _METADATA.search(warning):
+        jpeg = _without_metadata(jpeg)
+        try:
+            rgb = simplejpeg.decode_jpeg(jpeg)
+        except ValueError as fault:
+            warning = str(fault)
+        else:
+            return rgb
+    if not _is_padding(jpeg, warning):
+        reason = next((code for said, code in _REASONS.items() if said in warning), Reason.JPEG_CORRUPT)
+        raise BadRecord(reason, f"The decoder says: {warning}.")
+    # The first warning came at the end of the picture: there was none before, and there are no pixels after.
+    rgb = simplejpeg.decode_jpeg(jpeg, strict=False)
     return rgb
 
 
 def _without_metadata(jpeg: bytes) -> bytes:
-    """The picture alone, ending with EOI, with all that libjpeg decodes it by, and nothing that it warns about."""
+    """The picture with all that libjpeg decodes it by, ending with EOI, less what it warns of before the pixels."""
     parts = [b"\xff\xd8"]
-    end = 0
     sequential = True
     for marker, start, end in segments(jpeg):
         segment = jpeg[start:end]
@@ -120,14 +130,15 @@ def _without_metadata(jpeg: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _is_padding(plain: bytes, warning: str) -> bool:
+def _is_padding(jpeg: bytes, warning: str) -> bool:
     """Whether a warning is about bytes before EOI that are a hardware encoder's padding."""
     found = _LEFTOVER.search(warning)
     if found is None:
         return False
     count = int(found[1])
-    leftover = plain[-2 - count : -2]
-    return count <= _ALIGNMENT_BYTES or not leftover.strip(b"\x00") or not leftover.strip(b"\xff")
+    *_, (_, end_of_image, _) = segments(jpeg)
+    leftover = jpeg[end_of_image - count : end_of_image]
+    return count <= _ALIGNMENT_BYTES or not leftover.strip(b"\x00")
 
 
 def _upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

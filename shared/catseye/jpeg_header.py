@@ -98,16 +98,13 @@ def inspect(jpeg: bytes, limits: JpegLimits = DEFAULT_LIMITS) -> JpegHeader:
             ``JPEG_UNSUPPORTED_PRECISION``, ``JPEG_UNSUPPORTED_COLOUR``, ``JPEG_TWO_IMAGES`` or
             ``JPEG_TRAILING_BYTES``.
     """
-    if not jpeg:
-        _refuse(Reason.JPEG_EMPTY, "The frame has no bytes.")
-    if len(jpeg) > limits.max_bytes:
-        _refuse(Reason.JPEG_TOO_LARGE, f"{len(jpeg)} bytes; allowed are {limits.max_bytes}.")
+    _check_bytes(jpeg, limits)
     frame: tuple[int, int, int, bool] | None = None
     orientation = 0
     announced = False
     scans = 0
     end = 0
-    for count, (marker, start, end) in enumerate(segments(jpeg)):  # noqa: B007 - the last end is the picture's
+    for count, (marker, start, end) in enumerate(segments(jpeg)):
         if count >= limits.max_segments:
             _refuse(Reason.JPEG_TOO_MANY_SEGMENTS, f"More than {limits.max_segments} marker segments.")
         if marker == SOS:
@@ -185,6 +182,13 @@ def orientation_of(jpeg: bytes) -> int:
         if marker == APP1 and (orientation := _orientation(jpeg, start, end)):
             return orientation
     return 1
+
+
+def _check_bytes(jpeg: bytes, limits: JpegLimits) -> None:
+    if not jpeg:
+        _refuse(Reason.JPEG_EMPTY, "The frame has no bytes.")
+    if len(jpeg) > limits.max_bytes:
+        _refuse(Reason.JPEG_TOO_LARGE, f"{len(jpeg)} bytes; allowed are {limits.max_bytes}.")
 
 
 def _frame(jpeg: bytes, start: int, end: int, limits: JpegLimits) -> tuple[int, int, int, bool]:

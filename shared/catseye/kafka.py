@@ -10,6 +10,8 @@ from catseye.errors import Misconfigured, Unavailable
 from catseye.settings import Settings
 from catseye.topics import TOPICS, Kept, Topic, full_name
 
+PUBLIC_MAX_BYTES = 4 * 2**20  # longest record that a publisher can write
+RECORD_MAX_BYTES = 5 * 2**20  # longest of ours: a dead letter holds the longest public record whole
 Config = dict[str, str | int | float | bool]
 
 
@@ -112,7 +114,8 @@ def create_topics(settings: Settings) -> list[str]:
 
 def topic_config(topic: Topic, settings: Settings) -> dict[str, str]:
     """Broker settings of one topic: the broker's clock on every record, and how long it is kept."""
-    config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(4 * 2**20)}
+    longest = PUBLIC_MAX_BYTES if topic.public else RECORD_MAX_BYTES
+    config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(longest)}
     if topic.kept is Kept.COMPACTED:
         return config | {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"}
     if topic.kept is Kept.HORIZON:

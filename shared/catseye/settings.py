@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         description="Schema registry; with it records are written in Confluent's wire format, without in Avro's own",
     )
     data_dir: Path = Field(default=Path(".catseye"), description="Folder for artifacts, keys and logs")
+    artifacts_url: str = Field(
+        default="",
+        description="Where model files are kept, as fsspec writes it; empty is artifacts/ in the data folder",
+    )
     topic_prefix: str = Field(default="catseye.", description="Put before every topic and group name")
     partitions: int = Field(
         default=6, ge=1, le=10_000, description="Partitions of every topic that a camera is the key of"

@@ -1,5 +1,6 @@
 """What the worker and a core say to each other: records in, records and changed state out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -54,6 +55,21 @@ class Core(Protocol[S]):
 
     def on_time(self, states: Mapping[int, S], now_ms: int) -> list[Output]:
         """Time went by; called between batches, at least every second."""
+
+    def counted(self) -> Counter[str]:
+        """How often what happened since this was last asked, by event, for example ``duplicate``."""
+
+
+class Tally:
+    """Counts events between two transactions, so that what was rolled back is not counted."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+
+    def counted(self) -> Counter[str]:
+        """Hand over the counts and start from nothing."""
+        events, self.events = self.events, Counter()
+        return events
 
 
 class NoState:

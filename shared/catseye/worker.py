@@ -8,14 +8,15 @@ commit; after a fatal error the process ends and its supervisor starts another.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from catseye.errors import Misconfigured
-from catseye.kafka import check_partitions, client_config, end_offsets, reader_config
+from catseye.errors import Misconfigured, Unavailable
+from catseye.kafka import RECORD_MAX_BYTES, check_partitions, client_config, end_offsets, reader_config
 from catseye.settings import Settings
 from catseye.stream import Core, Message, Output, State
 
@@ -23,6 +24,7 @@ S = TypeVar("S", bound=State)
 
 TICK_S = 0.2  # how often time is told to the core when nothing comes in
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
+UNAVAILABLE_PAUSE_S = 0.5  # how long to wait before a batch is tried again for which a server was away
 RESTORE_CHUNK = 10_000  # records of the state topic between two signs of life
 SAID_ALOUD = {
     KafkaError._AUTO_OFFSET_RESET,
@@ -41,7 +43,7 @@ class Probe(Protocol):
 
     def beat(self) -> None: ...
     def assigned(self, partitions: int, *, ready: bool) -> None: ...
-    def committed(self, records: int, outputs: int, work_s: float, commit_s: float) -> None: ...
+    def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None: ...
     def aborted(self, cause: str) -> None: ...
 
 
@@ -54,7 +56,7 @@ class Silent:
     def assigned(self, partitions: int, *, ready: bool) -> None:
         pass
 
-    def committed(self, records: int, outputs: int, work_s: float, commit_s: float) -> None:
+    def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None:
         pass
 
     def aborted(self, cause: str) -> None:
@@ -122,6 +124,7 @@ class Worker(Generic[S]):
         self._restore: _Restore | None = None
         self._paused = False
         self._ticked_at = 0.0
+        self._waits = Event()
         group = f"{settings.topic_prefix}{name}"
         self._group = group
         self._identity = f"{group}.{settings.instance}"
@@ -143,7 +146,7 @@ class Worker(Generic[S]):
                 "client.id": self._identity,
                 "enable.idempotence": True,
                 "queue.buffering.max.messages": 1_000_000,
-                "message.max.bytes": 4 * 2**20,
+                "message.max.bytes": RECORD_MAX_BYTES,
                 "delivery.report.only.error": True,
                 "linger.ms": 1,
             }
@@ -167,6 +170,7 @@ class Worker(Generic[S]):
         self._consumer.subscribe(
             self._reads, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
+        self._waits = stop
         try:
             while not stop.is_set():
                 self._probe.beat()
@@ -213,11 +217,13 @@ class Worker(Generic[S]):
 
     def _transact(self, batch: list[Message], *, tick: bool) -> None:
         started = time.perf_counter()
-        now_ms = self._clock()
-        outputs = self._core.on_batch(batch, self._states, now_ms) if batch else []
-        if tick:
-            self._ticked_at = time.monotonic()
-            outputs = [*outputs, *self._core.on_time(self._states, now_ms)]
+        try:
+            outputs = self._decided(batch, tick=tick)
+        except Unavailable as fault:
+            self._back_to_last_commit()
+            self._probe.aborted(str(fault))
+            self._waits.wait(UNAVAILABLE_PAUSE_S)
+            return
         changed = [
             Output(self._state_topic, partition, key, value)
             for partition, state in self._states.items()
@@ -244,7 +250,15 @@ class Worker(Generic[S]):
             state.commit()
         if batch:
             self._size.took(len(batch), work_s)
-        self._probe.committed(len(batch), len(outputs), work_s, time.perf_counter() - started - work_s)
+        self._probe.committed(len(batch), self._core.counted(), work_s, time.perf_counter() - started - work_s)
+
+    def _decided(self, batch: list[Message], *, tick: bool) -> list[Output]:
+        now_ms = self._clock()
+        outputs = self._core.on_batch(batch, self._states, now_ms) if batch else []
+        if tick:
+            self._ticked_at = time.monotonic()
+            outputs = [*outputs, *self._core.on_time(self._states, now_ms)]
+        return outputs
 
     def _write(self, outputs: Sequence[Output]) -> None:
         produce = self._producer.produce
@@ -282,6 +296,7 @@ class Worker(Generic[S]):
         return self._consumer.consumer_group_metadata()
 
     def _back_to_last_commit(self) -> None:
+        self._core.counted()
         for state in self._states.values():
             state.rollback()
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])

@@ -1,0 +1,13 @@
+"""What an operator can turn on inference."""
+
+from pydantic import Field
+
+from catseye.settings import Settings
+
+
+class InferenceSettings(Settings):
+    """Threads and batches."""
+
+    inference_threads: int = Field(default=1, ge=1, description="Threads that one run of the net may use")
+    inference_decode_threads: int = Field(default=2, ge=1, description="Threads that decode frames beside the net")
+    inference_micro_batch: int = Field(default=16, ge=1, description="Most frames of one run of the net")

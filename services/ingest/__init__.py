@@ -1,0 +1,5 @@
+"""Ingest checks frames and labels, measures frames, drops repeats and puts each camera on its partition."""
+
+NAME = "ingest"
+READS = ("frames", "frames.rekeyed", "labels")
+WRITES = ("frames.rekeyed", "frames.accepted", "labels.accepted", "dead-letters", "ingest.state")

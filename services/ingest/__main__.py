@@ -1,0 +1,23 @@
+"""Start ingest: settings, core, worker."""
+
+from catseye.codec import Codec
+from catseye.jpeg import JpegLimits
+from catseye.service import run
+from services.ingest import NAME, READS
+from services.ingest.core import IngestCore, Limits
+from services.ingest.settings import IngestSettings
+
+
+def build(settings: IngestSettings, codec: Codec, _: object) -> IngestCore:
+    limits = Limits(
+        frame_max_bytes=settings.ingest_frame_max_bytes,
+        label_max_bytes=settings.ingest_label_max_bytes,
+        future_max_ms=settings.ingest_future_max_ms,
+        age_max_ms=settings.ingest_age_max_ms,
+        jpeg=JpegLimits(max_bytes=settings.ingest_jpeg_max_bytes, max_pixels=settings.ingest_jpeg_max_pixels),
+    )
+    return IngestCore(codec, settings.topic_prefix, settings.partitions, limits)
+
+
+if __name__ == "__main__":
+    run(NAME, READS, IngestSettings, build)

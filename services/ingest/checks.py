@@ -1,0 +1,68 @@
+"""Ranges of what publishers send, checked after the bytes were read."""
+
+import math
+
+from catseye.errors import BadRecord, Reason
+from catseye.records import Frame, Label
+
+NAME_MAX = 200  # characters of a camera, boot, label or source
+READINGS_MAX = 64  # readings of a device in one frame
+SEQUENCE_MAX = 2**62
+
+
+def check_identity(camera: str, boot: str, sequence: int) -> None:
+    """Raises `BadRecord` when a frame could not be named or keyed by these."""
+    if not camera.strip():
+        raise BadRecord(Reason.CAMERA_EMPTY, "camera is empty; every frame and label names its camera")
+    for name, text in (("camera", camera), ("boot", boot)):
+        _check_text(name, text)
+    if not 0 <= sequence < SEQUENCE_MAX:
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {sequence}; it counts from 0 up")
+
+
+def check_captured(frame: Frame, written_ms: int, *, future_max_ms: int, age_max_ms: int) -> None:
+    """Raises `BadRecord` when the camera's clock is too far from the broker's *written_ms*."""
+    ahead_ms = frame.captured_at_ms - written_ms
+    if ahead_ms > future_max_ms:
+        raise BadRecord(
+            Reason.CAPTURED_IN_FUTURE,
+            f"captured_at_ms is {ahead_ms} ms after the broker took the frame; at most {future_max_ms} ms are allowed: "
+            "is the camera's clock right?",
+        )
+    if -ahead_ms > age_max_ms:
+        raise BadRecord(
+            Reason.CAPTURED_TOO_LONG_AGO,
+            f"captured_at_ms is {-ahead_ms} ms before the broker took the frame; at most {age_max_ms} ms are allowed",
+        )
+
+
+def check_label(label: Label) -> None:
+    """Raises `BadRecord` when a label says something that cannot be."""
+    if label.label is not None and not label.label.strip():
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "label is empty; send null to withdraw a label")
+    _check_text("label", label.label or "")
+    _check_text("source", label.source)
+    if not 0 < label.propensity <= 1:
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity is {label.propensity}; it is a chance over 0 up to 1")
+    if not 0 <= label.labelled_at_ms < SEQUENCE_MAX:
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"labelled_at_ms is {label.labelled_at_ms}; it is Unix milliseconds")
+
+
+def readings(telemetry: dict[str, float]) -> dict[str, float]:
+    """Finite readings of *telemetry*: a broken sensor's NaN must not cost the frame.
+
+    Raises:
+        BadRecord: more than `READINGS_MAX` readings, or a name longer than `NAME_MAX`.
+    """
+    if len(telemetry) > READINGS_MAX:
+        raise BadRecord(
+            Reason.FIELD_OUT_OF_RANGE, f"telemetry has {len(telemetry)} readings; at most {READINGS_MAX} are kept"
+        )
+    for name in telemetry:
+        _check_text("telemetry", name)
+    return {name: value for name, value in telemetry.items() if math.isfinite(value)}
+
+
+def _check_text(name: str, text: str) -> None:
+    if len(text) > NAME_MAX:
+        raise BadRecord(Reason.TEXT_TOO_LONG, f"{name} has {len(text)} characters; at most {NAME_MAX} are kept")

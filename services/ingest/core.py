@@ -1,0 +1,155 @@
+"""Decides what becomes of each frame and label. Law: in = accepted + dead + duplicate, always, by count.
+
+A camera's repeats can only be seen where all its frames come together, and a public topic may be written with any
+partitioner. So a frame on a partition that is not its camera's goes round once more through frames.rekeyed, byte for
+byte, and is judged there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from catseye.codec import Codec
+from catseye.dead_letters import dead_letter, source_of, written_ms
+from catseye.errors import BadRecord, Reason
+from catseye.identity import partition_of
+from catseye.jpeg import JpegLimits, decode_rgb, inspect
+from catseye.records import AcceptedFrame, AcceptedLabel, Frame, Label
+from catseye.stream import KeyedState, Message, Output, Tally
+from catseye.topics import full_name
+from services.ingest.checks import check_captured, check_identity, check_label, readings
+from services.ingest.quality import measure
+from services.ingest.window import CameraWindow, Verdict
+
+
+class Limits(NamedTuple):
+    """What is accepted.
+
+    Attributes:
+        frame_max_bytes: Longest frame record.
+        label_max_bytes: Longest label record.
+        future_max_ms: How far a camera's clock may be ahead.
+        age_max_ms: How old a frame may be.
+        jpeg: Limits of the picture.
+    """
+
+    frame_max_bytes: int = 2 * 2**20
+    label_max_bytes: int = 8_192
+    future_max_ms: int = 2_000
+    age_max_ms: int = 7 * 24 * 3_600_000
+    jpeg: JpegLimits = JpegLimits()
+
+
+class IngestCore(Tally):
+    """Frames and labels in; accepted, forwarded and dead ones out.
+
+    Args:
+        codec: Reads and writes records.
+        prefix: Of topic names.
+        partitions: Partitions of every topic that a camera is the key of.
+        limits: What is accepted.
+    """
+
+    new_state = KeyedState
+
+    def __init__(self, codec: Codec, prefix: str, partitions: int, limits: Limits) -> None:
+        super().__init__()
+        self._codec = codec
+        self._partitions = partitions
+        self._limits = limits
+        self._labels = full_name("labels", prefix)
+        self._rekeyed = full_name("frames.rekeyed", prefix)
+        self._frames_accepted = full_name("frames.accepted", prefix)
+        self._labels_accepted = full_name("labels.accepted", prefix)
+        self._dead_letters = full_name("dead-letters", prefix)
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:
+        outputs: list[Output] = []
+        for message in batch:
+            try:
+                if message.topic() == self._labels:
+                    outputs += self.on_label(message, now_ms)
+                else:
+                    outputs += self.on_frame(message, states[message.partition()], now_ms)
+            except BadRecord as fault:
+                self.events[f"dead_{fault.reason}"] += 1
+                letter = dead_letter("ingest", message, fault, now_ms)
+                outputs.append(
+                    Output(self._dead_letters, message.partition(), source_of(message), self._codec.encode(letter))
+                )
+        return outputs
+
+    def on_time(self, states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:
+        return []
+
+    def on_frame(self, message: Message, state: KeyedState, now_ms: int) -> list[Output]:
+        """Accept, forward or drop one frame. Raises `BadRecord`."""
+        frame = self._codec.decode(message.value(), Frame, max_bytes=self._limits.frame_max_bytes)
+        check_identity(frame.camera, frame.boot, frame.sequence)
+        key = frame.camera.encode()
+        home = partition_of(frame.camera, self._partitions)
+        if home != message.partition():
+            self.events["frame_rekeyed"] += 1
+            return [Output(self._rekeyed, home, key, message.value())]
+        accepted = self._measured(frame, written_ms(message, now_ms), now_ms)
+        stored = state.get(key)
+        window = CameraWindow.from_bytes(stored) if stored else CameraWindow()
+        verdict = window.take(frame.boot, frame.sequence)
+        if verdict is Verdict.TOO_OLD:
+            raise BadRecord(
+                Reason.SEQUENCE_TOO_OLD,
+                f"sequence {frame.sequence} is too far behind the highest of boot {frame.boot!r} to tell whether it is "
+                "a repeat; a publisher that loses count starts a new boot",
+            )
+        state.put(key, window.to_bytes())
+        if verdict is Verdict.DUPLICATE:
+            self.events["frame_duplicate"] += 1
+            return []
+        self.events["frame_accepted"] += 1
+        return [Output(self._frames_accepted, home, key, self._codec.encode(accepted))]
+
+    def on_label(self, message: Message, now_ms: int) -> list[Output]:
+        """Accept one label. Raises `BadRecord`."""
+        label = self._codec.decode(message.value(), Label, max_bytes=self._limits.label_max_bytes)
+        check_identity(label.camera, label.boot, label.sequence)
+        check_label(label)
+        accepted = AcceptedLabel(
+            camera=label.camera,
+            boot=label.boot,
+            sequence=label.sequence,
+            label=label.label,
+            labelled_at_ms=label.labelled_at_ms,
+            source=label.source,
+            propensity=label.propensity,
+            received_at_ms=now_ms,
+        )
+        self.events["label_accepted"] += 1
+        home = partition_of(label.camera, self._partitions)
+        return [Output(self._labels_accepted, home, label.camera.encode(), self._codec.encode(accepted))]
+
+    def _measured(self, frame: Frame, written_ms: int, now_ms: int) -> AcceptedFrame:
+        check_captured(frame, written_ms, future_max_ms=self._limits.future_max_ms, age_max_ms=self._limits.age_max_ms)
+        telemetry = readings(frame.telemetry)
+        header = inspect(frame.jpeg, self._limits.jpeg)
+        quality = measure(decode_rgb(frame.jpeg))
+        return AcceptedFrame(
+            camera=frame.camera,
+            boot=frame.boot,
+            sequence=frame.sequence,
+            captured_at_ms=frame.captured_at_ms,
+            received_at_ms=now_ms,
+            jpeg=frame.jpeg,
+            width=header.width,
+            height=header.height,
+            brightness=quality.brightness,
+            contrast=quality.contrast,
+            sharpness=quality.sharpness,
+            dark_share=quality.dark_share,
+            bright_share=quality.bright_share,
+            perceptual_hash=_signed(quality.perceptual_hash),
+            telemetry=telemetry,
+            explain=frame.explain,
+        )
+
+
+def _signed(unsigned: int) -> int:
+    return unsigned - 2**64 if unsigned >= 2**63 else unsigned

@@ -1,0 +1,91 @@
+"""Whether a process lives and is ready, and its metrics, over HTTP: /live, /ready, /metrics."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+from catseye.metrics import Metrics
+
+STILL_S = 60.0  # a worker that gave no sign for so long is taken for dead; as long as its poll interval
+LOGGED_EVERY_S = 10.0  # faults that repeat are logged at most so often
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class Health:
+    """Listens to a worker: keeps its metrics, knows whether it lives and is ready.
+
+    Args:
+        metrics: Of this process.
+        log: Gets an event name and fields for what an operator should see.
+        monotonic: Seconds that only grow.
+    """
+
+    def __init__(
+        self, metrics: Metrics, log: Callable[..., None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._monotonic = monotonic
+        self._beat_at = monotonic()
+        self._logged_at: dict[str, float] = {}
+        self.ready = False
+
+    def beat(self) -> None:
+        self._beat_at = self._monotonic()
+
+    def assigned(self, partitions: int, *, ready: bool) -> None:
+        self.ready = ready
+        self._metrics.partitions.set(partitions)
+        self._metrics.ready.set(ready)
+        self._log("assigned", partitions=partitions, ready=ready)
+
+    def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None:
+        self._metrics.records.inc(records)
+        for event, count in events.items():
+            self._metrics.events.labels(event).inc(count)
+        self._metrics.transaction_records.observe(records)
+        self._metrics.work_seconds.observe(work_s)
+        self._metrics.commit_seconds.observe(commit_s)
+
+    def aborted(self, cause: str) -> None:
+        self._metrics.aborts.inc()
+        if self._monotonic() - self._logged_at.get(cause, float("-inf")) > LOGGED_EVERY_S:
+            self._logged_at = {cause: self._monotonic()}
+            self._log("aborted", cause=cause)
+
+    @property
+    def live(self) -> bool:
+        return self._monotonic() - self._beat_at < STILL_S
+
+    def application(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """WSGI: 200 when true, 503 when not."""
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            answer: Iterable[bytes] = make_wsgi_app(self._metrics.registry)(environ, start_response)
+            return answer
+        verdict = {"/live": self.live, "/ready": self.live and self.ready}.get(path)
+        status = {None: "404 Not Found", True: "200 OK", False: "503 Service Unavailable"}[verdict]
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{status}\n".encode()]
+
+    def serve(self, host: str, port: int) -> int:
+        """Answer from a thread of its own. Returns the port, which is chosen when *port* is 0."""
+        server = make_server(host, port, self.application, _Server, _Quiet)
+        Thread(target=server.serve_forever, name="health", daemon=True).start()
+        return int(server.server_port)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        pass

@@ -1,0 +1,23 @@
+"""JSON logs, one object a line, on standard output."""
+
+import logging
+import sys
+
+import structlog
+
+
+def set_up(service: str, instance: str, level: str) -> structlog.typing.FilteringBoundLogger:
+    """Configure logging of this process; every line carries the service and its instance."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(service=service, instance=instance)
+    return logger

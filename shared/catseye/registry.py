@@ -1,0 +1,49 @@
+"""The schema registry, where one is set: ids for what is written, schemas for ids that are read."""
+
+import json
+
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+from httpx2 import TransportError
+
+from catseye.codec import Codec, schema_fingerprint, schema_texts
+from catseye.errors import Unavailable
+from catseye.settings import Settings
+from catseye.topics import TOPICS, full_name
+
+NOT_FOUND = 404
+
+
+def codec_for(settings: Settings) -> Codec:
+    """Codec of this fleet: Confluent's wire format with a registry, Avro's single-object encoding without.
+
+    Raises:
+        Unavailable: the registry does not answer, or refuses our schemas.
+    """
+    if not settings.schema_registry_url:
+        return Codec()
+    client = SchemaRegistryClient({"url": settings.schema_registry_url})
+    ids: dict[str, int] = {}
+    try:
+        for topic in TOPICS:
+            if topic.record is not None:
+                name = topic.record.schema_name
+                subject = f"{full_name(topic.name, settings.topic_prefix)}-value"
+                ids[name] = client.register_schema(subject, Schema(schema_texts()[name], schema_type="AVRO"))
+    except (TransportError, SchemaRegistryError) as fault:
+        raise Unavailable(
+            f"the schema registry at {settings.schema_registry_url} did not take {subject}: {fault}"
+        ) from fault
+    return Codec(ids, lambda schema_id: _fingerprint_of(client, schema_id))
+
+
+def _fingerprint_of(client: SchemaRegistryClient, schema_id: int) -> bytes | None:
+    try:
+        schema = client.get_schema(schema_id)
+    except SchemaRegistryError as fault:
+        if fault.http_status_code == NOT_FOUND:
+            return None
+        raise Unavailable(f"the schema registry does not show schema id {schema_id}: {fault}") from fault
+    except TransportError as fault:
+        raise Unavailable(f"the schema registry does not answer: {fault}") from fault
+    return schema_fingerprint(json.loads(schema.schema_str or "null"))

@@ -1,0 +1,68 @@
+"""How a service of the data plane starts and ends: settings, log, health, worker, signals. Used by `__main__` only."""
+
+import signal
+import sys
+from collections.abc import Callable
+from threading import Event
+from typing import Any, NoReturn
+
+from prometheus_client import CollectorRegistry
+
+from catseye import clock, log
+from catseye.codec import Codec
+from catseye.errors import Misconfigured, Unavailable
+from catseye.health import Health
+from catseye.kafka import wait_for_broker
+from catseye.metrics import Metrics
+from catseye.registry import codec_for
+from catseye.settings import T, load
+from catseye.stream import Core
+from catseye.topics import BY_NAME, full_name
+from catseye.worker import Worker, WorkerFailed
+
+
+def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Codec, Any], Core[Any]]) -> NoReturn:
+    """Run one service until it is told to stop, and exit.
+
+    Args:
+        name: Name of the service.
+        reads: Topics that it reads, without prefix.
+        kind: Its settings.
+        build: Makes the core from settings, codec and logger.
+
+    Exit status: 0 told to stop; 1 failed, a supervisor should start it again; 2 misconfigured, a person must act.
+    """
+    try:
+        settings = load(kind, service=name)
+        logger = log.set_up(name, settings.instance, settings.log_level)
+    except Misconfigured as fault:
+        print(fault, file=sys.stderr)  # noqa: T201 - there is no logger without settings
+        sys.exit(2)
+    stop = Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    health = Health(Metrics(CollectorRegistry()), logger.info)
+    try:
+        port = health.serve(settings.health_host, settings.health_port)
+        logger.info("listening", host=settings.health_host, port=port)
+        wait_for_broker(settings)
+        names = [full_name(read, settings.topic_prefix) for read in reads]
+        state = f"{name}.state"
+        worker = Worker(
+            name,
+            build(settings, codec_for(settings), logger),
+            names,
+            full_name(state, settings.topic_prefix) if state in BY_NAME else None,
+            settings,
+            clock=clock.now_ms,
+            probe=health,
+        )
+        worker.run(stop)
+    except Misconfigured as fault:
+        logger.error("misconfigured", what=str(fault))
+        sys.exit(2)
+    except (WorkerFailed, Unavailable) as fault:
+        logger.error("failed", what=str(fault))
+        sys.exit(1)
+    logger.info("stopped")
+    sys.exit(0)
