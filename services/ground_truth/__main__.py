@@ -1,0 +1,16 @@
+"""Start ground truth: settings, core, worker."""
+
+from catseye.codec import Codec
+from catseye.service import run
+from services.ground_truth import NAME, READS
+from services.ground_truth.core import GroundTruthCore
+from services.ground_truth.settings import GroundTruthSettings
+
+
+def build(settings: GroundTruthSettings, codec: Codec, _: object) -> GroundTruthCore:
+    horizon_ms = int(settings.label_horizon_h * 3_600_000)
+    return GroundTruthCore(codec, settings.topic_prefix, horizon_ms, int(settings.ground_truth_early_s * 1_000))
+
+
+if __name__ == "__main__":
+    run(NAME, READS, GroundTruthSettings, build)

@@ -1,0 +1,237 @@
+"""Joins labels with predictions on (camera, frame). Law: each accepted label has exactly one end, and what holds of a
+frame in the end does not depend on the order in which its labels came.
+
+Of the labels of a frame the one with the greatest `label_rank` holds: the labeller's clock, then the label's digest.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from catseye.codec import Codec
+from catseye.dead_letters import dead_letter, source_of
+from catseye.errors import BadRecord
+from catseye.identity import prediction_id
+from catseye.records import AcceptedLabel, Change, Outcome, Prediction, UnmatchedLabel, UnmatchedReason
+from catseye.stream import Message, Output, Tally
+from catseye.topics import full_name
+from services.ground_truth.entry import (
+    DELAY_MAX_MS,
+    FULL,
+    HAD_OUTCOME,
+    LABEL,
+    LABEL_AT,
+    LABEL_END,
+    MODEL_NO,
+    MODEL_NO_AT,
+    NEVER_MS,
+    NO_LABEL,
+    RECEIVED,
+    Entry,
+    digest_of,
+    pack,
+    unpack,
+)
+from services.ground_truth.room import Model, Room, frame_key
+
+EXPIRE_AT_ONCE = 2_000  # entries forgotten in one transaction, so that a long silence does not make a long one
+
+
+def label_rank(label: AcceptedLabel) -> tuple[int, bytes]:
+    """What decides between two labels of one frame: the greater one holds."""
+    return label.labelled_at_ms, digest_of(label.label)
+
+
+class GroundTruthCore(Tally):
+    """Predictions and labels in, outcomes and unmatched labels out.
+
+    Args:
+        codec: Reads and writes records.
+        prefix: Of topic names.
+        horizon_ms: Longest time from a frame's arrival to its label's.
+        early_ms: How long a label waits for its prediction, in time of the frames that are predicted.
+    """
+
+    def __init__(self, codec: Codec, prefix: str, horizon_ms: int, early_ms: int) -> None:
+        super().__init__()
+        self._codec = codec
+        self._horizon_ms = horizon_ms
+        self._early_ms = early_ms
+        self._predictions = full_name("predictions", prefix)
+        self._outcomes = full_name("outcomes", prefix)
+        self._unmatched = full_name("labels.unmatched", prefix)
+        self._dead_letters = full_name("dead-letters", prefix)
+
+    def new_state(self) -> Room:
+        return Room(self._horizon_ms)
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Room], now_ms: int) -> list[Output]:
+        outputs: list[Output] = []
+        for message in batch:
+            partition = message.partition()
+            try:
+                if message.topic() == self._predictions:
+                    prediction = self._codec.decode(message.value(), Prediction)
+                    outputs += self.on_prediction(prediction, states[partition], partition)
+                else:
+                    label = self._codec.decode(message.value(), AcceptedLabel)
+                    outputs += self.on_label(label, states[partition], partition)
+            except BadRecord as fault:
+                self.events[f"dead_{fault.reason}"] += 1
+                letter = self._codec.encode(dead_letter("ground_truth", message, fault, now_ms))
+                outputs.append(Output(self._dead_letters, partition, source_of(message), letter))
+        return outputs + self.on_time(states, now_ms)
+
+    def on_time(self, states: Mapping[int, Room], now_ms: int) -> list[Output]:
+        """Let go of labels that waited long enough and of predictions past the horizon. Time is that of the frames."""
+        outputs: list[Output] = []
+        for partition, room in states.items():
+            for key, packed in room.early_before(room.newest_ms - self._early_ms):
+                room.take_early(key)
+                outputs.append(self._left(self._early_label(packed), "unknown", partition))
+            self.events["expired"] += room.expire(EXPIRE_AT_ONCE)
+        return outputs
+
+    def on_prediction(self, prediction: Prediction, room: Room, partition: int) -> list[Output]:
+        """Let a prediction wait, or join it with the label that came before it."""
+        room.saw(prediction.received_at_ms)
+        key = frame_key(prediction.camera, prediction.boot, prediction.sequence)
+        if room.get(key) is not None:
+            self.events["prediction_repeated"] += 1
+            return []
+        room.put(key, pack(_entry_of(prediction, room)))
+        self.events["prediction"] += 1
+        packed = room.early(key)
+        if packed is None:
+            return []
+        room.take_early(key)
+        return self.on_label(self._early_label(packed), room, partition)
+
+    def on_label(self, label: AcceptedLabel, room: Room, partition: int) -> list[Output]:
+        """Join a label, let it wait, or say why it makes no outcome."""
+        key = frame_key(label.camera, label.boot, label.sequence)
+        packed = room.get(key)
+        if packed is None:
+            return self._without_prediction(label, key, room, partition)
+        if label.received_at_ms - RECEIVED.unpack_from(packed)[0] > self._horizon_ms:
+            return [self._left(label, "late", partition)]
+        fate, changed = judged(packed, label)
+        if changed is not packed:
+            room.put(key, changed)
+        if fate == "repeated" or fate == "superseded":  # noqa: PLR1714 - mypy narrows only this form
+            return [self._left(label, fate, partition)]
+        self.events[f"label_{fate}"] += 1
+        model = room.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]]
+        outcome = _outcome(label, fate, unpack(packed, len(model.classes)), model, partition)
+        return [Output(self._outcomes, partition, label.camera.encode(), self._codec.encode(outcome))]
+
+    def _without_prediction(self, label: AcceptedLabel, key: bytes, room: Room, partition: int) -> list[Output]:
+        if room.is_expired(key):
+            return [self._left(label, "late", partition)]
+        packed = room.early(key)
+        if packed is None:
+            room.put_early(key, self._packed(label))
+            self.events["label_early"] += 1
+            return []
+        waiting = self._early_label(packed)
+        if label.label == waiting.label:
+            if label.labelled_at_ms > waiting.labelled_at_ms:
+                room.put_early(key, self._packed(label))
+                return [self._left(waiting, "repeated", partition)]
+            return [self._left(label, "repeated", partition)]
+        if label_rank(label) > label_rank(waiting):
+            room.put_early(key, self._packed(label))
+            return [self._left(waiting, "superseded", partition)]
+        return [self._left(label, "superseded", partition)]
+
+    def _packed(self, label: AcceptedLabel) -> bytes:
+        return RECEIVED.pack(label.received_at_ms) + self._codec.encode(label)
+
+    def _early_label(self, packed: bytes) -> AcceptedLabel:
+        return self._codec.decode(packed[RECEIVED.size :], AcceptedLabel)
+
+    def _left(self, label: AcceptedLabel, reason: UnmatchedReason, partition: int) -> Output:
+        self.events[f"label_{reason}"] += 1
+        unmatched = UnmatchedLabel(
+            camera=label.camera,
+            boot=label.boot,
+            sequence=label.sequence,
+            label=label.label,
+            labelled_at_ms=label.labelled_at_ms,
+            source=label.source,
+            propensity=label.propensity,
+            received_at_ms=label.received_at_ms,
+            reason=reason,
+        )
+        return Output(self._unmatched, partition, label.camera.encode(), self._codec.encode(unmatched))
+
+
+def judged(packed: bytes, label: AcceptedLabel) -> tuple[Change | Literal["repeated", "superseded"], bytes]:
+    """What *label* does to a prediction, and the prediction's entry afterwards."""
+    flags, labelled_at_ms, digest = LABEL.unpack_from(packed, LABEL_AT)
+    its_digest = digest_of(label.label)
+    fate: Change | Literal["repeated", "superseded"]
+    if its_digest == digest:
+        if label.labelled_at_ms <= labelled_at_ms:
+            return "repeated", packed
+        fate = "repeated"
+    elif digest != NO_LABEL and (label.labelled_at_ms, its_digest) < (labelled_at_ms, digest):
+        return "superseded", packed
+    elif label.label is None:
+        fate = "repeated" if digest == NO_LABEL else "withdrawn"  # without a label there is nothing to withdraw
+    else:
+        fate = "corrected" if flags & HAD_OUTCOME else "matched"
+        flags |= HAD_OUTCOME
+    held = LABEL.pack(flags, label.labelled_at_ms, its_digest)
+    return fate, packed[:LABEL_AT] + held + packed[LABEL_END:]
+
+
+def _entry_of(prediction: Prediction, room: Room) -> Entry:
+    classes = list(prediction.probabilities)
+    model_no = room.model_no(prediction.model, prediction.version, classes)
+    classes_of_room = room.models[model_no].classes
+    return Entry(
+        received_at_ms=prediction.received_at_ms,
+        captured_at_ms=prediction.captured_at_ms,
+        frame_offset=prediction.frame_offset,
+        predict_delay_ms=min(max(prediction.predicted_at_ms - prediction.received_at_ms, 0), DELAY_MAX_MS),
+        model_no=model_no,
+        predicted_no=classes_of_room.index(prediction.label),
+        brightness=round(prediction.brightness * 255),
+        flags=0,
+        labelled_at_ms=NEVER_MS,
+        digest=NO_LABEL,
+        probabilities=tuple([int(prediction.probabilities[name] * FULL + 0.5) for name in classes_of_room]),
+    )
+
+
+def _outcome(label: AcceptedLabel, change: Change, entry: Entry, model: Model, partition: int) -> Outcome:
+    predicted = model.classes[entry.predicted_no]
+    known = label.label in model.classes
+    withdrawn = label.label is None
+    probability = entry.probabilities[model.classes.index(label.label)] / FULL if label.label and known else 0.0
+    return Outcome(
+        camera=label.camera,
+        boot=label.boot,
+        sequence=label.sequence,
+        captured_at_ms=entry.captured_at_ms,
+        received_at_ms=entry.received_at_ms,
+        predicted_at_ms=entry.received_at_ms + entry.predict_delay_ms,
+        prediction_id=prediction_id(label.camera, label.boot, label.sequence, model.name, model.version, "champion"),
+        model=model.name,
+        version=model.version,
+        role="champion",
+        frame_partition=partition,
+        frame_offset=entry.frame_offset,
+        predicted=predicted,
+        confidence=entry.probabilities[entry.predicted_no] / FULL,
+        change=change,
+        label=label.label,
+        correct=None if withdrawn else predicted == label.label,
+        label_probability=None if withdrawn else probability,
+        brightness=entry.brightness / 255,
+        source=label.source,
+        propensity=label.propensity,
+        labelled_at_ms=label.labelled_at_ms,
+        label_received_at_ms=label.received_at_ms,
+        label_delay_ms=label.received_at_ms - entry.received_at_ms,
+    )

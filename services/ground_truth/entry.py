@@ -1,0 +1,65 @@
+"""One prediction that waits for its label, or had one, in as few bytes as it takes.
+
+Layout, little-endian, version 1: received_at_ms i64, captured_at_ms i64, frame_offset i64, milliseconds from received
+to predicted u32, number of the model u16, number of the predicted class u16, brightness u8, flags u8, labelled_at_ms
+i64 and digest (8 bytes) of the label that holds, then one u16 a class: its probability times 65,535.
+"""
+
+from functools import cache
+from hashlib import blake2b
+from struct import Struct
+from typing import NamedTuple
+
+NO_LABEL = b"\0" * 8
+NEVER_MS = -(2**63)
+HAD_OUTCOME = 1  # flag: an outcome of this prediction was written before
+FULL = 65_535
+DELAY_MAX_MS = 2**32 - 1
+LABEL = Struct("<Bq8s")  # flags, labelled_at_ms, digest
+LABEL_AT = Struct("<qqqIHHB").size
+LABEL_END = LABEL_AT + LABEL.size
+MODEL_NO = Struct("<H")
+MODEL_NO_AT = Struct("<qqqI").size
+RECEIVED = Struct("<q")  # stands first: expiry reads nothing else
+
+
+class Entry(NamedTuple):
+    """A waiting prediction. Numbers of models and classes are those of the room that holds it."""
+
+    received_at_ms: int
+    captured_at_ms: int
+    frame_offset: int
+    predict_delay_ms: int
+    model_no: int
+    predicted_no: int
+    brightness: int
+    flags: int
+    labelled_at_ms: int
+    digest: bytes
+    probabilities: tuple[int, ...]
+
+
+@cache
+def _layout(classes: int) -> Struct:
+    return Struct(f"<qqqIHHBBq8s{classes}H")
+
+
+def size_of(classes: int) -> int:
+    """Bytes of an entry whose model has so many classes."""
+    return _layout(classes).size
+
+
+def pack(entry: Entry) -> bytes:
+    return _layout(len(entry.probabilities)).pack(*entry[:10], *entry.probabilities)
+
+
+def unpack(packed: bytes, classes: int) -> Entry:
+    """Read an entry; bytes after its classes are padding."""
+    fields = _layout(classes).unpack_from(packed)
+    return Entry._make((*fields[:10], fields[10:]))
+
+
+@cache
+def digest_of(label: str | None) -> bytes:
+    """8 bytes that stand for a label; None, the withdrawal, has its own. Never `NO_LABEL` in practice (2^-64)."""
+    return blake2b(b"\0" if label is None else b"\1" + label.encode(), digest_size=8).digest()

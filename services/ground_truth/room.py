@@ -1,0 +1,300 @@
+"""The waiting room: every prediction of one partition for as long as a label may come, found by frame and by age.
+
+64 neighbouring sequence numbers of one boot share a segment: a bit set says which are there, their entries lie packed
+in order in one byte array. Publishers count, so segments are dense and an entry costs little more than its own bytes
+(infra/decisions). Age is kept a bucket at a time: the segments that got an entry in it. So neither finding nor
+expiring grows with how many wait.
+"""
+
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+
+import msgspec
+
+from services.ground_truth.entry import MODEL_NO, MODEL_NO_AT, RECEIVED, size_of
+
+SEGMENT_BITS = 6
+SEGMENT_MASK = (1 << SEGMENT_BITS) - 1
+BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the horizon late
+EARLY_BUCKET_MS = 1_000  # labels that wait are looked at this often, in time of the frames
+PREDICTION, EARLY, LANE, MODEL = b"p", b"e", b"l", b"m"  # first byte of a key on the state topic
+
+
+class Model(msgspec.Struct, array_like=True, frozen=True):
+    """A version whose predictions wait: what turns its numbers back into names."""
+
+    name: str
+    version: str
+    classes: tuple[str, ...]
+
+
+def frame_key(camera: str, boot: str, sequence: int) -> bytes:
+    """Key of a frame: lengths, so that no two frames share one; the sequence last, 8 bytes."""
+    named = camera.encode()
+    return b"%d:%b%b" % (len(named), named, boot.encode()) + sequence.to_bytes(8, "big")
+
+
+class _Segment:
+    __slots__ = ("bucket", "lane", "number", "packed", "padded", "present", "size")
+
+    def __init__(self, lane: bytes, number: int, size: int) -> None:
+        self.lane = lane
+        self.number = number
+        self.size = size
+        self.present = 0
+        self.packed = bytearray()
+        self.bucket = -1
+        self.padded = False  # entries of models with fewer classes than the largest one here
+
+    def entries(self) -> Iterator[tuple[int, bytes]]:
+        """Sequence number and packed bytes of each entry, in order."""
+        at, base = 0, self.number << SEGMENT_BITS
+        for place in range(1 << SEGMENT_BITS):
+            if self.present >> place & 1:
+                yield base + place, bytes(self.packed[at : at + self.size])
+                at += self.size
+
+    def widen(self, size: int) -> None:
+        """Give every entry *size* bytes: one of a model with more classes is coming."""
+        old, self.size, self.padded = self.size, size, True
+        entries = [self.packed[at : at + old] for at in range(0, len(self.packed), old)]
+        self.packed = bytearray().join(entry.ljust(size, b"\0") for entry in entries)
+
+
+class Room:
+    """State of ground truth for one partition; satisfies `catseye.stream.State`.
+
+    Args:
+        horizon_ms: How long an entry is kept, in time of the frames that come in.
+    """
+
+    def __init__(self, horizon_ms: int) -> None:
+        self._horizon_ms = horizon_ms
+        self._bucket_ms = max(1, horizon_ms // BUCKETS_A_HORIZON)
+        self._lanes: dict[bytes, dict[int, _Segment]] = {}
+        self._buckets: dict[int, list[_Segment]] = {}
+        self._expired_to: dict[bytes, int] = {}
+        self._early: dict[bytes, bytes] = {}
+        self._early_buckets: dict[int, list[bytes]] = {}
+        self._early_due: list[int] = []  # heap of the keys of _early_buckets
+        self._before: dict[bytes, bytes | None] = {}
+        self.models: list[Model] = []
+        self._model_no: dict[tuple[str, str], int] = {}
+        self.newest_ms = 0
+        self._committed_newest_ms = 0
+        self.waiting = 0
+
+    # -- what the core asks and tells
+
+    def get(self, key: bytes) -> bytes | None:
+        """Packed entry of the frame with *key*."""
+        segments = self._lanes.get(key[:-8])
+        if segments is None:
+            return None
+        sequence = int.from_bytes(key[-8:], "big")
+        segment = segments.get(sequence >> SEGMENT_BITS)
+        if segment is None:
+            return None
+        bit = 1 << (sequence & SEGMENT_MASK)
+        if not segment.present & bit:
+            return None
+        at = (segment.present & (bit - 1)).bit_count() * segment.size
+        packed = bytes(segment.packed[at : at + segment.size])
+        return self._unpadded(packed) if segment.padded else packed
+
+    def put(self, key: bytes, packed: bytes) -> None:
+        """Keep an entry, or change the one that is there."""
+        self._remember(PREDICTION + key, self.get(key))
+        self._place(key, packed)
+
+    def is_expired(self, key: bytes) -> bool:
+        """Whether the frame with *key* is older than what its boot has already forgotten."""
+        return int.from_bytes(key[-8:], "big") <= self._expired_to.get(key[:-8], -1)
+
+    def early(self, key: bytes) -> bytes | None:
+        """The label that waits for the prediction of the frame with *key*, as the core packed it."""
+        return self._early.get(key)
+
+    def put_early(self, key: bytes, packed: bytes) -> None:
+        """Let a label wait; *packed* starts with its received_at_ms, as `RECEIVED` has it."""
+        self._remember(EARLY + key, self._early.get(key))
+        self._set_early(key, packed)
+
+    def take_early(self, key: bytes) -> None:
+        """The label waits no longer."""
+        self._remember(EARLY + key, self._early.pop(key))
+
+    def model_no(self, name: str, version: str, classes: Sequence[str]) -> int:
+        """Number of a version in this room; a new one is remembered."""
+        number = self._model_no.get((name, version))
+        if number is None:
+            number = len(self.models)
+            self._remember(MODEL + number.to_bytes(2, "big"), None)
+            self._set_model(number, Model(name, version, tuple(classes)))
+        return number
+
+    def saw(self, received_at_ms: int) -> None:
+        """A prediction of a frame received then came in: time moves on, never back."""
+        self.newest_ms = max(self.newest_ms, received_at_ms)
+
+    def early_before(self, received_at_ms: int) -> list[tuple[bytes, bytes]]:
+        """Labels that came in before then (to the bucket) and still wait."""
+        keys: dict[bytes, None] = {}
+        while self._early_due and (self._early_due[0] + 1) * EARLY_BUCKET_MS <= received_at_ms:
+            keys |= dict.fromkeys(self._early_buckets.pop(heappop(self._early_due)))
+        return [(key, self._early[key]) for key in keys if key in self._early]
+
+    def expire(self, most: int) -> int:
+        """Forget entries past the horizon, about *most* of them. Returns how many."""
+        cutoff_ms = self.newest_ms - self._horizon_ms
+        gone = 0
+        while self._buckets and gone < most:
+            oldest = min(self._buckets)
+            end_ms = (oldest + 1) * self._bucket_ms
+            if end_ms > cutoff_ms:
+                break
+            segments = self._buckets[oldest]
+            while segments and gone < most:
+                gone += self._expire_segment(segments.pop(), end_ms)
+            if not segments:
+                del self._buckets[oldest]
+        return gone
+
+    # -- what the worker asks and tells
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        self._set(key[:1], key[1:], value)
+
+    def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
+        return [(key, self._now(key[:1], key[1:])) for key in self._before]
+
+    def commit(self) -> None:
+        self._before.clear()
+        self._committed_newest_ms = self.newest_ms
+
+    def rollback(self) -> None:
+        for key, value in reversed(self._before.items()):
+            self._set(key[:1], key[1:], value)
+        self._before.clear()
+        self.newest_ms = self._committed_newest_ms
+
+    def items(self) -> dict[bytes, bytes]:
+        """Everything that is known, as it stands on the state topic."""
+        known: dict[bytes, bytes] = {}
+        for lane, segments in self._lanes.items():
+            for segment in segments.values():
+                for sequence, packed in segment.entries():
+                    known[PREDICTION + lane + sequence.to_bytes(8, "big")] = self._unpadded(packed)
+        known |= {EARLY + key: packed for key, packed in self._early.items()}
+        known |= {LANE + lane: to.to_bytes(8, "big") for lane, to in self._expired_to.items()}
+        models = {number.to_bytes(2, "big"): model for number, model in enumerate(self.models)}
+        return known | {MODEL + number: msgspec.msgpack.encode(model) for number, model in models.items()}
+
+    # -- within
+
+    def _remember(self, key: bytes, value: bytes | None) -> None:
+        """Keep what *key* was at the last commit."""
+        if key not in self._before:
+            self._before[key] = value
+
+    def _unpadded(self, packed: bytes) -> bytes:
+        return packed[: size_of(len(self.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]].classes))]
+
+    def _now(self, kind: bytes, name: bytes) -> bytes | None:
+        if kind == PREDICTION:
+            return self.get(name)
+        if kind == EARLY:
+            return self._early.get(name)
+        if kind == LANE:
+            return self._expired_to[name].to_bytes(8, "big")
+        return msgspec.msgpack.encode(self.models[int.from_bytes(name, "big")])
+
+    def _set(self, kind: bytes, name: bytes, value: bytes | None) -> None:
+        if kind == PREDICTION:
+            if value is None:
+                self._remove(name)
+            else:
+                self._place(name, value)
+                self.saw(RECEIVED.unpack_from(value)[0])
+        elif kind == EARLY:
+            if value is None:
+                self._early.pop(name, None)
+            else:
+                self._set_early(name, value)
+        elif kind == LANE:
+            if value is None:
+                self._expired_to.pop(name, None)
+            else:
+                self._expired_to[name] = int.from_bytes(value, "big")
+        elif value is None:
+            gone = self.models.pop()
+            del self._model_no[gone.name, gone.version]
+        else:
+            self._set_model(int.from_bytes(name, "big"), msgspec.msgpack.decode(value, type=Model))
+
+    def _set_model(self, number: int, model: Model) -> None:
+        if number == len(self.models):
+            self.models.append(model)
+        self._model_no[model.name, model.version] = number
+
+    def _set_early(self, key: bytes, packed: bytes) -> None:
+        self._early[key] = packed
+        bucket = RECEIVED.unpack_from(packed)[0] // EARLY_BUCKET_MS
+        if bucket not in self._early_buckets:
+            heappush(self._early_due, bucket)
+            self._early_buckets[bucket] = []
+        self._early_buckets[bucket].append(key)
+
+    def _place(self, key: bytes, packed: bytes) -> None:
+        lane, sequence = key[:-8], int.from_bytes(key[-8:], "big")
+        segments = self._lanes.get(lane)
+        if segments is None:
+            segments = self._lanes[lane] = {}
+        number = sequence >> SEGMENT_BITS
+        segment = segments.get(number)
+        if segment is None:
+            segment = segments[number] = _Segment(lane, number, len(packed))
+        if len(packed) != segment.size:
+            segment.widen(max(segment.size, len(packed)))
+        bit = 1 << (sequence & SEGMENT_MASK)
+        at = (segment.present & (bit - 1)).bit_count() * segment.size
+        if segment.present & bit:
+            segment.packed[at : at + segment.size] = packed.ljust(segment.size, b"\0")
+        else:
+            segment.present |= bit
+            segment.packed[at:at] = packed.ljust(segment.size, b"\0")
+            self.waiting += 1
+            bucket = RECEIVED.unpack_from(packed)[0] // self._bucket_ms
+            if bucket != segment.bucket:
+                segment.bucket = bucket
+                self._buckets.setdefault(bucket, []).append(segment)
+
+    def _remove(self, key: bytes) -> None:
+        segments = self._lanes.get(key[:-8], {})
+        sequence = int.from_bytes(key[-8:], "big")
+        segment = segments.get(sequence >> SEGMENT_BITS)
+        bit = 1 << (sequence & SEGMENT_MASK)
+        if segment is None or not segment.present & bit:
+            return
+        at = (segment.present & (bit - 1)).bit_count() * segment.size
+        del segment.packed[at : at + segment.size]
+        segment.present &= ~bit
+        self.waiting -= 1
+        if not segment.present:
+            del segments[segment.number]
+            if not segments:
+                del self._lanes[key[:-8]]
+
+    def _expire_segment(self, segment: _Segment, end_ms: int) -> int:
+        """Forget the entries of *segment* received before *end_ms*."""
+        gone = 0
+        for sequence, packed in list(segment.entries()):
+            if RECEIVED.unpack_from(packed)[0] < end_ms:
+                key = segment.lane + sequence.to_bytes(8, "big")
+                self._remember(PREDICTION + key, self._unpadded(packed))
+                self._remove(key)
+                to = self._expired_to.get(segment.lane)
+                self._remember(LANE + segment.lane, None if to is None else to.to_bytes(8, "big"))
+                self._expired_to[segment.lane] = sequence if to is None else max(to, sequence)
+                gone += 1
+        return gone

@@ -1,0 +1,15 @@
+"""What an operator can turn on ground truth; the horizon itself is a common setting."""
+
+from pydantic import Field
+
+from catseye.settings import Settings
+
+
+class GroundTruthSettings(Settings):
+    """How long labels are waited with."""
+
+    ground_truth_early_s: float = Field(
+        default=3_600,
+        gt=0,
+        description="How long a label waits for its prediction, in time of the frames that are predicted, seconds",
+    )
