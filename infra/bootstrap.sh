@@ -152,7 +152,9 @@ kafka_stamp() {
 install_kafka() {
   local libs=$1 fresh="$1.new" version
   kafka_is_ready "$libs" && return # another call did it while this one waited
-  version=$(command -v java >/dev/null && java_version || true)
+  if command -v java >/dev/null; then
+    version=$(java_version)
+  fi
   if ((${version:-0} < JAVA_AT_LEAST)); then
     system_packages "Kafka needs Java $JAVA_AT_LEAST or newer." openjdk-17-jre-headless
     version=$(java_version)

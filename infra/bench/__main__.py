@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ BENCHES = ("worker", "join")
 @click.option(
     "--bootstrap", default="", metavar="HOST:PORT", help="Use this broker instead of a fresh one on its core."
 )
+@click.option("--long", is_flag=True, help="Peers too at the sizes that take them minutes a block.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write one object here.")
 def main(
     names: tuple[str, ...],
@@ -32,12 +34,13 @@ def main(
     only: tuple[str, ...],
     pairs: int | None,
     grid: bool,
+    long: bool,
     bootstrap: str,
     json_file: Path | None,
 ) -> None:
     """Measure NAMES (default: everything) and print ratios, intervals and raw rows."""
-    console = Console()
-    options = Options(short, only, pairs, grid, bootstrap)
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    options = Options(short, only, pairs, grid, long, bootstrap)
     reports: list[Report] = []
     for name in names or BENCHES:
         bench = importlib.import_module(f"infra.bench.{name}")

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,6 +40,64 @@ class BenchError(RuntimeError):
 def passes(sides: Sequence[str], pairs: int) -> list[list[str]]:
     """Return the order of the blocks: ABC, CBA, ABC, …"""
     return [list(sides) if i % 2 == 0 else list(reversed(sides)) for i in range(pairs)]
+
+
+Row = dict[str, float | str]
+
+
+def measured(
+    order: Sequence[Sequence[str]],
+    blocks: Mapping[str, Callable[[], Row]],
+    console: Console,
+    notes: list[str] | None = None,
+) -> list[Row]:
+    """Run the blocks of all passes in their order and say how each went while the next one runs.
+
+    Args:
+        order: Names of blocks, pass by pass; those of ours start with "ours".
+        blocks: What to run by name.
+        console: To say it on.
+        notes: Gets a line for each peer's block whose output was wrong: it has no row. Without it that is an error,
+            as it always is for ours.
+
+    Returns:
+        The rows in that order, each with its `pass`, from 1.
+
+    Raises:
+        BenchError: a block failed that must not.
+    """
+    names = [(number, name) for number, one_pass in enumerate(order, 1) for name in one_pass]
+    rows: list[Row] = []
+    for n, (number, name) in enumerate(names, 1):
+        try:
+            row = blocks[name]()
+        except BenchError as failed:
+            if notes is None or name.startswith("ours"):
+                raise
+            notes.append(f"pass {number} does not count for {failed}")
+            console.print(f"{n}/{len(names)} {failed}", style="red", highlight=False)
+        else:
+            rows.append({"pass": number} | row)
+            console.print(f"{n}/{len(names)} {name}: {row['cpu_us']:.2f} µs", style="dim", highlight=False)
+    return rows
+
+
+def paired(rows: Sequence[Row], one: Row, other: Row, column: str) -> tuple[list[float], list[float]]:
+    """Return *column* of two sides in the passes that both have.
+
+    Args:
+        rows: Raw.
+        one: Columns and values that its rows have.
+        other: The same of the other side.
+        column: What is compared.
+    """
+
+    def of(side: Row) -> dict[float | str, float]:
+        return {row["pass"]: float(row[column]) for row in rows if side.items() <= row.items()}
+
+    left, right = of(one), of(other)
+    both = sorted(left.keys() & right.keys(), key=float)
+    return [left[n] for n in both], [right[n] for n in both]
 
 
 @dataclass(frozen=True)
@@ -115,7 +173,7 @@ class Report:
 
     name: str
     figures: list[Figure] = field(default_factory=list)
-    rows: list[dict[str, float | str]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     machine: dict[str, str] = field(default_factory=dict)
 
@@ -278,14 +336,18 @@ class Options:
         only: Sides to measure; all when empty.
         pairs: Passes, when others than usual are wanted.
         grid: Tune: every side at every point of its grid, no ratios.
+        long: Peers too at the size that takes them minutes a block.
         bootstrap: Address of a broker that runs already; a fresh one on its own core when empty.
+        progress: Where to say how it goes.
     """
 
     short: bool = False
     only: tuple[str, ...] = ()
     pairs: int | None = None
     grid: bool = False
+    long: bool = False
     bootstrap: str = ""
+    progress: Console = field(default_factory=lambda: Console(stderr=True))
 
     def wants(self, side: str) -> bool:
         """Tell whether a side is to be measured."""

@@ -10,13 +10,12 @@ look at the measured process's clock at that moment.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -28,6 +27,15 @@ COPIED = 1
 """What a stateless peer writes into the count of every record: the small transform."""
 
 Ints = npt.NDArray[np.int64]
+
+
+NOT_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+}
+"""What a broker says of a topic that was made a moment ago."""
 
 
 class TimedOutError(RuntimeError):
@@ -42,7 +50,7 @@ class Topics:
     """
 
     def __init__(self, bootstrap: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
 
     def create(self, name: str, *, partitions: int, compacted: bool = False) -> str:
         """Create one topic and return its name."""
@@ -106,27 +114,39 @@ def occurrences(key: Ints) -> Ints:
     return counted
 
 
+def producer(bootstrap: str) -> Producer:
+    """Return a producer that fills topics fast."""
+    return Producer(
+        {"bootstrap.servers": bootstrap, "linger.ms": 20, "batch.num.messages": 10_000, "acks": "all", "log_level": 2}
+    )
+
+
 def load(bootstrap: str, topic: str, deck: Deck, *, start: int, stop: int, partitions: int) -> None:
     """Write records *start* to *stop* of *deck* to *topic*; a key stays on one partition."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "batch.num.messages": 10_000, "acks": "all"})
+    loader = producer(bootstrap)
     names = [b"key-%06d" % k for k in range(deck.keys)]
     for at in range(start, stop, 10_000):
         end = min(at + 10_000, stop)
-        batch = [
+        batch: list[dict[str, object]] = [
             {"key": names[k], "value": i.to_bytes(8, "big") + bytes(8) + PAYLOAD, "partition": int(k) % partitions}
             for i, k in enumerate(deck.key[at:end].tolist(), at)
         ]
-        _send(producer, topic, batch)
-    if producer.flush(60):
-        raise TimedOutError(f"the broker did not take the records {start} to {stop} of {topic} in 60 s")
+        send(loader, topic, batch)
+    finish(loader)
 
 
-def _send(producer: Producer, topic: str, batch: list[dict[str, object]]) -> None:
+def send(loader: Producer, topic: str, batch: list[dict[str, object]]) -> None:
     """Hand a batch to the producer; records that find its queue full are tried again."""
     while batch:
-        producer.produce_batch(topic, batch)
+        loader.produce_batch(topic, batch)
         batch = [message for message in batch if message.pop("_error", None)]
-        producer.poll(0.05 if batch else 0)
+        loader.poll(0.05 if batch else 0)
+
+
+def finish(loader: Producer) -> None:
+    """Wait until the broker has everything."""
+    if left := loader.flush(60):
+        raise TimedOutError(f"the broker did not take the last {left:,} records of the load in 60 s")
 
 
 @dataclass
@@ -150,6 +170,17 @@ class Read:
         self.value_bytes += sum(map(len, values))
 
 
+def end_of(reader: Consumer, tp: TopicPartition, *, timeout_s: float = 30) -> int:
+    """Return the high watermark of a partition; a topic that was just made may need a moment to have a leader."""
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            return int(reader.get_watermark_offsets(tp, timeout=timeout_s)[1])
+        except KafkaException as failed:
+            if failed.args[0].code() not in NOT_YET or time.monotonic() > until:
+                raise
+
+
 class Sink:
     """A read_committed reader of one topic, all partitions, from the start.
 
@@ -168,6 +199,7 @@ class Sink:
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 20,
+                "log_level": 2,
                 "queued.min.messages": 200_000,
             }
         )
@@ -176,7 +208,7 @@ class Sink:
         self._take = take
         self._seen = 0
 
-    def read_until(self, records: int, *, alive: Callable[[], bool], timeout_s: float = 120) -> int:
+    def read_until(self, records: int, *, alive: Callable[[], bool], timeout_s: float = 300) -> int:
         """Read until *records* in all were seen.
 
         Args:
@@ -196,7 +228,7 @@ class Sink:
 
     def read_rest(self, *, timeout_s: float = 60) -> None:
         """Read to the end of the log as it stands now, so that a repeat after the last record is seen too."""
-        ends = {tp.partition: self._consumer.get_watermark_offsets(tp, timeout=timeout_s)[1] for tp in self._partitions}
+        ends = {tp.partition: end_of(self._consumer, tp) for tp in self._partitions}
         until = time.monotonic() + timeout_s
         while any(position < ends[p] for p, position in self._positions().items()):
             self._poll(0.05)
@@ -258,7 +290,7 @@ def latest(bootstrap: str, topics: Sequence[str]) -> dict[bytes, bytes]:
 
 
 def _read_into(found: dict[bytes, bytes], consumer: Consumer, tp: TopicPartition) -> None:
-    end = consumer.get_watermark_offsets(tp, timeout=30)[1]
+    end = end_of(consumer, tp)
     consumer.assign([tp])
     until = time.monotonic() + 30
     while max(consumer.position([tp])[0].offset, 0) < end:
@@ -275,18 +307,42 @@ def _read_into(found: dict[bytes, bytes], consumer: Consumer, tp: TopicPartition
 def state_faults(state: dict[bytes, bytes], deck: Deck) -> list[str]:
     """Say whether durable counts differ from the true ones; a count is 8 bytes big-endian or decimal digits."""
     counts = sorted(int.from_bytes(raw, "big") if raw[:1] == b"\0" else int(raw) for raw in state.values())
-    return [] if counts == deck.totals() else [f"{len(counts):,} durable counts, and they are not those of the input"]
+    totals = deck.totals()
+    if counts == totals:
+        return []
+    return [
+        f"durable state has {len(counts):,} keys that add up to {sum(counts):,}, not {len(totals):,} to {sum(totals):,}"
+    ]
 
 
-def input_left(bootstrap: str, group: str, topic: str, partitions: int) -> int:
-    """Return how many records of *topic* the group's committed offsets leave unread; 0 after a clean stop."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
-    committed = consumer.committed([TopicPartition(topic, p) for p in range(partitions)], timeout=30)
-    ends = [consumer.get_watermark_offsets(tp, timeout=30)[1] for tp in committed]
-    consumer.close()
-    return sum(end - max(tp.offset, 0) for tp, end in zip(committed, ends, strict=True))
+class Lag:
+    """How far a group is behind, seen from outside.
 
+    Args:
+        bootstrap: Broker address.
+        group: Whose committed offsets are read.
+        places: Topics and how many partitions they have.
+    """
 
-def flatten(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Join the complaints of several checks."""
-    return list(chain.from_iterable(rows))
+    def __init__(self, bootstrap: str, group: str, places: Mapping[str, int]) -> None:
+        self._reader = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+        self._places = [TopicPartition(topic, p) for topic, partitions in places.items() for p in range(partitions)]
+
+    def left(self) -> int:
+        """Return how many records the committed offsets leave unread; 0 after a clean stop."""
+        committed = self._reader.committed(self._places, timeout=30)
+        ends = [end_of(self._reader, tp) for tp in committed]
+        return sum(end - max(tp.offset, 0) for tp, end in zip(committed, ends, strict=True))
+
+    def wait(self, *, alive: Callable[[], bool], timeout_s: float = 900) -> int:
+        """Return when nothing is left, with the wall clock of that moment in ns."""
+        until = time.monotonic() + timeout_s
+        while left := self.left():
+            if time.monotonic() > until or not alive():
+                raise TimedOutError(f"{left:,} records are still unread")
+            time.sleep(0.02)
+        return time.perf_counter_ns()
+
+    def close(self) -> None:
+        """Leave."""
+        self._reader.close()

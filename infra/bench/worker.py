@@ -8,16 +8,19 @@ read_committed reader has the last record. What is left in the difference is wor
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from infra.bench import harness, load
-from infra.bench.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report
+from infra.bench.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
 
 PARTITIONS = 4
 KEYS = 5_000
@@ -68,6 +71,12 @@ SIDES = {
 }
 AT_LEAST_ONCE = replace(SIDES["ours"], name="ours, at least once", flags={"delivery": "at_least_once"})
 TARGETS = {"bare": 1.3, "quixstreams": 0.4, "streams": 0.7, "faust": 0.05}
+BROKEN = {
+    fault: Side(
+        f"broken-{fault}", (str(RUNTIME), "-m", "infra.bench.peers.broken"), flags={"fault": fault}, own_state=False
+    )
+    for fault in ("drop", "repeat")
+}
 GRID: dict[str, tuple[str, ...]] = {
     "linger-ms": ("5", "50"),
     "batch-bytes": ("65536", "1000000"),
@@ -97,6 +106,7 @@ class Size:
 
 FULL = Size(warm=200_000, records=400_000, pairs=harness.PAIRS)
 SHORT = Size(warm=5_000, records=20_000, pairs=1)
+CONTROL = Size(warm=2_000, records=2_000, pairs=1)
 
 
 def build_java() -> None:
@@ -122,15 +132,17 @@ class Bench:
         bootstrap: Its address.
         size: Of each block.
         work: Folder for logs and local state; emptied when a block ends well.
+        patience_s: Longest wait for a peer's output.
     """
 
-    def __init__(self, bootstrap: str, size: Size, work: Path) -> None:
+    def __init__(self, bootstrap: str, size: Size, work: Path, *, patience_s: float = 300) -> None:
         self._bootstrap = bootstrap
+        self._patience_s = patience_s
         self._size = size
         self._work = work
         self._topics = load.Topics(bootstrap)
 
-    def block(self, side: Side, mode: str) -> dict[str, float | str]:
+    def block(self, side: Side, mode: str) -> Row:
         """Measure one side once and check its output.
 
         Returns:
@@ -139,7 +151,7 @@ class Bench:
         Raises:
             BenchError: it died, was too slow, or its output is wrong.
         """
-        run = f"{side.name}-{mode}-{time.time_ns()}".replace(", ", "-").replace(" ", "-")
+        run = f"{re.sub('[^a-z]+', '-', side.name)}-{mode}-{time.time_ns()}"
         names = [self._topics.create(f"{part}-{run}", partitions=PARTITIONS) for part in ("in", "out")]
         names.append(self._topics.create(f"state-{run}", partitions=PARTITIONS, compacted=True))
         directory = self._work / run
@@ -170,19 +182,22 @@ class Bench:
         } | dict(side.flags)
         return [*side.command, *(word for name, value in flags.items() for word in (f"--{name}", value))]
 
-    def _measure(self, child: Child, side: Side, mode: str, run: str) -> dict[str, float | str]:
+    def _measure(self, child: Child, side: Side, mode: str, run: str) -> Row:
         size = self._size.scaled(side.share)
         deck = load.Deck.deal(size.warm + size.records, keys=KEYS, counted=mode == "count", seed=1)
         read = load.Read()
         sink = load.Sink(self._bootstrap, f"out-{run}", PARTITIONS, read.add)
         load.load(self._bootstrap, f"in-{run}", deck, start=0, stop=size.warm, partitions=PARTITIONS)
-        sink.read_until(size.warm, alive=child.alive)
+        sink.read_until(size.warm, alive=child.alive, timeout_s=self._patience_s)
         with child.paused():
             load.load(self._bootstrap, f"in-{run}", deck, start=size.warm, stop=len(deck.key), partitions=PARTITIONS)
             cpu_before, began_ns = child.cpu_ns(), time.perf_counter_ns()
-        ended_ns = sink.read_until(len(deck.key), alive=child.alive)
+        ended_ns = sink.read_until(len(deck.key), alive=child.alive, timeout_s=self._patience_s)
         cpu_spent = child.cpu_ns() - cpu_before
         rss_bytes = child.rss_bytes()
+        lag = load.Lag(self._bootstrap, f"group-{run}", {f"in-{run}": PARTITIONS})
+        lag.wait(alive=child.alive, timeout_s=30)
+        lag.close()
         if not child.stop():
             raise BenchError(f"{side.name} did not end within 30 s of SIGTERM")
         sink.read_rest()
@@ -203,41 +218,51 @@ class Bench:
             own = [name for name in self._topics.named(f"group-{run}") if "changelog" in name]
             state = load.latest(self._bootstrap, own if side.own_state else [f"state-{run}"])
             found += load.state_faults(state, deck)
-        left = load.input_left(self._bootstrap, f"group-{run}", f"in-{run}", PARTITIONS)
-        if left:
-            found.append(f"{left:,} records not committed after a clean stop")
         if found:
             raise BenchError(f"{side.name}, {mode}, gives wrong results: {'; '.join(found)}")
 
 
-def tune(bench: Bench, side: Side, mode: str) -> list[dict[str, float | str]]:
-    """Measure one side at every point of the grid."""
-    rows = []
-    for point in product(*GRID.values()):
-        flags = dict(zip(GRID, point, strict=True))
-        row = bench.block(replace(side, flags={**side.flags, **flags}), mode)
-        rows.append({**row, **flags})
-    return rows
+def controls(bootstrap: str) -> str:
+    """Let the check find a peer that loses a record and one that repeats one, or refuse to measure anything."""
+    found = []
+    for side in BROKEN.values():
+        with TemporaryDirectory(dir=BUILT) as work:
+            try:
+                Bench(bootstrap, CONTROL, Path(work), patience_s=5).block(side, "copy")
+            except BenchError as reported:
+                found.append(str(reported).partition(";")[0])
+            else:
+                raise BenchError(f"the check did not notice {side.name}: no figure of this bench can be trusted")
+    return f"negative controls: {' · '.join(found)}"
 
 
-def compare(rows: list[dict[str, float | str]], mode: str) -> list[Figure]:
+def tuned(side: Side) -> dict[str, Side]:
+    """Return a side at every point of the grid, by name."""
+    points = [dict(zip(GRID, point, strict=True)) for point in product(*GRID.values())]
+    return {
+        (name := f"{side.name} {' '.join(f'{k}={v}' for k, v in point.items())}"): replace(
+            side, name=name, flags={**side.flags, **point}
+        )
+        for point in points
+    }
+
+
+def compare(rows: Sequence[Row], mode: str) -> list[Figure]:
     """Turn raw rows into the ratios of one mode: CPU a record against each peer, and both deliveries of ours."""
 
-    def column(side: str, name: str) -> list[float]:
-        return [float(row[name]) for row in rows if row["side"] == side and row["mode"] == mode]
+    def against(name: str, column: str) -> harness.Interval | None:
+        ours, theirs = harness.paired(rows, {"side": "ours", "mode": mode}, {"side": name, "mode": mode}, column)
+        return harness.ratio(ours, theirs) if ours else None
 
-    ours = column("ours", "cpu_us")
     figures = [
-        Figure(f"{mode}: CPU a record, ours / {name}", harness.ratio(ours, theirs), TARGETS.get(name))
+        Figure(f"{mode}: CPU a record, ours / {name}", cost, TARGETS.get(name))
         for name in SIDES
-        if name != "ours" and (theirs := column(name, "cpu_us")) and ours
+        if name != "ours" and (cost := against(name, "cpu_us"))
     ]
-    loose = AT_LEAST_ONCE.name
-    if ours and column(loose, "cpu_us"):
-        speed = harness.ratio(column("ours", "records_per_s"), column(loose, "records_per_s"))
-        cpu = harness.ratio(ours, column(loose, "cpu_us"))
+    if speed := against(AT_LEAST_ONCE.name, "records_per_s"):
         figures.append(Figure(f"{mode}: throughput, exactly once / at least once", speed, 0.92, at_most=False))
-        figures.append(Figure(f"{mode}: CPU a record, exactly once / at least once", cpu))
+    if cost := against(AT_LEAST_ONCE.name, "cpu_us"):
+        figures.append(Figure(f"{mode}: CPU a record, exactly once / at least once", cost))
     return figures
 
 
@@ -251,12 +276,13 @@ def run(options: Options) -> Report:
     report = Report("worker", machine=harness.machine() | {"kafka-streams": KAFKA_STREAMS})
     report.machine |= {f"peers' {name}": version for name, version in engines.items()}
     with harness.broker(options.bootstrap) as bootstrap:
+        report.notes.append(controls(bootstrap))
         bench = Bench(bootstrap, size, BUILT / "bench")
+        if options.grid:
+            sides = {name: point for side in sides.values() for name, point in tuned(side).items()}
         for mode in ("count",) if options.short else MODES:
-            if options.grid:
-                report.rows += [row for side in sides.values() for row in tune(bench, side, mode)]
-                continue
-            order = harness.passes(list(sides), options.pairs or size.pairs)
-            report.rows += [bench.block(sides[name], mode) for names in order for name in names]
+            order = harness.passes(list(sides), options.pairs or (1 if options.grid else size.pairs))
+            blocks = {name: partial(bench.block, side, mode) for name, side in sides.items()}
+            report.rows += harness.measured(order, blocks, options.progress, report.notes)
             report.figures += compare(report.rows, mode)
     return report

@@ -8,7 +8,6 @@ its folder: `cluster.json` (ports), and per broker `server.properties`, `data/`,
 cluster outlives the program that started it unless that program stops it; the same folder finds it again.
 """
 
-import socket
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from confluent_kafka import KafkaException
@@ -81,7 +80,7 @@ class KafkaCluster:
     ) -> None:
         if brokers not in SIZES:
             raise Misconfigured(f"a cluster here has 1 or 3 brokers, not {brokers}")
-        self._directory = directory.resolve()
+        self.directory = directory.resolve()
         self._size = brokers
         self._heap_mb = heap_mb
         self._first_port = first_port
@@ -104,7 +103,7 @@ class KafkaCluster:
 
     def process(self, node_id: int = 1) -> Process | None:
         """Return a broker's process if it runs (or is paused)."""
-        return processes.find(self._directory, _name(node_id))
+        return processes.find(self.directory, _name(node_id))
 
     def start(self, timeout_s: float = 60.0) -> None:
         """Start the brokers that do not run and return when all answer.
@@ -113,12 +112,23 @@ class KafkaCluster:
             Unavailable: A broker ended, or they did not answer within *timeout_s*; the message names the log.
             Misconfigured: Java or Kafka's jars are missing.
         """
-        if not any(self.process(broker.node_id) for broker in self.brokers):
-            self._lay_out()
-        for broker in self.brokers:
-            if self.process(broker.node_id) is None:
-                self._start(broker)
-        self.wait_until_ready(timeout_s)
+        for last in (False, False, True):
+            first = not any(self.process(broker.node_id) for broker in self.brokers)
+            if first:
+                self._lay_out()
+            self._format()
+            for broker in self.brokers:
+                if self.process(broker.node_id) is None:
+                    self._start(broker)
+            try:
+                self.wait_until_ready(timeout_s)
+            except Unavailable:
+                # Somebody took a port after it was chosen: choose again, while no client knows the first choice.
+                if last or not first or not self._lost_a_port():
+                    raise
+                self.stop()
+            else:
+                break
 
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Return when every broker is known to every client that asks.
@@ -128,31 +138,34 @@ class KafkaCluster:
         """
         until = time.monotonic() + timeout_s
         for broker in self.brokers:
-            while not _listens(broker.port):
+            while not ports.listens(f"{ports.LOOPBACK}:{broker.port}"):
                 self._check(broker, until)
                 time.sleep(0.02)
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
-        while True:
-            try:
-                if len(admin.list_topics(timeout=5).brokers) == len(self.brokers):
-                    return
-            except KafkaException:
-                pass  # not yet: the deadline below decides
+        while not self._complete(admin):
             for broker in self.brokers:
                 self._check(broker, until)
             time.sleep(0.02)
 
+    def _complete(self, admin: AdminClient) -> bool:
+        """Tell whether all brokers are there, and are this cluster's: a port may belong to another one by now."""
+        assert self._layout is not None
+        try:
+            found: Any = admin.list_topics(timeout=5)  # its type stub says that it has no cluster_id
+        except KafkaException:
+            return False  # not yet: the caller's deadline decides
+        return bool(found.cluster_id == self._layout.cluster_id and len(found.brokers) == len(self.brokers))
+
+    def _lost_a_port(self) -> bool:
+        ended = [broker for broker in self.brokers if self.process(broker.node_id) is None]
+        return any(not ports.is_free(port) for broker in ended for port in (broker.port, broker.controller_port))
+
     def stop(self, grace_s: float = 15.0) -> None:
         """Stop all brokers, cleanly where they do so within *grace_s*. Their data stays."""
         running = [process for broker in self.brokers if (process := self.process(broker.node_id))]
-        for process in running:
-            process.resume()
-            process.terminate()
-        until = time.monotonic() + grace_s
-        for process in running:
-            process.stop(max(0.0, until - time.monotonic()))
+        processes.stop_all(running, grace_s)
         for broker in self.brokers:
-            processes.forget(self._directory, _name(broker.node_id))
+            processes.forget(self.directory, _name(broker.node_id))
 
     def kill(self, node_id: int = 1) -> None:
         """End a broker with kill -9; it stays down until `start`, on the same port with the same data."""
@@ -183,7 +196,7 @@ class KafkaCluster:
     def _running(self, node_id: int) -> Process:
         process = self.process(node_id)
         if process is None:
-            raise Unavailable(f"broker {node_id} of {self._directory} does not run")
+            raise Unavailable(f"broker {node_id} of {self.directory} does not run")
         return process
 
     def _check(self, broker: Broker, until: float) -> None:
@@ -194,14 +207,14 @@ class KafkaCluster:
             raise Unavailable(f"Kafka's broker {broker.node_id} at port {broker.port} does not answer (log: {log})")
 
     def _home(self, node_id: int) -> Path:
-        return self._directory / _name(node_id)
+        return self.directory / _name(node_id)
 
     def _log(self, node_id: int) -> Path:
         return self._home(node_id) / "broker.log"
 
     def _read_layout(self) -> Layout | None:
         try:
-            return msgspec.json.decode((self._directory / "cluster.json").read_bytes(), type=Layout)
+            return msgspec.json.decode((self.directory / "cluster.json").read_bytes(), type=Layout)
         except FileNotFoundError:
             return None
 
@@ -227,8 +240,8 @@ class KafkaCluster:
                 )
             )
         self._layout = Layout(cluster_id, tuple(brokers))
-        self._directory.mkdir(parents=True, exist_ok=True)
-        (self._directory / "cluster.json").write_bytes(msgspec.json.encode(self._layout))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "cluster.json").write_bytes(msgspec.json.encode(self._layout))
         for broker in brokers:
             self._home(broker.node_id).mkdir(exist_ok=True)
             lines = (f"{key}={value}\n" for key, value in self._properties(broker).items())
@@ -259,6 +272,10 @@ class KafkaCluster:
             # 50 each by default: for hundreds of groups, which one machine does not have.
             "offsets.topic.num.partitions": "8",
             "transaction.state.log.num.partitions": "8",
+            # A broker that was killed is let back in only when its last session is over: 9 s by default. With 3 s, a
+            # machine whose cores are all taken lost sessions of brokers that were alive.
+            "broker.session.timeout.ms": "6000",
+            "broker.heartbeat.interval.ms": "1000",
             "group.initial.rebalance.delay.ms": "0",
             # A worker may be given up sooner than after the 6 s that a broker insists on by default.
             "group.min.session.timeout.ms": "1000",
@@ -268,16 +285,21 @@ class KafkaCluster:
             "log.cleaner.dedupe.buffer.size": str(32 * 2**20),
         } | self._settings
 
+    def _format(self) -> None:
+        assert self._layout is not None
+        fresh = [home for node in self.brokers if not ((home := self._home(node.node_id)) / "data").exists()]
+        if fresh:
+            tool = [*jvm.command(self._archive_option()), "kafka.tools.StorageTool"]
+            # With "=", since one id in 64 begins with a dash.
+            jvm.run([*tool, "format", f"--cluster-id={self._layout.cluster_id}", "-c", _PROPERTIES], fresh)
+
     def _start(self, broker: Broker) -> None:
         home = self._home(broker.node_id)
         java = jvm.command(self._archive_option())
-        if not (home / "data" / "meta.properties").exists():
-            assert self._layout is not None
-            jvm.run([*java, "kafka.tools.StorageTool", "format", "-t", self._layout.cluster_id, "-c", _PROPERTIES], home)
         Process.start(
             _name(broker.node_id),
             [*java, f"-Xmx{self._heap_mb}m", *self._jvm_options, "kafka.Kafka", _PROPERTIES],
-            records=self._directory,
+            records=self.directory,
             log=self._log(broker.node_id),
             cwd=home,
             cpus=self._cpus,
@@ -309,11 +331,3 @@ def _rehearse(archive: Path) -> None:
 
 def _name(node_id: int) -> str:
     return f"broker-{node_id}"
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection((ports.LOOPBACK, port), timeout=1).close()
-    except OSError:
-        return False
-    return True

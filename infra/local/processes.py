@@ -29,6 +29,7 @@ class Process(msgspec.Struct, frozen=True):
         log: Where its standard output and error go.
         port: Loopback port that it was told to listen on; 0 if none.
         starts: How often a supervisor has started it, this time included.
+        exit_status: Status that its supervisor saw it end with, negative for a signal; None before.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Process(msgspec.Struct, frozen=True):
     log: str
     port: int = 0
     starts: int = 1
+    exit_status: int | None = None
 
     @classmethod
     def start(
@@ -82,17 +84,29 @@ class Process(msgspec.Struct, frozen=True):
             )
         ticks = _start_ticks(child.pid)
         process = cls(name, child.pid, -1 if ticks is None else ticks, str(log), port, starts)
-        path = records / f"{name}.json"
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(process))
-        fresh.replace(path)
         _children[child.pid] = child
+        process.record(records)
         return process
+
+    def record(self, records: Path) -> None:
+        """Write the record that `find` and `read` look for, whole or not at all."""
+        path = records / f"{self.name}.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(self))
+        fresh.replace(path)
+
+    def reap(self) -> int | None:
+        """Return the exit status of a child of this very process that has ended, negative for a signal, else None."""
+        child = _children.get(self.pid)
+        return child.poll() if child else None
 
     def alive(self) -> bool:
         """Tell whether it still runs (or is stopped by a signal). An exited child of this process is reaped."""
-        if (child := _children.get(self.pid)) is not None and child.poll() is not None:
+        if (child := _children.get(self.pid)) is not None:
+            if child.poll() is None:
+                return True
             del _children[self.pid]
+            return False
         return self.start_ticks == _start_ticks(self.pid)
 
     def signal(self, number: signal.Signals) -> bool:
@@ -135,27 +149,42 @@ class Process(msgspec.Struct, frozen=True):
         """Ask it to end (SIGTERM); one that is paused hears it when it goes on."""
         self.signal(signal.SIGTERM)
 
-    def stop(self, grace_s: float = 10.0) -> bool:
-        """Ask it to end (SIGTERM), and end it without asking after *grace_s*; tell whether it ended when asked."""
-        self.terminate()
-        self.resume()  # a process that was paused would not hear it
-        if self.wait(grace_s):
-            return True
-        self.kill()
-        return False
+    def hang_up(self) -> None:
+        """Send SIGHUP, on which a supervisor reads its file again."""
+        self.signal(signal.SIGHUP)
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """Ask it to end (SIGTERM), and end it without asking after *grace_s*."""
+        stop_all([self], grace_s)
 
 
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 """Processes that this very process started: only their parent can reap them."""
 
 
-def find(records: Path, name: str) -> Process | None:
-    """Return the process that *name*'s record tells of if it still runs."""
+def read(records: Path, name: str) -> Process | None:
+    """Return *name*'s record, of a process that runs or ran."""
     try:
-        process = msgspec.json.decode((records / f"{name}.json").read_bytes(), type=Process)
+        return msgspec.json.decode((records / f"{name}.json").read_bytes(), type=Process)
     except FileNotFoundError:
         return None
-    return process if process.alive() else None
+
+
+def find(records: Path, name: str) -> Process | None:
+    """Return the process that *name*'s record tells of if it still runs."""
+    process = read(records, name)
+    return process if process and process.alive() else None
+
+
+def stop_all(running: Sequence[Process], grace_s: float) -> None:
+    """Ask all to end at the same time, and end those that have not after *grace_s*."""
+    for process in running:
+        process.terminate()
+        process.resume()  # one that was paused would not hear it
+    until = time.monotonic() + grace_s
+    for process in running:
+        if not process.wait(until - time.monotonic()):
+            process.kill()
 
 
 def forget(records: Path, name: str) -> None:
@@ -191,8 +220,10 @@ def _start_ticks(pid: int) -> int | None:
     """Clock ticks between boot and the start of *pid*; None if it is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
+        # While it ends, its first thread is a zombie before the others have closed what they hold open.
+        ending = len(os.listdir(f"/proc/{pid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The second field is the program's name in brackets and may hold spaces and brackets itself.
     state, *fields = stat.rpartition(")")[2].split()
-    return None if state in "ZX" else int(fields[18])
+    return None if state in "ZX" and not ending else int(fields[18])

@@ -5,7 +5,7 @@ Of the labels of a frame the one with the greatest `label_rank` holds: the label
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from catseye.codec import Codec
 from catseye.dead_letters import dead_letter, source_of
@@ -70,7 +70,7 @@ class GroundTruthCore(Tally):
             partition = message.partition()
             try:
                 if message.topic() == self._predictions:
-                    prediction = self._codec.decode(message.value(), Prediction)
+                    prediction = self._codec.leading_fields(message.value(), Prediction, "brightness")
                     outputs += self.on_prediction(prediction, states[partition], partition)
                 else:
                     label = self._codec.decode(message.value(), AcceptedLabel)
@@ -91,14 +91,19 @@ class GroundTruthCore(Tally):
             self.events["expired"] += room.expire(EXPIRE_AT_ONCE)
         return outputs
 
-    def on_prediction(self, prediction: Prediction, room: Room, partition: int) -> list[Output]:
-        """Let a prediction wait, or join it with the label that came before it."""
-        room.saw(prediction.received_at_ms)
-        key = frame_key(prediction.camera, prediction.boot, prediction.sequence)
+    def on_prediction(self, prediction: Mapping[str, Any], room: Room, partition: int) -> list[Output]:
+        """Let a prediction wait, or join it with the label that came before it.
+
+        Args:
+            prediction: Fields of a `Prediction` from the first up to brightness: reading the rest costs half as much
+                as the whole join.
+        """
+        room.saw(prediction["received_at_ms"])
+        key = frame_key(prediction["camera"], prediction["boot"], prediction["sequence"])
         if room.get(key) is not None:
             self.events["prediction_repeated"] += 1
             return []
-        room.put(key, pack(_entry_of(prediction, room)))
+        room.put(key, pack(_entry_of(prediction, room)), None)
         self.events["prediction"] += 1
         packed = room.early(key)
         if packed is None:
@@ -116,7 +121,7 @@ class GroundTruthCore(Tally):
             return [self._left(label, "late", partition)]
         fate, changed = judged(packed, label)
         if changed is not packed:
-            room.put(key, changed)
+            room.put(key, changed, packed)
         if fate == "repeated" or fate == "superseded":  # noqa: PLR1714 - mypy narrows only this form
             return [self._left(label, fate, partition)]
         self.events[f"label_{fate}"] += 1
@@ -185,22 +190,23 @@ def judged(packed: bytes, label: AcceptedLabel) -> tuple[Change | Literal["repea
     return fate, packed[:LABEL_AT] + held + packed[LABEL_END:]
 
 
-def _entry_of(prediction: Prediction, room: Room) -> Entry:
-    classes = list(prediction.probabilities)
-    model_no = room.model_no(prediction.model, prediction.version, classes)
-    classes_of_room = room.models[model_no].classes
+def _entry_of(prediction: Mapping[str, Any], room: Room) -> Entry:
+    probabilities: Mapping[str, float] = prediction["probabilities"]
+    model_no = room.model_no(prediction["model"], prediction["version"], list(probabilities))
+    classes = room.models[model_no].classes
+    received_at_ms: int = prediction["received_at_ms"]
     return Entry(
-        received_at_ms=prediction.received_at_ms,
-        captured_at_ms=prediction.captured_at_ms,
-        frame_offset=prediction.frame_offset,
-        predict_delay_ms=min(max(prediction.predicted_at_ms - prediction.received_at_ms, 0), DELAY_MAX_MS),
-        model_no=model_no,
-        predicted_no=classes_of_room.index(prediction.label),
-        brightness=round(prediction.brightness * 255),
+        received_at_ms,
+        prediction["captured_at_ms"],
+        prediction["frame_offset"],
+        min(max(prediction["predicted_at_ms"] - received_at_ms, 0), DELAY_MAX_MS),
+        model_no,
+        classes.index(prediction["label"]),
+        round(prediction["brightness"] * 255),
         flags=0,
         labelled_at_ms=NEVER_MS,
         digest=NO_LABEL,
-        probabilities=tuple([int(prediction.probabilities[name] * FULL + 0.5) for name in classes_of_room]),
+        probabilities=tuple([int(probabilities[name] * FULL + 0.5) for name in classes]),
     )
 
 

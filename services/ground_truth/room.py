@@ -77,7 +77,8 @@ class Room:
         self._early: dict[bytes, bytes] = {}
         self._early_buckets: dict[int, list[bytes]] = {}
         self._early_due: list[int] = []  # heap of the keys of _early_buckets
-        self._before: dict[bytes, bytes | None] = {}
+        self._before: dict[bytes, bytes | None] = {}  # of what changed since the last commit: how it was,
+        self._after: dict[bytes, bytes | None] = {}  # and how it is
         self.models: list[Model] = []
         self._model_no: dict[tuple[str, str], int] = {}
         self.newest_ms = 0
@@ -102,9 +103,9 @@ class Room:
         packed = bytes(segment.packed[at : at + segment.size])
         return self._unpadded(packed) if segment.padded else packed
 
-    def put(self, key: bytes, packed: bytes) -> None:
-        """Keep an entry, or change the one that is there."""
-        self._remember(PREDICTION + key, self.get(key))
+    def put(self, key: bytes, packed: bytes, before: bytes | None) -> None:
+        """Keep an entry, or change the one that is there: *before*, as `get` gave it."""
+        self._change(PREDICTION + key, before, packed)
         self._place(key, packed)
 
     def is_expired(self, key: bytes) -> bool:
@@ -117,20 +118,21 @@ class Room:
 
     def put_early(self, key: bytes, packed: bytes) -> None:
         """Let a label wait; *packed* starts with its received_at_ms, as `RECEIVED` has it."""
-        self._remember(EARLY + key, self._early.get(key))
+        self._change(EARLY + key, self._early.get(key), packed)
         self._set_early(key, packed)
 
     def take_early(self, key: bytes) -> None:
         """The label waits no longer."""
-        self._remember(EARLY + key, self._early.pop(key))
+        self._change(EARLY + key, self._early.pop(key), None)
 
     def model_no(self, name: str, version: str, classes: Sequence[str]) -> int:
         """Number of a version in this room; a new one is remembered."""
         number = self._model_no.get((name, version))
         if number is None:
             number = len(self.models)
-            self._remember(MODEL + number.to_bytes(2, "big"), None)
-            self._set_model(number, Model(name, version, tuple(classes)))
+            model = Model(name, version, tuple(classes))
+            self._change(MODEL + number.to_bytes(2, "big"), None, msgspec.msgpack.encode(model))
+            self._set_model(number, model)
         return number
 
     def saw(self, received_at_ms: int) -> None:
@@ -166,16 +168,18 @@ class Room:
         self._set(key[:1], key[1:], value)
 
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
-        return [(key, self._now(key[:1], key[1:])) for key in self._before]
+        return list(self._after.items())
 
     def commit(self) -> None:
         self._before.clear()
+        self._after.clear()
         self._committed_newest_ms = self.newest_ms
 
     def rollback(self) -> None:
         for key, value in reversed(self._before.items()):
             self._set(key[:1], key[1:], value)
         self._before.clear()
+        self._after.clear()
         self.newest_ms = self._committed_newest_ms
 
     def items(self) -> dict[bytes, bytes]:
@@ -192,22 +196,13 @@ class Room:
 
     # -- within
 
-    def _remember(self, key: bytes, value: bytes | None) -> None:
-        """Keep what *key* was at the last commit."""
-        if key not in self._before:
-            self._before[key] = value
+    def _change(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
+        """Note that *key* of the state topic is *after* now; *before* counts the first time since the commit."""
+        self._after[key] = after
+        self._before.setdefault(key, before)
 
     def _unpadded(self, packed: bytes) -> bytes:
         return packed[: size_of(len(self.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]].classes))]
-
-    def _now(self, kind: bytes, name: bytes) -> bytes | None:
-        if kind == PREDICTION:
-            return self.get(name)
-        if kind == EARLY:
-            return self._early.get(name)
-        if kind == LANE:
-            return self._expired_to[name].to_bytes(8, "big")
-        return msgspec.msgpack.encode(self.models[int.from_bytes(name, "big")])
 
     def _set(self, kind: bytes, name: bytes, value: bytes | None) -> None:
         if kind == PREDICTION:
@@ -287,14 +282,17 @@ class Room:
 
     def _expire_segment(self, segment: _Segment, end_ms: int) -> int:
         """Forget the entries of *segment* received before *end_ms*."""
-        gone = 0
+        gone = last = 0
         for sequence, packed in list(segment.entries()):
             if RECEIVED.unpack_from(packed)[0] < end_ms:
                 key = segment.lane + sequence.to_bytes(8, "big")
-                self._remember(PREDICTION + key, self._unpadded(packed))
+                self._change(PREDICTION + key, self._unpadded(packed), None)
                 self._remove(key)
-                to = self._expired_to.get(segment.lane)
-                self._remember(LANE + segment.lane, None if to is None else to.to_bytes(8, "big"))
-                self._expired_to[segment.lane] = sequence if to is None else max(to, sequence)
                 gone += 1
+                last = sequence
+        if gone:
+            before = self._expired_to.get(segment.lane)
+            to = self._expired_to[segment.lane] = last if before is None else max(before, last)
+            was = None if before is None else before.to_bytes(8, "big")
+            self._change(LANE + segment.lane, was, to.to_bytes(8, "big"))
         return gone

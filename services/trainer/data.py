@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.errors import BadRecord, Misconfigured
-from catseye.jpeg import decode_rgb
+from catseye.jpeg import decode_rgb, inspect
 
 ATTRIBUTION_FILE = "ATTRIBUTION.md"
 
@@ -135,7 +135,9 @@ def decode(crops: Sequence[Crop], on_crop: Callable[[], None]) -> Part:
     images = []
     for crop in crops:
         try:
-            images.append(decode_rgb(crop.path.read_bytes()))
+            jpeg = crop.path.read_bytes()
+            inspect(jpeg)
+            images.append(decode_rgb(jpeg))
         except BadRecord as fault:
             raise Misconfigured(f"--frames: {crop.path} cannot be decoded: {fault.detail}") from fault
         on_crop()

@@ -7,9 +7,9 @@ Optima"; Tarvainen and Valpola, 2017) is taken at the end. So validation stays c
 
 import copy
 import math
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,27 +44,27 @@ class Recipe:
     """
 
     epochs: int = 80
-    batch_crops: int = 64
-    learning_rate: float = 0.1
+    batch_crops: int = 32
+    learning_rate: float = 0.05
     warm_up_epochs: float = 2.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     mix_share: float = 0.5
-    mean_decay: float = 0.998
+    mean_decay: float = 0.999
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """What a person may want to see after each step."""
+class Step:
+    """What a person may want to see after each step: how many are done, of how many, and the last loss in nats."""
 
-    step: int
-    steps: int
+    done: int
+    of: int
     loss: float
 
 
-def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Callable[[Progress], None]) -> Net:
+def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Callable[[Step], None]) -> Net:
     """Fit a net on *part*.
 
     The same seed on the same machine with the same number of threads gives the same weights.
@@ -82,7 +82,7 @@ def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Call
     torch.manual_seed(seed)
     chance = np.random.default_rng([seed, 0])
     net = Net(len(spec.classes)).to(memory_format=torch.channels_last).train()
-    mean_net = copy.deepcopy(net).eval()
+    mean_net: Net = copy.deepcopy(net).eval()
     decayed = [weight for weight in net.parameters() if weight.ndim > 1]
     free = [weight for weight in net.parameters() if weight.ndim <= 1]
     optimiser = torch.optim.SGD(
@@ -92,7 +92,7 @@ def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Call
         nesterov=True,
     )
     steps = steps_per_epoch(len(part.images), recipe) * recipe.epochs
-    batches = _ahead(_batches(part, spec, recipe, np.random.default_rng([seed, 1])))
+    batches = _batches(part, spec, recipe, np.random.default_rng([seed, 1]))
     for step, (inputs, labels) in enumerate(batches):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * rate(step, steps, recipe)
@@ -107,7 +107,7 @@ def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Call
         optimiser.step()
         # Early on the mean reaches back over a few steps only: the first weights say nothing.
         _follow(mean_net, net, min(recipe.mean_decay, (1 + step) / (10 + step)))
-        on_step(Progress(step + 1, steps, float(loss)))
+        on_step(Step(step + 1, steps, loss.item()))
     return mean_net
 
 
@@ -140,48 +140,73 @@ def bfloat16_is_fast() -> bool:
 def _batches(
     part: Part, spec: ModelSpec, recipe: Recipe, chance: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    size = min(recipe.batch_crops, len(part.images))
+    """Inputs and labels of each step, made on a thread of their own while the net is at work."""
+
+    def changed(places: NDArray[np.int64]) -> NDArray[np.float32]:
+        return to_input([augment(part.images[place], recipe.augmentation, chance) for place in places], spec)
+
+    waiting: deque[tuple[Future[NDArray[np.float32]], NDArray[np.int64]]] = deque()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
+        for places in _orders(len(part.images), recipe, chance):
+            waiting.append((pool.submit(changed, places), part.labels[places]))
+            if len(waiting) > _BATCHES_AHEAD:
+                inputs, labels = waiting.popleft()
+                yield inputs.result(), labels
+        for inputs, labels in waiting:
+            yield inputs.result(), labels
+
+
+def _orders(crop_count: int, recipe: Recipe, chance: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Places of the crops of each step; each pass has its own order and leaves out what fills no batch."""
+    # The order has a generator of its own: that of the changes is used on the other thread.
+    order_chance = np.random.default_rng(chance.integers(2**63))
+    size = min(recipe.batch_crops, crop_count)
     for _ in range(recipe.epochs):
-        order = chance.permutation(len(part.images))
-        for batch in range(steps_per_epoch(len(part.images), recipe)):
-            places = order[batch * size : (batch + 1) * size]
-            changed = [augment(part.images[place], recipe.augmentation, chance) for place in places]
-            yield to_input(changed, spec), part.labels[places]
+        order = order_chance.permutation(crop_count)
+        for start in range(0, crop_count - size + 1, size):
+            yield order[start : start + size]
 
 
-def _ahead(
-    batches: Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]],
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """The same batches, made on a thread of their own while the net is at work."""
-    ready: queue.Queue[tuple[NDArray[np.float32], NDArray[np.int64]] | BaseException | None] = queue.Queue(
-        _BATCHES_AHEAD
-    )
-    given_up = threading.Event()
+def _targets(labels: NDArray[np.int64], class_count: int, recipe: Recipe) -> torch.Tensor:
+    """Labels as shares [N, C], smoothed (Szegedy et al., 2016, "Rethinking the Inception Architecture")."""
+    shares = functional.one_hot(torch.from_numpy(labels), class_count).float()
+    return shares * (1.0 - recipe.label_smoothing) + recipe.label_smoothing / class_count
 
-    def put(item: tuple[NDArray[np.float32], NDArray[np.int64]] | BaseException | None) -> None:
-        while not given_up.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
 
-    def make() -> None:
-        try:
-            for batch in batches:
-                put(batch)
-                if given_up.is_set():
-                    return
-            put(None)
-        except BaseException as fault:  # noqa: BLE001 - raised again where the batches are read
-            put(fault)
+def _mixed(
+    images: torch.Tensor, targets: torch.Tensor, recipe: Recipe, chance: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each crop with another one in it, and both labels by their share; or nothing changed."""
+    draw = chance.random()
+    if draw >= recipe.mix_share:
+        return images, targets
+    partner = torch.from_numpy(chance.permutation(len(images)))
+    if draw < recipe.mix_share / 2:
+        # Beta(0.4, 0.4) keeps most pairs close to one of the two.
+        own = chance.beta(0.4, 0.4)
+        mixed = images * own + images[partner] * (1.0 - own)
+    else:
+        top, bottom, left, right = _rectangle(images.shape[2], images.shape[3], chance)
+        mixed = images.clone()
+        mixed[:, :, top:bottom, left:right] = images[partner][:, :, top:bottom, left:right]
+        own = 1.0 - (bottom - top) * (right - left) / (images.shape[2] * images.shape[3])
+    return mixed, targets * own + targets[partner] * (1.0 - own)
 
-    worker = threading.Thread(target=make, name="batches", daemon=True)
-    worker.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        given_up.set()
-        worker.join()
+
+def _rectangle(height: int, width: int, chance: np.random.Generator) -> tuple[int, int, int, int]:
+    """A rectangle of any area, anywhere, cut off at the edges: top, bottom, left, right."""
+    half = math.sqrt(chance.uniform()) / 2.0
+    down, across = int(chance.integers(height)), int(chance.integers(width))
+    top, bottom = max(0, down - round(half * height)), min(height, down + round(half * height))
+    left, right = max(0, across - round(half * width)), min(width, across + round(half * width))
+    return top, bottom, left, right
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not there when types are checked
+def _follow(mean_net: Net, net: Net, decay: float) -> None:
+    """Move the mean net, its batch statistics included, a little towards *net*."""
+    for mean, now in zip(mean_net.state_dict().values(), net.state_dict().values(), strict=True):
+        if mean.dtype.is_floating_point:
+            mean.lerp_(now, 1.0 - decay)
+        else:
+            mean.copy_(now)

@@ -64,6 +64,12 @@ def schema_fingerprint(schema: Schema) -> bytes:
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
+def _cut(schema: Schema, last: str) -> Schema:
+    """*schema* up to its field *last*."""
+    names = [field["name"] for field in schema["fields"]]
+    return _parsed({**schema, "fields": schema["fields"][: names.index(last) + 1]})
+
+
 @cache
 def _by_fingerprint() -> dict[bytes, tuple[str, Schema]]:
     return {schema_fingerprint(schema): (name, schema) for name, schema in schemas().items()}
@@ -91,6 +97,7 @@ class Codec:
         self._fingerprint_of_id = fingerprint_of_id
         self._headers: dict[str, bytes] = {}
         self._readers: dict[bytes, tuple[str, Schema]] = {}
+        self._leading: dict[tuple[bytes, str], Schema] = {}
         for print_, (name, schema) in _by_fingerprint().items():
             header = SINGLE_OBJECT + print_
             self._readers[header] = (name, schema)
@@ -131,11 +138,7 @@ class Codec:
             raise BadRecord(Reason.UNKNOWN_FORMAT, "the value is empty; a record in Avro is needed")
         if len(value) > max_bytes:
             raise BadRecord(Reason.RECORD_TOO_LARGE, f"the value has {len(value)} bytes; at most {max_bytes} are read")
-        header = value[:10] if value[:1] == b"\xc3" else value[:5]
-        reader = self._readers.get(header) or self._looked_up(header)
-        name, schema = reader
-        if name != kind.schema_name:
-            raise BadRecord(Reason.WRONG_RECORD, f"the value is a {name}; this topic carries {kind.schema_name}")
+        header, name, schema = self._opened(value, kind)
         buffer = BytesIO(value)
         buffer.seek(len(header))
         try:
@@ -146,6 +149,33 @@ class Codec:
             rest = len(value) - buffer.tell()
             raise BadRecord(Reason.TRAILING_BYTES, f"{rest} bytes follow the {name}; every byte must be used")
         return msgspec.convert(fields, kind) if _is_nested(kind) else kind(**fields)
+
+    def leading_fields(self, value: bytes | None, kind: type[Record], last: str) -> dict[str, Any]:
+        """Fields of a record of *kind* from the first up to *last*: Avro stands in order, so the rest need not be read.
+
+        For records of our own services only: what follows *last* is not looked at. Raises as `decode` does.
+        """
+        if not value:
+            raise BadRecord(Reason.UNKNOWN_FORMAT, "the value is empty; a record in Avro is needed")
+        header, name, schema = self._opened(value, kind)
+        leading = self._leading.get((header, last))
+        if leading is None:
+            leading = self._leading[header, last] = _cut(schema, last)
+        buffer = BytesIO(value)
+        buffer.seek(len(header))
+        try:
+            fields: Any = fastavro.schemaless_reader(buffer, leading, None)
+        except _MALFORMED as fault:
+            raise BadRecord(Reason.MALFORMED_AVRO, f"the bytes are not a {name}: {fault!r:.200}") from fault
+        return dict(fields)
+
+    def _opened(self, value: bytes, kind: type[Record]) -> tuple[bytes, str, Schema]:
+        """Envelope of *value*, name and schema of its record. Raises `BadRecord` where it is not a *kind*."""
+        header = value[:10] if value[:1] == b"\xc3" else value[:5]
+        name, schema = self._readers.get(header) or self._looked_up(header)
+        if name != kind.schema_name:
+            raise BadRecord(Reason.WRONG_RECORD, f"the value is a {name}; this topic carries {kind.schema_name}")
+        return header, name, schema
 
     def _looked_up(self, header: bytes) -> tuple[str, Schema]:
         """Find the schema of an envelope that was not seen before, and remember it."""

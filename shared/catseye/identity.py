@@ -10,9 +10,9 @@ def frame_id(camera: str, boot: str, sequence: int) -> str:
 
 
 def digest(*causes: str | int) -> str:
-    """Hash of *causes*, in order: 32 hexadecimal digits. No two lists of causes share their bytes."""
-    parts = [str(cause).encode() for cause in causes]
-    return blake2b(b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=16).hexdigest()
+    """Hash of *causes*, in order: 32 hexadecimal digits. Lengths stand between them, so no two lists are one text."""
+    named = "".join([f"{len(text)}:{text}" for text in map(str, causes)])
+    return blake2b(named.encode(), digest_size=16).hexdigest()
 
 
 def prediction_id(camera: str, boot: str, sequence: int, model: str, version: str, role: str) -> str:

@@ -2,7 +2,7 @@
 
 import time
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -64,7 +64,8 @@ def admin(settings: Settings) -> AdminClient:
 
 def wait_for_broker(settings: Settings, timeout_s: float = 30) -> None:
     """Return when the cluster answers. Raises `Unavailable` after *timeout_s* seconds."""
-    client, deadline = admin(settings), time.monotonic() + timeout_s
+    # Silent: librdkafka would print each refused connection, and what is wrong is said below in one sentence.
+    client, deadline = AdminClient(client_config(settings) | {"log_level": 0}), time.monotonic() + timeout_s
     while True:
         try:
             client.list_topics(timeout=2)
@@ -86,6 +87,7 @@ def create_topics(settings: Settings) -> list[str]:
 
     Raises:
         Misconfigured: a topic of the table exists with another number of partitions.
+        Unavailable: the broker did not make a topic.
     """
     client = admin(settings)
     there = client.list_topics(timeout=10).topics
@@ -107,9 +109,17 @@ def create_topics(settings: Settings) -> list[str]:
         for name, topic in wanted.items()
         if name not in there
     ]
-    for created in (client.create_topics(missing) if missing else {}).values():
-        created.result()
-    return [topic.topic for topic in missing]
+    made: list[str] = []
+    for name, created in (client.create_topics(missing) if missing else {}).items():
+        try:
+            created.result()
+        except KafkaException as fault:
+            # Somebody else made it at the same time, or the broker's list is a moment behind.
+            if fault.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise Unavailable(f"the broker did not make topic {name}: {fault.args[0].str()}") from fault
+        else:
+            made.append(name)
+    return made
 
 
 def topic_config(topic: Topic, settings: Settings) -> dict[str, str]:

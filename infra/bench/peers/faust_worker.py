@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
-from mode.loop import use
+from mode.loop import use  # type: ignore[import-not-found]
 
 from infra.bench.peers.flags import parse
 
@@ -38,7 +38,7 @@ def build() -> Any:
     results = app.topic(flags.output, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     if flags.mode == "copy":
 
-        @app.agent(records)
+        @app.agent(records)  # type: ignore[untyped-decorator]
         async def copy(stream: Any) -> None:
             async for key, value in stream.items():
                 await results.send(key=key, value=value[:8] + COPIED + value[16:])
@@ -47,7 +47,7 @@ def build() -> Any:
 
     counts = app.Table("counts", default=int, partitions=flags.partitions)
 
-    @app.agent(records)
+    @app.agent(records)  # type: ignore[untyped-decorator]
     async def count(stream: Any) -> None:
         async for key, value in stream.items():
             n = counts[key] + 1

@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from threading import Event
 
 from catseye.settings import Settings
-from catseye.stream import Core, KeyedState, Message, NoState, Output
+from catseye.stream import Core, KeyedState, Message, NoState, Output, S, Tally
 from catseye.worker import Worker
-
 from infra.bench.peers.flags import parse
 
 COPIED = (1).to_bytes(8, "big")
 
 
-class Copy:
+class Copy(Tally):
     """Writes 1 into the count of every record.
 
     Args:
@@ -24,6 +23,7 @@ class Copy:
     """
 
     def __init__(self, topic: str) -> None:
+        super().__init__()
         self._topic = topic
 
     def new_state(self) -> NoState:
@@ -40,7 +40,7 @@ class Copy:
         return []
 
 
-class Count:
+class Count(Tally):
     """Numbers the records of each key.
 
     Args:
@@ -48,6 +48,7 @@ class Count:
     """
 
     def __init__(self, topic: str) -> None:
+        super().__init__()
         self._topic = topic
 
     def new_state(self) -> KeyedState:
@@ -70,6 +71,11 @@ class Count:
         return []
 
 
+def now_ms() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
 def main() -> None:
     """Run the worker until SIGTERM."""
     flags = parse(__doc__ or "")
@@ -83,9 +89,14 @@ def main() -> None:
     )
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    core: Core[KeyedState] | Core[NoState] = Copy(flags.output) if flags.mode == "copy" else Count(flags.output)
-    state_topic = flags.state if flags.mode == "count" else None
-    Worker(flags.group, core, [flags.input], state_topic, settings, clock=lambda: time.time_ns() // 1_000_000).run(stop)
+
+    def work(core: Core[S], state_topic: str | None) -> None:
+        Worker(flags.group, core, [flags.input], state_topic, settings, clock=now_ms).run(stop)
+
+    if flags.mode == "copy":
+        work(Copy(flags.output), None)
+    else:
+        work(Count(flags.output), flags.state)
 
 
 if __name__ == "__main__":

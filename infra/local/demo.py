@@ -1,0 +1,356 @@
+"""The main job, whole: `infra/demo`. Sets up, plays a road of cameras, shows it, checks it, sums up, stops all."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from catseye.codec import Codec
+from catseye.errors import BadModel, Misconfigured, Unavailable
+from catseye.models import key_folder, register
+from catseye.records import ModelEvent
+from catseye.registry import codec_for
+from catseye.settings import Settings, load
+from catseye.signing import make_keys
+from infra.local.checker import Report, check
+from infra.local.demo_figures import Scoreboard, summary
+from infra.local.demo_view import line, screen, summary_table
+from infra.local.evidence import Ledger
+from infra.local.jvm import ROOT
+from infra.local.log_reader import read_log, read_whole
+from infra.local.processes import last_line
+from infra.local.stack import Stack
+from infra.local.watch import Watch
+
+MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
+REFRESH_S = 0.25
+LINE_EVERY_S = 5.0
+PATIENCE_S = 30.0
+"""What is under way may take so long without one more end; then it is called lost."""
+SHARE = click.FloatRange(0, 1)
+FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
+FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
+MODEL_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """The command line.
+
+    Attributes:
+        road: Options for the simulator, as they are.
+        duration_s: Of publishing.
+        model: ONNX file to start with.
+        headless: Lines instead of a screen.
+    """
+
+    road: tuple[str, ...]
+    duration_s: float
+    model: Path
+    headless: bool
+
+
+class Ledgers:
+    """Follows the simulator's ledger while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._place = 0
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Whole lines that came since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._place)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._place += len(whole) + len(newline)
+        return [msgspec.json.decode(entry) for entry in whole.split(b"\n") if entry]
+
+
+class Demo:
+    """One run.
+
+    Args:
+        wishes: The command line.
+        folder: Where data and logs of this run go.
+        console: Where a person looks.
+        started_s: When the command was called, Unix seconds.
+    """
+
+    def __init__(self, wishes: Wishes, folder: Path, console: Console, started_s: float) -> None:
+        self._wishes = wishes
+        self._console = console
+        self._started_s = started_s
+        self._logs = folder / "logs"
+        self._ledger_file = folder / "ledger.jsonl"
+        self._ledgers = Ledgers(self._ledger_file)
+        self._board = Scoreboard()
+        self._phase = "starting"
+        self._model = ""
+        self._began_s = time.time()
+
+    def run(self) -> tuple[dict[str, Any], Report]:
+        """Do everything; returns the object for JSON and the checker's report."""
+        with ExitStack() as undo:
+            settings = self._set_up(undo)
+            env = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers}
+            watch = undo.enter_context(Watch(env, self._log("watch")))
+            setup_s = time.time() - self._started_s
+            self._say(f"ready after {setup_s:.1f} s; publishing for {self._wishes.duration_s:.0f} s")
+            self._began_s = time.time()
+            simulator = self._simulator(env)
+            undo.callback(_end, simulator)
+            self._show(simulator, watch)
+            ended_s = time.time()
+            self._say("reading the topics back")
+            ledger = Ledger.read(self._ledger_file)
+            log = read_log(settings)
+            report = check(ledger, log)
+            self._board.on_sightings(watch.sightings())
+            started_at_ms = self._started_at_ms()
+            figures = summary(ledger, log, report, self._board.seen_at_ms, started_at_ms)
+            figures["models"] = _models(settings, started_at_ms)
+            figures["setup_s"] = round(setup_s, 3)
+            figures["duration_s"] = round(ended_s - started_at_ms / 1_000, 3)
+            self._say("stopping what was started")
+        return figures, report
+
+    def _set_up(self, undo: ExitStack) -> Settings:
+        settings = load(Settings)
+        self._say("starting Kafka")
+        broker = Stack(settings, services=())
+        undo.callback(Stack(settings).down)
+        plan = broker.up()
+        settings = settings.model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
+        self._say(f"Kafka is at {plan.bootstrap_servers}; registering {self._wishes.model.name}")
+        make_keys(key_folder(settings))
+        event = _registered(settings, codec_for(settings), self._wishes.model)
+        self._model = f"{event.model} {event.version}"
+        self._say("starting the services")
+        Stack(load(Settings)).up()
+        return settings
+
+    def _simulator(self, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        with self._log("simulator").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "services.simulator", *self._wishes.road, "--ledger", str(self._ledger_file)],
+                env=dict(env),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _show(self, simulator: "subprocess.Popen[bytes]", watch: Watch) -> None:
+        """Show the road until all that was published has its end, or nothing more comes."""
+        if self._wishes.headless:
+            self._follow(simulator, watch, lambda: None)
+            return
+        with Live(console=self._console, auto_refresh=False, screen=False) as live:
+            self._follow(simulator, watch, lambda: live.update(self._screen(), refresh=True))
+
+    def _follow(self, simulator: "subprocess.Popen[bytes]", watch: Watch, refresh: Any) -> None:
+        board, patience_until_s, before, line_s = self._board, float("inf"), -1, LINE_EVERY_S
+        while True:
+            status = simulator.poll()
+            board.on_ledger(self._ledgers.entries())
+            board.on_sightings(watch.sightings())
+            board.forget(time.time() * 1_000)
+            if status is not None:
+                if status:
+                    raise Unavailable(f"the simulator failed: {last_line(self._log('simulator'))}")
+                left = len(board.frames_open) + max(0, board.labels_open)
+                if not left:
+                    break
+                if left != before:
+                    before, patience_until_s = left, time.time() + PATIENCE_S
+                if time.time() > patience_until_s:
+                    self._say(
+                        f"{len(board.frames_open)} frames and {max(0, board.labels_open)} labels have no end, and none "
+                        f"came for {PATIENCE_S:.0f} s; what the services say of it is in {self._logs}"
+                    )
+                    break
+            elapsed_s = time.time() - self._began_s
+            self._phase = self._phase_at(elapsed_s, running=status is None)
+            refresh()
+            if self._wishes.headless and elapsed_s >= line_s:
+                line_s += LINE_EVERY_S
+                self._say(line(board, elapsed_s=elapsed_s, duration_s=self._wishes.duration_s))
+            time.sleep(REFRESH_S)
+        refresh()
+
+    def _phase_at(self, elapsed_s: float, *, running: bool) -> str:
+        if not running:
+            return "waiting for the last ends"
+        return "publishing" if elapsed_s < self._wishes.duration_s else "labels that were still due, hurried"
+
+    def _screen(self) -> Any:
+        return screen(
+            self._board,
+            elapsed_s=time.time() - self._began_s,
+            duration_s=self._wishes.duration_s,
+            phase=self._phase,
+            model=self._model,
+        )
+
+    def _started_at_ms(self) -> float:
+        """When the first frame could be due, by the ledger's last line."""
+        with self._ledger_file.open("rb") as lines:
+            ends = [msgspec.json.decode(entry) for entry in lines if entry.startswith(b'{"kind":"end"')]
+        if not ends:
+            raise Unavailable(f"the simulator did not finish: {last_line(self._log('simulator'))}")
+        return float(ends[-1]["started_at_ms"])
+
+    def _log(self, name: str) -> Path:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return self._logs / f"{name}.log"
+
+    def _say(self, what: str) -> None:
+        self._console.print(what, highlight=False, soft_wrap=True)
+
+
+def _registered(settings: Settings, codec: Codec, model: Path) -> ModelEvent:
+    try:
+        return register(settings, codec, model.read_bytes(), "champion", by="infra/demo", because="start of the demo")
+    except (BadModel, OSError) as fault:
+        raise Misconfigured(f"--model: {model} cannot be used: {fault}") from fault
+
+
+def _models(settings: Settings, started_at_ms: float) -> list[dict[str, Any]]:
+    """Every event of the register, in order; negative times lie before publishing began."""
+    codec = codec_for(settings)
+    events = [codec.decode(message.value(), ModelEvent) for message in read_whole(settings, "models")]
+    return [
+        {
+            "version": event.version,
+            "stage": event.stage,
+            "at_s": round((event.at_ms - started_at_ms) / 1_000, 3),
+            "because": event.because,
+        }
+        for event in events
+    ]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def own_folder(parent: Path) -> Iterator[Path]:
+    """A data folder that no other demo uses now, empty but for what earlier demos may share.
+
+    A demo that was killed leaves its stack behind: it is stopped first.
+    """
+    for number in range(1, 100):
+        folder = parent / f"run-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            try:
+                flock(lock, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                continue
+            os.environ["CATSEYE_DATA_DIR"] = str(folder)
+            Stack(load(Settings)).down()
+            for name in ("kafka", "logs", "run", "artifacts", "ledger.jsonl"):
+                path = folder / name
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            yield folder
+            return
+    raise Unavailable(f"a hundred demos run already in {parent}")
+
+
+def _stop(_: int, __: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--frames", type=FOLDER, help="One folder of JPEGs a class.  [default: the crops of the example]")
+@click.option("--cameras", type=click.IntRange(1, 10_000), default=6, help="How many.")
+@click.option("--fps", type=click.FloatRange(0, min_open=True), default=20.0, help="Frames per second of a camera.")
+@click.option("--duration", type=click.FloatRange(1), default=60.0, help="Of publishing, seconds.")
+@click.option("--label-delay", type=click.FloatRange(0, min_open=True), default=5.0, help="Mean, seconds.")
+@click.option("--label-share", type=SHARE, default=0.9, help="Share of frames that get a label.")
+@click.option("--scenario", default="none", metavar="NAME|FILE", help="What happens on the road; only none as yet.")
+@click.option("--after", type=FOLDER, help="Frames that changed cameras show, laid out like --frames.")
+@click.option("--change-at", type=click.FloatRange(0), default=30.0, help="From when on, seconds.")
+@click.option("--change-cameras", default="1.0", metavar="N|SHARE", help="Which: a number, or with a point a share.")
+@click.option("--model", type=MODEL_FILE, default=MODEL, help="ONNX model to start with.", show_default="infra/example")
+@click.option("--headless", is_flag=True, help="Lines instead of a live screen.")
+@click.option("--seed", type=int, default=1, help="Of all chance.")
+@click.option("--json", "json_file", type=FILE, help="Write one object here.")
+def main(
+    *, scenario: str, after: Path | None, model: Path, headless: bool, json_file: Path | None, **road: Any
+) -> None:
+    """Show Catseye at work: a road of cameras through Kafka, ingest, inference and ground truth, and what came of it.
+
+    Exit status: 0 nothing was lost and nothing repeated; 1 something was, or something failed; 2 misconfigured.
+    """
+    started_s = float(os.environ.get("INFRA_DEMO_STARTED_S") or time.time())
+    if scenario != "none":
+        raise Misconfigured(f"--scenario: there is no scenario {scenario} yet; the only one is none")
+    wishes = Wishes(
+        road=_road_options(after=after, **road),
+        duration_s=road["duration"],
+        model=model,
+        headless=headless or not sys.stdout.isatty(),
+    )
+    os.chdir(ROOT)  # so that .env and relative settings are the repository's, wherever the command is called from
+    signal.signal(signal.SIGTERM, _stop)
+    console = Console()
+    os.environ["CATSEYE_TOPIC_PREFIX"] = f"demo-{secrets.token_hex(4)}."
+    try:
+        with own_folder(ROOT / ".catseye" / "demo") as folder:
+            figures, report = Demo(wishes, folder, console, started_s).run()
+    except KeyboardInterrupt:
+        sys.exit("infra/demo: stopped before its end; what it had started is stopped too")
+    console.print(summary_table(figures))
+    for finding in report.findings:
+        console.print(f"broken promise: {finding}", style="red", highlight=False)
+    if json_file:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1))
+        console.print(f"all figures are in {json_file}", highlight=False)
+    sys.exit(1 if report.findings else 0)
+
+
+def _road_options(*, after: Path | None, frames: Path | None, **road: Any) -> tuple[str, ...]:
+    """Options of the simulator; it has the same names."""
+    options = {f"--{name.replace('_', '-')}": str(value) for name, value in road.items()}
+    if frames is not None:
+        options["--frames"] = str(frames)
+    if after is not None:
+        options["--after"] = str(after)
+    return tuple(part for option in options.items() for part in option)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Misconfigured as fault:
+        print(f"infra/demo: {fault}", file=sys.stderr)
+        sys.exit(2)
+    except Unavailable as fault:
+        sys.exit(f"infra/demo: {fault}")

@@ -1,0 +1,104 @@
+"""Redis on this machine: the system's `redis-server`, loopback only, nothing on disk.
+
+What Redis holds here is a view that is rebuilt from the topics, so it need not outlive its process. A password or
+TLS belongs to servers that others reach; this one listens on the loopback address.
+"""
+
+import shutil
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from catseye.errors import Misconfigured, Unavailable
+from infra.local import ports, processes
+from infra.local.processes import Process
+
+CUSTOMARY_PORT = 6379
+_NAME = "redis"
+
+
+class RedisServer:
+    """A server whose record and log are in a folder.
+
+    Args:
+        directory: Its folder; made if absent. The same folder finds the server again.
+        preferred_port: Port to listen on if it is free, 0 for any.
+        memory_mb: Most that it stores, MiB; after that the least recently used keys give way.
+    """
+
+    def __init__(self, directory: Path, *, preferred_port: int = 0, memory_mb: int = 256) -> None:
+        self._directory = directory.resolve()
+        self._preferred_port = preferred_port
+        self._memory_mb = memory_mb
+
+    @property
+    def process(self) -> Process | None:
+        """The server's process if it runs (or is paused)."""
+        return processes.find(self._directory, _NAME)
+
+    @property
+    def url(self) -> str:
+        """Address as clients want it. Raises `Unavailable` if the server does not run."""
+        if (process := self.process) is None:
+            raise Unavailable(f"Redis of {self._directory} does not run")
+        return f"redis://{ports.LOOPBACK}:{process.port}/0"
+
+    def start(self, timeout_s: float = 20.0) -> None:
+        """Start the server unless it runs, and return when it answers.
+
+        Raises:
+            Unavailable: It ended or did not answer within *timeout_s*; the message names the log.
+            Misconfigured: There is no `redis-server` on the PATH.
+        """
+        log = self._directory / "redis.log"
+        process = self.process
+        if process is None:
+            program = shutil.which("redis-server")
+            if program is None:
+                raise Misconfigured("redis-server is missing; install it with: sudo apt-get install redis-server")
+            port = ports.choose(self._preferred_port)
+            options = {
+                "bind": ports.LOOPBACK,
+                "port": str(port),
+                "save": "",
+                "appendonly": "no",
+                "maxmemory": f"{self._memory_mb}mb",
+                "maxmemory-policy": "allkeys-lru",
+            }
+            argv = [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
+            process = Process.start(_NAME, argv, records=self._directory, log=log, cwd=self._directory, port=port)
+        until = time.monotonic() + timeout_s
+        while not _answers(process.port):
+            if not process.alive():
+                raise Unavailable(f"Redis ended: {processes.last_line(log)} (log: {log})")
+            if time.monotonic() > until:
+                raise Unavailable(f"Redis at port {process.port} does not answer (log: {log})")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Stop the server; what it held is gone."""
+        if process := self.process:
+            process.stop()
+        processes.forget(self._directory, _NAME)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _answers(port: int) -> bool:
+    """Tell whether a Redis at *port* answers PING (its inline form needs no client)."""
+    try:
+        with socket.create_connection((ports.LOOPBACK, port), timeout=1) as connection:
+            connection.settimeout(1)
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16) == b"+PONG\r\n"
+    except OSError:
+        return False

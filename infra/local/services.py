@@ -1,0 +1,72 @@
+"""The services that a stack starts, once: a test holds `docker-compose.yml` and the scrape targets against this."""
+
+import http.client
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from infra.local import ports
+from infra.local.supervise import Child
+
+
+@dataclass(frozen=True)
+class Service:
+    """One kind of process.
+
+    Attributes:
+        name: Folder under `services/`.
+        health_port: Preferred port of /live, /ready and /metrics of its first worker; the next workers' follow.
+        argv: Program and arguments; left out, the service of that name.
+    """
+
+    name: str
+    health_port: int
+    argv: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Program and arguments."""
+        return self.argv or (sys.executable, "-m", f"services.{self.name}")
+
+
+SERVICES = (
+    Service("ingest", 8110),
+    Service("inference", 8120),
+    Service("ground_truth", 8130),
+)
+
+
+def children(
+    services: Iterable[Service], workers: Mapping[str, int], env: Mapping[str, str], before: Iterable[Child]
+) -> list[Child]:
+    """List the processes of a stack.
+
+    Args:
+        services: What to start.
+        workers: How many of each, by service name; 1 where it is not named.
+        env: Settings that all share.
+        before: Processes that run already: they keep their ports, so that they need not start again.
+    """
+    ports_before = {child.name: child.port for child in before}
+    taken = set(ports_before.values())
+    listed = []
+    for service in services:
+        for instance in range(workers.get(service.name, 1)):
+            name = f"{service.name}-{instance}"
+            port = ports_before.get(name) or ports.choose(service.health_port + instance, taken=taken)
+            taken.add(port)
+            own = {"CATSEYE_INSTANCE": str(instance), "CATSEYE_HEALTH_PORT": str(port)}
+            listed.append(Child(name, service.command, {**env, **own}, port))
+    return listed
+
+
+def is_ready(port: int) -> bool:
+    """Ask a service's /ready; what does not answer within a second is not ready."""
+    connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=1)
+    try:
+        connection.request("GET", "/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

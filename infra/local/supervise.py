@@ -1,0 +1,190 @@
+"""Keep processes running: `python -m infra.local.supervise FOLDER`, started by `infra.local.stack`.
+
+A service that meets a fatal error exits and leaves the new start to whoever supervises. This is who does so on one
+machine: it starts what `FOLDER/children.json` names, starts what exits again after a pause that doubles, and reads the
+file again on SIGHUP. A child that exits with 2 is misconfigured: only a person can help it, so it stays down.
+SIGTERM stops all children, then this.
+"""
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from infra.local import processes
+from infra.local.processes import Process
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+STEADY_S = 30.0
+"""A child that ran for so long is not in a loop of failures: its next pause is the first one again."""
+GRACE_S = 10.0
+MISCONFIGURED = 2
+
+
+class Child(msgspec.Struct, frozen=True):
+    """One process to keep running.
+
+    Attributes:
+        name: Name of its record and log.
+        argv: Program and arguments.
+        env: What its environment has beside the supervisor's own. It may hold passwords.
+        port: Loopback port that it was told to listen on.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    port: int = 0
+
+
+class Backoff:
+    """How long to wait before the next start: 0.2 s, doubled each time up to 5 s, anew after 30 s of steady running."""
+
+    def __init__(self) -> None:
+        self._pause_s = FIRST_PAUSE_S
+
+    def after(self, ran_s: float) -> float:
+        """Return the pause in seconds after a run of *ran_s* seconds."""
+        if ran_s >= STEADY_S:
+            self._pause_s = FIRST_PAUSE_S
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
+        return pause_s
+
+
+class Slot:
+    """One child: its process if it runs, else when to start it.
+
+    Args:
+        child: What to run.
+        folder: Where its record goes; its log goes to `logs` beside.
+        now_s: Monotonic clock, seconds: it is due at once.
+    """
+
+    def __init__(self, child: Child, folder: Path, now_s: float) -> None:
+        self.child = child
+        self.process: Process | None = None
+        self._folder = folder
+        self._backoff = Backoff()
+        self._started_s = now_s
+        self._due_s: float | None = now_s
+        self._starts = 0
+
+    def tick(self, now_s: float) -> float | None:
+        """Notice an end, start what is due.
+
+        Returns:
+            When to look again at the latest, seconds of the same clock; None if only an event can change anything.
+        """
+        if self.process and (status := self.process.reap()) is not None:
+            msgspec.structs.replace(self.process, exit_status=status).record(self._folder)
+            self.process = None
+            pause_s = self._backoff.after(now_s - self._started_s)
+            self._due_s = None if status == MISCONFIGURED else now_s + pause_s
+        if self._due_s is not None and self._due_s <= now_s:
+            self._starts += 1
+            self._started_s, self._due_s = now_s, None
+            self.process = Process.start(
+                self.child.name,
+                self.child.argv,
+                records=self._folder,
+                log=self._folder.parent / "logs" / f"{self.child.name}.log",
+                env={**os.environ, **self.child.env},
+                port=self.child.port,
+                starts=self._starts,
+            )
+        return self._due_s
+
+
+class Supervisor:
+    """All children of one folder. Time is an argument; signals are `main`'s."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._slots: dict[str, Slot] = {}
+
+    def want(self, children: Sequence[Child], now_s: float) -> None:
+        """Make *children* what is to run: stop those that are not among them or that changed, add the new."""
+        wanted = {child.name: child for child in children}
+        leaving = [name for name, slot in self._slots.items() if wanted.get(name) != slot.child]
+        self._stop([self._slots.pop(name) for name in leaving])
+        for child in children:
+            if child.name not in self._slots:
+                self._stop_orphan(child.name)
+                self._slots[child.name] = Slot(child, self._folder, now_s)
+
+    def tick(self, now_s: float) -> float | None:
+        """Notice ends, start what is due; return when to look again at the latest."""
+        due = [due_s for slot in self._slots.values() if (due_s := slot.tick(now_s)) is not None]
+        return min(due, default=None)
+
+    def stop(self) -> None:
+        """Stop all children: each is asked, and ended when it has not ended after 10 s."""
+        self._stop(list(self._slots.values()))
+        self._slots.clear()
+
+    def _stop(self, slots: Sequence[Slot]) -> None:
+        processes.stop_all([slot.process for slot in slots if slot.process], GRACE_S)
+        for slot in slots:
+            processes.forget(self._folder, slot.child.name)
+
+    def _stop_orphan(self, name: str) -> None:
+        # Left by a supervisor that was killed: it is not our child, so we would not hear of its end.
+        if orphan := processes.find(self._folder, name):
+            orphan.stop(GRACE_S)
+
+
+def write_children(folder: Path, children: Sequence[Child]) -> None:
+    """Write `children.json`, for the owner's eyes only."""
+    path = folder / "children.json"
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(msgspec.json.encode(children))
+    fresh.replace(path)
+
+
+def read_children(folder: Path) -> list[Child]:
+    """Read `children.json`; an empty list if there is none."""
+    try:
+        return msgspec.json.decode((folder / "children.json").read_bytes(), type=list[Child])
+    except FileNotFoundError:
+        return []
+
+
+def main(folder: Path) -> None:
+    """Supervise until SIGTERM."""
+    ears, mouth = socket.socketpair()
+    ears.setblocking(False)
+    mouth.setblocking(False)
+    signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    supervisor = Supervisor(folder)
+    supervisor.want(read_children(folder), time.monotonic())
+    while True:
+        now_s = time.monotonic()
+        due_s = supervisor.tick(now_s)
+        select.select([ears], [], [], None if due_s is None else max(0.0, due_s - now_s))
+        heard = _drain(ears)
+        if heard & {signal.SIGTERM, signal.SIGINT}:
+            supervisor.stop()
+            return
+        if signal.SIGHUP in heard:
+            supervisor.want(read_children(folder), time.monotonic())
+
+
+def _drain(ears: socket.socket) -> set[int]:
+    try:
+        return set(ears.recv(4096))
+    except BlockingIOError:
+        return set()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,125 @@
+"""From a fitted net to the one file that is served, and the proof that both say the same.
+
+The graph is written by torch, then run by onnxruntime on real crops and compared with torch; the golden
+probabilities are what onnxruntime says, from the JPEG's bytes on.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from catseye import model
+from catseye.jpeg import decode_rgb
+from catseye.model import GoldenCrop, ModelSpec
+from services.trainer.data import Crop, Part
+from services.trainer.net import Net, Served
+
+OPSET = 18
+"""What onnxruntime 1.14 (2023) and newer read."""
+
+LARGEST_DIFFERENCE = 1e-3
+"""Of a logit between torch and onnxruntime: sums in another order differ by about 1e-5."""
+
+_COST_BATCH_CROPS = 4
+_COST_REPEATS = 200
+
+
+class ExportFailed(Exception):
+    """The exported graph does not say what the net says; nothing is written."""
+
+
+def graph_of(net: Net, spec: ModelSpec) -> onnx.ModelProto:
+    """The net as an ONNX graph with the inputs and outputs of `catseye.model`, without metadata."""
+    crops = torch.zeros(2, 3, spec.height, spec.width)
+    program = torch.onnx.export(
+        Served(net).eval(),
+        (crops,),
+        input_names=[model.IMAGE],
+        output_names=[model.LOGITS, model.FEATURES, model.ACTIVATION_MAPS],
+        dynamic_shapes={"image": {0: torch.export.Dim("crops")}},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    graph: onnx.ModelProto = program.model_proto
+    return graph
+
+
+def session_of(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A session on one core, as a service has it.
+
+    Raises:
+        BadModel: The graph breaks the contract of `catseye.model`.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def served_logits(
+    session: onnxruntime.InferenceSession, part: Part, spec: ModelSpec, *, batch_crops: int = 64
+) -> NDArray[np.float32]:
+    """What onnxruntime says of *part*, float32 [N, C]."""
+    rows = [
+        session.run([model.LOGITS], {model.IMAGE: model.to_input(part.images[start : start + batch_crops], spec)})[0]
+        for start in range(0, len(part.images), batch_crops)
+    ]
+    return np.concatenate(rows)
+
+
+def check_parity(torch_logits: NDArray[np.float32], onnx_logits: NDArray[np.float32]) -> float:
+    """The largest difference of a logit between torch and onnxruntime on the same crops.
+
+    Raises:
+        ExportFailed: It is over `LARGEST_DIFFERENCE`, or a crop changed its class.
+    """
+    difference = float(np.abs(torch_logits - onnx_logits).max())
+    if not difference <= LARGEST_DIFFERENCE:
+        raise ExportFailed(f"torch and onnxruntime differ by {difference:.2g} in a logit.")
+    return difference
+
+
+def with_golden(session: onnxruntime.InferenceSession, spec: ModelSpec, crops: Sequence[Crop]) -> ModelSpec:
+    """*spec* with *crops* as golden ones and what onnxruntime says of them."""
+    jpegs = [crop.path.read_bytes() for crop in crops]
+    part = Part(tuple(decode_rgb(jpeg) for jpeg in jpegs), np.zeros(len(jpegs), dtype=np.int64))
+    chances = model.probabilities(served_logits(session, part, spec), spec.temperature)
+    golden = tuple(
+        GoldenCrop(jpeg, tuple(round(float(chance), 6) for chance in row))
+        for jpeg, row in zip(jpegs, chances, strict=True)
+    )
+    return replace(spec, golden=golden)
+
+
+def write(graph: onnx.ModelProto, spec: ModelSpec, out: Path) -> None:
+    """Write *graph* with the metadata of *spec* to *out*; a reader sees the old file or the new one, never half."""
+    del graph.metadata_props[:]
+    for key, value in model.spec_to_metadata(spec).items():
+        graph.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(graph, full_check=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(out.name + ".unfinished")
+    onnx.save_model(graph, unfinished)
+    unfinished.replace(out)
+
+
+def cost_per_crop_ms(session: onnxruntime.InferenceSession, spec: ModelSpec, part: Part) -> float:
+    """Milliseconds a crop on one core, without decoding: the fastest of 200 batches of 4.
+
+    The fastest, because other processes can only add to what the net itself takes.
+    """
+    inputs = model.to_input([part.images[place % len(part.images)] for place in range(_COST_BATCH_CROPS)], spec)
+    seconds = []
+    for _ in range(_COST_REPEATS):
+        started_at = time.perf_counter()
+        session.run([model.LOGITS], {model.IMAGE: inputs})
+        seconds.append(time.perf_counter() - started_at)
+    return min(seconds) * 1000.0 / _COST_BATCH_CROPS

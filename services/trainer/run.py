@@ -1,0 +1,163 @@
+"""One fit from end to end: read, split, fit, calibrate, export, prove, score, describe."""
+
+import hashlib
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from catseye import model
+from catseye.model import ModelSpec
+from services.trainer import card, export
+from services.trainer.calibrate import fit_temperature
+from services.trainer.card import Report
+from services.trainer.data import Crop, decode, fingerprint, read_folder, split_by_number
+from services.trainer.fit import Recipe, Step, bfloat16_is_fast, logits_of
+from services.trainer.fit import fit as fit_net
+from services.trainer.net import parameter_count
+from services.trainer.score import score
+
+MEAN = (0.45, 0.45, 0.45)
+STD = (0.22, 0.22, 0.22)
+"""Of road scenes by day, roughly; fixed, so that models of different crops take the same input."""
+
+MOST_GOLDEN_CROPS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person asks for; None leaves it to the trainer. See ``fit --help``."""
+
+    frames: Path
+    out: Path | None
+    name: str | None
+    epochs: int | None
+    seed: int
+    size: int
+    validation_share: float
+    test_share: float
+    threads: int | None
+
+
+def run(order: Order, console: Console) -> dict[str, Any]:
+    """Carry out *order*, show progress on *console*, and give the report as a JSON object.
+
+    Raises:
+        Misconfigured: The crops cannot be used as they are.
+        ExportFailed: torch and onnxruntime do not say the same.
+    """
+    torch.set_num_threads(order.threads or len(os.sched_getaffinity(0)))
+    code_sha256 = code_fingerprint()
+    recipe = Recipe() if order.epochs is None else replace(Recipe(), epochs=order.epochs)
+    folder = read_folder(order.frames)
+    split = split_by_number(folder, validation_share=order.validation_share, test_share=order.test_share)
+    name = order.name or folder.name
+    out = order.out or Path(".catseye", "models", f"{name}.onnx")
+    unfinished = ModelSpec(
+        name=name,
+        classes=folder.classes,
+        height=order.size,
+        width=order.size,
+        mean=MEAN,
+        std=STD,
+        temperature=1.0,
+        golden=(),
+        attribution=folder.attribution,
+    )
+    with _progress(console) as progress:
+        crops = {"train": split.train, "validation": split.validation, "test": split.test}
+        reading = progress.add_task("reading", total=len(folder.crops))
+        train, validation, test = (decode(part, lambda: progress.advance(reading)) for part in crops.values())
+        fitting = progress.add_task("fitting", total=None)
+
+        def show(step: Step) -> None:
+            progress.update(fitting, completed=step.done, total=step.of, description=f"fitting, loss {step.loss:.3f}")
+            # A log file shows no bar: there, a line for each tenth.
+            if not console.is_terminal and step.done * 10 // step.of > (step.done - 1) * 10 // step.of:
+                console.print(f"fitting: step {step.done} of {step.of}, loss {step.loss:.3f}")
+
+        started_at = time.monotonic()
+        net = fit_net(train, unfinished, recipe, seed=order.seed, on_step=show)
+        fit_s = time.monotonic() - started_at
+    validation_logits = logits_of(net, validation, unfinished)
+    spec = replace(unfinished, temperature=round(fit_temperature(validation_logits, validation.labels), 4))
+    graph = export.graph_of(net, spec)
+    session = export.session_of(graph)
+    model.check_graph(spec, session.get_inputs(), session.get_outputs())
+    test_logits = export.served_logits(session, test, spec)
+    parity = export.check_parity(logits_of(net, test, spec), test_logits)
+    scores = {
+        "validation": score(validation_logits, validation.labels, spec.classes, spec.temperature),
+        "test": score(test_logits, test.labels, spec.classes, spec.temperature),
+    }
+    spec = replace(
+        export.with_golden(session, spec, _golden_crops(split.validation)),
+        trained={
+            "code_sha256": code_sha256,
+            "crops_sha256": fingerprint(folder, folder.crops),
+            "crops": {part: len(those) for part, those in crops.items()},
+            "recipe": asdict(recipe),
+            "seed": order.seed,
+            "precision": "bfloat16" if bfloat16_is_fast() else "float32",
+            "torch": torch.__version__,
+            "metrics": {part: card.score_as_json(value) for part, value in scores.items()},
+        },
+    )
+    export.write(graph, spec, out)
+    report = Report(
+        spec=spec,
+        sha256=hashlib.sha256(out.read_bytes()).hexdigest(),
+        file_bytes=out.stat().st_size,
+        parameter_count=parameter_count(net),
+        validation=scores["validation"],
+        test=scores["test"],
+        parity=parity,
+        cost_ms=export.cost_per_crop_ms(session, spec, test),
+        processor=_processor(),
+        fit_s=fit_s,
+    )
+    out.with_suffix(".md").write_text(card.as_markdown(report), encoding="utf-8")
+    low, high = report.test.accuracy.interval
+    console.print(
+        f"{out}: right on {report.test.accuracy.value:.1%} ({low:.1%} to {high:.1%}) of {report.test.accuracy.of} "
+        f"test crops, {report.cost_ms:.2f} ms a crop, {report.file_bytes / 1e6:.2f} MB"
+    )
+    return card.as_json(report)
+
+
+def code_fingerprint() -> str:
+    """sha256 over the sources that make a model: the same code has the same one, with or without git."""
+    total = hashlib.sha256()
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(model.__file__)):
+        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def _golden_crops(validation: tuple[Crop, ...]) -> list[Crop]:
+    """The first validation crop of each class, at most twelve."""
+    first: dict[int, Crop] = {}
+    for crop in validation:
+        first.setdefault(crop.class_index, crop)
+    return list(first.values())[:MOST_GOLDEN_CROPS]
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+def _processor() -> str:
+    """The processor's name, as the kernel gives it; elsewhere than on Linux its family."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,62 @@
+"""The command `catseye`. A command's module is loaded when the command is asked for, so that help comes at once."""
+
+import logging
+import sys
+from importlib import import_module
+
+import click
+
+from catseye.errors import BadModel, BadRecord, Misconfigured, Unavailable
+
+# Name, module in this package, what `catseye --help` says of it.
+COMMANDS = {
+    "topics": ("topics", "Show or create the topics."),
+    "settings": ("settings", "List every setting: value, default, meaning."),
+    "publish": ("publish", "Publish JPEG files as frames of a camera."),
+    "label": ("publish", "Say what a frame showed."),
+    "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
+    "models": ("models", "List and register models."),
+    "dead": ("dead", "Look at refused records and send them again."),
+}
+MISCONFIGURED = 2
+FAILED = 1
+
+
+class Commands(click.Group):
+    """A group that knows its commands' names and one line of each without loading them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"catseye.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(cls=Commands)
+def catseye() -> None:
+    """Watch road cameras through one model, and keep that model honest.
+
+    All commands read the settings that the services read; `catseye settings` lists them.
+    """
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command. Exit status: 0 done, 1 it failed, 2 a person must change a setting or the command line."""
+    # What the clients have to say of a broker that goes and comes; a command says in one sentence what became of it.
+    logging.getLogger("catseye.client").addHandler(logging.NullHandler())
+    logging.getLogger("catseye.client").propagate = False
+    try:
+        catseye(argv)
+    except Misconfigured as fault:
+        click.echo(f"Error: {fault}", err=True)
+        sys.exit(MISCONFIGURED)
+    except (Unavailable, BadModel, BadRecord) as fault:
+        click.echo(f"Error: {fault}", err=True)
+        sys.exit(FAILED)

@@ -1,0 +1,71 @@
+"""What commands share: settings, a broker that answers, tables, JSON."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from catseye.errors import Unavailable
+from catseye.settings import Settings, load
+
+_ANSWER_S = 5.0
+
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write one JSON object here; - prints.",
+)
+
+
+def settings_with_broker() -> Settings:
+    """The environment's settings, once the broker answers. Raises `Misconfigured`, `Unavailable`."""
+    # Not at the top: commands that need no broker start faster.
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    from catseye.kafka import client_config  # noqa: PLC0415
+
+    settings = load(Settings)
+    try:
+        # Quiet: librdkafka would write a line for each of its attempts, and one sentence is wanted.
+        AdminClient(client_config(settings) | {"log_level": 0}).list_topics(timeout=_ANSWER_S)
+    except KafkaException as fault:
+        raise Unavailable(
+            f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: is it up, and is KAFKA_BOOTSTRAP_SERVERS "
+            "right? `infra/stack up` starts one"
+        ) from fault
+    return settings
+
+
+def write_json(json_file: Path | None, content: dict[str, Any]) -> bool:
+    """Write one object; bytes come as base64.
+
+    Returns:
+        Whether it went to standard output, which then carries nothing else.
+    """
+    if json_file is None:
+        return False
+    text = msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
+    if str(json_file) == "-":
+        click.echo(text, nl=False)
+        return True
+    json_file.parent.mkdir(parents=True, exist_ok=True)
+    json_file.write_text(text, encoding="utf-8")
+    return False
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print *rows* in columns; the first one is the head, the last column is not padded."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())
+
+
+def at(at_ms: int) -> str:
+    """Unix milliseconds as a person reads them, UTC."""
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,67 @@
+"""`catseye watch`: records as they come, a line each."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from catseye.cli.common import at, settings_with_broker
+from catseye.client import FrameId, Unreadable, subscribe
+from catseye.records import Alert, DriftStatistic, Outcome, Prediction
+
+
+@click.command()
+@click.argument("topic", type=click.Choice(["predictions", "outcomes", "statistics", "alerts"]))
+@click.option("--camera", help="Only this camera's.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--from", "from_", type=click.Choice(["now", "beginning"]), default="now", show_default=True, help="Where to start."
+)
+@click.option("--count", type=click.IntRange(1), help="Stop after so many.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Stop after so many seconds without one.")
+def watch(
+    topic: str,
+    camera: str | None,
+    as_json: bool,
+    from_: Literal["now", "beginning"],
+    count: int | None,
+    timeout: float | None,
+) -> None:
+    """Print predictions, outcomes, statistics or alerts as they come, until Ctrl-C.
+
+    What cannot be read is said on standard error and skipped.
+    """
+    show: Callable[[Any], str] = (lambda record: msgspec.json.encode(record).decode()) if as_json else _line
+    settings = settings_with_broker()
+    with subscribe(
+        topic, camera=camera, from_=from_, settings=settings, timeout_s=timeout, on_unreadable=_warn
+    ) as records:
+        for record in islice(records, count):
+            click.echo(show(record))
+
+
+def _warn(unreadable: Unreadable) -> None:
+    place = unreadable.place
+    click.echo(f"skipped {place.topic}-{place.partition} offset {place.offset}: {unreadable.detail}", err=True)
+
+
+def _line(record: Prediction | Outcome | DriftStatistic | Alert) -> str:
+    match record:
+        case Prediction():
+            frame = FrameId(record.camera, record.boot, record.sequence)
+            sure = record.probabilities[record.label]
+            return f"{at(record.predicted_at_ms)}  {frame}  {record.label} {sure:.1%}  {record.model} {record.version}"
+        case Outcome():
+            frame = FrameId(record.camera, record.boot, record.sequence)
+            said = {True: "right", False: f"wrong, was {record.label}", None: "withdrawn"}[record.correct]
+            return f"{at(record.label_received_at_ms)}  {frame}  {record.predicted}: {said}  ({record.change})"
+        case DriftStatistic():
+            evidence = f"evidence {record.evidence:.3g} of {record.threshold:.3g}"
+            numbers = f"{record.estimate:.4g}, normally {record.reference:.4g}"
+            return f"{at(record.at_ms)}  {record.camera}  {record.signal} {record.phase}  {numbers}  {evidence}"
+        case Alert():
+            where = record.camera or record.group or "fleet"
+            what = f"{record.severity} {record.kind} {record.state}"
+            return f"{at(record.updated_at_ms)}  {where}  {what}  {record.explanation}"

@@ -1,0 +1,12 @@
+"""The SDK: publish frames, say what they showed, subscribe to what Catseye says of them.
+
+Plain Python here, asyncio under the same names in `catseye.client.aio`. Both read the settings that the services
+read (`catseye settings` lists them), so that `KAFKA_BOOTSTRAP_SERVERS` is mostly all that is needed.
+"""
+
+from catseye.client.drafts import FrameId
+from catseye.client.publisher import Publisher, Undelivered
+from catseye.client.reading import Unreadable
+from catseye.client.subscription import Subscription, subscribe
+
+__all__ = ["FrameId", "Publisher", "Subscription", "Undelivered", "Unreadable", "subscribe"]

@@ -1,0 +1,335 @@
+"""Publish, label and subscribe from asyncio; the same names as in `catseye.client`, on aiokafka."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
+
+from catseye import clock
+from catseye.client.aio_config import aio_config, aio_publisher_config
+from catseye.client.drafts import Drafts, FrameId, label_of
+from catseye.client.publisher import Undelivered
+from catseye.client.reading import From, Reading, Unreadable
+from catseye.client.subscription import log_unreadable, no_broker, no_topic
+from catseye.codec import Codec
+from catseye.errors import Misconfigured, Unavailable
+from catseye.records import Record
+from catseye.registry import codec_for
+from catseye.settings import Settings, load
+from catseye.topics import full_name
+
+__all__ = ["Publisher", "Subscription", "subscribe"]
+
+_COMMIT_EVERY_S = 1.0
+
+
+class Publisher:
+    """Sends frames and labels.
+
+    ::
+
+        import asyncio
+        from catseye.client.aio import Publisher
+
+        async def main(pictures: list[bytes]) -> None:
+            async with Publisher(camera="gate-7") as publisher:
+                frames = await asyncio.gather(*map(publisher.publish, pictures))
+                await publisher.label(*frames[-1], "car")
+
+        asyncio.run(main([open("gate.jpg", "rb").read()]))
+
+    To wait for `publish` or `label` is to wait for the broker's acknowledgement; what it does not acknowledge raises
+    `Undelivered` there. Several under way at once go out together.
+
+    Args:
+        settings: Where the brokers are; left out, the environment's.
+        camera: Camera of frames that name none.
+        boot: Name of this run of the counters; left out, a random one. Whoever gives it must be sure that no frame of
+            that name was sent before, since ingest would take the new one for a repeat.
+        outbox: Where records go; left out, the broker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        camera: str | None = None,
+        boot: str | None = None,
+        outbox: Any = None,
+    ) -> None:
+        self._settings = settings or load(Settings)
+        self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera)
+        self._frames = full_name("frames", self._settings.topic_prefix)
+        self._labels = full_name("labels", self._settings.topic_prefix)
+        self._outbox: Any = outbox
+        self._codec: Codec | None = None
+
+    @property
+    def boot(self) -> str:
+        """Name of this run of the counters."""
+        return self._drafts.boot
+
+    async def start(self) -> None:
+        """Connect. Raises `Unavailable` when no broker answers."""
+        self._codec = await asyncio.to_thread(codec_for, self._settings)
+        if self._outbox is None:
+            self._outbox = AIOKafkaProducer(**aio_publisher_config(self._settings))
+        try:
+            await self._outbox.start()
+        except KafkaConnectionError as fault:
+            await self._outbox.stop()
+            raise Unavailable(no_broker(self._settings)) from fault
+
+    async def publish(
+        self,
+        jpeg: bytes,
+        *,
+        camera: str | None = None,
+        captured_at_ms: int | None = None,
+        telemetry: dict[str, float] | None = None,
+        explain: bool = False,
+    ) -> FrameId:
+        """Send one frame and wait until the broker has it.
+
+        Args:
+            jpeg: The picture.
+            camera: Name of the camera; left out, the publisher's.
+            captured_at_ms: When it was taken, Unix milliseconds; left out, now.
+            telemetry: Readings of the device by name, in units of your own.
+            explain: Ask for a class activation map with the prediction.
+
+        Returns:
+            The frame's name, under which its prediction comes and its label is told.
+
+        Raises:
+            BadRecord: no ingest would accept it.
+            Undelivered: the broker did not acknowledge it.
+        """
+        at_ms = clock.now_ms() if captured_at_ms is None else captured_at_ms
+        frame = self._drafts.frame(jpeg, at_ms, camera=camera, telemetry=telemetry, explain=explain)
+        name = FrameId(frame.camera, frame.boot, frame.sequence)
+        await self._send(self._frames, name, frame)
+        return name
+
+    async def label(
+        self,
+        camera: str,
+        boot: str,
+        sequence: int,
+        label: str | None,
+        *,
+        labelled_at_ms: int | None = None,
+        source: str = "person",
+        propensity: float = 1.0,
+    ) -> None:
+        """Say what a frame showed and wait until the broker has it; arguments as in `catseye.client`.
+
+        Raises:
+            BadRecord: no ingest would accept it.
+            Undelivered: the broker did not acknowledge it.
+        """
+        name = FrameId(camera, boot, sequence)
+        at_ms = clock.now_ms() if labelled_at_ms is None else labelled_at_ms
+        await self._send(self._labels, name, label_of(name, label, at_ms, source=source, propensity=propensity))
+
+    async def flush(self) -> None:
+        """Return when nothing is under way any more; whoever waits for a lost frame is told there."""
+        await self._outbox.flush()
+
+    async def close(self) -> None:
+        """Flush and disconnect."""
+        await self._outbox.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _send(self, topic: str, name: FrameId, record: Record) -> None:
+        if self._codec is None:
+            raise Misconfigured("the publisher was not started: `async with Publisher(…)` or `await publisher.start()`")
+        try:
+            await self._outbox.send_and_wait(topic, self._codec.encode(record), name.camera.encode())
+        except KafkaError as fault:
+            raise Undelivered([name], str(fault) or type(fault).__name__) from fault
+
+
+class Subscription:
+    """Records of a topic as they come; made by `subscribe`."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        settings: Settings,
+        *,
+        group: str | None,
+        from_: From,
+        timeout_s: float | None,
+        inbox: Any = None,
+    ) -> None:
+        self._reading = reading
+        self._settings = settings
+        self._group = group
+        self._from = from_
+        self._timeout_s = timeout_s
+        self._inbox: Any = inbox
+        self._codec: Codec | None = None
+        self._handed_out: Any = None
+        self._taken: dict[TopicPartition, int] = {}
+        self._committed_s = 0.0
+
+    async def start(self) -> None:
+        """Connect and fix where reading starts.
+
+        Raises:
+            Misconfigured: no such topic.
+            Unavailable: no broker answers.
+        """
+        codec = await asyncio.to_thread(codec_for, self._settings)
+        if self._inbox is None:
+            self._inbox = AIOKafkaConsumer(
+                **aio_config(self._settings),
+                group_id=self._group,
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                auto_offset_reset="latest" if self._group is not None and self._from == "now" else "earliest",
+            )
+        try:
+            number = await self._partitions()
+            await self._inbox.start()
+            await self._take_place(number)
+            self._codec = codec
+        except KafkaConnectionError as fault:
+            raise Unavailable(no_broker(self._settings)) from fault
+        finally:
+            if self._codec is None:
+                await self._inbox.stop()
+
+    async def close(self) -> None:
+        """Leave. The record handed out last counts as taken."""
+        self._take(self._handed_out)
+        await self._commit()
+        await self._inbox.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if fault is not None:
+            self._handed_out = None  # whoever failed over a record gets it again
+        await self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._codec is None:
+            await self.start()
+        self._take(self._handed_out)
+        self._handed_out = None
+        if time.monotonic() > self._committed_s + _COMMIT_EVERY_S:
+            await self._commit()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._wanted()
+        except TimeoutError as fault:
+            raise StopAsyncIteration from fault
+
+    async def _wanted(self) -> Any:
+        assert self._codec is not None
+        while True:
+            message = await self._inbox.getone()
+            record = self._reading.record(self._codec, message.partition, message.offset, message.value)
+            if record is not None:
+                self._handed_out = message
+                return record
+            self._take(message)
+
+    async def _partitions(self) -> int:
+        """How many partitions the topic has."""
+        admin = AIOKafkaAdminClient(**aio_config(self._settings))
+        try:
+            await admin.start()
+            (topic,) = await admin.describe_topics([self._reading.name])
+        finally:
+            await admin.close()
+        if not topic["partitions"]:
+            raise Misconfigured(no_topic(self._reading.name))
+        return len(topic["partitions"])
+
+    async def _take_place(self, number: int) -> None:
+        name = self._reading.name
+        if self._group is not None:
+            self._inbox.subscribe([name])
+            return
+        places = [TopicPartition(name, partition) for partition in self._reading.partitions(number)]
+        self._inbox.assign(places)
+        if self._from == "beginning":
+            await self._inbox.seek_to_beginning(*places)
+            return
+        # Asked for here: what is written from this moment on is seen, however late the first read is.
+        for place, end in (await self._inbox.end_offsets(places)).items():
+            self._inbox.seek(place, end)
+
+    def _take(self, message: Any) -> None:
+        """A record counts as taken; None is none."""
+        if message is not None:
+            self._taken[TopicPartition(message.topic, message.partition)] = message.offset + 1
+
+    async def _commit(self) -> None:
+        taken, self._taken, self._committed_s = self._taken, {}, time.monotonic()
+        if self._group is None or not taken:
+            return
+        try:
+            await self._inbox.commit(taken)
+        except (CommitFailedError, IllegalStateError):
+            return  # a partition has moved to another member, which gets the records again
+        except KafkaError as fault:
+            raise Unavailable(f"the position in {self._reading.name} was not kept: {fault}") from fault
+
+
+def subscribe(
+    topic: str,
+    *,
+    camera: str | None = None,
+    group: str | None = None,
+    from_: From = "now",
+    settings: Settings | None = None,
+    timeout_s: float | None = None,
+    on_unreadable: Callable[[Unreadable], None] = log_unreadable,
+) -> Subscription:
+    """Read a topic, committed records only; arguments as in `catseye.client`.
+
+    ::
+
+        import asyncio
+        from catseye.client.aio import subscribe
+
+        async def main() -> None:
+            async with subscribe("predictions", camera="gate-7") as predictions:
+                async for prediction in predictions:
+                    print(prediction.sequence, prediction.label)
+
+        asyncio.run(main())
+
+    Without ``async with`` it connects when the first record is asked for, and *now* is then.
+
+    Raises:
+        Misconfigured: no such topic.
+    """
+    settings = settings or load(Settings)
+    reading = Reading(topic, settings.topic_prefix, camera, on_unreadable)
+    return Subscription(reading, settings, group=group, from_=from_, timeout_s=timeout_s)

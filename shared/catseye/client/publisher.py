@@ -1,0 +1,222 @@
+"""Publish frames and labels from plain Python; librdkafka sends them in the background."""
+
+import secrets
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from confluent_kafka import Producer
+
+from catseye import clock
+from catseye.client.config import kafka_logger, publisher_config
+from catseye.client.drafts import Drafts, FrameId, label_of
+from catseye.codec import Codec
+from catseye.errors import Unavailable
+from catseye.records import Record
+from catseye.registry import codec_for
+from catseye.settings import Settings, load
+from catseye.topics import full_name
+
+_FULL_QUEUE_WAIT_S = 0.1
+
+
+class Undelivered(Unavailable):
+    """The broker did not acknowledge these frames or labels; each may or may not have arrived.
+
+    Sending such a frame anew gives it a new number, so that it may then count twice; sending a label anew is harmless.
+
+    Args:
+        frames: Names of the frames, or of the frames that labels are about.
+        because: What the client says of the last one.
+    """
+
+    def __init__(self, frames: list[FrameId], because: str) -> None:
+        shown = ", ".join(map(str, frames[:3])) + (" …" if len(frames) > 3 else "")
+        super().__init__(f"the broker did not acknowledge {len(frames)} of what was published ({shown}): {because}")
+        self.frames = frames
+
+
+class Outbox(Protocol):
+    """What is needed of a confluent_kafka.Producer."""
+
+    def produce(self, topic: str, value: bytes, key: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None: ...
+    def poll(self, timeout: float) -> int: ...
+    def flush(self, timeout: float) -> int: ...
+
+
+class Publisher:
+    """Sends frames and labels. Safe to use from several threads.
+
+    ::
+
+        from pathlib import Path
+        from catseye.client import Publisher
+
+        with Publisher(camera="gate-7") as publisher:
+            for picture in sorted(Path("pictures").glob("*.jpg")):
+                frame = publisher.publish(picture.read_bytes())
+                print(frame)  # gate-7/9f2c…/0
+            publisher.flush()  # now the broker has them all, or this raises
+            publisher.label(*frame, "car")  # what the last one showed
+
+    Nothing is lost silently. What the broker does not acknowledge within two minutes goes to *on_failure*; without
+    one, the next `publish`, `label`, `flush` or `close` raises `Undelivered`. Callbacks run inside those calls.
+
+    Args:
+        settings: Where the brokers are; left out, the environment's.
+        camera: Camera of frames that name none.
+        boot: Name of this run of the counters; left out, a random one. Whoever gives it must be sure that no frame of
+            that name was sent before, since ingest would take the new one for a repeat.
+        on_failure: Gets the name of the frame and what the client says.
+        outbox: Where records go; left out, the broker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        camera: str | None = None,
+        boot: str | None = None,
+        on_failure: Callable[[FrameId, str], None] | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
+        settings = settings or load(Settings)
+        self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera)
+        self._codec: Codec = codec_for(settings)
+        self._frames = full_name("frames", settings.topic_prefix)
+        self._labels = full_name("labels", settings.topic_prefix)
+        self._on_failure = on_failure
+        self._failed: list[tuple[FrameId, str]] = []
+        self._outbox: Outbox = (
+            outbox if outbox is not None else Producer(publisher_config(settings), logger=kafka_logger())
+        )
+
+    @property
+    def boot(self) -> str:
+        """Name of this run of the counters."""
+        return self._drafts.boot
+
+    def publish(
+        self,
+        jpeg: bytes,
+        *,
+        camera: str | None = None,
+        captured_at_ms: int | None = None,
+        telemetry: dict[str, float] | None = None,
+        explain: bool = False,
+        on_acknowledged: Callable[[FrameId], None] | None = None,
+    ) -> FrameId:
+        """Send one frame; returns at once, unless the local queue is full.
+
+        Args:
+            jpeg: The picture.
+            camera: Name of the camera; left out, the publisher's.
+            captured_at_ms: When it was taken, Unix milliseconds; left out, now.
+            telemetry: Readings of the device by name, in units of your own.
+            explain: Ask for a class activation map with the prediction.
+            on_acknowledged: Called when the broker has the frame.
+
+        Returns:
+            The frame's name, under which its prediction comes and its label is told.
+
+        Raises:
+            BadRecord: no ingest would accept it.
+            Undelivered: an earlier frame or label was not acknowledged and there is no `on_failure`. This one was
+                not sent.
+        """
+        self._raise_failures()
+        at_ms = clock.now_ms() if captured_at_ms is None else captured_at_ms
+        frame = self._drafts.frame(jpeg, at_ms, camera=camera, telemetry=telemetry, explain=explain)
+        name = FrameId(frame.camera, frame.boot, frame.sequence)
+        self._send(self._frames, name, frame, on_acknowledged)
+        return name
+
+    def label(
+        self,
+        camera: str,
+        boot: str,
+        sequence: int,
+        label: str | None,
+        *,
+        labelled_at_ms: int | None = None,
+        source: str = "person",
+        propensity: float = 1.0,
+        on_acknowledged: Callable[[FrameId], None] | None = None,
+    ) -> None:
+        """Say what a frame showed. Of two labels for one frame the later `labelled_at_ms` holds.
+
+        Args:
+            camera: Camera of the frame.
+            boot: Boot of the frame.
+            sequence: Number of the frame.
+            label: Its class; None takes back what was said before.
+            labelled_at_ms: When that was seen to be so, Unix milliseconds; left out, now.
+            source: Who says so: person, sensor, audit, or a name of your own.
+            propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled.
+            on_acknowledged: Called when the broker has the label.
+
+        Raises:
+            BadRecord: no ingest would accept it.
+            Undelivered: as `publish`.
+        """
+        self._raise_failures()
+        name = FrameId(camera, boot, sequence)
+        at_ms = clock.now_ms() if labelled_at_ms is None else labelled_at_ms
+        self._send(
+            self._labels, name, label_of(name, label, at_ms, source=source, propensity=propensity), on_acknowledged
+        )
+
+    def flush(self, timeout_s: float = 120.0) -> None:
+        """Return when the broker has all that was published.
+
+        Raises:
+            Undelivered: something was refused and there is no `on_failure`.
+            Unavailable: something is still under way after *timeout_s* seconds.
+        """
+        under_way = self._outbox.flush(timeout_s)
+        self._raise_failures()
+        if under_way:
+            raise Unavailable(f"the broker did not acknowledge {under_way} records within {timeout_s:g} s")
+
+    def close(self) -> None:
+        """`flush`; the publisher can be used again after it."""
+        self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if fault is None:
+            self.close()
+        else:
+            self._outbox.flush(10)  # what was published still goes out, but the first fault is the one to see
+
+    def _send(
+        self, topic: str, name: FrameId, record: Record, on_acknowledged: Callable[[FrameId], None] | None
+    ) -> None:
+        value = self._codec.encode(record)
+
+        def delivered(fault: Any, _: Any) -> None:
+            if fault is None:
+                if on_acknowledged is not None:
+                    on_acknowledged(name)
+            elif self._on_failure is not None:
+                self._on_failure(name, str(fault))
+            else:
+                self._failed.append((name, str(fault)))
+
+        while True:
+            try:
+                self._outbox.produce(topic, value, name.camera.encode(), on_delivery=delivered)
+            except BufferError:
+                self._outbox.poll(_FULL_QUEUE_WAIT_S)
+            else:
+                break
+        self._outbox.poll(0)
+
+    def _raise_failures(self) -> None:
+        if self._failed:
+            failed, self._failed = self._failed, []
+            raise Undelivered([name for name, _ in failed], failed[-1][1])

@@ -1,0 +1,110 @@
+"""The demo as a person calls it: one command, the promised object, nothing left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.local import processes
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "infra" / "demo"
+KEYS = {
+    *("frames_published", "accepted", "dead", "duplicates", "predictions", "lost", "repeated", "labels_published"),
+    *("outcomes", "labels_unmatched", "accuracy", "accuracy_by_camera", "accuracy_timeline", "latency_ms", "alerts"),
+    *("decisions", "models", "setup_s", "duration_s"),
+}
+PUBLISHING_S = 8
+RECORDS = ("run/supervisor", "run/*-[0-9]", "kafka/*/broker-*")
+
+
+def environment() -> dict[str, str]:
+    """That of a person: no setting of the test's own."""
+    dropped = ("CATSEYE_", "KAFKA_", "REDIS_URL", "SCHEMA_REGISTRY_URL", "PYTHONPATH")
+    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+
+
+def running() -> set[str]:
+    """Processes of demos that run now, by their records."""
+    records = (path for pattern in RECORDS for path in ROOT.glob(f".catseye/demo/run-*/{pattern}.json"))
+    return {str(path) for path in records if processes.find(path.parent, path.stem)}
+
+
+@pytest.mark.broker
+def test_the_demo_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """A short run from the command line: every key of the object, lost 0, repeated 0, a prediction for every accepted
+    frame, and all processes gone."""
+    before, out = running(), tmp_path / "out.json"
+    options = ("--cameras", "3", "--fps", "10", "--duration", str(PUBLISHING_S), "--label-delay", "1", "--headless")
+    done = subprocess.run(
+        [DEMO, *options, "--json", out],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env=environment(),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures: dict[str, Any] = json.loads(out.read_text())
+    assert set(figures) == KEYS
+    assert (figures["lost"], figures["repeated"]) == (0, 0)
+    assert figures["predictions"] == figures["accepted"]
+    assert figures["frames_published"] == figures["accepted"] + figures["dead"] + figures["duplicates"]
+    assert figures["labels_published"] == figures["outcomes"] + figures["labels_unmatched"]
+    assert figures["frames_published"] > 3 * 10 * PUBLISHING_S / 2
+    assert figures["accuracy"] > 0.9
+    assert set(figures["accuracy_by_camera"]) == {"cam-01", "cam-02", "cam-03"}
+    assert figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"] <= figures["latency_ms"]["max"]
+    assert [model["stage"] for model in figures["models"]] == ["champion"]
+    assert running() <= before
+    assert "What came of it" in done.stdout
+
+
+@pytest.mark.broker
+def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
+    """A demo that is interrupted takes everything with it and says so."""
+    before = running()
+    demo = subprocess.Popen(
+        [DEMO, "--headless", "--duration", "120"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    assert demo.stdout is not None
+    for said in demo.stdout:
+        if "publishing for" in said:
+            break
+    assert running() > before
+    demo.send_signal(signal.SIGINT)
+    rest, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert "stopped before its end" in rest
+    assert running() <= before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--scenario", "fog"], "there is no scenario fog yet"),
+        (["--model", "nowhere.onnx"], "does not exist"),
+        (["--label-share", "2"], "not in the range"),
+    ],
+)
+def test_a_wrong_option_is_said_at_once(options: list[str], expected: str, tmp_path: Path) -> None:
+    """What cannot be is said in one sentence before anything starts; the status is 2."""
+    started_s = time.monotonic()
+    done = subprocess.run(
+        [DEMO, *options], capture_output=True, text=True, timeout=60, check=False, env=environment(), cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert time.monotonic() - started_s < 30

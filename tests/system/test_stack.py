@@ -1,0 +1,253 @@
+"""The stack as an operator meets it: up, up again, a service that dies, other ports, three brokers, down."""
+
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from catseye.errors import Misconfigured, Unavailable
+from catseye.settings import Settings
+from infra.local import ports
+from infra.local.kafka import KafkaCluster
+from infra.local.redis import RedisServer
+from infra.local.services import Service
+from infra.local.stack import Stack, describe
+
+pytestmark = pytest.mark.broker
+
+STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One broker for the tests that do not ask how it starts."""
+    with KafkaCluster(tmp_path_factory.mktemp("kafka with a space"), heap_mb=256) as started:
+        yield started
+
+
+@pytest.fixture
+def topic(cluster: KafkaCluster) -> str:
+    """A fresh topic of one partition."""
+    name = f"t-{uuid.uuid4().hex}"
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    admin.create_topics([NewTopic(name, 1)])[name].result()
+    return name
+
+
+def publish(bootstrap_servers: str, topic: str, values: list[bytes]) -> None:
+    """Write *values* in one transaction."""
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": topic, "log_level": 0})
+    producer.init_transactions()
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(topic, value)
+    producer.commit_transaction()
+
+
+def read(bootstrap_servers: str, topic: str, count: int) -> list[bytes]:
+    """Read the first *count* committed values; fewer if they do not come within 60 s."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap_servers, "group.id": topic, "auto.offset.reset": "earliest", "log_level": 0}
+    )
+    consumer.subscribe([topic])
+    try:
+        return [value for message in consumer.consume(count, timeout=60) if (value := message.value()) is not None]
+    finally:
+        consumer.close()
+
+
+def stack_on(cluster: KafkaCluster, folder: Path, *services: Service) -> Stack:
+    """Return a stack of stand-ins on a cluster that is there, with topics of its own."""
+    settings = Settings(
+        kafka_bootstrap_servers=cluster.bootstrap_servers,
+        data_dir=folder,
+        topic_prefix=f"{uuid.uuid4().hex}.",
+        partitions=1,
+    )
+    return Stack(settings, services=services or (Service("stand_in", 0, STAND_IN),))
+
+
+def test_what_was_committed_survives_kill_and_restart_of_the_broker(cluster: KafkaCluster, topic: str) -> None:
+    """A killed broker comes back on its port with its data; so does one that was stopped cleanly."""
+    servers = cluster.bootstrap_servers
+    publish(servers, topic, [b"1", b"2"])
+    cluster.kill()
+    assert cluster.process() is None
+    cluster.start()
+    assert cluster.bootstrap_servers == servers
+    assert read(servers, topic, 2) == [b"1", b"2"]
+    cluster.restart()
+    assert cluster.bootstrap_servers == servers
+
+
+def test_another_program_finds_the_cluster_in_its_folder(cluster: KafkaCluster) -> None:
+    """The folder is all that `status` and `down` need."""
+    found = KafkaCluster(cluster.directory)
+    assert found.bootstrap_servers == cluster.bootstrap_servers
+    assert found.process() == cluster.process()
+
+
+def test_a_cluster_of_another_size_is_refused(cluster: KafkaCluster) -> None:
+    """Data of one broker are not those of three."""
+    with pytest.raises(Misconfigured, match="holds a cluster of 1 brokers, not 3"):
+        KafkaCluster(cluster.directory, brokers=3)
+
+
+def test_a_busy_port_is_another_port(tmp_path: Path) -> None:
+    """A cluster whose ports were taken while it was down moves, and keeps its data."""
+    cluster = KafkaCluster(tmp_path, heap_mb=256)
+    with cluster:
+        name = "kept"
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+        admin.create_topics([NewTopic(name, 1)])[name].result()
+        publish(cluster.bootstrap_servers, name, [b"here"])
+    before = cluster.brokers[0]
+    with (
+        socket.create_server(("127.0.0.1", before.port)),
+        socket.create_server(("127.0.0.1", before.controller_port)),
+        cluster,
+    ):
+        assert cluster.brokers[0].port != before.port
+        assert read(cluster.bootstrap_servers, name, 1) == [b"here"]
+
+
+def test_a_port_that_is_lost_after_it_was_chosen_is_chosen_again(
+    cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another cluster on our port is not taken for ours, though it answers like a broker."""
+    theirs, choices = cluster.brokers[0].port, []
+
+    def choose(preferred: int = 0, *, taken: Collection[int] = ()) -> int:
+        choices.append(preferred)
+        return theirs if len(choices) == 1 else real_choose(preferred, taken=taken)
+
+    real_choose = ports.choose
+    monkeypatch.setattr(ports, "choose", choose)
+    with KafkaCluster(tmp_path, heap_mb=256) as ours:
+        assert ours.brokers[0].port != theirs
+        assert ours.process() is not None
+
+
+def test_three_brokers_go_on_without_one(tmp_path: Path) -> None:
+    """Three copies, two in sync: one broker may die in the middle, and its return is waited for."""
+    with KafkaCluster(tmp_path, brokers=3, heap_mb=256) as cluster:
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0})
+        admin.create_topics([NewTopic("t", 3)])["t"].result()
+        cluster.kill(2)
+        publish(cluster.bootstrap_servers, "t", [b"without"])
+        cluster.start()
+        assert read(cluster.bootstrap_servers, "t", 1) == [b"without"]
+        assert len(admin.list_topics(timeout=10).brokers) == 3
+
+
+def test_up_twice_is_harmless_and_down_leaves_nothing(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """The second `up` starts nothing new; `down` ends every process that the stack started and no other."""
+    stack = stack_on(cluster, tmp_path)
+    stack.up()
+    (first,) = stack.processes("stand_in")
+    stack.up()
+    assert [first] == stack.processes("stand_in")
+    assert stack.status()["ready"]
+    assert stack.down()
+    assert not first.alive()
+    assert not stack.status()["ready"]
+    assert describe(stack.status()) == "The stack is down; infra/stack up starts it."
+    assert not stack.down()
+    assert cluster.process() is not None
+
+
+def test_a_killed_service_comes_back_in_its_own_place(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """kill -9 of one worker: it is started again with the same instance and port; the other is not touched."""
+    stack = stack_on(cluster, tmp_path)
+    stack.up(workers={"stand_in": 2})
+    try:
+        first, second = stack.processes("stand_in")
+        first.kill()
+        stack.up()
+        again, untouched = stack.processes("stand_in")
+        assert (first.name, first.port, 2) == (again.name, again.port, again.starts)
+        assert second == untouched
+    finally:
+        stack.down()
+
+
+def test_workers_are_added_and_taken_away_while_the_others_run(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """`up --workers` changes what it names and nothing else."""
+    stack = stack_on(cluster, tmp_path)
+    stack.up()
+    try:
+        (first,) = stack.processes("stand_in")
+        stack.up(workers={"stand_in": 3})
+        assert [process.name for process in stack.processes("stand_in")] == ["stand_in-0", "stand_in-1", "stand_in-2"]
+        stack.up()
+        assert len(stack.processes("stand_in")) == 3
+        stack.up(workers={"stand_in": 1})
+        assert [first] == stack.processes("stand_in")
+    finally:
+        stack.down()
+
+
+def test_a_misconfigured_service_is_named_with_what_it_said(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """Exit status 2 means that a person must act: no second start, and the reason is in the message."""
+    stack = stack_on(cluster, tmp_path, Service("stand_in", 0, (*STAND_IN, "2")))
+    try:
+        with pytest.raises(Misconfigured, match="stand_in-0 refuses to start: stand-in of 0"):
+            stack.up()
+    finally:
+        stack.down()
+
+
+def test_a_service_that_ends_again_and_again_is_named(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """`up` does not wait its whole time for what cannot come."""
+    stack = stack_on(cluster, tmp_path, Service("stand_in", 0, (*STAND_IN, "1")))
+    try:
+        with pytest.raises(Unavailable, match="stand_in-0 ends again and again"):
+            stack.up()
+    finally:
+        stack.down()
+
+
+def test_services_of_a_killed_supervisor_are_taken_over(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """`up` after kill -9 of the supervisor: no service runs twice, and all are watched again."""
+    stack = stack_on(cluster, tmp_path)
+    stack.up()
+    try:
+        (before,) = stack.processes("stand_in")
+        supervisor = stack.supervisor
+        assert supervisor is not None
+        supervisor.kill()
+        stack.up()
+        (after,) = stack.processes("stand_in")
+        assert not before.alive()
+        assert after.alive()
+    finally:
+        stack.down()
+
+
+def test_an_absent_cluster_is_one_sentence(tmp_path: Path) -> None:
+    """KAFKA_BOOTSTRAP_SERVERS that nobody answers at is said so, and no broker is started instead."""
+    stack = Stack(Settings(kafka_bootstrap_servers="127.0.0.1:9", data_dir=tmp_path))
+    with pytest.raises(Unavailable, match=r"nobody listens at 127\.0\.0\.1:9, which KAFKA_BOOTSTRAP_SERVERS names"):
+        stack.up()
+    assert not (tmp_path / "kafka").exists()
+
+
+def test_redis_answers_on_loopback_and_ends(tmp_path: Path) -> None:
+    """Up, up again, paused and stopped all the same."""
+    with RedisServer(tmp_path) as server:
+        first = server.process
+        assert first is not None
+        assert server.url == f"redis://127.0.0.1:{first.port}/0"
+        server.start()
+        assert server.process == first
+        first.signal(signal.SIGSTOP)
+    assert not first.alive()
+    with pytest.raises(Unavailable, match="does not run"):
+        server.url  # noqa: B018 - the access is the claim

@@ -1,0 +1,308 @@
+"""The command line without a broker: help at once, one sentence for each fault, and what is shown."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from catseye.cli import COMMANDS, catseye, main
+from catseye.cli.common import at, table, write_json
+from catseye.cli.dead import destination
+from catseye.cli.models import newest_steps
+from catseye.cli.topics import _kept
+from catseye.cli.watch import _line
+from catseye.errors import BadModel, BadRecord, Misconfigured, Reason, Unavailable
+from catseye.records import Alert, DeadLetter, DriftStatistic, ModelEvent, Outcome, Prediction, Stage
+from catseye.settings import Settings
+from catseye.topics import Kept
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a command."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(argv))
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A broker that nobody is at, and a folder without `.env`."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setattr("catseye.cli.common._ANSWER_S", 0.1)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_help_loads_no_client_and_every_command_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` is there at once: none of the slow packages is loaded for it."""
+    slow = "('confluent_kafka', 'aiokafka', 'onnxruntime', 'torch', 'pydantic', 'fastavro', 'numpy')"
+    code = f"""
+import sys
+from catseye.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    print([name for name in {slow} if name in sys.modules])
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT / "shared")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.splitlines()[-1] == "[]"
+    for name, (_, line) in COMMANDS.items():
+        assert f"{name}  " in said
+        status, help_, _ = run(capsys, name, "--help")
+        assert (status, line.split()[0][:4] in help_) == (0, True)
+
+
+def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the customary status of a wrong command line."""
+    status, _, err = run(capsys, "wach")
+    assert status == 2
+    assert "No such command 'wach'" in err
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (Misconfigured("set it right"), 2),
+        (Unavailable("nobody there"), 1),
+        (BadModel("no model"), 1),
+        (BadRecord(Reason.CAMERA_EMPTY, "camera is empty"), 1),
+    ],
+)
+def test_each_fault_of_ours_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Exception, status: int
+) -> None:
+    """And an exit status that says whether a person must act; no stack."""
+
+    def fail(_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("catseye.cli.catseye", fail)
+    assert run(capsys, "topics") == (status, "", f"Error: {fault}\n")
+    assert catseye.name == "catseye"
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize("command", ["topics", "models list", "dead list", "watch alerts", "label a b/1 car"])
+def test_an_absent_broker_is_one_sentence(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """Within a moment, and with what to do."""
+    status, out, err = run(capsys, *command.split())
+    assert (status, out) == (1, "")
+    assert err.startswith("Error: no Kafka broker answers at 127.0.0.1:1: is it up")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("nobody")
+def test_settings_are_listed_with_those_of_services_and_without_passwords(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Variable, value, default, meaning; what is secret is only said to be set."""
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "rosebud")
+    monkeypatch.setenv("CATSEYE_INGEST_FUTURE_MAX_MS", "1234")
+    status, out, _ = run(capsys, "settings", "--json", str(tmp_path / "new" / "settings.json"))
+    listed = {row["variable"]: row for row in json.loads((tmp_path / "new" / "settings.json").read_text())["settings"]}
+    assert status == 0
+    assert "rosebud" not in out + json.dumps(listed)
+    assert listed["KAFKA_SASL_PASSWORD"]["value"] == "(set, not shown)"
+    assert listed["KAFKA_BOOTSTRAP_SERVERS"]["of"] == "common"
+    assert (listed["CATSEYE_INGEST_FUTURE_MAX_MS"]["of"], listed["CATSEYE_INGEST_FUTURE_MAX_MS"]["value"]) == (
+        "ingest",
+        "1234",
+    )
+    assert all(row["meaning"] for row in listed.values())
+    assert out.splitlines()[0].split() == ["VARIABLE", "VALUE", "DEFAULT", "MEANING"]
+
+
+@pytest.mark.usefixtures("nobody")
+def test_settings_are_listed_where_only_the_library_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the checkout's services the common ones are listed."""
+    monkeypatch.setattr("catseye.cli.settings.find_spec", lambda name: None)
+    status, out, _ = run(capsys, "settings", "--json", "-")
+    assert status == 0
+    assert {row["of"] for row in json.loads(out)["settings"]} == {"common"}
+
+
+@pytest.mark.usefixtures("nobody")
+def test_an_unknown_variable_is_refused_with_the_nearest_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the services do."""
+    monkeypatch.setenv("CATSEYE_PARTITION", "3")
+    assert run(capsys, "topics") == (
+        2,
+        "",
+        "Error: CATSEYE_PARTITION is not a setting; did you mean CATSEYE_PARTITIONS?\n",
+    )
+
+
+@pytest.mark.usefixtures("nobody")
+def test_wrong_frames_and_files_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Before anything is sent."""
+    assert run(capsys, "label", "gate", "17", "car")[2].startswith("Error: field_out_of_range: 'gate/17' is no frame")
+    assert "is a frame of yard, not of gate" in run(capsys, "label", "gate", "yard/b/1", "car")[2]
+    for argv in (("gate", "b/1"), ("gate", "b/1", "car", "--withdraw")):
+        status, _, err = run(capsys, "label", *argv)
+        assert status == 2
+        assert "give either a CLASS or --withdraw" in err
+    assert "give either IDs or --reason" in run(capsys, "dead", "replay")[2]
+    assert "there is no JPEG in" in run(capsys, "publish", str(tmp_path), "--camera", "gate")[2]
+
+
+def test_json_is_one_object_with_bytes_as_base64(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """To a file beside the usual output, or to standard output instead of it."""
+    assert write_json(None, {}) is False
+    assert write_json(tmp_path / "a" / "b.json", {"value": b"\x00\xff"}) is False
+    assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"value": "AP8="}
+    assert write_json(Path("-"), {"value": 1}) is True
+    assert json.loads(capsys.readouterr().out) == {"value": 1}
+
+
+def test_tables_have_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each as wide as its widest cell."""
+    table([("A", "LONG", "END"), ("aaa", "b", "c")])
+    assert capsys.readouterr().out == "A    LONG  END\naaa  b     c\n"
+    assert at(1_700_000_000_000) == "2023-11-14 22:13:20"
+
+
+def test_how_long_topics_are_kept_is_said_in_words() -> None:
+    """Hours, or why not."""
+    said = [_kept(kept, Settings()) for kept in (Kept.SHORT, Kept.HORIZON, Kept.COMPACTED, Kept.FOR_EVER)]
+    assert said == ["24 h", "192 h", "last of each key", "for ever"]
+
+
+def step(version: str, stage: Stage, at_ms: int, model: str = "m") -> ModelEvent:
+    return ModelEvent(
+        event_id="e",
+        model=model,
+        version=version,
+        stage=stage,
+        sha256="s",
+        signature=b"",
+        because="x",
+        by="me",
+        at_ms=at_ms,
+    )
+
+
+def test_models_show_what_each_version_is_now() -> None:
+    """Newest step first; a champion that another one followed is replaced; another model's is not touched."""
+    events = [
+        step("1", "champion", 1),
+        step("2", "candidate", 2),
+        step("9", "champion", 3, "other"),
+        step("2", "champion", 4),
+    ]
+    shown = [(row["model"], row["version"], row["stage"]) for row in newest_steps(events)]
+    assert shown == [("m", "2", "champion"), ("other", "9", "champion"), ("m", "1", "replaced")]
+    assert newest_steps([]) == []
+
+
+def letter(topic: str) -> DeadLetter:
+    return DeadLetter(
+        dead_letter_id="d", service="ingest", reason="x", detail="y", topic=topic, partition=0, offset=0,
+        written_at_ms=0, refused_at_ms=0,
+    )  # fmt: skip
+
+
+def test_refused_records_go_back_to_public_topics_only() -> None:
+    """One that was re-keyed goes back to frames; what a service wrote does not go anywhere."""
+    assert [destination(letter(f"t.{topic}"), "t.") for topic in ("frames", "labels", "frames.rekeyed")] == [
+        "t.frames",
+        "t.labels",
+        "t.frames",
+    ]
+    with pytest.raises(Misconfigured, match=r"t\.labels\.accepted, which only a service writes to"):
+        destination(letter("t.labels.accepted"), "t.")
+
+
+FIELDS = {
+    "camera": "gate",
+    "boot": "b",
+    "sequence": 4,
+    "captured_at_ms": 0,
+    "received_at_ms": 0,
+    "predicted_at_ms": 0,
+    "model": "m",
+    "version": "v",
+    "role": "champion",
+    "frame_partition": 0,
+    "frame_offset": 0,
+    "prediction_id": "p",
+    "brightness": 0.5,
+    "contrast": 0.1,
+    "sharpness": 0.1,
+    "dark_share": 0.0,
+    "bright_share": 0.0,
+    "perceptual_hash": 0,
+    "model_sha256": "s",
+    "embedding": [],
+    "label": "car",
+    "probabilities": {"car": 0.75},
+    "predicted": "car",
+    "confidence": 0.5,
+    "source": "s",
+    "propensity": 1.0,
+    "labelled_at_ms": 0,
+    "label_received_at_ms": 0,
+    "label_delay_ms": 0,
+    "signal": "brightness",
+    "phase": "day",
+    "detector": "d",
+    "at_ms": 0,
+    "count": 9,
+    "estimate": 0.25,
+    "reference": 0.5,
+    "reference_name": "r",
+    "evidence": 3.0,
+    "threshold": 10.0,
+    "learning_left": 0,
+    "alert_id": "a",
+    "revision": 0,
+    "state": "opened",
+    "kind": "input",
+    "severity": "warning",
+    "since_ms": 0,
+    "opened_at_ms": 0,
+    "updated_at_ms": 0,
+    "by": "drift",
+    "explanation": "It is dark.",
+}
+ZERO = "1970-01-01 00:00:00  "
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "line"),
+    [
+        (Prediction, {}, "gate/b/4  car 75.0%  m v"),
+        (Outcome, {"correct": True, "change": "matched"}, "gate/b/4  car: right  (matched)"),
+        (
+            Outcome,
+            {"correct": False, "label": "van", "change": "corrected"},
+            "gate/b/4  car: wrong, was van  (corrected)",
+        ),
+        (
+            Outcome,
+            {"correct": None, "label": None, "change": "withdrawn"},
+            "gate/b/4  car: withdrawn  (withdrawn)",
+        ),
+        (DriftStatistic, {}, "gate  brightness day  0.25, normally 0.5  evidence 3 of 10"),
+        (Alert, {}, "gate  warning input opened  It is dark."),
+        (Alert, {"camera": None}, "fleet  warning input opened  It is dark."),
+    ],
+)
+def test_a_watched_record_is_a_line(kind: type[Any], own: dict[str, Any], line: str) -> None:
+    """What a person wants to see of each kind."""
+    assert _line(msgspec.convert(FIELDS | own, kind)) == ZERO + line

@@ -1,0 +1,48 @@
+"""The services that a stack starts are the same in the table, in docker-compose.yml and in the scrape targets."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.local.services import SERVICES, children
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+NAMES = [service.name for service in SERVICES]
+
+
+def test_compose_runs_the_services_of_the_table_and_no_others() -> None:
+    """A service of ours in Compose is one whose command is a module of `services`."""
+    modules = {name: service["command"] for name, service in COMPOSE["services"].items() if "command" in service}
+    ours = {name: command for name, command in modules.items() if str(command[0]).startswith("services.")}
+    assert ours == {name: [f"services.{name}"] for name in NAMES}
+
+
+def test_every_service_of_the_table_is_a_folder() -> None:
+    """`python -m services.NAME` is what both ways start."""
+    assert [name for name in NAMES if (ROOT / "services" / name / "__init__.py").exists()] == NAMES
+
+
+def test_compose_publishes_on_the_loopback_address_only() -> None:
+    """A published port without an address is open to the whole network."""
+    published = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+    assert published
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+
+
+def test_prometheus_scrapes_every_service() -> None:
+    """At the port that the image listens on."""
+    config = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())
+    (job,) = config["scrape_configs"]
+    (group,) = job["static_configs"]
+    assert group["targets"] == [f"{name}:8100" for name in NAMES]
+
+
+def test_workers_keep_their_instance_and_their_port() -> None:
+    """The instance makes the transactional id; a port that changed would start a running worker anew."""
+    one = children(SERVICES[:1], {}, {"A": "1"}, [])
+    two = children(SERVICES[:1], {SERVICES[0].name: 2}, {"A": "1"}, one)
+    assert two[:1] == one
+    assert [child.env["CATSEYE_INSTANCE"] for child in two] == ["0", "1"]
+    assert len({child.port for child in two}) == 2
