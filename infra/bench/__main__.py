@@ -12,7 +12,7 @@ from rich.console import Console
 
 from infra.bench.harness import BenchError, Options, Report, show
 
-BENCHES = ("worker", "join")
+BENCHES = ("worker", "join", "jpeg")
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
 
 
@@ -48,6 +48,8 @@ def main(
             reports.append(bench.run(options))
         except BenchError as failed:
             raise click.ClickException(f"bench {name}: {failed}") from failed
+        if short:
+            reports[-1].notes.append("short: this shows that the bench works, no more; its ratios mean nothing")
         show(reports[-1], console)
     if json_file:
         json_file.write_text(json.dumps([report.as_json() for report in reports], indent=1))

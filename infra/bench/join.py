@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -21,21 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from catseye.codec import Codec
-from catseye.identity import partition_of, prediction_id
 from catseye.kafka import create_topics
-from catseye.records import AcceptedLabel, Outcome, Prediction
 from catseye.settings import Settings
 from infra.bench import harness, load
 from infra.bench.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
+from infra.bench.join_load import PARTITIONS, Records, faults
 from infra.bench.worker import ENGINES, KAFKA_STREAMS, RUNTIME, build_java, java
 
-PARTITIONS = 4
-CAMERAS = 64
-BOOT = "boot-1"
-MODEL = "vehicles"
-VERSION = "1"
-CLASSES = ("bicycle", "bus", "car", "motorcycle", "truck", "van")
 MOST_BYTES_WAITING = 120
 FIRST = 10_000
 """Predictions after which memory is first looked at: what an empty process needs is not theirs."""
@@ -70,6 +61,9 @@ SIDES = {
 }
 
 
+SHORT_SIDES = ("ours", "quixstreams", "streams")
+
+
 @dataclass(frozen=True)
 class Size:
     """How much is measured.
@@ -96,108 +90,6 @@ SHORT = Size(2_000, 2_000, 1, 1)
 SIZES = (Size(10_000, 10_000, 15, 15), Size(1_000_000, 75_000, 2, 2))
 LARGEST = Size(4_000_000, 75_000, 2, 2)
 """150,000 pairs are warm-up everywhere: until then a JVM that still compiles would look three times as dear."""
-
-
-def varint(number: int) -> bytes:
-    """Write an Avro long that is not negative: zigzag, then 7 bits a byte, lowest first."""
-    rest, out = number << 1, bytearray()
-    while rest > 127:
-        out.append(rest & 127 | 128)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
-class Records:
-    """Makes records by number: encoded once a camera, then only the number in them is replaced.
-
-    Args:
-        by_frame: Key them by frame instead of by camera.
-        now_ms: The clocks in them.
-    """
-
-    def __init__(self, *, by_frame: bool, now_ms: int) -> None:
-        self._by_frame = by_frame
-        cameras = [f"camera-{c:04d}" for c in range(CAMERAS)]
-        self._cameras = [camera.encode() for camera in cameras]
-        self._partitions = [partition_of(camera, PARTITIONS) for camera in cameras]
-        codec, self._at = Codec(), 10 + 1 + len(cameras[0]) + 1 + len(BOOT)
-        self._predictions = [self._parts(codec.encode(prediction(camera, now_ms))) for camera in cameras]
-        self._labels = [[codec.encode(label(camera, name, now_ms + 1_000)) for name in CLASSES] for camera in cameras]
-
-    def _parts(self, whole: bytes) -> tuple[bytes, bytes, bytes]:
-        """Split at the sequence, which is 0 and one byte long, and at the id."""
-        id_at = whole.index(b"f" * 32)
-        return whole[: self._at], whole[self._at + 1 : id_at], whole[id_at + 32 :]
-
-    def _key(self, camera: int, sequence: int) -> bytes:
-        return (
-            b"%b/%b/%d" % (self._cameras[camera], BOOT.encode(), sequence) if self._by_frame else self._cameras[camera]
-        )
-
-    def prediction(self, number: int) -> dict[str, object]:
-        """Return prediction *number* as `produce_batch` wants it."""
-        sequence, camera = divmod(number, CAMERAS)
-        before, between, after = self._predictions[camera]
-        value = b"%b%b%b%b%b" % (before, varint(sequence), between, identity(number).encode(), after)
-        return {"key": self._key(camera, sequence), "value": value, "partition": self._partitions[camera]}
-
-    def label(self, number: int) -> dict[str, object]:
-        """Return the label of prediction *number*."""
-        sequence, camera = divmod(number, CAMERAS)
-        whole = self._labels[camera][number % len(CLASSES)]
-        value = whole[: self._at] + varint(sequence) + whole[self._at + 1 :]
-        return {"key": self._key(camera, sequence), "value": value, "partition": self._partitions[camera]}
-
-
-def identity(number: int) -> str:
-    """Return the id of prediction *number*."""
-    sequence, camera = divmod(number, CAMERAS)
-    return prediction_id(f"camera-{camera:04d}", BOOT, sequence, MODEL, VERSION, "champion")
-
-
-def prediction(camera: str, now_ms: int) -> Prediction:
-    """Make the first prediction of a camera."""
-    return Prediction(
-        camera=camera, boot=BOOT, sequence=0, captured_at_ms=now_ms, received_at_ms=now_ms, predicted_at_ms=now_ms,
-        prediction_id="f" * 32, model=MODEL, version=VERSION, role="champion", frame_partition=0, frame_offset=0,
-        label="car", probabilities={name: 0.9 if name == "car" else 0.02 for name in CLASSES}, brightness=0.5,
-        contrast=0.2, sharpness=100.0, dark_share=0.01, bright_share=0.01, perceptual_hash=1,
-        model_sha256="0" * 64, embedding=[0.5] * 16,
-    )  # fmt: skip
-
-
-def label(camera: str, name: str, now_ms: int) -> AcceptedLabel:
-    """Make a label of the first frame of a camera."""
-    return AcceptedLabel(
-        camera=camera, boot=BOOT, sequence=0, label=name, labelled_at_ms=now_ms, received_at_ms=now_ms
-    )  # fmt: skip
-
-
-def faults(outcomes: Sequence[bytes], numbers: Sequence[int]) -> list[str]:
-    """Say what is wrong with outcomes; nothing means: one for each labelled prediction, with its own label.
-
-    Args:
-        outcomes: Values as read.
-        numbers: Of the predictions that were labelled.
-    """
-    codec, seen, wrong = Codec(), Counter[int](), 0
-    for value in outcomes:
-        outcome = codec.decode(value, Outcome)
-        number = outcome.sequence * CAMERAS + int(outcome.camera.removeprefix("camera-"))
-        seen[number] += 1
-        truth = CLASSES[number % len(CLASSES)]
-        expected = (identity(number), "matched", truth, truth == "car", 1_000)
-        found = (outcome.prediction_id, outcome.change, outcome.label, outcome.correct, outcome.label_delay_ms)
-        wrong += found != expected
-    asked = set(numbers)
-    counted = [
-        (len(seen.keys() - asked), "outcomes of frames without label"),
-        (len(asked - seen.keys()), "outcomes lost"),
-        (sum(times > 1 for times in seen.values()), "outcomes repeated"),
-        (wrong, "outcomes that say the wrong thing"),
-    ]
-    return [f"{n:,} {what}" for n, what in counted if n]
 
 
 @dataclass
@@ -237,8 +129,7 @@ class Topics:
         self.labelled += numbers
         self._write("labels.accepted", numbers, self.records.label)
 
-    def _write(self, topic: str, numbers: list[int], make: object) -> None:
-        assert callable(make)
+    def _write(self, topic: str, numbers: list[int], make: Callable[[int], dict[str, object]]) -> None:
         loader = load.producer(self.bootstrap)
         for at in range(0, len(numbers), 10_000):
             load.send(loader, self.prefix + topic, [make(number) for number in numbers[at : at + 10_000]])
@@ -261,8 +152,8 @@ class Bench:
         """Measure one side once at one size and check its output.
 
         Returns:
-            `side`, `waiting`, `pairs`, `cpu_us` a pair, `pairs_per_s`, `fill_us` (CPU a waiting prediction),
-            `rss_mb`, `bytes_waiting` (memory a waiting prediction; 0 where too few wait to tell).
+            `cpu_us` and `pairs_per_s` of pairs, `fill_us` (CPU) and `bytes_waiting` (memory, 0 where too few wait to
+            tell) of a waiting prediction, `rss_mb`.
 
         Raises:
             BenchError: it died, was too slow, or its output is wrong.
@@ -288,32 +179,37 @@ class Bench:
         return row
 
     def _command(self, side: Side, topics: Topics, directory: Path) -> list[str]:
-        if side is OURS:
-            return [*side.command]
-        flags = {
-            "bootstrap": self._bootstrap,
-            "input": topics.prefix + "predictions",
-            "labels": topics.prefix + "labels.accepted",
-            "output": topics.prefix + "outcomes",
-            "group": topics.group,
-            "mode": "join",
-            "partitions": str(PARTITIONS),
-            "schemas": str(ROOT / "schemas"),
-            "directory": str(directory / "local"),
-        }
+        flags = (
+            {}
+            if side is OURS
+            else {
+                "bootstrap": self._bootstrap,
+                "input": topics.prefix + "predictions",
+                "labels": topics.prefix + "labels.accepted",
+                "output": topics.prefix + "outcomes",
+                "group": topics.group,
+                "mode": "join",
+                "partitions": str(PARTITIONS),
+                "schemas": str(ROOT / "schemas"),
+                "directory": str(directory / "local"),
+            }
+        )
         return [*side.command, *side.flags, *(word for name, value in flags.items() for word in (f"--{name}", value))]
 
     def _environment(self, side: Side, topics: Topics) -> dict[str, str]:
         paths = {"PYTHONPATH": f"{ROOT}/shared:{ROOT}"}
-        if side is not OURS:
-            return paths
-        return paths | {
-            "KAFKA_BOOTSTRAP_SERVERS": self._bootstrap,
-            "CATSEYE_TOPIC_PREFIX": topics.prefix,
-            "CATSEYE_PARTITIONS": str(PARTITIONS),
-            # The other engines' default: a measured process stands still while its load is laid out.
-            "CATSEYE_SESSION_TIMEOUT_MS": "45000",
-        }
+        return (
+            paths
+            if side is not OURS
+            else paths
+            | {
+                "KAFKA_BOOTSTRAP_SERVERS": self._bootstrap,
+                "CATSEYE_TOPIC_PREFIX": topics.prefix,
+                "CATSEYE_PARTITIONS": str(PARTITIONS),
+                # The other engines' default: a measured process stands still while its load is laid out.
+                "CATSEYE_SESSION_TIMEOUT_MS": "45000",
+            }
+        )
 
     def _measure(self, child: Child, side: Side, size: Size, topics: Topics) -> Row:
         outcomes: list[bytes] = []
@@ -385,7 +281,8 @@ def run(options: Options) -> Report:
     harness.stay_off_the_measured_core()
     report = Report("join", machine=harness.machine() | {"kafka-streams": KAFKA_STREAMS})
     report.machine |= harness.versions(ENGINES, ("quixstreams",))
-    sides = [side for side in SIDES.values() if options.wants(side.name)]
+    wanted = SHORT_SIDES if options.short and not options.only else tuple(SIDES)
+    sides = [SIDES[name] for name in wanted if options.wants(name)]
     if OURS in sides and not (ROOT / "services" / "ground_truth" / "__main__.py").exists():
         sides.remove(OURS)
         report.notes.append("ours is left out: services/ground_truth is not there")

@@ -271,7 +271,10 @@ def run(options: Options) -> Report:
     build_java()
     harness.stay_off_the_measured_core()
     size = SHORT if options.short else FULL
-    sides = {side.name: side for side in (*SIDES.values(), AT_LEAST_ONCE) if options.wants(side.name)}
+    every = (*SIDES.values(), AT_LEAST_ONCE)
+    sides = {side.name: side for side in every if options.wants(side.name)}
+    if options.short and not options.only:
+        del sides["streams-rocksdb"]
     engines = harness.versions(ENGINES, ("quixstreams", "faust-streaming", "confluent-kafka"))
     report = Report("worker", machine=harness.machine() | {"kafka-streams": KAFKA_STREAMS})
     report.machine |= {f"peers' {name}": version for name, version in engines.items()}

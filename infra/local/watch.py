@@ -129,7 +129,7 @@ def watch(settings: Settings, names: Sequence[str], out: IO[bytes], stop: Event)
         lines = []
         for message in batch:
             if error := message.error():
-                if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError._FATAL):
                     raise Unavailable(f"the watch cannot go on: {error.str()}")
                 continue  # the broker is away for a while
             name, read = wanted[message.topic()]

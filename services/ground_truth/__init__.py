@@ -2,4 +2,4 @@
 
 NAME = "ground_truth"
 READS = ("predictions", "labels.accepted")
-WRITES = ("outcomes", "labels.unmatched", "ground_truth.state")
+WRITES = ("outcomes", "labels.unmatched", "dead-letters", "ground_truth.state")

@@ -1,5 +1,6 @@
 """Inference classifies accepted frames with the champion model and writes predictions."""
 
 NAME = "inference"
-READS = ("frames.accepted",)
+BATCHES = ("frames.accepted",)
+READS = (*BATCHES, "models")
 WRITES = ("predictions", "dead-letters")

@@ -10,7 +10,7 @@ from catseye.jpeg import decode_rgb
 from catseye.models import Champion
 from catseye.net import Crop
 from catseye.service import run
-from services.inference import NAME, READS
+from services.inference import BATCHES, NAME
 from services.inference.core import InferenceCore
 from services.inference.settings import InferenceSettings
 
@@ -34,4 +34,4 @@ def build(settings: InferenceSettings, codec: Codec, logger: Any) -> InferenceCo
 
 
 if __name__ == "__main__":
-    run(NAME, READS, InferenceSettings, build)
+    run(NAME, BATCHES, InferenceSettings, build)

@@ -64,6 +64,11 @@ class Health:
     def live(self) -> bool:
         return self._monotonic() - self._beat_at < STILL_S
 
+    @property
+    def beat_at(self) -> float:
+        """When the worker last gave a sign, seconds of the monotonic clock."""
+        return self._beat_at
+
     def application(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """WSGI: 200 when true, 503 when not."""
         path = environ["PATH_INFO"]
@@ -80,6 +85,27 @@ class Health:
         server = make_server(host, port, self.application, _Server, _Quiet)
         Thread(target=server.serve_forever, name="health", daemon=True).start()
         return int(server.server_port)
+
+
+class Watchdog:
+    """Tells a worker that will never come back from one that is slow.
+
+    It counts looks, not time: a process that was stopped from outside and goes on was not stuck.
+
+    Args:
+        looks: How many looks in a row without a sign make it stuck.
+    """
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        self._in_vain = 0
+        self._beat_at = float("-inf")
+
+    def look(self, beat_at: float) -> bool:
+        """Whether the worker is stuck, given when it last gave a sign."""
+        self._in_vain = self._in_vain + 1 if beat_at == self._beat_at else 0
+        self._beat_at = beat_at
+        return self._in_vain >= self._looks
 
 
 class _Server(ThreadingMixIn, WSGIServer):

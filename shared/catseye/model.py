@@ -21,7 +21,6 @@ Nothing here reads a file or runs a net: callers bring the pixels and the logits
 import base64
 import binascii
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -54,6 +53,7 @@ sum: that moves a probability by well under 0.01. Other weights or another norma
 
 _LARGEST_SIDE_PIXELS = 4096
 _MOST_CLASSES = 10_000
+_LARGEST_NUMBER = 1e30
 
 
 class GoldenCrop(NamedTuple):
@@ -274,12 +274,13 @@ def _required(metadata: Mapping[str, str], key: str) -> str:
 def _json(metadata: Mapping[str, str], key: str) -> Any:
     try:
         return json.loads(_required(metadata, key))
-    except (json.JSONDecodeError, RecursionError) as fault:
+    except (ValueError, RecursionError) as fault:
         raise BadModel(f"{key} is not JSON: {fault}.") from fault
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared instead of asked for being finite: JSON has whole numbers that are too large for a float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
 
 
 def _classes(value: Any) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
 """How a service of the data plane starts and ends: settings, log, health, worker, signals. Used by `__main__` only."""
 
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable
-from threading import Event
+from threading import Event, Thread
 from typing import Any, NoReturn
 
 from prometheus_client import CollectorRegistry
@@ -11,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from catseye import clock, log
 from catseye.codec import Codec
 from catseye.errors import Misconfigured, Unavailable
-from catseye.health import Health
+from catseye.health import Health, Watchdog
 from catseye.kafka import wait_for_broker
 from catseye.metrics import Metrics
 from catseye.registry import codec_for
@@ -19,6 +21,8 @@ from catseye.settings import T, load
 from catseye.stream import Core
 from catseye.topics import BY_NAME, full_name
 from catseye.worker import Worker, WorkerFailed
+
+STUCK_S = 40  # longer than any call of ours may last; with a new start, shorter than a group may stand still
 
 
 def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Codec, Any], Core[Any]]) -> NoReturn:
@@ -57,6 +61,8 @@ def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Co
             clock=clock.now_ms,
             probe=health,
         )
+        health.beat()
+        Thread(target=_end_when_stuck, args=(health, logger.error), name="watchdog", daemon=True).start()
         worker.run(stop)
     except Misconfigured as fault:
         logger.error("misconfigured", what=str(fault))
@@ -66,3 +72,17 @@ def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Co
         sys.exit(1)
     logger.info("stopped")
     sys.exit(0)
+
+
+def _end_when_stuck(health: Health, log: Callable[..., None]) -> None:
+    """End the process when its worker gives no sign any more: a supervisor starts another.
+
+    Calls of librdkafka may outlive their time limit: sending offsets hangs for good when the group's coordinator came
+    back meanwhile (confluentinc/librdkafka, issues 5456 and 5511; seen with 2.16.0 after each restart of a broker).
+    Nothing inside the process can end such a call.
+    """
+    watchdog = Watchdog(STUCK_S)
+    while not watchdog.look(health.beat_at):
+        time.sleep(1)
+    log("stuck", what=f"the worker gave no sign for {STUCK_S} s; a new process is needed")
+    os._exit(1)

@@ -28,6 +28,7 @@ UNAVAILABLE_PAUSE_S = 0.5  # how long to wait before a batch is tried again for 
 RESTORE_CHUNK = 10_000  # records of the state topic between two signs of life
 SAID_ALOUD = {
     KafkaError._AUTO_OFFSET_RESET,
+    KafkaError._FATAL,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -166,7 +167,7 @@ class Worker(Generic[S]):
         """
         check_partitions(self._settings, (*self._reads, *([self._state_topic] if self._state_topic else [])))
         if self._transactional:
-            self._insist(lambda: self._producer.init_transactions(30), "init_transactions")
+            self._insist(lambda: self._producer.init_transactions(10), "init_transactions")
         self._consumer.subscribe(
             self._reads, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -207,13 +208,12 @@ class Worker(Generic[S]):
         batch: list[Any] = [first]
         if (room := self._size.records() - 1) > 0:
             batch += self._consumer.consume(room, 0)
+        faults = [message.error() for message in batch if message.error()]
+        for fault in faults:  # before all else: a fatal one is said once only, and may come with the loss of partitions
+            self._complain(fault)
         if epoch is not self._next:
             return []  # partitions moved while polling; whatever is still ours is read again from its last commit
-        if faults := [message.error() for message in batch if message.error()]:
-            for fault in faults:
-                self._complain(fault)
-            return [message for message in batch if not message.error()]
-        return batch
+        return [message for message in batch if not message.error()] if faults else batch
 
     def _transact(self, batch: list[Message], *, tick: bool) -> None:
         started = time.perf_counter()
@@ -325,7 +325,7 @@ class Worker(Generic[S]):
                 f"group {self._group} left off at a place that is no longer on the log ({error.str()}): records were "
                 "deleted before they were read. Decide where to go on with kafka-consumer-groups --reset-offsets"
             )
-        if error.fatal() or error.code() in SAID_ALOUD:
+        if error.fatal() or error.code() in SAID_ALOUD:  # of an error that comes as a record, fatal() is never true
             raise WorkerFailed(f"{self._identity} cannot read: {error.str()}")
         self._probe.aborted(f"read: {error.str()}")
 

@@ -1,0 +1,54 @@
+"""Every piece of Python in the README runs as it stands there, in its order, against a stack."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catseye.models import key_folder, register
+from catseye.registry import codec_for
+from catseye.settings import Settings, load
+from catseye.signing import make_keys
+from infra.local.stack import Stack
+
+ROOT = Path(__file__).resolve().parents[2]
+ADDRESS = "127.0.0.1:9092"
+
+
+@pytest.mark.broker
+def test_the_pieces_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish, subscribe and label with the SDK, with confluent-kafka and with aiokafka; only the address changes."""
+    for variable in ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'shared'}:{ROOT}")
+    monkeypatch.setenv("CATSEYE_DATA_DIR", str(tmp_path))
+    address = Stack(load(Settings), services=()).up().bootstrap_servers
+    try:
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
+        settings = load(Settings)
+        make_keys(key_folder(settings))
+        model = (ROOT / "infra" / "example" / "vehicles.onnx").read_bytes()
+        register(settings, codec_for(settings), model, "champion", by="test", because="readme")
+        monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS")
+        Stack(load(Settings)).up()
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
+        pieces = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        said = [_run(piece.replace(ADDRESS, address)) for piece in pieces]
+    finally:
+        monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+        Stack(load(Settings)).down()
+    assert len(pieces) == 5
+    assert re.fullmatch(r"last frame: gate-7/\w+/99\n", said[0])
+    assert said[1].startswith("gate-7 ")
+    assert said[2] in {"True\n", "False\n"}
+    assert said[4].strip() in {"bike", "car", "juggernaut", "minibus", "pickup", "truck"}
+
+
+def _run(piece: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", piece], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, piece + done.stderr
+    return done.stdout
