@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -26,7 +27,7 @@ def screen(board: Scoreboard, *, elapsed_s: float, duration_s: float, phase: str
         phase: What the demo does now.
         model: Name and version of the champion.
     """
-    table = Table(expand=True, border_style="dim", header_style="bold", pad_edge=False)
+    table = Table(expand=True, box=box.SIMPLE_HEAD, border_style="dim", header_style="bold", pad_edge=False)
     table.add_column("camera", no_wrap=True)
     for column in ("published", "predicted", "frames/s", "p50 ms", "p99 ms", "labelled", "accuracy", "dead", "repeats"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -50,7 +51,8 @@ def line(board: Scoreboard, *, elapsed_s: float, duration_s: float) -> str:
     total = board.total
     ordered = total.latencies_ms
     return (
-        f"{elapsed_s:5.0f} of {duration_s:.0f} s  published {total.published}  predictions {total.predictions} "
+        f"{min(elapsed_s, duration_s):5.0f} of {duration_s:.0f} s  "
+        f"published {total.published}  predictions {total.predictions} "
         f"({len(total.recent) / (RECENT_MS / 1_000):.0f}/s)  latency p50 {_number(percentile(ordered, 0.5))} "
         f"p99 {_number(percentile(ordered, 0.99))} ms  labels {board.labels_published}  accuracy "
         f"{_percent(total.accuracy)}  dead {total.dead}  repeats {total.duplicates}"
@@ -60,7 +62,7 @@ def line(board: Scoreboard, *, elapsed_s: float, duration_s: float) -> str:
 def summary_table(figures: Mapping[str, Any]) -> Table:
     """Draw the figures that a person asks for first."""
     latency = figures["latency_ms"]
-    table = Table(title="What came of it", title_justify="left", show_header=False, border_style="dim")
+    table = Table(title="What came of it", title_justify="left", show_header=False, box=box.SIMPLE, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
     rows: list[tuple[str, str, bool | None]] = [
@@ -90,7 +92,10 @@ def _head(elapsed_s: float, duration_s: float, phase: str) -> Text:
     share = min(1.0, elapsed_s / duration_s) if duration_s else 1.0
     bar = "━" * round(40 * share)
     return Text.assemble(
-        (bar, "cyan"), ("━" * (40 - len(bar)), "dim"), f"  {elapsed_s:4.0f} of {duration_s:.0f} s  ", (phase, "italic")
+        (bar, "cyan"),
+        ("━" * (40 - len(bar)), "dim"),
+        f"  {min(elapsed_s, duration_s):4.0f} of {duration_s:.0f} s  ",
+        (phase, "italic"),
     )
 
 

@@ -13,11 +13,11 @@ from itertools import takewhile
 from typing import Any, TypeVar
 
 import fastavro
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from catseye.codec import schema_texts
 from catseye.errors import Unavailable
-from catseye.kafka import end_offsets, reader_config
+from catseye.kafka import log_bounds, reader_config
 from catseye.records import (
     AcceptedFrame,
     AcceptedLabel,
@@ -99,14 +99,15 @@ def read_whole(
         Unavailable: the end was not reached and nothing came for *quiet_s* seconds.
     """
     topic = full_name(name, settings.topic_prefix)
-    ends = end_offsets(settings, topic, partitions_of(settings, name))
-    waiting = {partition: end for partition, end in ends.items() if end > 0}
+    bounds = log_bounds(settings, topic, partitions_of(settings, name))
+    ends = {partition: end for partition, (_, end) in bounds.items()}
+    waiting = {partition: end for partition, (first, end) in bounds.items() if end > first}
     reader = Consumer(
         reader_config(settings, f"{topic}.read-whole")
         | {"enable.partition.eof": True, "isolation.level": isolation, "fetch.wait.max.ms": 50}
     )
     try:
-        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in waiting])
+        reader.assign([TopicPartition(topic, partition, bounds[partition][0]) for partition in waiting])
         heard_s = time.monotonic()
         while waiting:
             chunk: list[Any] = reader.consume(CHUNK, 0.2)

@@ -4,7 +4,7 @@ Pure. Lag by offsets would not do: markers and aborted records count in it, and 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from infra.local.evidence import Log
@@ -53,8 +53,13 @@ def passages(log: Log) -> dict[str, list[Passage]]:
     }
 
 
-def longest_still_ms(ways: Iterable[Passage]) -> float:
-    """Longest time in which some partition gave nothing though its next record was there, milliseconds."""
+def longest_still_ms(ways: Iterable[Passage], away: Sequence[tuple[float, float]] = ()) -> float:
+    """Longest time in which some partition gave nothing though its next record was there, milliseconds.
+
+    Args:
+        ways: Of one service.
+        away: From when to when there was no broker, Unix milliseconds: nobody can work then, so that it does not count.
+    """
     by_partition: dict[int, list[Passage]] = defaultdict(list)
     for way in ways:
         by_partition[way.partition].append(way)
@@ -62,7 +67,9 @@ def longest_still_ms(ways: Iterable[Passage]) -> float:
     for in_order in by_partition.values():
         last_out_ms = float("-inf")
         for way in sorted(in_order, key=lambda way: way.out_at_ms):
-            longest = max(longest, way.out_at_ms - max(last_out_ms, way.in_at_ms))
+            since_ms = max(last_out_ms, way.in_at_ms)
+            without_ms = sum(max(0.0, min(end, way.out_at_ms) - max(start, since_ms)) for start, end in away)
+            longest = max(longest, way.out_at_ms - since_ms - without_ms)
             last_out_ms = way.out_at_ms
     return longest
 

@@ -151,17 +151,21 @@ def check_partitions(settings: Settings, names: tuple[str, ...]) -> None:
             )
 
 
-def end_offsets(settings: Settings, name: str, partitions: list[int]) -> dict[int, int]:
-    """High watermark of each partition: the end of the log, open transactions included."""
-    config = client_config(settings) | {"group.id": "end-offsets", "isolation.level": "read_uncommitted"}
+def log_bounds(settings: Settings, name: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
+    """First offset and high watermark of each partition: the whole log, open transactions included.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
+    config = client_config(settings) | {"group.id": "log-bounds", "isolation.level": "read_uncommitted"}
     reader = Consumer(config)
     try:
         return {
-            partition: reader.get_watermark_offsets(TopicPartition(name, partition), timeout=10)[1]
+            partition: reader.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
             for partition in partitions
         }
     except KafkaException as fault:
-        raise Unavailable(f"the end of {name} cannot be read: {fault}") from fault
+        raise Unavailable(f"the bounds of {name} cannot be read: {fault}") from fault
     finally:
         reader.close()
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from catseye import clock, signing
 from catseye.artifacts import ArtifactStore
 from catseye.codec import Codec
 from catseye.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.identity import digest
-from catseye.kafka import client_config, reader_config
+from catseye.kafka import client_config, log_bounds, reader_config
 from catseye.net import Net, check_file
 from catseye.records import ModelEvent, Stage
 from catseye.settings import Settings
@@ -57,7 +57,9 @@ def register(settings: Settings, codec: Codec, onnx: bytes, stage: Stage, *, by:
 def announce(settings: Settings, codec: Codec, event: ModelEvent) -> None:
     """Write *event* to the `models` topic and wait for the broker's word. Raises `Unavailable`."""
     faults: list[KafkaError] = []
-    producer = Producer(client_config(settings) | {"enable.idempotence": True, "message.timeout.ms": 30_000})
+    producer = Producer(
+        client_config(settings) | {"enable.idempotence": True, "message.timeout.ms": 30_000, "log_level": 3}
+    )
     producer.produce(
         full_name("models", settings.topic_prefix),
         codec.encode(event),
@@ -91,8 +93,14 @@ class Champion:
         self._caught_up = Event()
 
     def follow(self) -> None:
-        """Start the thread; returns when the events so far are read and their champion, if any, is loaded."""
-        Thread(target=self._follow, name="models", daemon=True).start()
+        """Start the thread; returns when the events so far are read and their champion, if any, is loaded.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        topic = full_name("models", self._settings.topic_prefix)
+        first, _ = log_bounds(self._settings, topic, [0])[0]
+        Thread(target=self._follow, args=(topic, first), name="models", daemon=True).start()
         self._caught_up.wait()
 
     def current(self) -> tuple[ModelEvent, Net]:
@@ -101,10 +109,9 @@ class Champion:
             raise Unavailable(f"no champion to predict with{self._failed}: `catseye models register FILE` names one")
         return self._served
 
-    def _follow(self) -> None:
-        topic = full_name("models", self._settings.topic_prefix)
+    def _follow(self, topic: str, first: int) -> None:
         reader = Consumer(reader_config(self._settings, f"{topic}.follow") | {"enable.partition.eof": True})
-        reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        reader.assign([TopicPartition(topic, 0, first)])
         wanted: ModelEvent | None = None
         while True:
             message: Any = reader.poll(0.5)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import RECORD_MAX_BYTES, check_partitions, client_config, end_offsets, reader_config
+from catseye.kafka import RECORD_MAX_BYTES, check_partitions, client_config, log_bounds, reader_config
 from catseye.settings import Settings
 from catseye.stream import Core, Message, Output, State
 
@@ -189,6 +189,8 @@ class Worker(Generic[S]):
             if self._restore and self._restore.step():
                 self._restore.close()
                 self._restore = None
+                for state in self._states.values():
+                    state.commit()
             return
         if self._paused:
             self._consumer.resume(self._consumer.assignment())
@@ -332,10 +334,11 @@ class Worker(Generic[S]):
     # -- the group gives and takes partitions, inside poll
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        starts = [
-            TopicPartition(place.topic, place.partition, place.offset if place.offset >= 0 else OFFSET_BEGINNING)
-            for place in consumer.committed(partitions, timeout=30)
-        ]
+        starts = consumer.committed(partitions, timeout=20)
+        for place in starts:
+            if place.offset < 0:
+                # The first offset by number: asked to start at "the beginning", librdkafka idles for half a second.
+                place.offset = consumer.get_watermark_offsets(place, timeout=20)[0]
         self._next = {(place.topic, place.partition): place.offset for place in starts}
         assigned = sorted({place.partition for place in starts})
         self._states = {partition: self._core.new_state() for partition in assigned}
@@ -364,13 +367,13 @@ class _Restore:
 
     def __init__(self, topic: str, states: Mapping[int, State], settings: Settings) -> None:
         self._states: Mapping[int, State] = states
-        ends = end_offsets(settings, topic, list(states))
-        self._ends = {partition: end for partition, end in ends.items() if end > 0}
+        bounds = log_bounds(settings, topic, list(states))
+        self._ends = {partition: end for partition, (first, end) in bounds.items() if end > first}
         # Ends of partition are events here: their offset is a position, transaction markers included.
         self._reader = Consumer(
             reader_config(settings, f"{topic}.restore") | {"enable.partition.eof": True, "fetch.wait.max.ms": 20}
         )
-        self._reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in self._ends])
+        self._reader.assign([TopicPartition(topic, partition, bounds[partition][0]) for partition in self._ends])
 
     def step(self) -> bool:
         """Take the next chunk. True when every state is whole."""

@@ -49,11 +49,11 @@ def test_nothing_is_lost_or_repeated_under_faults(
             *("--partitioner", partitioner),
         )
         fleet.look_until(lambda: bool(fleet.board.seen_at_ms), 60, "the first prediction")
-        last_fault_ms = play(fleet, schedule(chaos_seed, SERVICES, WORKERS, publishing_s * 0.8))
+        away, last_fault_ms = play(fleet, schedule(chaos_seed, SERVICES, WORKERS, publishing_s * 0.8))
         fleet.drain(PATIENCE_S)
         ledger, log, report = fleet.verdict()
     ways = passages(log)
-    still_ms = {service: longest_still_ms(ways[service]) for service in SERVICES}
+    still_ms = {service: longest_still_ms(ways[service], away) for service in SERVICES}
     lag_s = {service: (lag_gone_at_ms(ways[service], LAG_MS) - last_fault_ms) / 1_000 for service in SERVICES}
     print(f"seed {chaos_seed}: {report.frames_in} frames, {report.labels_in} labels")  # noqa: T201 - shown by -s
     print(f"longest standstill, ms: {still_ms}; lag under a second, s after the last fault: {lag_s}")  # noqa: T201
@@ -70,8 +70,13 @@ def is_past(monotonic_s: float) -> bool:
     return time.monotonic() >= monotonic_s
 
 
-def play(fleet: Fleet, faults: list[Fault]) -> float:
-    """Let *faults* happen at their times. Returns when the last of them was over, Unix milliseconds."""
+def play(fleet: Fleet, faults: list[Fault]) -> tuple[list[tuple[float, float]], float]:
+    """Let *faults* happen at their times.
+
+    Returns:
+        From when to when the broker was away, and when the last fault was over: Unix milliseconds.
+    """
+    away: list[tuple[float, float]] = []
     began_s = time.monotonic()
     due: list[tuple[float, int, Fault | Process]] = [(fault.at_s, number, fault) for number, fault in enumerate(faults)]
     while due:
@@ -81,12 +86,13 @@ def play(fleet: Fleet, faults: list[Fault]) -> float:
         if isinstance(what, Process):
             what.resume()
         elif what.kind == "kill_broker":
-            killed_s = time.monotonic()
+            killed_ms = time.time() * 1_000
             cluster = fleet.stack.cluster()
             cluster.kill()
             time.sleep(what.down_s)
             cluster.start()
-            began_s += time.monotonic() - killed_s  # how long a broker takes to start is not in the schedule
+            away.append((killed_ms, time.time() * 1_000))
+            began_s += (away[-1][1] - killed_ms) / 1_000  # how long a broker takes to start is not in the schedule
         elif running := fleet.stack.processes(what.service):
             victim = running[what.worker % len(running)]
             if what.kind == "kill":
@@ -96,4 +102,4 @@ def play(fleet: Fleet, faults: list[Fault]) -> float:
                 heappush(due, (time.monotonic() - began_s + PAUSE_S, -number - 1, victim))
         else:
             heappush(due, (at_s + 0.5, number, what))  # all its workers are down: later
-    return time.time() * 1_000
+    return away, time.time() * 1_000

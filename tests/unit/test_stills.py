@@ -18,6 +18,11 @@ def test_partitions_stand_still_on_their_own() -> None:
     assert longest_still_ms(ways) == 900
 
 
+def test_nobody_works_without_a_broker() -> None:
+    """The time in which the broker was away does not count."""
+    assert longest_still_ms([Passage(0, 0, 10_000)], [(1_000, 4_000), (9_000, 20_000)]) == 6_000
+
+
 def test_lag_is_gone_when_the_last_late_record_came_out() -> None:
     """What takes no longer than allowed is no lag."""
     ways = [Passage(0, 0, 100), Passage(0, 50, 5_000), Passage(0, 4_900, 5_100)]
