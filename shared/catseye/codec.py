@@ -75,6 +75,12 @@ def _by_fingerprint() -> dict[bytes, tuple[str, Schema]]:
     return {schema_fingerprint(schema): (name, schema) for name, schema in schemas().items()}
 
 
+def _malformed(name: str, fault: Exception) -> BadRecord:
+    # fastavro names the buffer by its address, which no two runs share: a dead letter is the same after a crash.
+    what = str(fault).partition(" from <")[0]
+    return BadRecord(Reason.MALFORMED_AVRO, f"the bytes are not a {name}: {type(fault).__name__}: {what:.200}")
+
+
 @cache
 def _is_nested(kind: type[Record]) -> bool:
     return any("Place" in str(annotation) for annotation in kind.__annotations__.values())
@@ -144,7 +150,7 @@ class Codec:
         try:
             fields: Any = fastavro.schemaless_reader(buffer, schema, None)
         except _MALFORMED as fault:
-            raise BadRecord(Reason.MALFORMED_AVRO, f"the bytes are not a {name}: {fault!r:.200}") from fault
+            raise _malformed(name, fault) from fault
         if buffer.tell() != len(value):
             rest = len(value) - buffer.tell()
             raise BadRecord(Reason.TRAILING_BYTES, f"{rest} bytes follow the {name}; every byte must be used")
@@ -166,7 +172,7 @@ class Codec:
         try:
             fields: Any = fastavro.schemaless_reader(buffer, leading, None)
         except _MALFORMED as fault:
-            raise BadRecord(Reason.MALFORMED_AVRO, f"the bytes are not a {name}: {fault!r:.200}") from fault
+            raise _malformed(name, fault) from fault
         return dict(fields)
 
     def _opened(self, value: bytes, kind: type[Record]) -> tuple[bytes, str, Schema]:

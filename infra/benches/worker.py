@@ -19,12 +19,12 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from infra.bench import harness, load
-from infra.bench.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
+from infra.benches import harness, load
+from infra.benches.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
 
 PARTITIONS = 4
 KEYS = 5_000
-PEERS = ROOT / "infra" / "bench" / "peers"
+PEERS = ROOT / "infra" / "benches" / "peers"
 RUNTIME = BUILT / "venv" / "bin" / "python"
 ENGINES = BUILT / "venv-bench" / "bin" / "python"
 STREAMS = BUILT / "build" / "streams"
@@ -61,19 +61,19 @@ def java(main: str) -> tuple[str, ...]:
 SIDES = {
     side.name: side
     for side in (
-        Side("ours", (str(RUNTIME), "-m", "infra.bench.peers.ours"), own_state=False),
-        Side("bare", (str(RUNTIME), "-m", "infra.bench.peers.bare"), own_state=False),
+        Side("ours", (str(RUNTIME), "-m", "infra.benches.peers.ours"), own_state=False),
+        Side("bare", (str(RUNTIME), "-m", "infra.benches.peers.bare"), own_state=False),
         Side("streams", java("Worker")),
         Side("streams-rocksdb", java("Worker"), flags={"store": "rocksdb"}),
-        Side("quixstreams", (str(ENGINES), "-m", "infra.bench.peers.quix")),
-        Side("faust", (str(ENGINES), "-m", "infra.bench.peers.faust_worker"), share=0.05),
+        Side("quixstreams", (str(ENGINES), "-m", "infra.benches.peers.quix")),
+        Side("faust", (str(ENGINES), "-m", "infra.benches.peers.faust_worker"), share=0.05),
     )
 }
 AT_LEAST_ONCE = replace(SIDES["ours"], name="ours, at least once", flags={"delivery": "at_least_once"})
 TARGETS = {"bare": 1.3, "quixstreams": 0.4, "streams": 0.7, "faust": 0.05}
 BROKEN = {
     fault: Side(
-        f"broken-{fault}", (str(RUNTIME), "-m", "infra.bench.peers.broken"), flags={"fault": fault}, own_state=False
+        f"broken-{fault}", (str(RUNTIME), "-m", "infra.benches.peers.broken"), flags={"fault": fault}, own_state=False
     )
     for fault in ("drop", "repeat")
 }

@@ -22,10 +22,10 @@ import numpy as np
 
 from catseye.kafka import create_topics
 from catseye.settings import Settings
-from infra.bench import harness, load
-from infra.bench.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
-from infra.bench.join_load import PARTITIONS, Records, faults
-from infra.bench.worker import ENGINES, KAFKA_STREAMS, RUNTIME, build_java, java
+from infra.benches import harness, load
+from infra.benches.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
+from infra.benches.join_load import PARTITIONS, Records, faults
+from infra.benches.worker import ENGINES, KAFKA_STREAMS, RUNTIME, build_java, java
 
 MOST_BYTES_WAITING = 120
 FIRST = 10_000
@@ -54,7 +54,7 @@ SIDES = {
     side.name: side
     for side in (
         OURS,
-        Side("quixstreams", (str(ENGINES), "-m", "infra.bench.peers.quix_join"), target=0.2),
+        Side("quixstreams", (str(ENGINES), "-m", "infra.benches.peers.quix_join"), target=0.2),
         Side("streams", java("Join"), ("--join", "stream"), target=0.33),
         Side("streams-table", java("Join"), ("--join", "table")),
     )

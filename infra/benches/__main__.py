@@ -1,4 +1,4 @@
-"""`python -m infra.bench [NAME …] [--short] [--json FILE]`: measure, print, and write the raw rows."""
+"""`python -m infra.benches [NAME …] [--short] [--json FILE]`: measure, print, and write the raw rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from infra.bench.harness import BenchError, Options, Report, show
+from infra.benches.harness import BenchError, Options, Report, show
 
 BENCHES = ("worker", "join", "jpeg")
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
@@ -43,7 +43,7 @@ def main(
     options = Options(short, only, pairs, grid, long, bootstrap)
     reports: list[Report] = []
     for name in names or BENCHES:
-        bench = importlib.import_module(f"infra.bench.{name}")
+        bench = importlib.import_module(f"infra.benches.{name}")
         try:
             reports.append(bench.run(options))
         except BenchError as failed:

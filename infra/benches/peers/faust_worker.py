@@ -8,7 +8,7 @@ from typing import Any
 import faust
 from mode.loop import use  # type: ignore[import-not-found]
 
-from infra.bench.peers.flags import parse
+from infra.benches.peers.flags import parse
 
 COPIED = (1).to_bytes(8, "big")
 

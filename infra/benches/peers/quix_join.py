@@ -16,7 +16,7 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 from quixstreams import Application, State
 
-from infra.bench.peers.flags import parse
+from infra.benches.peers.flags import parse
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 SAME = (

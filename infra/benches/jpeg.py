@@ -23,8 +23,8 @@ from PIL import Image
 
 from catseye.jpeg import decode_rgb, inspect
 from catseye.model import ModelSpec, spec_from_metadata, to_input
-from infra.bench import harness
-from infra.bench.harness import ROOT, BenchError, Figure, Options, Report, Row
+from infra.benches import harness
+from infra.benches.harness import ROOT, BenchError, Figure, Options, Report, Row
 
 CROPS = ROOT / "infra" / "example" / "crops"
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"

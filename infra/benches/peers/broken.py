@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from confluent_kafka import Message
 
-from infra.bench.peers.bare import Core, Outgoing, copy, counting, run
-from infra.bench.peers.flags import parse
+from infra.benches.peers.bare import Core, Outgoing, copy, counting, run
+from infra.benches.peers.flags import parse
 
 AT = 1_000
 """Which record it happens to."""
