@@ -34,7 +34,9 @@ from infra.local.evidence import Ledger
 from infra.local.jvm import ROOT
 from infra.local.log_reader import read_log, read_whole
 from infra.local.processes import last_line
+from infra.local.services import PASSING
 from infra.local.stack import Stack
+from infra.local.warm_up import warm_up
 from infra.local.watch import Watch
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
@@ -143,7 +145,9 @@ class Demo:
         event = _registered(settings, codec_for(settings), self._wishes.model)
         self._model = f"{event.model} {event.version}"
         self._say("starting the services")
-        Stack(load(Settings)).up()
+        Stack(load(Settings), services=PASSING).up()
+        if plan.brokers:
+            warm_up(settings)
         return settings
 
     def _simulator(self, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":

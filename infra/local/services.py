@@ -3,7 +3,7 @@
 import http.client
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.local import ports
 from infra.local.supervise import Child
@@ -15,7 +15,8 @@ class Service:
 
     Attributes:
         name: Folder under `services/`.
-        health_port: Preferred port of /live, /ready and /metrics of its first worker; the next workers' follow.
+        health_port: Preferred port of /live, /ready and /metrics of its first worker; the next workers' follow. 0 has
+            no preference: what runs beside other stacks, such as a demo, does not race them for the customary ports.
         argv: Program and arguments; left out, the service of that name.
     """
 
@@ -36,6 +37,10 @@ SERVICES = (
 )
 
 
+PASSING = tuple(replace(service, health_port=0) for service in SERVICES)
+"""The same for a stack that comes and goes beside others."""
+
+
 def children(
     services: Iterable[Service], workers: Mapping[str, int], env: Mapping[str, str], before: Iterable[Child]
 ) -> list[Child]:
@@ -53,19 +58,21 @@ def children(
     for service in services:
         for instance in range(workers.get(service.name, 1)):
             name = f"{service.name}-{instance}"
-            port = ports_before.get(name) or ports.choose(service.health_port + instance, taken=taken)
+            preferred = service.health_port + instance if service.health_port else 0
+            port = ports_before.get(name) or ports.choose(preferred, taken=taken)
             taken.add(port)
             own = {"CATSEYE_INSTANCE": str(instance), "CATSEYE_HEALTH_PORT": str(port)}
             listed.append(Child(name, service.command, {**env, **own}, port))
     return listed
 
 
-def is_ready(port: int) -> bool:
-    """Ask a service's /ready; what does not answer within a second is not ready."""
+def is_ready(port: int, pid: int) -> bool:
+    """Ask process *pid* for its /ready; what does not answer within a second, or is another process, is not ready."""
     connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=1)
     try:
         connection.request("GET", "/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        answer = connection.getresponse()
+        return answer.status == http.HTTPStatus.OK and answer.getheader("Catseye-Pid") == str(pid)
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -168,7 +168,7 @@ class Stack:
                 {
                     "name": child.name,
                     "pid": running.pid if running else None,
-                    "ready": running is not None and is_ready(child.port),
+                    "ready": running is not None and is_ready(child.port, running.pid),
                     "health": f"http://127.0.0.1:{child.port}",
                     "starts": running.starts if running else None,
                     "log": str(self._log(child)),
@@ -193,6 +193,10 @@ class Stack:
 
     def _find(self, child: Child) -> Process | None:
         return processes.find(self._run_dir, child.name)
+
+    def _is_ready(self, child: Child) -> bool:
+        running = self._find(child)
+        return running is not None and is_ready(child.port, running.pid)
 
     def _log(self, child: Child) -> Path:
         return self.data_dir / "logs" / f"{child.name}.log"
@@ -269,7 +273,7 @@ class Stack:
     def _wait_until_ready(self, wanted: Sequence[Child], starts: Mapping[str, int]) -> None:
         until = time.monotonic() + READY_S
         # All at the same time: a worker that joins takes partitions from the others, who are not ready meanwhile.
-        while waiting := [child for child in wanted if not (self._find(child) and is_ready(child.port))]:
+        while waiting := [child for child in wanted if not self._is_ready(child)]:
             for child in waiting:
                 log = self._log(child)
                 process = processes.read(self._run_dir, child.name)

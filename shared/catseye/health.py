@@ -1,5 +1,6 @@
 """Whether a process lives and is ready, and its metrics, over HTTP: /live, /ready, /metrics."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
+from catseye.errors import Unavailable
 from catseye.metrics import Metrics
 
 STILL_S = 60.0  # a worker that gave no sign for so long is taken for dead; as long as its poll interval
@@ -77,12 +79,24 @@ class Health:
             return answer
         verdict = {"/live": self.live, "/ready": self.live and self.ready}.get(path)
         status = {None: "404 Not Found", True: "200 OK", False: "503 Service Unavailable"}[verdict]
-        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        # Who answers: on a port that changed hands a neighbour may.
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Catseye-Pid", str(os.getpid()))]
+        start_response(status, headers)
         return [f"{status}\n".encode()]
 
     def serve(self, host: str, port: int) -> int:
-        """Answer from a thread of its own. Returns the port, which is chosen when *port* is 0."""
-        server = make_server(host, port, self.application, _Server, _Quiet)
+        """Answer from a thread of its own.
+
+        Returns:
+            The port, which is chosen when *port* is 0.
+
+        Raises:
+            Unavailable: somebody else has the port.
+        """
+        try:
+            server = make_server(host, port, self.application, _Server, _Quiet)
+        except OSError as fault:
+            raise Unavailable(f"CATSEYE_HEALTH_PORT {port} of {host} cannot be had: {fault.strerror}") from fault
         Thread(target=server.serve_forever, name="health", daemon=True).start()
         return int(server.server_port)
 

@@ -19,6 +19,8 @@ from catseye.records import ModelEvent, Stage
 from catseye.settings import Settings
 from catseye.topics import full_name
 
+RETRY_S = 2.0  # how long to wait before a champion is fetched again that could not be
+
 
 def key_folder(settings: Settings) -> Path:
     return settings.data_dir / "keys"
@@ -113,24 +115,34 @@ class Champion:
         reader = Consumer(reader_config(self._settings, f"{topic}.follow") | {"enable.partition.eof": True})
         reader.assign([TopicPartition(topic, 0, first)])
         wanted: ModelEvent | None = None
+        at_end = False
         while True:
-            message: Any = reader.poll(0.5)
-            if message is None:
+            message: Any = reader.poll(RETRY_S)
+            if message is not None and not message.error():
+                wanted, at_end = self._champion_in(message) or wanted, False
                 continue
-            if message.error():
-                # Only the newest champion is loaded: those before it are history.
-                if message.error().code() == KafkaError._PARTITION_EOF:
-                    if wanted is not None and self._serve(wanted):
-                        wanted = None
-                    self._caught_up.set()
-                continue
+            if message is not None and message.error().code() != KafkaError._PARTITION_EOF:
+                self._log("models_unreadable", what=message.error().str())
+            at_end = at_end or (message is not None and message.error().code() == KafkaError._PARTITION_EOF)
+            # Only the newest champion is loaded: those before it are history. What could not be fetched is tried again.
+            if at_end:
+                if wanted is not None and self._serve(wanted):
+                    wanted = None
+                self._caught_up.set()
+
+    def _champion_in(self, message: Any) -> ModelEvent | None:
+        """The event of *message* if it names a champion."""
+        while True:
             try:
                 event = self._codec.decode(message.value(), ModelEvent)
             except BadRecord as fault:
                 self._log("model_event_unreadable", offset=message.offset(), what=str(fault))
-                continue
-            if event.stage == "champion":
-                wanted = event
+                return None
+            except Unavailable as fault:
+                self._log("model_event_not_read", offset=message.offset(), what=str(fault))
+                time.sleep(RETRY_S)
+            else:
+                return event if event.stage == "champion" else None
 
     def _serve(self, event: ModelEvent) -> bool:
         """Load the champion of *event*. False when it should be tried again."""

@@ -4,6 +4,7 @@ import json
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
+from fastavro.schema import SchemaParseException
 from httpx2 import TransportError
 
 from catseye.codec import Codec, schema_fingerprint, schema_texts
@@ -12,6 +13,8 @@ from catseye.settings import Settings
 from catseye.topics import TOPICS, full_name
 
 NOT_FOUND = 404
+ANSWER_S = 5.0  # longest wait for the registry; a worker that waits for ever for an answer is as good as dead
+GREATEST_ID = 2**31 - 1  # ids are Java's int: nobody has a greater one, so nobody is asked
 
 
 def codec_for(settings: Settings) -> Codec:
@@ -22,7 +25,8 @@ def codec_for(settings: Settings) -> Codec:
     """
     if not settings.schema_registry_url:
         return Codec()
-    client = SchemaRegistryClient({"url": settings.schema_registry_url})
+    # No tries of the client's own: who asks is started again, or does the batch again, after a pause of its own.
+    client = SchemaRegistryClient({"url": settings.schema_registry_url, "timeout": ANSWER_S, "max.retries": 0})
     ids: dict[str, int] = {}
     try:
         for topic in TOPICS:
@@ -38,6 +42,9 @@ def codec_for(settings: Settings) -> Codec:
 
 
 def _fingerprint_of(client: SchemaRegistryClient, schema_id: int) -> bytes | None:
+    """Fingerprint of the schema with this id; None where there is none, or one that cannot be ours."""
+    if schema_id > GREATEST_ID:
+        return None
     try:
         schema = client.get_schema(schema_id)
     except SchemaRegistryError as fault:
@@ -46,4 +53,10 @@ def _fingerprint_of(client: SchemaRegistryClient, schema_id: int) -> bytes | Non
         raise Unavailable(f"the schema registry does not show schema id {schema_id}: {fault}") from fault
     except TransportError as fault:
         raise Unavailable(f"the schema registry does not answer: {fault}") from fault
-    return schema_fingerprint(json.loads(schema.schema_str or "null"))
+    # A registry is shared, and whoever publishes chooses the id: what stands there may be of any form.
+    if schema.schema_type != "AVRO":
+        return None
+    try:
+        return schema_fingerprint(json.loads(schema.schema_str or ""))
+    except (SchemaParseException, LookupError, RecursionError, TypeError, ValueError):
+        return None

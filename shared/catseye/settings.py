@@ -6,7 +6,6 @@ keep their customary names. Names carry their unit.
 
 import difflib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -122,21 +121,21 @@ class Settings(BaseSettings):
 T = TypeVar("T", bound=Settings)
 
 
-def load(kind: type[T], environment: Mapping[str, str] | None = None, service: str = "") -> T:
-    """Read settings, or refuse with a sentence that names the setting.
+def load(kind: type[T], *, service: str = "") -> T:
+    """Read settings from the environment, or refuse with a sentence that names the setting.
+
+    `.env` in the working folder fills the gaps.
 
     Args:
         kind: Settings class of the process.
-        environment: Variables; the process's own when left out. `.env` in the working folder fills the gaps.
         service: Name of the service whose settings *kind* has, for example ``ingest``.
 
     Raises:
         Misconfigured: a value is out of range, or a `CATSEYE_` variable is unknown.
     """
-    env = dict(os.environ if environment is None else environment)
     known = {_variable(kind, name) for name in kind.model_fields}
     others = tuple(f"CATSEYE_{other.upper()}_" for other in SERVICES if other != service)
-    for variable in sorted(env.keys() | dotenv_values(".env").keys()):
+    for variable in sorted(os.environ.keys() | dotenv_values(".env").keys()):
         if variable.startswith("CATSEYE_") and variable not in known and not variable.startswith(others):
             near = difflib.get_close_matches(variable, sorted(known), n=1)
             raise Misconfigured(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
@@ -144,7 +143,9 @@ def load(kind: type[T], environment: Mapping[str, str] | None = None, service: s
         return kind()
     except ValidationError as fault:
         first = fault.errors()[0]
-        raise Misconfigured(f"{first['loc'][0]}: {first['msg']}; it is {first['input']!r}") from fault
+        name = str(first["loc"][0])
+        variable = _variable(kind, name) if name in kind.model_fields else name
+        raise Misconfigured(f"{variable}: {first['msg']}; it is {first['input']!r}") from fault
 
 
 def listed(kind: type[Settings]) -> list[tuple[str, str, str]]:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from infra.bench.load import HEAD, PAYLOAD, Deck, Read, faults, occurrences, state_faults
-from infra.bench.peers.bare import copy
-from infra.bench.peers.broken import breaking
+from infra.benches.load import HEAD, PAYLOAD, Deck, Read, faults, occurrences, state_faults
+from infra.benches.peers.bare import copy
+from infra.benches.peers.broken import breaking
 
 DECK = Deck.deal(2_000, keys=50, counted=True, seed=3)
 

@@ -8,8 +8,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from infra.bench import worker
-from infra.bench.harness import (
+from infra.benches import worker
+from infra.benches.harness import (
     BenchError,
     Figure,
     Interval,

@@ -7,8 +7,8 @@ import pytest
 from catseye.codec import Codec
 from catseye.identity import partition_of
 from catseye.records import AcceptedLabel, Outcome, Prediction
-from infra.bench.join import compare
-from infra.bench.join_load import CAMERAS, CLASSES, PARTITIONS, Records, faults, identity, label, prediction, varint
+from infra.benches.join import compare
+from infra.benches.join_load import CAMERAS, CLASSES, PARTITIONS, Records, faults, identity, label, prediction, varint
 
 NOW_MS = 1_790_000_000_000
 RECORDS = Records(by_frame=False, now_ms=NOW_MS)

@@ -1,4 +1,4 @@
-"""`infra.bench.jpeg`: its short form measures all sides on the same work, and its check sees other work."""
+"""`infra.benches.jpeg`: its short form measures all sides on the same work, and its check sees other work."""
 
 import io
 import os
@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from catseye.model import ModelSpec
-from infra.bench import jpeg as bench
-from infra.bench.harness import BenchError, Options
+from infra.benches import jpeg as bench
+from infra.benches.harness import BenchError, Options
 from tests.corpora.jpegs import sound_frames
 
 _SPEC = ModelSpec("road", ("car", "truck"), 64, 64, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), 1.0, ())

@@ -1,0 +1,78 @@
+"""`catseye.artifacts`: what is at an address is what was put there, or an error."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from catseye.artifacts import ArtifactStore
+from catseye.errors import BadModel, Unavailable
+
+CONTENT = b"a model file"
+NAME = sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    """In a folder that is not there yet."""
+    return ArtifactStore(f"file://{tmp_path / 'artifacts'}")
+
+
+def files_of(folder: Path) -> list[str]:
+    """Every file, by its path in the folder."""
+    return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def test_what_is_put_is_got(store: ArtifactStore) -> None:
+    """Under its own hash."""
+    assert store.put(CONTENT) == NAME
+    assert store.get(NAME) == CONTENT
+
+
+def test_putting_twice_keeps_one(store: ArtifactStore, tmp_path: Path) -> None:
+    """Nothing half-written is left over, and what is there is not written again."""
+    store.put(CONTENT)
+    before = (tmp_path / "artifacts" / NAME[:2] / NAME).stat().st_mtime_ns
+    store.put(CONTENT)
+    assert files_of(tmp_path) == [f"artifacts/{NAME[:2]}/{NAME}"]
+    assert (tmp_path / "artifacts" / NAME[:2] / NAME).stat().st_mtime_ns == before
+
+
+def test_half_a_file_of_a_crash_is_no_file(store: ArtifactStore, tmp_path: Path) -> None:
+    """What a writer left before it gave the file its name is not read, and is replaced."""
+    folder = tmp_path / "artifacts" / NAME[:2]
+    folder.mkdir(parents=True)
+    (folder / f"{NAME}.part").write_bytes(CONTENT[:3])
+    with pytest.raises(Unavailable, match=NAME):
+        store.get(NAME)
+    store.put(CONTENT)
+    assert (store.get(NAME), files_of(folder)) == (CONTENT, [NAME])
+
+
+def test_a_file_that_is_not_there_may_come(store: ArtifactStore) -> None:
+    """A store that copies lags behind the event that names the file: wait for it."""
+    with pytest.raises(Unavailable, match="has no 0000"):
+        store.get("0" * 64)
+
+
+@pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT + b"!"])
+def test_other_bytes_are_refused(store: ArtifactStore, tmp_path: Path, content: bytes) -> None:
+    """Damaged or exchanged: the hash says so."""
+    store.put(CONTENT)
+    (tmp_path / "artifacts" / NAME[:2] / NAME).write_bytes(content)
+    with pytest.raises(BadModel, match="other bytes"):
+        store.get(NAME)
+
+
+def test_a_name_leads_nowhere_else(store: ArtifactStore, tmp_path: Path) -> None:
+    """A path in place of a hash may find a file, and never one with that hash."""
+    store.put(CONTENT)
+    (tmp_path / "secret").write_bytes(b"secret")
+    with pytest.raises((BadModel, Unavailable)):
+        store.get("../../secret")
+
+
+def test_any_place_that_fsspec_knows_will_do() -> None:
+    """Memory stands for the object stores."""
+    store = ArtifactStore("memory://fleet/artifacts")
+    assert store.get(store.put(CONTENT)) == CONTENT

@@ -1,0 +1,222 @@
+"""`catseye.codec`: two envelopes, the schemas' fingerprints, and every way in which bytes are not a record."""
+
+import json
+from typing import Any
+
+import pytest
+
+from catseye.codec import CONFLUENT, SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts, schemas
+from catseye.errors import BadRecord, Misconfigured, Reason, Unavailable
+from catseye.records import Alert, Frame, Label, Place, Prediction
+from tests.corpora.avro import kinds, zigzag
+
+CODEC = Codec()
+FRAME = Frame(camera="cam", boot="b", sequence=3, captured_at_ms=5, jpeg=b"xx")
+FRAME_ID, LABEL_ID = 258, 7
+WITH_IDS = Codec({"catseye.Frame": FRAME_ID})
+
+
+def reason_of(codec: Codec, value: bytes | None, **limits: int) -> Reason:
+    """Why *codec* refuses *value* as a frame."""
+    with pytest.raises(BadRecord) as fault:
+        codec.decode(value, Frame, **limits)
+    return fault.value.reason
+
+
+def crc_64_avro(text: str) -> bytes:
+    """CRC-64-AVRO a bit at a time, as a polynomial; Avro's specification has it with a table."""
+    empty = 0xC15D213AA4D7A795
+    crc = empty
+    for byte in text.encode():
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (empty if crc & 1 else 0)
+    return crc.to_bytes(8, "little")
+
+
+def canonical(schema: Any, space: str = "catseye") -> str:
+    """Parsing canonical form: full names, no docs and no defaults, fields in the specification's order, no blanks."""
+    if isinstance(schema, str):
+        primitive = schema in {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
+        return json.dumps(schema if primitive else f"{space}.{schema}", ensure_ascii=False)
+    if isinstance(schema, list):
+        return "[" + ",".join(canonical(branch, space) for branch in schema) + "]"
+    if isinstance(schema["type"], dict):
+        return canonical(schema["type"], space)
+    if "name" not in schema:
+        if schema["type"] in {"array", "map"}:
+            inner = "items" if schema["type"] == "array" else "values"
+            return f'{{"type":"{schema["type"]}","{inner}":{canonical(schema[inner], space)}}}'
+        return canonical(schema["type"], space)
+    head = f'{{"name":"{space}.{schema["name"]}","type":"{schema["type"]}"'
+    if schema["type"] == "enum":
+        return head + ',"symbols":' + json.dumps(schema["symbols"], separators=(",", ":")) + "}"
+    fields = [f'{{"name":"{field["name"]}","type":{canonical(field["type"], space)}}}' for field in schema["fields"]]
+    return head + ',"fields":[' + ",".join(fields) + "]}"
+
+
+def test_single_object_encoding_is_marker_fingerprint_body() -> None:
+    """C3 01, the fingerprint in little-endian, then the fields in order."""
+    body = zigzag(3) + b"cam" + zigzag(1) + b"b" + zigzag(3) + zigzag(5) + zigzag(2) + b"xx" + b"\0" + b"\0"
+    expected = b"\xc3\x01" + schema_fingerprint(schemas()["catseye.Frame"]) + body
+    assert CODEC.encode(FRAME) == expected
+
+
+def test_confluent_format_is_zero_id_body() -> None:
+    """00 and the id in big-endian stand before the same body; such a codec reads both envelopes."""
+    value = WITH_IDS.encode(FRAME)
+    assert value == b"\x00\x00\x00\x01\x02" + CODEC.encode(FRAME)[10:]
+    assert [WITH_IDS.decode(each, Frame) for each in (value, CODEC.encode(FRAME))] == [FRAME, FRAME]
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ("null", 7195948357588979594),
+        ("boolean", -6970731678124411036),
+        ("int", 8247732601305521295),
+        ("long", -3434872931120570953),
+        ("float", 5583340709985441680),
+        ("double", -8181574048448539266),
+        ("bytes", 5746618253357095269),
+        ("string", -8142146995180207161),
+    ],
+)
+def test_fingerprints_are_those_of_avros_own_table(schema: Any, expected: int) -> None:
+    """The numbers stand in Avro's share/test/data/schema-tests.txt."""
+    assert int.from_bytes(schema_fingerprint(schema), "little", signed=True) == expected
+    assert int.from_bytes(crc_64_avro(f'"{schema}"'), "little", signed=True) == expected
+
+
+@pytest.mark.parametrize("name", sorted(schema_texts()))
+def test_fingerprints_are_those_of_a_second_implementation(name: str) -> None:
+    """Canonical form and CRC written once more, above."""
+    assert schema_fingerprint(schemas()[name]) == crc_64_avro(canonical(json.loads(schema_texts()[name])))
+
+
+def test_every_record_of_the_table_has_a_schema_and_the_other_way_round() -> None:
+    """No schema without a topic, no topic without a schema."""
+    assert {kind.schema_name for kind in kinds()} == set(schema_texts())
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.UNKNOWN_FORMAT),
+        (b"", Reason.UNKNOWN_FORMAT),
+        (b"\xff\xd8\xff\xe0 a bare JPEG", Reason.UNKNOWN_FORMAT),
+        (b'{"camera": "cam"}', Reason.UNKNOWN_FORMAT),
+        (b"\xc3", Reason.UNKNOWN_FORMAT),
+        (b"\xc3\x02" + bytes(20), Reason.UNKNOWN_FORMAT),
+        (CODEC.encode(FRAME)[:9], Reason.UNKNOWN_FORMAT),
+        (b"\x00\x00\x00\x01", Reason.UNKNOWN_FORMAT),
+        (SINGLE_OBJECT + bytes(8) + b"body", Reason.UNKNOWN_SCHEMA),
+        (CONFLUENT + bytes(4) + b"body", Reason.UNKNOWN_SCHEMA),
+        (CODEC.encode(Label(camera="c", boot="b", sequence=1, labelled_at_ms=1)), Reason.WRONG_RECORD),
+        (CODEC.encode(FRAME)[:10], Reason.MALFORMED_AVRO),
+        (CODEC.encode(FRAME)[:-1], Reason.MALFORMED_AVRO),
+        (CODEC.encode(FRAME).replace(b"cam", b"\xff\xfe\xfd"), Reason.MALFORMED_AVRO),
+        (CODEC.encode(FRAME) + b"\0", Reason.TRAILING_BYTES),
+        (CODEC.encode(FRAME) * 2, Reason.TRAILING_BYTES),
+    ],
+)
+def test_what_is_not_a_frame_is_refused_for_its_own_reason(value: bytes | None, reason: Reason) -> None:
+    """Each fault has one code."""
+    assert reason_of(CODEC, value) == reason
+
+
+def test_a_long_value_is_not_looked_at() -> None:
+    """The limit holds before the envelope is read; exactly the limit is allowed."""
+    value = CODEC.encode(FRAME)
+    assert reason_of(CODEC, b"\xff" * 101, max_bytes=100) == Reason.RECORD_TOO_LARGE
+    assert CODEC.decode(value, Frame, max_bytes=len(value)) == FRAME
+
+
+def test_a_refusal_says_the_same_each_time() -> None:
+    """A dead letter is the same after a crash: no address of an object stands in it."""
+    value, said = CODEC.encode(FRAME)[:-1], []
+    for _ in range(2):
+        with pytest.raises(BadRecord) as fault:
+            CODEC.decode(value, Frame)
+        said.append(fault.value.detail)
+    assert said[0] == said[1]
+    assert " object at 0x" not in said[0]
+
+
+def test_ids_of_the_registry_are_looked_up_once() -> None:
+    """An id that is none of ours to write is asked for; what was found is kept."""
+    asked: list[int] = []
+
+    def fingerprint_of(schema_id: int) -> bytes | None:
+        asked.append(schema_id)
+        return schema_fingerprint(schemas()["catseye.Frame"])
+
+    reader = Codec(fingerprint_of_id=fingerprint_of)
+    value = CONFLUENT + (99).to_bytes(4, "big") + CODEC.encode(FRAME)[10:]
+    assert [reader.decode(value, Frame) for _ in range(3)] == [FRAME] * 3
+    assert asked == [99]
+
+
+@pytest.mark.parametrize("found", [None, bytes(8)])
+def test_ids_of_foreign_schemas_are_refused(found: bytes | None) -> None:
+    """Unknown to the registry, or known and none of ours: the writer's schema is never taken."""
+    reader = Codec(fingerprint_of_id=lambda schema_id: found)
+    assert reason_of(reader, WITH_IDS.encode(FRAME)) == Reason.UNKNOWN_SCHEMA
+
+
+def test_a_registry_that_is_away_is_no_fault_of_the_record() -> None:
+    """`Unavailable` passes through: the offset stays. Known ids and fingerprints are read all the while."""
+
+    def away(schema_id: int) -> bytes | None:
+        raise Unavailable(f"cannot look {schema_id} up")
+
+    reader = Codec({"catseye.Frame": FRAME_ID}, away)
+    with pytest.raises(Unavailable, match="cannot look 7 up"):
+        reader.decode(CONFLUENT + LABEL_ID.to_bytes(4, "big") + b"body", Frame)
+    assert [reader.decode(codec.encode(FRAME), Frame) for codec in (CODEC, WITH_IDS)] == [FRAME, FRAME]
+
+
+def test_an_id_for_a_record_that_does_not_exist_stops_the_start() -> None:
+    """A table of ids that names another fleet's record."""
+    with pytest.raises(Misconfigured, match=r"catseye\.Nothing"):
+        Codec({"catseye.Nothing": 1})
+
+
+def test_nested_records_come_back_as_records() -> None:
+    """The places of an alert are `Place`s, not mappings."""
+    place = Place(topic="t", partition=1, offset=2)
+    texts = dict.fromkeys(("alert_id", "kind", "signal", "phase", "detector", "model", "version", "explanation"), "x")
+    numbers = dict.fromkeys(("estimate", "reference", "evidence", "threshold"), 0.5)
+    times = dict.fromkeys(("revision", "since_ms", "opened_at_ms", "updated_at_ms"), 4)
+    alert = Alert(state="opened", severity="info", by="drift", examples_after=[place], **texts, **numbers, **times)
+    assert CODEC.decode(CODEC.encode(alert), Alert) == alert
+
+
+def test_leading_fields_are_refused_as_whole_records_are() -> None:
+    """Empty, of another record, cut off before the last field that is wanted."""
+    label = CODEC.encode(Label(camera="c", boot="b", sequence=1, labelled_at_ms=1))
+    reasons = []
+    for value in (None, b"", label, CODEC.encode(FRAME)[:12]):
+        with pytest.raises(BadRecord) as fault:
+            CODEC.leading_fields(value, Frame, "sequence")
+        reasons.append(fault.value.reason)
+    assert reasons == [
+        Reason.UNKNOWN_FORMAT,
+        Reason.UNKNOWN_FORMAT,
+        Reason.WRONG_RECORD,
+        Reason.MALFORMED_AVRO,
+    ]
+
+
+def test_leading_fields_leave_the_rest_unread() -> None:
+    """What is asked for and no more, though the rest is cut off; asked twice, answered twice."""
+    cut = CODEC.encode(FRAME)[:-4]
+    expected = {"camera": "cam", "boot": "b", "sequence": 3}
+    assert [CODEC.leading_fields(cut, Frame, "sequence") for _ in range(2)] == [expected] * 2
+
+
+def test_leading_fields_of_a_field_that_is_not_there() -> None:
+    """A name that the schema has not is a mistake of the caller."""
+    with pytest.raises(ValueError, match="nowhere"):
+        CODEC.leading_fields(CODEC.encode(FRAME), Frame, "nowhere")
+    assert "brightness" in {field["name"] for field in schemas()[Prediction.schema_name]["fields"]}
