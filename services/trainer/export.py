@@ -49,7 +49,16 @@ def graph_of(net: Net, spec: ModelSpec) -> onnx.ModelProto:
         verbose=False,
     )
     graph: onnx.ModelProto = program.model_proto
+    without_traces(graph)
     return graph
+
+
+def without_traces(graph: onnx.ModelProto) -> None:
+    """Drop what torch notes of each node: stack traces with the paths of whoever exported."""
+    for part in (*graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.graph.metadata_props[:]
 
 
 def session_of(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
