@@ -4,6 +4,7 @@
 #   need_python runtime|test|trainer|bench   PYTHON is then the interpreter that has those packages
 #   need_kafka                               Java 17 or newer, and Kafka's jars in .catseye/kafka/libs
 #   need_redis                               redis-server on the PATH
+#   need_kcat                                kcat on the PATH: a client that is not ours, for the tests
 #
 # Once done, each answers in milliseconds: a stamp beside the thing holds the hash of the file that asked for it.
 # Calls at the same time wait for each other (flock). The working directory is left alone, so that paths that a
@@ -174,4 +175,10 @@ install_kafka() {
 
 need_redis() {
   command -v redis-server >/dev/null || system_packages "redis-server is missing." redis-server
+}
+
+# ---- kcat ------------------------------------------------------------------------------------------------------
+
+need_kcat() {
+  command -v kcat >/dev/null || system_packages "kcat is missing." kcat
 }

@@ -5,7 +5,7 @@ to predicted u32, number of the model u16, number of the predicted class u16, br
 i64 and digest (8 bytes) of the label that holds, then one u16 a class: its probability times 65,535.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
@@ -59,7 +59,7 @@ def unpack(packed: bytes, classes: int) -> Entry:
     return Entry._make((*fields[:10], fields[10:]))
 
 
-@cache
+@lru_cache(maxsize=10_000)
 def digest_of(label: str | None) -> bytes:
     """8 bytes that stand for a label; None, the withdrawal, has its own. Never `NO_LABEL` in practice (2^-64)."""
     return blake2b(b"\0" if label is None else b"\1" + label.encode(), digest_size=8).digest()

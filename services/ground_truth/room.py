@@ -141,10 +141,15 @@ class Room:
 
     def early_before(self, received_at_ms: int) -> list[tuple[bytes, bytes]]:
         """Labels that came in before then (to the bucket) and still wait."""
-        keys: dict[bytes, None] = {}
+        due: dict[bytes, bytes] = {}
         while self._early_due and (self._early_due[0] + 1) * EARLY_BUCKET_MS <= received_at_ms:
-            keys |= dict.fromkeys(self._early_buckets.pop(heappop(self._early_due)))
-        return [(key, self._early[key]) for key in keys if key in self._early]
+            bucket = heappop(self._early_due)
+            for key in self._early_buckets.pop(bucket):
+                packed = self._early.get(key)
+                # A label that took the place of an earlier one stands in the bucket of its own time too.
+                if packed is not None and RECEIVED.unpack_from(packed)[0] // EARLY_BUCKET_MS == bucket:
+                    due[key] = packed
+        return list(due.items())
 
     def expire(self, most: int) -> int:
         """Forget entries past the horizon, about *most* of them. Returns how many."""
@@ -157,7 +162,10 @@ class Room:
                 break
             segments = self._buckets[oldest]
             while segments and gone < most:
-                gone += self._expire_segment(segments.pop(), end_ms)
+                segment = segments.pop()
+                if segment.bucket == oldest:
+                    segment.bucket = -1  # no longer found by it: an entry that comes back must be noted again
+                gone += self._expire_segment(segment, end_ms)
             if not segments:
                 del self._buckets[oldest]
         return gone
@@ -228,8 +236,10 @@ class Room:
             self._set_model(int.from_bytes(name, "big"), msgspec.msgpack.decode(value, type=Model))
 
     def _set_model(self, number: int, model: Model) -> None:
-        if number == len(self.models):
-            self.models.append(model)
+        # With at_least_once an aborted batch may stand on the log, its number gone to another model: the last holds.
+        for gone in self.models[number : number + 1]:
+            del self._model_no[gone.name, gone.version]
+        self.models[number : number + 1] = [model]
         self._model_no[model.name, model.version] = number
 
     def _set_early(self, key: bytes, packed: bytes) -> None:

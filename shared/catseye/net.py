@@ -19,7 +19,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from catseye.errors import BadModel
+from catseye.errors import BadModel, BadRecord
 from catseye.jpeg import decode_rgb
 from catseye.model import (
     ACTIVATION_MAPS,
@@ -87,7 +87,10 @@ class Net:
             raise BadModel(f"onnxruntime cannot load the file: {str(fault)[:300]}") from fault
         self.spec = spec_from_metadata(self._session.get_modelmeta().custom_metadata_map)
         self._outputs = check_graph(self.spec, self._session.get_inputs(), self._session.get_outputs())
-        golden = [decode_rgb(crop.jpeg) for crop in self.spec.golden]
+        try:
+            golden = [decode_rgb(crop.jpeg) for crop in self.spec.golden]
+        except BadRecord as fault:
+            raise BadModel(f"a golden crop cannot be decoded: {fault}") from fault
         check_golden(self.spec, self.predict(golden).probabilities)
 
     def predict(self, crops: Sequence[Crop]) -> Answer:

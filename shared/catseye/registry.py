@@ -1,6 +1,7 @@
 """The schema registry, where one is set: ids for what is written, schemas for ids that are read."""
 
 import json
+import weakref
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
@@ -38,7 +39,9 @@ def codec_for(settings: Settings) -> Codec:
         raise Unavailable(
             f"the schema registry at {settings.schema_registry_url} did not take {subject}: {fault}"
         ) from fault
-    return Codec(ids, lambda schema_id: _fingerprint_of(client, schema_id))
+    codec = Codec(ids, lambda schema_id: _fingerprint_of(client, schema_id))
+    weakref.finalize(codec, client.__exit__, None, None, None)  # its connections end with it
+    return codec
 
 
 def _fingerprint_of(client: SchemaRegistryClient, schema_id: int) -> bytes | None:

@@ -22,7 +22,7 @@ from catseye.stream import Core
 from catseye.topics import BY_NAME, full_name
 from catseye.worker import Worker, WorkerFailed
 
-STUCK_S = 30  # longer than any call of ours may last; with a new start, shorter than a group may stand still
+STUCK_S = 20  # longer than any call of ours may last; two in a row are shorter than a group may stand still
 
 
 def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Codec, Any], Core[Any]]) -> NoReturn:

@@ -151,6 +151,10 @@ class Worker(Generic[S]):
                 "message.max.bytes": RECORD_MAX_BYTES,
                 "delivery.report.only.error": True,
                 "linger.ms": 1,
+                # The first request of a transaction is refused while the broker still ends the one before (KIP-98,
+                # CONCURRENT_TRANSACTIONS): librdkafka's default of 100 ms turns 10 ms a transaction into 60.
+                "retry.backoff.ms": 5,
+                "retry.backoff.max.ms": 100,
             }
             | (
                 {"transactional.id": self._identity, "transaction.timeout.ms": settings.transaction_timeout_ms}
@@ -314,6 +318,7 @@ class Worker(Generic[S]):
         """Make *call* until it is done; an abort or a lost cause is said by type."""
         deadline = time.monotonic() + max(30.0, 3 * self._settings.transaction_timeout_ms / 1_000)
         while True:
+            self._probe.beat()
             try:
                 call()
             except KafkaException as fault:
@@ -322,7 +327,6 @@ class Worker(Generic[S]):
                     raise _Aborted(f"{what}: {error}") from fault
                 if error.fatal() or not error.retriable() or time.monotonic() > deadline:
                     raise WorkerFailed(f"{self._identity} cannot go on after {what}: {error}") from fault
-                self._probe.beat()
             else:
                 return
 
@@ -339,7 +343,7 @@ class Worker(Generic[S]):
     # -- the group gives and takes partitions, inside poll
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        starts = consumer.committed(partitions, timeout=20)
+        starts = consumer.committed(partitions, timeout=15)
         for place in starts:
             if place.offset < 0:
                 # The first offset by number: asked to start at "the beginning", librdkafka idles for half a second.

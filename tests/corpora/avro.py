@@ -51,10 +51,15 @@ def _values(schema: Any, named: dict[str, st.SearchStrategy[Any]]) -> st.SearchS
     return drawn
 
 
+def values_of(schema: Any) -> st.SearchStrategy[Any]:
+    """Any value that *schema* can say, as fastavro takes it. Without NaN, which equals nothing."""
+    return _values(schema, {})
+
+
 @cache
 def records_of(kind: type[Record]) -> st.SearchStrategy[Record]:
-    """Any record of *kind* that its schema can say. Without NaN, which equals nothing."""
-    fields = _values(json.loads(schema_texts()[kind.schema_name]), {})
+    """Any record of *kind* that its schema can say."""
+    fields = values_of(json.loads(schema_texts()[kind.schema_name]))
     return fields.map(lambda values: msgspec.convert(values, kind))
 
 

@@ -55,7 +55,7 @@ class Partition(Generic[S]):
     def take(self, batch: Sequence[FakeMessage], now_ms: int = 0) -> None:
         outputs = self.core.on_batch(batch, {0: self.state}, now_ms)
         self.state_log += self.state.changes()
-        self.outputs += outputs
+        self.outputs += [Output(*row) for row in outputs]
         self.state.commit()
         self.core.counted()
 

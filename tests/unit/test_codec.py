@@ -41,13 +41,9 @@ def canonical(schema: Any, space: str = "catseye") -> str:
         return json.dumps(schema if primitive else f"{space}.{schema}", ensure_ascii=False)
     if isinstance(schema, list):
         return "[" + ",".join(canonical(branch, space) for branch in schema) + "]"
-    if isinstance(schema["type"], dict):
-        return canonical(schema["type"], space)
     if "name" not in schema:
-        if schema["type"] in {"array", "map"}:
-            inner = "items" if schema["type"] == "array" else "values"
-            return f'{{"type":"{schema["type"]}","{inner}":{canonical(schema[inner], space)}}}'
-        return canonical(schema["type"], space)
+        inner = "items" if schema["type"] == "array" else "values"
+        return f'{{"type":"{schema["type"]}","{inner}":{canonical(schema[inner], space)}}}'
     head = f'{{"name":"{space}.{schema["name"]}","type":"{schema["type"]}"'
     if schema["type"] == "enum":
         return head + ',"symbols":' + json.dumps(schema["symbols"], separators=(",", ":")) + "}"

@@ -63,7 +63,7 @@ def test_a_name_that_is_nearly_right_is_told_the_right_one(monkeypatch: pytest.M
 def test_a_name_like_no_other_is_named() -> None:
     """Also when it stands in `.env`."""
     Path(".env").write_text("CATSEYE_QQQQQQQQQQQQ=1\n")
-    with pytest.raises(Misconfigured, match="^CATSEYE_QQQQQQQQQQQQ is not a setting$"):
+    with pytest.raises(Misconfigured, match=r"^CATSEYE_QQQQQQQQQQQQ is not a setting$"):
         load(Settings)
 
 

@@ -1,0 +1,117 @@
+"""`services.ingest.checks`: each range at both of its ends, and the reason for what lies outside."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from catseye.errors import BadRecord, Reason
+from catseye.records import Frame, Label
+from services.ingest.checks import (
+    NAME_MAX,
+    READINGS_MAX,
+    SEQUENCE_MAX,
+    check_captured,
+    check_identity,
+    check_label,
+    readings,
+)
+
+LABEL = Label(camera="cam", boot="b", sequence=1, label="car", labelled_at_ms=1_000)
+NOW_MS = 1_800_000_000_000
+
+
+def reason_of(check: Callable[[], object]) -> Reason | None:
+    """Why *check* refuses; None when it does not."""
+    try:
+        check()
+    except BadRecord as fault:
+        return fault.reason
+    return None
+
+
+@pytest.mark.parametrize(
+    ("camera", "boot", "sequence", "expected"),
+    [
+        ("cam", "b", 0, None),
+        ("cam", "", SEQUENCE_MAX - 1, None),
+        ("界" * NAME_MAX, "🚗" * NAME_MAX, 1, None),
+        ("", "b", 1, Reason.CAMERA_EMPTY),
+        (" \t\n", "b", 1, Reason.CAMERA_EMPTY),
+        ("c" * (NAME_MAX + 1), "b", 1, Reason.TEXT_TOO_LONG),
+        ("cam", "b" * (NAME_MAX + 1), 1, Reason.TEXT_TOO_LONG),
+        ("cam", "b", -1, Reason.FIELD_OUT_OF_RANGE),
+        ("cam", "b", SEQUENCE_MAX, Reason.FIELD_OUT_OF_RANGE),
+        ("cam", "b", -(2**63), Reason.FIELD_OUT_OF_RANGE),
+    ],
+)
+def test_a_frame_has_a_name(camera: str, boot: str, sequence: int, expected: Reason | None) -> None:
+    """Without one it could not be keyed, joined or found."""
+    assert reason_of(lambda: check_identity(camera, boot, sequence)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "expected"),
+    [
+        (0, None),
+        (2_000, None),
+        (2_001, Reason.CAPTURED_IN_FUTURE),
+        (-60_000, None),
+        (-60_001, Reason.CAPTURED_TOO_LONG_AGO),
+        (-NOW_MS - 2**63, Reason.CAPTURED_TOO_LONG_AGO),
+        (2**63 - 1 - NOW_MS, Reason.CAPTURED_IN_FUTURE),
+    ],
+)
+def test_a_cameras_clock_may_be_off_by_so_much(ahead_ms: int, expected: Reason | None) -> None:
+    """Both limits are allowed themselves."""
+    frame = Frame(camera="cam", boot="b", sequence=1, captured_at_ms=NOW_MS + ahead_ms, jpeg=b"")
+    check = lambda: check_captured(frame, NOW_MS, future_max_ms=2_000, age_max_ms=60_000)  # noqa: E731 - one line each
+    assert reason_of(check) == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        (LABEL, None),
+        (replace(LABEL, label=None), None),
+        (replace(LABEL, label="x" * NAME_MAX, source="y" * NAME_MAX), None),
+        (replace(LABEL, label=""), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, label="  "), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, label="x" * (NAME_MAX + 1)), Reason.TEXT_TOO_LONG),
+        (replace(LABEL, source="x" * (NAME_MAX + 1)), Reason.TEXT_TOO_LONG),
+        (replace(LABEL, propensity=math.ulp(0.0)), None),
+        (replace(LABEL, propensity=0.0), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, propensity=-0.5), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, propensity=1 + 1e-9), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, propensity=math.nan), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, propensity=math.inf), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, labelled_at_ms=0), None),
+        (replace(LABEL, labelled_at_ms=-1), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, labelled_at_ms=2**62), Reason.FIELD_OUT_OF_RANGE),
+    ],
+)
+def test_a_label_says_what_can_be(label: Label, expected: Reason | None) -> None:
+    """A withdrawal is null, not an empty text; a propensity divides, so it is never zero."""
+    assert reason_of(lambda: check_label(label)) == expected
+
+
+def test_a_broken_sensor_costs_its_reading_only() -> None:
+    """NaN and infinities are left out, everything finite is kept."""
+    sent = {"temperature": 21.5, "vibration": math.nan, "voltage": math.inf, "humidity": -math.inf, "zero": 0.0}
+    assert readings(sent) == {"temperature": 21.5, "zero": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "expected"),
+    [
+        ({}, None),
+        ({str(number): 1.0 for number in range(READINGS_MAX)}, None),
+        ({str(number): math.nan for number in range(READINGS_MAX + 1)}, Reason.FIELD_OUT_OF_RANGE),
+        ({"t" * NAME_MAX: 1.0}, None),
+        ({"t" * (NAME_MAX + 1): math.nan}, Reason.TEXT_TOO_LONG),
+    ],
+)
+def test_a_device_has_so_many_readings(telemetry: dict[str, float], expected: Reason | None) -> None:
+    """Counted and measured before anything is left out."""
+    assert reason_of(lambda: readings(telemetry)) == expected

@@ -1,0 +1,299 @@
+"""`catseye.models`: who is the champion, when it may serve, and what happens while it cannot be had."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+from msgspec.structs import replace
+
+from catseye import models, signing
+from catseye.codec import Codec
+from catseye.errors import BadModel, Misconfigured, Unavailable
+from catseye.models import Champion, key_folder, register, store_of
+from catseye.net import Net
+from catseye.records import ModelEvent
+from catseye.settings import Settings
+from tests.chaos.tiny_model import tiny_model
+from tests.corpora.jpegs import encode, scene
+
+CODEC = Codec()
+ONNX = tiny_model(("bike", "car"), encode(scene(40, 50)))
+END = KafkaError(KafkaError._PARTITION_EOF)
+AWAY = KafkaError(KafkaError._TRANSPORT, "broker down")
+QUIET = "nothing comes in"
+
+
+class Entry:
+    """A message of the `models` topic; satisfies what is read of a confluent_kafka.Message."""
+
+    def __init__(self, body: bytes | None, fault: KafkaError | None = None) -> None:
+        self.body = body
+        self.fault = fault
+
+    def error(self) -> KafkaError | None:
+        """What the client has to say in place of a record."""
+        return self.fault
+
+    def value(self) -> bytes | None:
+        """Bytes of the record."""
+        return self.body
+
+    def offset(self) -> int:
+        """Always the same: nothing depends on it."""
+        return 7
+
+
+class Reader:
+    """A consumer that gives what a test put on the topic, then is silent; satisfies what is used of a Consumer."""
+
+    def __init__(self, script: list[ModelEvent | KafkaError | bytes | str | Callable[[], None]]) -> None:
+        self._script = script
+        self.finished = Event()
+        self.assigned: list[TopicPartition] = []
+
+    def __call__(self, config: dict[str, Any]) -> "Reader":
+        assert config["isolation.level"] == "read_committed"
+        return self
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        """Where it starts."""
+        self.assigned = places
+
+    def poll(self, timeout_s: float) -> Entry | None:
+        """The next of the script; at its end the thread of the test under way is left to sleep."""
+        while True:
+            if not self._script:
+                self.finished.set()
+                Event().wait()
+            match self._script.pop(0):
+                case ModelEvent() as event:
+                    return Entry(CODEC.encode(event))
+                case bytes(body):
+                    return Entry(body)
+                case KafkaError() as fault:
+                    return Entry(None, fault)
+                case str():
+                    return None
+                case then:
+                    then()
+
+
+class Fleet:
+    """A data folder with keys, a log of what was said, and a `models` topic that a test writes."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings = Settings(data_dir=folder)
+        self.said: list[tuple[str, dict[str, Any]]] = []
+        self._monkeypatch = monkeypatch
+        signing.make_keys(key_folder(self.settings))
+
+    def event(self, version: str = "1", stage: str = "champion", content: bytes = ONNX) -> ModelEvent:
+        """A signed event of a file that is in the store."""
+        address = store_of(self.settings).put(content)
+        return ModelEvent(
+            event_id=version,
+            model="tiny",
+            version=version,
+            stage=stage,  # type: ignore[arg-type] - pytest's parameters are plain texts
+            sha256=address,
+            signature=signing.sign(address, key_folder(self.settings)),
+            because="a test",
+            by="a test",
+            at_ms=1,
+        )
+
+    def follow(
+        self, *script: ModelEvent | KafkaError | bytes | str | Callable[[], None], codec: Codec = CODEC
+    ) -> Champion:
+        """A champion that has read the script to its end."""
+        reader = Reader(list(script))
+        self._monkeypatch.setattr(models, "Consumer", reader)
+        self._monkeypatch.setattr(models, "log_bounds", lambda settings, topic, partitions: {0: (3, 9)})
+        self._monkeypatch.setattr(models, "RETRY_S", 0.001)
+        # In a process of its own it takes half a second; tests/unit/test_net.py has that.
+        self._monkeypatch.setattr(models, "check_file", Net)
+        champion = Champion(self.settings, codec, lambda event, **fields: self.said.append((event, fields)), 1)
+        champion.follow()
+        assert reader.finished.wait(30)
+        assert [(place.topic, place.partition, place.offset) for place in reader.assigned] == [("catseye.models", 0, 3)]
+        return champion
+
+    @property
+    def events(self) -> list[str]:
+        """Names of the lines that were logged."""
+        return [event for event, _ in self.said]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """With keys and an empty store."""
+    return Fleet(tmp_path, monkeypatch)
+
+
+def version_of(champion: Champion) -> str:
+    """Who serves."""
+    return champion.current()[0].version
+
+
+def test_the_newest_champion_serves(fleet: Fleet) -> None:
+    """Those before it are history and are not loaded; other stages name nobody."""
+    champion = fleet.follow(fleet.event("1"), fleet.event("2"), fleet.event("3", stage="shadow"), END)
+    assert version_of(champion) == "2"
+    assert fleet.events == ["champion"]
+
+
+def test_a_new_champion_takes_over_from_the_old_one(fleet: Fleet) -> None:
+    """It is named while the old one serves."""
+    assert version_of(fleet.follow(fleet.event("1"), END, fleet.event("2"), END)) == "2"
+    assert fleet.events == ["champion", "champion"]
+
+
+def test_without_a_champion_nothing_is_predicted(fleet: Fleet) -> None:
+    """And the sentence says what to do."""
+    with pytest.raises(Unavailable, match="no champion to predict with: `catseye models register FILE` names one"):
+        fleet.follow(END).current()
+
+
+@pytest.mark.parametrize("fault", ["file", "signature", "contract", "key"])
+def test_a_champion_that_cannot_be_trusted_is_refused(fleet: Fleet, fault: str) -> None:
+    """The one before stays; it is said once and not tried again."""
+    first, second = fleet.event("1"), fleet.event("2", content=ONNX + b"\0" if fault == "contract" else ONNX)
+
+    def spoil() -> None:
+        if fault == "file":
+            folder = fleet.settings.data_dir / "artifacts" / second.sha256[:2]
+            (folder / second.sha256).write_bytes(b"other")
+        if fault == "key":
+            (key_folder(fleet.settings) / signing.PUBLIC).unlink()
+
+    if fault == "signature":
+        second = replace(second, signature=bytes(64))
+    champion = fleet.follow(first, END, spoil, second, END, QUIET, QUIET)
+    assert version_of(champion) == "1"
+    assert fleet.events == ["champion", "champion_refused"]
+
+
+def test_a_store_that_is_away_is_tried_again(fleet: Fleet) -> None:
+    """Though nothing new comes in on the topic: librdkafka tells the end of a partition once."""
+    event = fleet.event("1")
+    kept = fleet.settings.data_dir / "artifacts" / event.sha256[:2]
+    aside = fleet.settings.data_dir / "aside"
+    kept.rename(aside)
+    champion = fleet.follow(event, END, QUIET, lambda: aside.rename(kept) and None, QUIET)
+    assert version_of(champion) == "1"
+    assert fleet.events == ["champion_not_loaded", "champion_not_loaded", "champion"]
+
+
+def test_the_reason_is_said_while_there_is_no_champion(fleet: Fleet) -> None:
+    """Whoever waits for predictions sees why there are none."""
+    event = fleet.event("1")
+    (fleet.settings.data_dir / "artifacts" / event.sha256[:2] / event.sha256).unlink()
+    with pytest.raises(Unavailable, match=r"no champion to predict with \(the artifact store has no "):
+        fleet.follow(event, END).current()
+
+
+def test_history_is_not_loaded_while_it_is_read(fleet: Fleet) -> None:
+    """A slow broker makes pauses; they are not the end."""
+    assert version_of(fleet.follow(fleet.event("1"), QUIET, fleet.event("2"), QUIET, END)) == "2"
+    assert fleet.events == ["champion"]
+
+
+def test_what_is_no_event_is_passed_over(fleet: Fleet) -> None:
+    """Garbage on the topic is said and costs nothing else."""
+    assert version_of(fleet.follow(fleet.event("1"), b"garbage", END)) == "1"
+    assert fleet.events == ["model_event_unreadable", "champion"]
+
+
+def test_a_broker_that_is_away_is_said(fleet: Fleet) -> None:
+    """And what was known stays."""
+    assert version_of(fleet.follow(AWAY, fleet.event("1"), END, AWAY)) == "1"
+    assert fleet.events == ["models_unreadable", "champion", "models_unreadable"]
+
+
+def test_a_registry_that_is_away_is_waited_for(fleet: Fleet) -> None:
+    """The event in Confluent's format is read as soon as its id can be looked up: none is lost."""
+    ids = {"catseye.ModelEvent": 5}
+    asked: list[int] = []
+
+    def fingerprint_of(schema_id: int) -> bytes | None:
+        asked.append(schema_id)
+        if len(asked) < 3:
+            raise Unavailable("the registry is away")
+        return CODEC.encode(fleet.event("1"))[2:10]
+
+    champion = fleet.follow(Codec(ids).encode(fleet.event("1")), END, codec=Codec(fingerprint_of_id=fingerprint_of))
+    assert version_of(champion) == "1"
+    assert fleet.events == ["model_event_not_read", "model_event_not_read", "champion"]
+
+
+class Writer:
+    """A producer that keeps what it is given, or says that it could not; satisfies what is used of a Producer."""
+
+    def __init__(self, fault: KafkaError | None = None, unsent: int = 0) -> None:
+        self._fault = fault
+        self._unsent = unsent
+        self.written: list[tuple[str, bytes, bytes]] = []
+
+    def __call__(self, config: dict[str, Any]) -> "Writer":
+        assert config["enable.idempotence"] is True
+        return self
+
+    def produce(self, topic: str, value: bytes, key: bytes, on_delivery: Callable[[Any, Any], None]) -> None:
+        """Keep a record and report on it at once."""
+        self.written.append((topic, value, key))
+        on_delivery(self._fault, None)
+
+    def flush(self, timeout_s: float) -> int:
+        """How many are still on their way."""
+        return self._unsent
+
+
+def test_registering_keeps_signs_and_announces(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version is the beginning of the hash: the same file is the same version."""
+    writer = Writer()
+    monkeypatch.setattr(models, "Producer", writer)
+    event = register(fleet.settings, CODEC, ONNX, "candidate", by="a test", because="it is better")
+    ((topic, value, key),) = writer.written
+    assert (topic, key) == ("catseye.models", f"tiny/{event.sha256[:12]}".encode())
+    assert CODEC.decode(value, ModelEvent) == event
+    assert store_of(fleet.settings).get(event.sha256) == ONNX
+    signing.verify(event.sha256, event.signature, key_folder(fleet.settings))
+
+
+def test_a_bad_file_is_not_announced(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept, signed or said."""
+    writer = Writer()
+    monkeypatch.setattr(models, "Producer", writer)
+    with pytest.raises(BadModel):
+        register(fleet.settings, CODEC, b"not ONNX", "candidate", by="a test", because="a test")
+    assert writer.written == []
+    assert not (fleet.settings.data_dir / "artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    ("writer", "what"), [(Writer(unsent=1), "no answer"), (Writer(fault=AWAY), "broker down")], ids=["late", "failed"]
+)
+def test_an_event_that_the_broker_did_not_take_is_said(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, writer: Writer, what: str
+) -> None:
+    """`Unavailable`: do it again."""
+    monkeypatch.setattr(models, "Producer", writer)
+    with pytest.raises(Unavailable, match=what):
+        models.announce(fleet.settings, CODEC, fleet.event())
+
+
+def test_artifacts_are_where_the_setting_says(tmp_path: Path) -> None:
+    """Else in the data folder."""
+    elsewhere = Settings(data_dir=tmp_path, artifacts_url=f"file://{tmp_path / 'elsewhere'}")
+    store_of(elsewhere).put(b"x")
+    store_of(Settings(data_dir=tmp_path)).put(b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "elsewhere"]
+
+
+def test_without_a_signing_key_nothing_is_registered(tmp_path: Path) -> None:
+    """The operator is told what makes one."""
+    with pytest.raises(Misconfigured, match="infra/stack up"):
+        register(Settings(data_dir=tmp_path), CODEC, ONNX, "candidate", by="a test", because="a test")

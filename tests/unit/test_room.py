@@ -1,0 +1,256 @@
+"""The waiting room: what it costs, and its edges. Its law is in tests/property/test_room.py."""
+
+import gc
+import sys
+import tracemalloc
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from services.ground_truth.entry import NEVER_MS, NO_LABEL, RECEIVED, Entry, pack
+from services.ground_truth.room import BUCKETS_A_HORIZON, EARLY_BUCKET_MS, Model, Room, frame_key
+
+HOUR_MS = 3_600_000
+HORIZON_MS = 24 * HOUR_MS
+SIX = tuple(f"class {number}" for number in range(6))
+CAMERAS = 40
+BOOT = "2026-01-01T00:00:00Z"
+
+
+def entry(room: Room, received_at_ms: int, classes: tuple[str, ...] = SIX, version: str = "1") -> bytes:
+    """A prediction that came in then, packed as the core packs it."""
+    number = room.model_no("m", version, classes)
+    return pack(Entry(received_at_ms, received_at_ms, 1, 7, number, 0, 128, 0, NEVER_MS, NO_LABEL, (9,) * len(classes)))
+
+
+def put(room: Room, sequence: int, received_at_ms: int, camera: str = "cam", **how: Any) -> bytes:
+    """Let a prediction wait. Returns its key."""
+    key = frame_key(camera, BOOT, sequence)
+    room.saw(received_at_ms)
+    room.put(key, entry(room, received_at_ms, **how), None)
+    return key
+
+
+def filled(count: int, *, step_ms: int = 1, stride: int = 1) -> Room:
+    """A room in which so many predictions of 40 cameras wait."""
+    room = Room(HORIZON_MS)
+    rest = entry(room, 0)[RECEIVED.size :]
+    for number in range(count):
+        key = frame_key(f"camera-{number % CAMERAS}", BOOT, number // CAMERAS * stride)
+        room.restore(b"p" + key, RECEIVED.pack(number * step_ms) + rest)
+    room.commit()
+    return room
+
+
+def lines_of(work: Callable[[], object]) -> int:
+    """How many lines of Python *work* runs: counts, unlike a time, do not depend on the machine."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    gc.disable()  # others may have asked to be told of a collection: their lines are not ours
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+        gc.enable()
+    return count
+
+
+def test_a_waiting_prediction_costs_at_most_120_bytes() -> None:
+    """200,000 of them with six classes, dense as publishers count."""
+    tracemalloc.start()
+    room = filled(200_000)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert room.waiting == 200_000
+    assert used / room.waiting < 120
+
+
+def test_memory_returns_when_predictions_expire() -> None:
+    """All of it but what names the boots."""
+    tracemalloc.start()
+    room = filled(20_000)
+    full, _ = tracemalloc.get_traced_memory()
+    room.saw(2 * HORIZON_MS)
+    while room.expire(1_000):
+        room.commit()
+    room.commit()
+    empty, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert room.waiting == 0
+    assert empty < 0.05 * full
+
+
+@pytest.mark.parametrize("stride", [1, 64], ids=["dense", "sparse"])
+def test_the_cost_of_a_record_does_not_grow(stride: int) -> None:
+    """Finding, adding, changing and forgetting run the same lines with 2,000 waiting as with 40,000."""
+
+    def costs(waiting: int) -> list[int]:
+        room = filled(waiting, stride=stride)
+        next_at = waiting // CAMERAS * stride
+        key = frame_key("camera-3", BOOT, 10 * stride)
+        late = frame_key("camera-3", BOOT, next_at + 64 * stride)
+        packed = room.get(key)
+        assert packed is not None
+        found = lines_of(lambda: room.get(key))
+        added = lines_of(lambda: room.put(late, entry(room, waiting), None))
+        changed = lines_of(lambda: room.put(key, packed, packed))
+        nothing_due = lines_of(lambda: room.expire(1_000))
+        return [found, added, changed, nothing_due]
+
+    assert costs(2_000) == costs(40_000)
+
+
+def test_looking_for_what_is_due_costs_what_is_due() -> None:
+    """A hundred entries leave at the same cost from a small room and from a large one."""
+
+    def cost(waiting: int) -> int:
+        room = filled(waiting, step_ms=HORIZON_MS // BUCKETS_A_HORIZON // 100)
+        room.saw(HORIZON_MS + HORIZON_MS // BUCKETS_A_HORIZON)
+        lines = lines_of(lambda: room.expire(10**9))
+        assert waiting - room.waiting == 100
+        return lines
+
+    assert cost(3_000) == cost(18_000)
+
+
+def test_expiry_can_be_spread() -> None:
+    """About as many as asked for at a time, the oldest bucket first, until none is due."""
+    room = filled(1_000, step_ms=1_000)
+    room.saw(2 * HORIZON_MS)
+    rounds = []
+    while gone := room.expire(100):
+        rounds.append(gone)
+    assert sum(rounds) == 1_000
+    assert max(rounds) < 100 + 64
+
+
+def test_nothing_leaves_before_the_horizon() -> None:
+    """A prediction leaves when its bucket, half a per cent of the horizon, is wholly past it."""
+    room = Room(HORIZON_MS)
+    put(room, 0, 0)
+    bucket_ms = HORIZON_MS // BUCKETS_A_HORIZON
+    left = []
+    for newest_ms in (HORIZON_MS, HORIZON_MS + bucket_ms - 1, HORIZON_MS + bucket_ms):
+        room.saw(newest_ms)
+        left.append(room.expire(10))
+    assert left == [0, 0, 1]
+
+
+def test_time_moves_on_and_never_back() -> None:
+    """A frame that comes in late makes nothing young again."""
+    room = Room(HORIZON_MS)
+    for at_ms in (5, 3, 9, 8):
+        room.saw(at_ms)
+    assert room.newest_ms == 9
+
+
+def test_a_horizon_shorter_than_its_buckets_works() -> None:
+    """For tests and benches of seconds."""
+    room = Room(50)
+    put(room, 0, 0)
+    room.saw(51)
+    assert room.expire(10) == 1
+
+
+def test_expired_sequences_are_known_by_boot() -> None:
+    """Up to the highest that was forgotten; other boots are not touched."""
+    room = Room(HORIZON_MS)
+    for sequence in (3, 5):
+        put(room, sequence, 0)
+    put(room, 9, 2 * HORIZON_MS)
+    room.expire(10)
+    asked = [frame_key("cam", BOOT, sequence) for sequence in (0, 4, 5, 6)]
+    assert [room.is_expired(key) for key in asked] == [True, True, True, False]
+    assert not room.is_expired(frame_key("cam", "another", 0))
+
+
+def test_a_late_straggler_does_not_lower_what_is_forgotten() -> None:
+    """A lower number that expires later leaves the mark where it is."""
+    room = Room(HORIZON_MS)
+    put(room, 500, 0)
+    room.saw(2 * HORIZON_MS)
+    room.expire(10)
+    put(room, 3, 0)
+    assert room.expire(10) == 1
+    assert room.is_expired(frame_key("cam", BOOT, 500))
+
+
+def test_models_of_different_widths_share_a_segment() -> None:
+    """Each entry comes back as it was put, whichever was first."""
+    for widths in ((2, 7, 3), (7, 2, 3)):
+        room = Room(HORIZON_MS)
+        expected = {}
+        for sequence, width in enumerate(widths):
+            classes = tuple(f"c{number}" for number in range(width))
+            key = put(room, sequence, 5, classes=classes, version=f"of {width}")
+            expected[key] = entry(room, 5, classes, f"of {width}")
+        assert {key: room.get(key) for key in expected} == expected
+
+
+def test_no_two_frames_share_a_key() -> None:
+    """Where the camera ends is part of it."""
+    keys = {
+        frame_key(*name) for name in (("a", "bc", 1), ("ab", "c", 1), ("1:a", "", 1), ("a", "bc", 256), ("", "abc", 1))
+    }
+    assert len(keys) == 5
+
+
+def test_removing_what_is_not_there_changes_nothing() -> None:
+    """Tombstones of keys that compaction has taken already: no boot, no segment, no bit, no label, no mark."""
+    room = Room(HORIZON_MS)
+    put(room, 70, 5)
+    before = room.items()
+    for kind, key in (
+        (b"p", frame_key("nobody", "b", 1)),
+        (b"p", frame_key("cam", BOOT, 1)),
+        (b"p", frame_key("cam", BOOT, 71)),
+        (b"e", frame_key("cam", BOOT, 70)),
+        (b"l", b"nobody"),
+    ):
+        room.restore(kind + key, None)
+    assert room.items() == before
+
+
+def test_a_model_that_came_and_went_with_an_aborted_batch_leaves_its_number_free() -> None:
+    """The next one gets it, on the log too."""
+    room = Room(HORIZON_MS)
+    room.model_no("m", "1", SIX)
+    room.rollback()
+    assert room.models == []
+    assert room.model_no("m", "2", SIX[:2]) == 0
+    assert room.models == [Model("m", "2", SIX[:2])]
+    again = Room(HORIZON_MS)
+    for key, value in room.changes():
+        again.restore(key, value)
+    assert again.models == room.models
+
+
+def test_the_last_word_on_a_models_number_holds() -> None:
+    """With at_least_once an aborted batch may stand on the log, and the number be given to another model later."""
+    first, second = Room(HORIZON_MS), Room(HORIZON_MS)
+    first.model_no("m", "1", SIX)
+    second.model_no("m", "2", SIX[:2])
+    room = Room(HORIZON_MS)
+    for key, value in (*first.changes(), *second.changes()):
+        room.restore(key, value)
+    assert room.models == [Model("m", "2", SIX[:2])]
+    assert room.model_no("m", "1", SIX) == 1
+
+
+def test_a_label_that_was_replaced_waits_from_its_own_time() -> None:
+    """Not from that of the one before; the same as after a new start."""
+    room = Room(HORIZON_MS)
+    key = frame_key("cam", "b", 1)
+    for at_ms in (0, 5 * EARLY_BUCKET_MS):
+        room.put_early(key, RECEIVED.pack(at_ms))
+    left = [room.early_before(at_ms) for at_ms in (EARLY_BUCKET_MS, 5 * EARLY_BUCKET_MS, 6 * EARLY_BUCKET_MS)]
+    assert left == [[], [], [(key, RECEIVED.pack(5 * EARLY_BUCKET_MS))]]
