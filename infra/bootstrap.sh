@@ -157,7 +157,7 @@ install_kafka() {
     version=$(java_version)
   fi
   if ((${version:-0} < JAVA_AT_LEAST)); then
-    system_packages "Kafka needs Java $JAVA_AT_LEAST or newer." openjdk-17-jre-headless
+    system_packages "Kafka needs Java $JAVA_AT_LEAST or newer." openjdk-17-jdk-headless
     version=$(java_version)
     ((${version:-0} >= JAVA_AT_LEAST)) || fail "java on the PATH is version ${version:-unknown}; Kafka needs $JAVA_AT_LEAST."
   fi

@@ -279,8 +279,6 @@ class KafkaCluster:
             "group.initial.rebalance.delay.ms": "0",
             # A worker may be given up sooner than after the 6 s that a broker insists on by default.
             "group.min.session.timeout.ms": "1000",
-            # Transactions that a dead worker left open are looked for every 10 s by default; readers wait for them.
-            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
             # The cleaner takes this from the heap at once; the default is 128 MiB.
             "log.cleaner.dedupe.buffer.size": str(32 * 2**20),
         } | self._settings

@@ -12,6 +12,8 @@ from catseye.topics import TOPICS, Kept, Topic, full_name
 
 PUBLIC_MAX_BYTES = 4 * 2**20  # longest record that a publisher can write
 RECORD_MAX_BYTES = 5 * 2**20  # longest of ours: a dead letter holds the longest public record whole
+# Of a partition that was made, or whose broker was lost, a moment ago; librdkafka looks for the new one meanwhile.
+LEADER_MOVES = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 Config = dict[str, str | int | float | bool]
 
 
@@ -21,7 +23,7 @@ def client_config(settings: Settings) -> Config:
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol,
         "socket.nagle.disable": True,
-        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.ms": 200,
         "reconnect.backoff.max.ms": 1_000,
     }
     if "SASL" in settings.kafka_security_protocol:
@@ -151,6 +153,24 @@ def check_partitions(settings: Settings, names: tuple[str, ...]) -> None:
             )
 
 
+def partition_bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """First offset and high watermark of one partition; a leader that has just moved is waited for.
+
+    Raises:
+        KafkaException: the broker does not answer, or will not.
+    """
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            bounds: tuple[int, int] = reader.get_watermark_offsets(place, timeout=10)
+        except KafkaException as fault:
+            if fault.args[0].code() not in LEADER_MOVES or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return bounds
+
+
 def log_bounds(settings: Settings, name: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
     """First offset and high watermark of each partition: the whole log, open transactions included.
 
@@ -160,10 +180,7 @@ def log_bounds(settings: Settings, name: str, partitions: list[int]) -> dict[int
     config = client_config(settings) | {"group.id": "log-bounds", "isolation.level": "read_uncommitted"}
     reader = Consumer(config)
     try:
-        return {
-            partition: reader.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
-            for partition in partitions
-        }
+        return {partition: partition_bounds(reader, TopicPartition(name, partition)) for partition in partitions}
     except KafkaException as fault:
         raise Unavailable(f"the bounds of {name} cannot be read: {fault}") from fault
     finally:

@@ -17,10 +17,11 @@ from catseye.health import Health, Watchdog
 from catseye.kafka import wait_for_broker
 from catseye.metrics import Metrics
 from catseye.registry import codec_for
+from catseye.restore import WorkerFailed
 from catseye.settings import T, load
 from catseye.stream import Core
 from catseye.topics import BY_NAME, full_name
-from catseye.worker import Worker, WorkerFailed
+from catseye.worker import Worker
 
 STUCK_S = 20  # longer than any call of ours may last; two in a row are shorter than a group may stand still
 

@@ -10,14 +10,15 @@ commit; after a fatal error the process ends and its supervisor starts another.
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import RECORD_MAX_BYTES, check_partitions, client_config, log_bounds, reader_config
+from catseye.kafka import RECORD_MAX_BYTES, check_partitions, client_config, partition_bounds, reader_config
+from catseye.restore import SAID_ALOUD, Restore, WorkerFailed
 from catseye.settings import Settings
 from catseye.stream import Core, Message, Row, State
 
@@ -26,18 +27,6 @@ S = TypeVar("S", bound=State)
 TICK_S = 0.2  # how often time is told to the core when nothing comes in
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
 UNAVAILABLE_PAUSE_S = 0.5  # how long to wait before a batch is tried again for which a server was away
-RESTORE_CHUNK = 10_000  # records of the state topic between two signs of life
-SAID_ALOUD = {
-    KafkaError._AUTO_OFFSET_RESET,
-    KafkaError._FATAL,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-}
-
-
-class WorkerFailed(Exception):
-    """The worker cannot go on with its clients; a new process can."""
 
 
 class Probe(Protocol):
@@ -66,7 +55,8 @@ class Silent:
 
 
 class TransactionSize:
-    """How many records the next transaction may take so that its work lasts about *target_s*.
+    """How many records the next transaction may take so that its work lasts about *target_s*, or as long as its commit
+    where that is longer: a broker that commits slowly must not hold a backlog up.
 
     Args:
         target_s: Wanted duration of the work, seconds.
@@ -77,16 +67,18 @@ class TransactionSize:
         self._target_s = target_s
         self._most = most
         self._cost_s = 0.0
+        self._commit_s = 0.0
 
     def records(self) -> int:
         """Records that the next transaction may take, 1 to *most*; small until a cost is known."""
         if not self._cost_s:
             return min(64, self._most)
-        return max(1, min(self._most, int(self._target_s / self._cost_s)))
+        return max(1, min(self._most, int(max(self._target_s, self._commit_s) / self._cost_s)))
 
-    def took(self, records: int, work_s: float) -> None:
-        """Learn that *records* took *work_s* seconds; half of what is believed is replaced each time."""
+    def took(self, records: int, work_s: float, commit_s: float) -> None:
+        """Learn what *records* took to work on and to commit; half of what is believed is replaced each time."""
         cost_s = work_s / records
+        self._commit_s = (self._commit_s + commit_s) / 2
         self._cost_s = (self._cost_s + cost_s) / 2 if self._cost_s else cost_s
 
 
@@ -123,10 +115,12 @@ class Worker(Generic[S]):
         self._size = TransactionSize(settings.transaction_target_ms / 1_000, settings.transaction_max_records)
         self._states: dict[int, S] = {}
         self._next: dict[tuple[str, int], int] = {}
-        self._restore: _Restore | None = None
+        self._restore: Restore | None = None
         self._paused = False
         self._ticked_at = 0.0
+        self._not_before = 0.0
         self._waits = Event()
+        self._undelivered: list[KafkaError] = []
         group = f"{settings.topic_prefix}{name}"
         self._group = group
         self._identity = f"{group}.{settings.instance}"
@@ -159,7 +153,7 @@ class Worker(Generic[S]):
             | (
                 {"transactional.id": self._identity, "transaction.timeout.ms": settings.transaction_timeout_ms}
                 if self._transactional
-                else {}
+                else {"on_delivery": self._on_undelivered}
             )
         )
 
@@ -194,7 +188,9 @@ class Worker(Generic[S]):
 
     def _step(self) -> None:
         if self._restore:
-            self._consumer.poll(0)  # every partition is paused: this only serves the group
+            stray = self._consumer.poll(0)  # every partition is paused: this only serves the group
+            if stray is not None and (error := stray.error()):
+                self._complain(error)
             if self._restore and self._restore.step():
                 self._restore.close()
                 self._restore = None
@@ -207,7 +203,7 @@ class Worker(Generic[S]):
             self._probe.assigned(len(self._states), ready=True)
         batch = self._poll()
         due = time.monotonic() - self._ticked_at >= TICK_S
-        if batch or (due and self._states):
+        if batch or (due and self._states and not self._paused):  # paused: partitions came, their state is not whole
             self._transact(batch, tick=due)
 
     def _poll(self) -> list[Message]:
@@ -216,6 +212,8 @@ class Worker(Generic[S]):
         first = self._consumer.poll(IDLE_POLL_S)
         if first is None:
             return []
+        if (early_s := self._not_before - time.monotonic()) > 0:
+            time.sleep(early_s)
         batch: list[Any] = [first]
         if (room := self._size.records() - 1) > 0:
             batch += self._consumer.consume(room, 0)
@@ -228,6 +226,7 @@ class Worker(Generic[S]):
 
     def _transact(self, batch: list[Message], *, tick: bool) -> None:
         started = time.perf_counter()
+        self._not_before = time.monotonic() + self._settings.transaction_interval_ms / 1_000
         try:
             outputs = self._decided(batch, tick=tick)
         except Unavailable as fault:
@@ -244,7 +243,7 @@ class Worker(Generic[S]):
         if not (batch or outputs or changed):
             return
         if self._transactional:
-            self._producer.begin_transaction()
+            self._insist(self._producer.begin_transaction, "begin_transaction")
         try:
             self._write(outputs)
             self._write(changed)
@@ -255,13 +254,14 @@ class Worker(Generic[S]):
             self._back_to_last_commit()
             self._probe.aborted(str(fault))
             return
+        commit_s = time.perf_counter() - started - work_s
         for position in positions:
             self._next[position.topic, position.partition] = position.offset
         for state in self._states.values():
             state.commit()
         if batch:
-            self._size.took(len(batch), work_s)
-        self._probe.committed(len(batch), self._core.counted(), work_s, time.perf_counter() - started - work_s)
+            self._size.took(len(batch), work_s, commit_s)
+        self._probe.committed(len(batch), self._core.counted(), work_s, commit_s)
 
     def _decided(self, batch: list[Message], *, tick: bool) -> Sequence[Row]:
         now_ms = self._clock()
@@ -279,8 +279,18 @@ class Worker(Generic[S]):
                     produce(topic, value, key, partition)
                 except BufferError:
                     self._producer.poll(0.05)
+                except KafkaException as fault:
+                    self._refused(fault)
                 else:
                     break
+
+    def _refused(self, fault: KafkaException) -> NoReturn:
+        """The client takes no record: its transaction has failed meanwhile, or it cannot go on at all."""
+        error = fault.args[0]
+        if not self._transactional or error.code() != KafkaError._STATE:
+            raise WorkerFailed(f"{self._identity} cannot write: {error}") from fault
+        self._insist(lambda: self._producer.abort_transaction(10), "abort_transaction")
+        raise _Aborted(f"produce: {error}") from fault
 
     def _positions(self) -> list[TopicPartition]:
         return [position for position in self._consumer.position(self._consumer.assignment()) if position.offset >= 0]
@@ -288,6 +298,10 @@ class Worker(Generic[S]):
     def _commit(self, positions: list[TopicPartition]) -> None:
         if not self._transactional:
             self._producer.flush()
+            if self._undelivered:
+                fault = self._undelivered[0]
+                self._undelivered.clear()
+                raise _Aborted(f"deliver: {fault}")
             if positions:
                 self._insist(lambda: self._consumer.commit(offsets=positions, asynchronous=False), "commit")
             return
@@ -340,14 +354,18 @@ class Worker(Generic[S]):
             raise WorkerFailed(f"{self._identity} cannot read: {error.str()}")
         self._probe.aborted(f"read: {error.str()}")
 
+    def _on_undelivered(self, error: KafkaError | None, _: object) -> None:
+        """A record was given up; with transactions their commit says so."""
+        if error is not None:
+            self._undelivered.append(error)
+
     # -- the group gives and takes partitions, inside poll
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        starts = consumer.committed(partitions, timeout=15)
-        for place in starts:
-            if place.offset < 0:
-                # The first offset by number: asked to start at "the beginning", librdkafka idles for half a second.
-                place.offset = consumer.get_watermark_offsets(place, timeout=20)[0]
+        try:
+            starts = _places(consumer, partitions)
+        except KafkaException as fault:
+            raise WorkerFailed(f"{self._identity} cannot find its place: {fault}") from fault
         self._next = {(place.topic, place.partition): place.offset for place in starts}
         assigned = sorted({place.partition for place in starts})
         self._states = {partition: self._core.new_state() for partition in assigned}
@@ -355,7 +373,7 @@ class Worker(Generic[S]):
         consumer.pause(starts)
         self._paused = True
         if self._state_topic and self._states:
-            self._restore = _Restore(self._state_topic, self._states, self._settings)
+            self._restore = Restore(self._state_topic, self._states, self._settings)
         self._probe.assigned(len(self._states), ready=False)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -371,35 +389,13 @@ class _Aborted(Exception):
     """The transaction is gone, the worker is not."""
 
 
-class _Restore:
-    """Reads a state topic up to its high watermark, a chunk at a time."""
-
-    def __init__(self, topic: str, states: Mapping[int, State], settings: Settings) -> None:
-        self._states: Mapping[int, State] = states
-        bounds = log_bounds(settings, topic, list(states))
-        self._ends = {partition: end for partition, (first, end) in bounds.items() if end > first}
-        # Ends of partition are events here: their offset is a position, transaction markers included.
-        self._reader = Consumer(
-            reader_config(settings, f"{topic}.restore") | {"enable.partition.eof": True, "fetch.wait.max.ms": 20}
-        )
-        self._reader.assign([TopicPartition(topic, partition, bounds[partition][0]) for partition in self._ends])
-
-    def step(self) -> bool:
-        """Take the next chunk. True when every state is whole."""
-        if not self._ends:
-            return True
-        chunk: list[Any] = self._reader.consume(RESTORE_CHUNK, 0.05)
-        for message in chunk:
-            error = message.error()
-            if error is None:
-                self._states[message.partition()].restore(message.key(), message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:
-                # Below the high watermark it is the last stable offset: a transaction is open there, wait for its end.
-                if message.offset() >= self._ends.get(message.partition(), 0):
-                    self._ends.pop(message.partition(), None)
-            elif error.fatal():
-                raise WorkerFailed(f"the state cannot be restored: {error.str()}")
-        return not self._ends
-
-    def close(self) -> None:
-        self._reader.close()
+def _places(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Where to go on: the committed offsets, or the start of the log where there is none."""
+    places = consumer.committed(partitions, timeout=15)
+    for place in places:
+        if place.error:
+            raise KafkaException(place.error)  # else it would seem that there is none yet, and all be read again
+        if place.offset < 0:
+            # The first offset by number: asked to start at "the beginning", librdkafka idles for half a second.
+            place.offset = partition_bounds(consumer, place)[0]
+    return places

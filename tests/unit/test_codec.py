@@ -181,10 +181,28 @@ def test_an_id_for_a_record_that_does_not_exist_stops_the_start() -> None:
 def test_nested_records_come_back_as_records() -> None:
     """The places of an alert are `Place`s, not mappings."""
     place = Place(topic="t", partition=1, offset=2)
-    texts = dict.fromkeys(("alert_id", "kind", "signal", "phase", "detector", "model", "version", "explanation"), "x")
-    numbers = dict.fromkeys(("estimate", "reference", "evidence", "threshold"), 0.5)
-    times = dict.fromkeys(("revision", "since_ms", "opened_at_ms", "updated_at_ms"), 4)
-    alert = Alert(state="opened", severity="info", by="drift", examples_after=[place], **texts, **numbers, **times)
+    alert = Alert(
+        alert_id="1",
+        revision=0,
+        state="opened",
+        kind="input",
+        severity="info",
+        signal="brightness",
+        phase="day",
+        detector="page-hinkley",
+        estimate=0.5,
+        reference=0.25,
+        evidence=4.0,
+        threshold=3.0,
+        model="m",
+        version="1",
+        since_ms=1,
+        opened_at_ms=2,
+        updated_at_ms=3,
+        explanation="It is darker.",
+        by="drift",
+        examples_after=[place],
+    )
     assert CODEC.decode(CODEC.encode(alert), Alert) == alert
 
 

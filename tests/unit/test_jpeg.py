@@ -196,7 +196,7 @@ def test_memory_stays_flat_over_refused_bombs() -> None:
 def test_the_memory_check_would_see_a_leak() -> None:
     """Negative control: whoever kept the refused bytes would be caught."""
     kept: list[bytes] = []
-    assert _growth_bytes(lambda: kept.append(bytes(1_000)), times=20_000) > 4 << 20
+    assert _growth_bytes(lambda: kept.append(bytes(10_000)), times=20_000) > 4 << 20
 
 
 def test_a_refusal_says_what_was_found() -> None:

@@ -14,7 +14,7 @@ from catseye.codec import Codec
 from catseye.errors import BadModel, Misconfigured, Unavailable
 from catseye.models import Champion, key_folder, register, store_of
 from catseye.net import Net
-from catseye.records import ModelEvent
+from catseye.records import ModelEvent, Stage
 from catseye.settings import Settings
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
@@ -90,14 +90,14 @@ class Fleet:
         self._monkeypatch = monkeypatch
         signing.make_keys(key_folder(self.settings))
 
-    def event(self, version: str = "1", stage: str = "champion", content: bytes = ONNX) -> ModelEvent:
+    def event(self, version: str = "1", stage: Stage = "champion", content: bytes = ONNX) -> ModelEvent:
         """A signed event of a file that is in the store."""
         address = store_of(self.settings).put(content)
         return ModelEvent(
             event_id=version,
             model="tiny",
             version=version,
-            stage=stage,  # type: ignore[arg-type] - pytest's parameters are plain texts
+            stage=stage,
             sha256=address,
             signature=signing.sign(address, key_folder(self.settings)),
             because="a test",
@@ -182,7 +182,11 @@ def test_a_store_that_is_away_is_tried_again(fleet: Fleet) -> None:
     kept = fleet.settings.data_dir / "artifacts" / event.sha256[:2]
     aside = fleet.settings.data_dir / "aside"
     kept.rename(aside)
-    champion = fleet.follow(event, END, QUIET, lambda: aside.rename(kept) and None, QUIET)
+
+    def bring_back() -> None:
+        aside.rename(kept)
+
+    champion = fleet.follow(event, END, QUIET, bring_back, QUIET)
     assert version_of(champion) == "1"
     assert fleet.events == ["champion_not_loaded", "champion_not_loaded", "champion"]
 

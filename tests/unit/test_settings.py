@@ -11,11 +11,12 @@ from services.inference.settings import InferenceSettings
 from services.ingest.settings import IngestSettings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
-OF_SERVICES = [
+OF_SERVICES: list[tuple[str, type[Settings]]] = [
     ("ingest", IngestSettings),
     ("inference", InferenceSettings),
     ("ground_truth", GroundTruthSettings),
 ]
+KINDS: list[type[Settings]] = [Settings, *[kind for _, kind in OF_SERVICES]]
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,7 @@ def test_settings_of_a_service_carry_its_name(service: str, kind: type[Settings]
     assert [name for name in own if not name.startswith(f"{service}_")] == []
 
 
-@pytest.mark.parametrize("kind", [Settings, *[kind for _, kind in OF_SERVICES]])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_setting_is_listed_with_its_meaning(kind: type[Settings]) -> None:
     """Variable, default and a sentence for each."""
     rows = listed(kind)

@@ -1,0 +1,86 @@
+"""The worker on a broker in memory: the world of tests/simulation/worker_stories.py that needs no Kafka."""
+
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from catseye import kafka, restore, worker
+from catseye.settings import Settings
+from catseye.stream import KeyedState
+from catseye.worker import Worker
+from tests.simulation.fake_kafka import Broker, Entry, FakeConsumer, FakeProducer, Place
+from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, Until
+
+PREFIX = "test."
+TURNS = 2_000
+
+
+class Left:
+    """A transaction that is open on the broker in memory."""
+
+    def __init__(self, broker: Broker, entries: list[tuple[Place, Entry]]) -> None:
+        self._broker = broker
+        self._entries = entries
+
+    def end(self, fate: str) -> None:
+        self._broker.end(self._entries, fate)
+
+
+class InMemory:
+    """A `World` without a broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+
+    def publish(self, *keys: bytes, partition: int = 0) -> None:
+        for key in keys:
+            self.broker.append((PREFIX + READ, partition), key, b"")
+
+    def seen(self) -> list[tuple[int, bytes | None, bytes | None]]:
+        return self.broker.committed(PREFIX + WRITTEN)
+
+    def worker(
+        self, core: Counting | None = None, *, delivery: str = "exactly_once", state: bool = True
+    ) -> tuple[Worker[KeyedState], Recorder]:
+        probe = Recorder()
+        settings = Settings(topic_prefix=PREFIX, partitions=PARTITIONS, delivery=delivery, transaction_interval_ms=0)  # type: ignore[arg-type]
+        self.broker.given = [(PREFIX + READ, partition) for partition in range(PARTITIONS)]
+        made = Worker(
+            "ingest",
+            core or Counting(PREFIX + WRITTEN),
+            [PREFIX + READ],
+            PREFIX + STATE if state else None,
+            settings,
+            clock=lambda: 0,
+            probe=probe,
+        )
+        return made, probe
+
+    def full(self, topic: str) -> str:
+        return PREFIX + topic
+
+    def until(self, done: Callable[[], bool]) -> Until:
+        return Until(done, TURNS)
+
+    def leave_open(self, key: bytes, value: bytes) -> Left:
+        place = (PREFIX + STATE, 0)
+        return Left(self.broker, [(place, self.broker.append(place, key, value, "open"))])
+
+    def move(self, offset: int) -> None:
+        self.broker.offsets[PREFIX + READ, 0] = offset
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemory]:
+    """The clients of the modules that make some are those of one broker in memory; time goes by quickly."""
+    broker = Broker()
+    for module in (worker, restore, kafka):
+        monkeypatch.setattr(module, "Consumer", lambda config: FakeConsumer(broker, config))
+    monkeypatch.setattr(worker, "Producer", lambda config: FakeProducer(broker, config))
+    monkeypatch.setattr(worker, "check_partitions", lambda settings, names: None)
+    monkeypatch.setattr(worker, "TICK_S", 0.0)
+    before = gc.get_threshold()
+    yield InMemory(broker)
+    gc.unfreeze()
+    gc.set_threshold(*before)

@@ -1,0 +1,332 @@
+"""What the worker does when its clients, its group or its core have bad days; on the broker in memory."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from catseye import worker as worker_module
+from catseye.errors import Unavailable
+from catseye.restore import WorkerFailed
+from catseye.settings import Settings
+from catseye.stream import KeyedState
+from catseye.worker import Silent, TransactionSize
+from tests.simulation.fake_kafka import said
+from tests.simulation.worker_in_memory import PREFIX, InMemory, world
+from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, counts, work
+
+__all__ = ["world"]
+AWAY = KafkaError._TRANSPORT
+ALL = [(PREFIX + READ, partition) for partition in range(PARTITIONS)]
+
+
+def failure_of(world: InMemory, **how: Any) -> str:
+    """What a new worker ends with."""
+    worker, _ = world.worker(**how)
+    with pytest.raises(WorkerFailed) as fault:
+        worker.run(world.until(lambda: False))
+    return str(fault.value)
+
+
+def give(world: InMemory, *places: tuple[str, int]) -> Callable[[], None]:
+    """Let the group say at that moment what the worker has from now on."""
+
+    def then() -> None:
+        world.broker.given = list(places)
+
+    return then
+
+
+def test_records_polled_while_partitions_move_are_dropped(world: InMemory) -> None:
+    """They may be another worker's by now; what is still ours comes again. Between two records of a batch too."""
+    world.publish(b"a", b"b", b"c")
+    world.broker.on_poll += [None, give(world, *ALL)]
+    world.broker.on_consume += [give(world, *ALL)]
+    probe = work(world, 3, state=False)
+    assert [partitions for partitions, ready in probe.assignments if ready] == [PARTITIONS] * 3
+    assert world.seen() == counts(b"a", b"b", b"c")
+
+
+def test_nothing_is_decided_on_a_state_that_is_not_whole(world: InMemory) -> None:
+    """Time is told to the core when partitions have their state, not in the turn that brought them."""
+    world.publish(b"a", b"a")
+    work(world, 2)
+    core = Counting(world.full(WRITTEN))
+    worker, _ = world.worker(core)
+    worker.run(world.until(lambda: len(core.ticks) >= 3))
+    assert core.ticks[:3] == [{0: {b"a": b"2"}, 1: {}}] * 3
+
+
+def test_partitions_that_go_while_state_is_restored_leave_nothing(world: InMemory) -> None:
+    """The reader of the state is closed; with the next partitions it starts anew."""
+    world.publish(b"a", b"a")
+    work(world, 2)
+    world.publish(b"a")
+    world.broker.on_poll += [None, give(world), None, give(world, *ALL)]
+    worker, probe = world.worker()
+    worker.run(world.until(lambda: probe.records >= 1))
+    assert probe.assignments[:3] == [(PARTITIONS, False), (0, False), (PARTITIONS, False)]
+    assert world.seen()[-1] == (0, b"a", b"3")
+
+
+def test_a_stop_while_state_is_restored_closes_both_readers(world: InMemory) -> None:
+    """The open transaction that it waits for never ends."""
+    world.leave_open(b"a", b"1")
+    worker, probe = world.worker()
+    worker.run(world.until(lambda: bool(probe.assignments)))
+    assert probe.assignments == [(PARTITIONS, False), (0, False)]
+    assert vars(worker)["_consumer"].closed
+
+
+@pytest.mark.parametrize("call", ["begin_transaction", "send_offsets_to_transaction", "commit_transaction"])
+@pytest.mark.parametrize("fatal", [True, False])
+def test_what_is_neither_retriable_nor_abortable_ends_the_worker(world: InMemory, call: str, fatal: bool) -> None:
+    """A fenced producer, for one: nothing was seen of its transaction."""
+    world.publish(b"a")
+    world.broker.fail(call, said(KafkaError._FENCED, fatal=fatal))
+    assert failure_of(world).startswith("test.ingest.0 cannot go on after ")
+    assert world.seen() == []
+
+
+def test_a_failed_start_ends_the_worker(world: InMemory) -> None:
+    """No transactions without their coordinator."""
+    world.broker.fail("init_transactions", said(AWAY))
+    assert "init_transactions" in failure_of(world)
+
+
+def test_an_abort_that_fails_ends_the_worker(world: InMemory) -> None:
+    """Nobody knows then what stands on the log."""
+    world.publish(b"a")
+    world.broker.fail("commit_transaction", said(AWAY, abort=True))
+    world.broker.fail("abort_transaction", said(KafkaError._FATAL, fatal=True))
+    assert "abort_transaction" in failure_of(world)
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_record_that_nobody_takes_ends_the_worker(world: InMemory, delivery: str) -> None:
+    """Too large, or a client that has given up: no try helps."""
+    world.publish(b"a")
+    world.broker.fail("produce", said(KafkaError.MSG_SIZE_TOO_LARGE))
+    assert "cannot write" in failure_of(world, delivery=delivery)
+
+
+def test_a_full_queue_is_waited_for(world: InMemory) -> None:
+    """Deliveries make room."""
+    world.publish(b"a")
+    worker, probe = world.worker()
+    world.broker.fail("produce", BufferError("full"), BufferError("full"), None, BufferError("full"))
+    worker.run(world.until(lambda: probe.records >= 1))
+    assert world.seen() == counts(b"a")
+    assert vars(worker)["_producer"].polled == 3
+
+
+def test_a_call_is_not_made_again_for_ever(world: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as three transactions may last, with signs of life meanwhile; then a new process shall try."""
+    seconds = itertools.count(1)
+
+    def monotonic() -> float:
+        return float(next(seconds))
+
+    monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=monotonic, perf_counter=monotonic))
+    world.broker.fail("init_transactions", *[said(KafkaError._TIMED_OUT, retriable=True)] * 1_000)
+    worker, probe = world.worker()
+    with pytest.raises(WorkerFailed, match="init_transactions"):
+        worker.run(world.until(lambda: False))
+    assert probe.beats == pytest.approx(max(30, 3 * Settings().transaction_timeout_ms / 1_000), abs=3)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART],
+)
+def test_an_error_that_comes_as_a_record_may_end_the_worker(world: InMemory, code: int) -> None:
+    """While it works and while it restores: a fenced member is told once only."""
+    world.broker.fail("record", said(code))
+    assert "cannot read" in failure_of(world)
+    left = world.leave_open(b"a", b"1")
+    world.broker.on_poll += [None, lambda: world.broker.fail("record", said(code))]
+    assert "cannot read" in failure_of(world)
+    left.end("aborted")
+    world.broker.fail("restored", said(code))
+    assert "the state cannot be restored" in failure_of(world)
+
+
+def test_an_error_that_passes_is_said_and_passed_over(world: InMemory) -> None:
+    """The records around it are done; none is lost."""
+    world.publish(b"a", b"b")
+    worker, probe = world.worker()
+    world.broker.on_poll += [None, None, lambda: world.broker.fail("record", said(AWAY))]
+    worker.run(world.until(lambda: probe.records >= 2 and bool(probe.causes)))
+    assert probe.causes == ["read: on order"]
+    assert world.seen() == counts(b"a", b"b")
+
+
+def test_an_error_that_passes_does_not_end_a_restore(world: InMemory) -> None:
+    """It is read on as soon as the broker is back."""
+    world.publish(b"a")
+    work(world, 1)
+    world.publish(b"a")
+    world.broker.fail("restored", said(AWAY), said(AWAY))
+    work(world, 1)
+    assert world.seen() == counts(b"a", b"a")
+
+
+@pytest.mark.parametrize("call", ["committed", "get_watermark_offsets"])
+def test_a_worker_that_cannot_find_its_place_fails(world: InMemory, call: str) -> None:
+    """It does not start from anywhere else."""
+    world.publish(b"a")
+    world.broker.fail(call, said(AWAY))
+    assert "cannot find its place" in failure_of(world, state=False)
+
+
+def test_a_place_with_an_error_is_not_taken_for_none(world: InMemory) -> None:
+    """Else everything on the log would be done again."""
+    world.publish(b"a")
+    world.broker.unknown = SimpleNamespace(
+        topic=PREFIX + READ, partition=0, offset=-1001, error=KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)
+    )
+    assert "cannot find its place" in failure_of(world)
+
+
+def test_a_state_whose_end_cannot_be_read_is_waited_for(world: InMemory) -> None:
+    """`Unavailable`: the process ends and is started again."""
+    world.broker.offsets |= dict.fromkeys(ALL, 0)
+    world.broker.fail("get_watermark_offsets", said(AWAY))
+    worker, _ = world.worker()
+    with pytest.raises(Unavailable, match=r"the bounds of test\.ingest\.state cannot be read"):
+        worker.run(world.until(lambda: False))
+
+
+def test_a_leader_that_moves_is_waited_for(world: InMemory) -> None:
+    """Of a topic that was made a moment ago."""
+    world.publish(b"a")
+    world.broker.fail("get_watermark_offsets", *[said(KafkaError.NOT_LEADER_FOR_PARTITION)] * 2)
+    work(world, 1)
+    assert world.seen() == counts(b"a")
+
+
+def test_at_least_once_does_again_what_was_not_delivered(world: InMemory) -> None:
+    """Offsets stay until every output is on the log; what was there already is there twice."""
+    world.publish(b"a", b"b")
+    world.broker.fail("delivery", None, said(KafkaError._MSG_TIMED_OUT))
+    probe = work(world, 2, delivery="at_least_once")
+    assert [cause.startswith("deliver: ") for cause in probe.causes] == [True]
+    assert set(world.seen()) == set(counts(b"a", b"b"))
+
+
+def test_at_least_once_does_again_what_was_not_committed(world: InMemory) -> None:
+    """A group that moved on says so; only a fatal error ends the worker."""
+    world.publish(b"a")
+    world.broker.fail("commit", said(KafkaError.ILLEGAL_GENERATION), None, said(KafkaError._FATAL, fatal=True))
+    probe = work(world, 1, delivery="at_least_once")
+    assert [cause.startswith("commit: ") for cause in probe.causes] == [True]
+    assert world.seen() == counts(b"a", b"a")[:1] * 2
+    world.publish(b"a")
+    assert "commit" in failure_of(world, delivery="at_least_once")
+
+
+def test_time_alone_writes_nothing(world: InMemory) -> None:
+    """A tick without outputs and changes opens no transaction."""
+    world.broker.fail("begin_transaction", said(KafkaError._FATAL, fatal=True))
+    core = Counting(world.full(WRITTEN))
+    worker, _ = world.worker(core)
+    worker.run(world.until(lambda: len(core.ticks) >= 5))
+
+
+def test_what_time_brings_is_written_without_records(world: InMemory) -> None:
+    """Outputs and state of a tick are a transaction as well, with no offsets before the first record."""
+
+    class Ticking(Counting):
+        def on_time(self, states: Any, now_ms: int) -> Any:
+            if not self.ticks:
+                states[0].put(b"tick", b"1")
+            super().on_time(states, now_ms)
+            return [(self._topic, 0, b"tick", b"1")] if len(self.ticks) == 1 else []
+
+    core = Ticking(world.full(WRITTEN))
+    for delivery in ("exactly_once", "at_least_once"):
+        core.ticks.clear()
+        worker, _ = world.worker(core, delivery=delivery)
+        worker.run(world.until(lambda: len(core.ticks) >= 2))
+    assert world.seen() == [(0, b"tick", b"1")] * 2
+    assert world.broker.committed(PREFIX + STATE) == [(0, b"tick", b"1")] * 2
+    assert world.broker.offsets == {}
+
+
+def test_a_restored_state_is_committed(world: InMemory) -> None:
+    """An abort before the first commit goes back to what was restored, not to nothing: ground truth keeps its time."""
+
+    class Kept(KeyedState):
+        now = at_commit = b""
+
+        def restore(self, key: bytes, value: bytes | None) -> None:
+            self.now = value or b""
+
+        def commit(self) -> None:
+            self.at_commit = self.now
+
+        def rollback(self) -> None:
+            self.now = self.at_commit
+
+    class Looking(Counting):
+        new_state = Kept
+
+        def on_batch(self, batch: Any, states: Any, now_ms: int) -> Any:
+            seen.append(states[0].now)
+            raise Unavailable("a server is away")
+
+    seen: list[bytes] = []
+    world.broker.append((PREFIX + STATE, 0), b"newest", b"77")
+    world.publish(b"a")
+    worker, probe = world.worker(Looking(world.full(WRITTEN)))
+    worker.run(world.until(lambda: len(probe.causes) >= 3))
+    assert seen == [b"77"] * 3
+
+
+def test_a_transaction_takes_what_its_time_allows() -> None:
+    """Small until a cost is known, then as many as fit, within bounds; half of what is believed is replaced."""
+    size = TransactionSize(0.06, 5_000)
+    told = [size.records()]
+    for records, work_s in ((64, 0.0064), (600, 0.18), (400, 40.0), (1, 0.0)):
+        size.took(records, work_s, 0.01)
+        told.append(size.records())
+    assert told == [64, 600, 300, 1, 2]
+    assert TransactionSize(0.06, 10).records() == 10
+
+
+def test_a_cheap_core_is_given_no_more_than_the_most() -> None:
+    """However fast it is."""
+    size = TransactionSize(0.06, 5_000)
+    size.took(1_000, 1e-6, 0.01)
+    assert size.records() == 5_000
+
+
+def test_a_slow_commit_makes_transactions_larger() -> None:
+    """The work may take as long as the commit: else a backlog grows behind a slow broker."""
+    size = TransactionSize(0.06, 5_000)
+    for _ in range(20):
+        size.took(100, 0.01, 0.3)
+    assert size.records() == pytest.approx(3_000, rel=0.01)
+
+
+def test_a_transaction_of_one_record_polls_no_more(world: InMemory) -> None:
+    """The bound holds for the first record too."""
+    world.publish(b"a", b"b", b"c")
+    worker, probe = world.worker()
+    vars(worker)["_size"] = TransactionSize(0.06, 1)
+    worker.run(world.until(lambda: probe.records >= 3))
+    assert world.seen() == counts(b"a", b"b", b"c")
+
+
+def test_nobody_needs_to_listen(world: InMemory) -> None:
+    """A worker without a probe tells nobody."""
+    probe = Silent()
+    probe.beat()
+    probe.assigned(1, ready=True)
+    probe.committed(1, Counter(), 0.1, 0.1)
+    probe.aborted("cause")
+    assert isinstance(world.worker()[1], Recorder)
