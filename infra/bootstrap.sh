@@ -3,6 +3,7 @@
 #   source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/bootstrap.sh"
 #   need_python runtime|test|trainer|bench   PYTHON is then the interpreter that has those packages
 #   need_kafka                               Java 17 or newer, and Kafka's jars in .catseye/kafka/libs
+#   need_javac                               a Java compiler on the PATH
 #   need_redis                               redis-server on the PATH
 #   need_kcat                                kcat on the PATH: a client that is not ours, for the tests
 #
@@ -157,7 +158,7 @@ install_kafka() {
     version=$(java_version)
   fi
   if ((${version:-0} < JAVA_AT_LEAST)); then
-    system_packages "Kafka needs Java $JAVA_AT_LEAST or newer." openjdk-17-jdk-headless
+    system_packages "Kafka needs Java $JAVA_AT_LEAST or newer." openjdk-17-jre-headless
     version=$(java_version)
     ((${version:-0} >= JAVA_AT_LEAST)) || fail "java on the PATH is version ${version:-unknown}; Kafka needs $JAVA_AT_LEAST."
   fi
@@ -169,6 +170,11 @@ install_kafka() {
     fail "Maven could not fetch Kafka; its last lines are above."
   kafka_stamp >"$fresh/.installed"
   rm -rf "$libs" && mv "$fresh" "$libs"
+}
+
+# A Java that compiles, for peers of benches and clients of tests.
+need_javac() {
+  command -v javac >/dev/null || system_packages "The Java compiler is missing." openjdk-17-jdk-headless
 }
 
 # ---- Redis -----------------------------------------------------------------------------------------------------
