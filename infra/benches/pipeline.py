@@ -56,7 +56,7 @@ class Size:
     pairs: int
 
 
-FULL = Size(warm=1_000, work_s=5.0, pairs=harness.PAIRS)
+FULL = Size(warm=1_000, work_s=4.0, pairs=harness.PAIRS)
 SHORT = Size(warm=100, work_s=0.5, pairs=1)
 
 

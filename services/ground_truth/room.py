@@ -264,11 +264,15 @@ class Room:
         bit = 1 << (sequence & SEGMENT_MASK)
         at = (segment.present & (bit - 1)).bit_count() * segment.size
         if segment.present & bit:
+            # A label leaves the time as it is; an abort may give an entry back that was replaced by a later one.
+            comes = segment.packed[at : at + RECEIVED.size] != packed[: RECEIVED.size]
             segment.packed[at : at + segment.size] = packed.ljust(segment.size, b"\0")
         else:
+            comes = True
             segment.present |= bit
             segment.packed[at:at] = packed.ljust(segment.size, b"\0")
             self.waiting += 1
+        if comes:
             bucket = RECEIVED.unpack_from(packed)[0] // self._bucket_ms
             if bucket != segment.bucket:
                 segment.bucket = bucket

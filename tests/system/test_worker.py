@@ -186,8 +186,8 @@ def test_a_worker_whose_place_another_took_fails(world: OnBroker) -> None:
     while not ready.is_set():
         beside.join(0.05)
     newer, seen_by_newer = world.worker()
-    world.publish(b"a")
-    newer.run(world.until(lambda: seen_by_newer.records >= 1 and not beside.is_alive()))
+    world.publish(b"a")  # the older one may still do it, or try to
+    newer.run(world.until(lambda: seen_by_older.records + seen_by_newer.records >= 1 and not beside.is_alive()))
     assert isinstance(beside.fault, WorkerFailed)
     assert world.seen() == counts(b"a")
 
