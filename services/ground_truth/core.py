@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from catseye.codec import Codec
 from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord
+from catseye.errors import BadRecord, Reason
 from catseye.identity import prediction_id
 from catseye.records import AcceptedLabel, Change, Outcome, Prediction, UnmatchedLabel, UnmatchedReason
 from catseye.stream import Message, Output, Tally
@@ -33,6 +33,7 @@ from services.ground_truth.entry import (
 )
 from services.ground_truth.room import Model, Room, frame_key
 
+SEQUENCE_MAX = 2**62  # as ingest has it
 EXPIRE_AT_ONCE = 2_000  # entries forgotten in one transaction, so that a long silence does not make a long one
 
 
@@ -98,6 +99,7 @@ class GroundTruthCore(Tally):
             prediction: Fields of a `Prediction` from the first up to brightness: reading the rest costs half as much
                 as the whole join.
         """
+        _check(prediction)
         room.saw(prediction["received_at_ms"])
         key = frame_key(prediction["camera"], prediction["boot"], prediction["sequence"])
         if room.get(key) is not None:
@@ -190,10 +192,24 @@ def judged(packed: bytes, label: AcceptedLabel) -> tuple[Change | Literal["repea
     return fate, packed[:LABEL_AT] + held + packed[LABEL_END:]
 
 
+def _check(prediction: Mapping[str, Any]) -> None:
+    """Raises `BadRecord` for numbers that an entry cannot hold: whoever wrote them, the join must go on."""
+    probabilities: Mapping[str, float] = prediction["probabilities"]
+    # A comparison with NaN is false, so it is out of range too.
+    if not all(0 <= probability <= 1.001 for probability in probabilities.values()):
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "a probability is not between 0 and 1")
+    if not 0 <= prediction["brightness"] <= 1:
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"brightness is {prediction['brightness']}; it is between 0 and 1")
+    if not 0 <= prediction["sequence"] < SEQUENCE_MAX:
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {prediction['sequence']}; it counts from 0 up")
+
+
 def _entry_of(prediction: Mapping[str, Any], room: Room) -> Entry:
     probabilities: Mapping[str, float] = prediction["probabilities"]
     model_no = room.model_no(prediction["model"], prediction["version"], list(probabilities))
     classes = room.models[model_no].classes
+    if prediction["label"] not in classes:
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"label {prediction['label']!r:.200} is no class of its version")
     received_at_ms: int = prediction["received_at_ms"]
     return Entry(
         received_at_ms,
@@ -206,7 +222,7 @@ def _entry_of(prediction: Mapping[str, Any], room: Room) -> Entry:
         flags=0,
         labelled_at_ms=NEVER_MS,
         digest=NO_LABEL,
-        probabilities=tuple([int(probabilities[name] * FULL + 0.5) for name in classes]),
+        probabilities=tuple([min(int(probabilities.get(name, 0.0) * FULL + 0.5), FULL) for name in classes]),
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from catseye.codec import Codec
 from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord
+from catseye.errors import BadRecord, Reason
 from catseye.identity import prediction_id
 from catseye.net import Answer, Crop, Net
 from catseye.records import AcceptedFrame, ModelEvent, Prediction
@@ -56,6 +56,10 @@ class InferenceCore(Tally):
         while micro_batch := list(islice(jobs, self._micro_batch)):
             answer = net.predict([crop for _, _, crop in micro_batch])
             for place, (message, frame, _) in enumerate(micro_batch):
+                if not np.isfinite(answer.probabilities[place]).all():
+                    fault = BadRecord(Reason.MODEL_GAVE_NO_NUMBER, f"model {event.version} gives NaN for this frame")
+                    outputs.append(self._dead(message, fault, now_ms))
+                    continue
                 prediction = _prediction(message, frame, event, net.spec.classes, answer, place, now_ms)
                 value = self._codec.encode(prediction)
                 outputs.append(Output(self._predictions, message.partition(), message.key(), value))

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     CAPTURED_IN_FUTURE = "captured_in_future"
     CAPTURED_TOO_LONG_AGO = "captured_too_long_ago"
     SEQUENCE_TOO_OLD = "sequence_too_old"
+    MODEL_GAVE_NO_NUMBER = "model_gave_no_number"
     JPEG_TOO_LARGE = "jpeg_too_large"
     JPEG_EMPTY = "jpeg_empty"
     NOT_A_JPEG = "not_a_jpeg"

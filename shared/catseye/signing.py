@@ -27,8 +27,10 @@ def make_keys(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     private = Ed25519PrivateKey.generate()
     (folder / PUBLIC).write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    private_path.touch(mode=0o600)
-    private_path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    unfinished = private_path.with_suffix(".unfinished")
+    unfinished.touch(mode=0o600)
+    unfinished.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    unfinished.replace(private_path)
 
 
 def sign(sha256: str, folder: Path) -> bytes:

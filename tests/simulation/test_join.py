@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ def core() -> GroundTruthCore:
 
 
 def prediction(
-    sequence: int, received_at_ms: int, version: str = "1", classes: tuple[str, ...] = CLASSES
+    sequence: int, received_at_ms: int, version: str = "1", classes: tuple[str, ...] = CLASSES, **changes: Any
 ) -> FakeMessage:
     share = 1 / len(classes)
     record = Prediction(
@@ -51,7 +53,7 @@ def prediction(
         model_sha256="0" * 64,
         embedding=[],
     )
-    return FakeMessage("predictions", CODEC.encode(record))
+    return FakeMessage("predictions", CODEC.encode(msgspec.structs.replace(record, **changes)))
 
 
 def label(sequence: int, received_at_ms: int, text: str | None, labelled_at_ms: int) -> FakeMessage:
@@ -198,3 +200,25 @@ def test_an_unreadable_record_is_a_dead_letter() -> None:
     partition = Partition(core)
     partition.take([FakeMessage("predictions", b"\xff"), prediction(0, 1), label(0, 2, "car", 1)])
     assert [output.topic for output in partition.outputs] == ["dead-letters", "outcomes"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"probabilities": {"bike": float("nan"), "car": 0.5, "truck": 0.5}},
+        {"probabilities": {"bike": 2.0, "car": 0.5, "truck": 0.5}},
+        {"brightness": float("nan")},
+        {"brightness": -1.0},
+        {"label": "tractor"},
+        {"sequence": -1},
+        {"sequence": 2**62},
+    ],
+)
+def test_a_prediction_that_cannot_be_is_a_dead_letter_and_the_join_goes_on(changes: dict[str, Any]) -> None:
+    """Whoever wrote it; the next pair is joined and the state stays whole."""
+    partition = Partition(core)
+    partition.take(
+        [prediction(**{"sequence": 0, "received_at_ms": 1} | changes), prediction(1, 2), label(1, 3, "car", 1)]
+    )
+    assert [output.topic for output in partition.outputs] == ["dead-letters", "outcomes"]
+    assert partition.rebuilt().items() == partition.state.items()

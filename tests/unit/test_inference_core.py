@@ -245,3 +245,24 @@ def test_it_remembers_nothing_and_time_changes_nothing() -> None:
     state = one.new_state()
     assert isinstance(state, NoState)
     assert one.on_time({2: state}, NOW_MS) == []
+
+
+class NotANumber:
+    """A net that gives NaN for every second crop."""
+
+    def __init__(self) -> None:
+        self.spec = TINY.spec
+
+    def predict(self, crops: Sequence[Crop]) -> Answer:
+        """NaN for the second of two."""
+        chances = np.full((len(crops), len(self.spec.classes)), 1 / len(self.spec.classes), np.float32)
+        chances[1::2] = np.nan
+        return Answer(chances, np.zeros((len(crops), 0), np.float32), None)
+
+
+def test_a_net_that_gives_no_number_costs_the_frame_only() -> None:
+    """A dead letter for that frame, with its own reason; the others are predicted."""
+    outputs = core(lambda: (event(), cast("Net", NotANumber()))).on_batch([frame(0), frame(1), frame(2)], {}, NOW_MS)
+    letters = [CODEC.decode(output.value, DeadLetter) for output in outputs if output.topic.endswith("dead-letters")]
+    assert [letter.reason for letter in letters] == ["model_gave_no_number"]
+    assert [prediction.sequence for prediction in predictions(outputs)] == [0, 2]
