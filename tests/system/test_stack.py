@@ -3,6 +3,7 @@
 import signal
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -54,13 +55,25 @@ def publish(bootstrap_servers: str, topic: str, values: list[bytes]) -> None:
 def read(bootstrap_servers: str, topic: str, count: int) -> list[bytes]:
     """Read the first *count* committed values; fewer if they do not come within 60 s."""
     consumer = Consumer(
-        {"bootstrap.servers": bootstrap_servers, "group.id": topic, "auto.offset.reset": "earliest", "log_level": 0}
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": uuid.uuid4().hex,
+            "auto.offset.reset": "earliest",
+            "log_level": 0,
+        }
     )
     consumer.subscribe([topic])
+    values: list[bytes] = []
+    until = time.monotonic() + 60
     try:
-        return [value for message in consumer.consume(count, timeout=60) if (value := message.value()) is not None]
+        while len(values) < count and time.monotonic() < until:
+            message = consumer.poll(1)
+            # A broker that has just come back may not know the topic yet; the client says so and asks again.
+            if message is not None and message.error() is None:
+                values.append(message.value() or b"")
     finally:
         consumer.close()
+    return values
 
 
 def stack_on(cluster: KafkaCluster, folder: Path, *services: Service) -> Stack:
@@ -78,6 +91,9 @@ def test_what_was_committed_survives_kill_and_restart_of_the_broker(cluster: Kaf
     """A killed broker comes back on its port with its data; so does one that was stopped cleanly."""
     servers = cluster.bootstrap_servers
     publish(servers, topic, [b"1", b"2"])
+    # Seen, so that its marker is on the log: killed between the word to the producer and the marker, Kafka 4.3.1 may
+    # forget the marker (infra/decisions/0005), and this test is about the log.
+    assert read(servers, topic, 2) == [b"1", b"2"]
     cluster.kill()
     assert cluster.process() is None
     cluster.start()
