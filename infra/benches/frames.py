@@ -24,6 +24,7 @@ from catseye.settings import Settings
 from catseye.topics import TOPICS, full_name
 from infra.benches import load
 from infra.benches.harness import ROOT, BenchError
+from infra.local.warm_up import warm_up
 
 CROPS = ROOT / "infra" / "example" / "crops"
 CAMERAS = 64
@@ -177,6 +178,11 @@ class Fleet:
         topics = load.Topics(self.settings.kafka_bootstrap_servers)
         topics.delete(topics.named(self.settings.topic_prefix))
         shutil.rmtree(self.directory)
+
+
+def warm_broker(bootstrap: str, seconds: float) -> None:
+    """Keep a broker that was started a moment ago busy for some seconds with transactions that nobody counts."""
+    warm_up(Settings(kafka_bootstrap_servers=bootstrap, topic_prefix="bench."), seconds)
 
 
 def insist(side: str, found: Sequence[str]) -> None:

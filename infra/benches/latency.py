@@ -27,10 +27,9 @@ from catseye.client.config import publisher_config
 from catseye.records import Frame, Prediction, Record
 from infra.benches import harness
 from infra.benches.arrivals import Arrivals, latencies_ms, quantile_ms
-from infra.benches.frames import Fleet, Frames, KafkaRecord, crops, faults, insist
+from infra.benches.frames import Fleet, Frames, KafkaRecord, crops, faults, insist, warm_broker
 from infra.benches.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
 from infra.benches.worker import RUNTIME
-from infra.local.warm_up import warm_up
 from services import inference, ingest
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
@@ -87,7 +86,7 @@ class Size:
         burst: Frames that the maximum is taken from.
         seconds: Length of a block.
         pairs: Passes.
-        warm_up_s: How long the broker is kept busy first, seconds.
+        warm_up_s: How long the broker is kept busy first, seconds: a JVM that still compiles would look slow.
     """
 
     warm: int
@@ -97,7 +96,7 @@ class Size:
     warm_up_s: float
 
 
-FULL = Size(warm=500, burst=6_000, seconds=8.0, pairs=harness.PAIRS, warm_up_s=4.0)
+FULL = Size(warm=500, burst=6_000, seconds=8.0, pairs=harness.PAIRS, warm_up_s=20.0)
 SHORT = Size(warm=50, burst=300, seconds=1.0, pairs=1, warm_up_s=0.5)
 
 
@@ -105,6 +104,49 @@ def arrival_times_ns(rate_hz: float, seconds: float, seed: int) -> NDArray[np.in
     """Times of a Poisson process from 0 on: as many as come in *seconds* on average, nanoseconds."""
     gaps_s = np.random.default_rng(seed).exponential(1 / rate_hz, max(1, round(rate_hz * seconds)))
     return np.asarray(np.cumsum(gaps_s) * 1e9, np.int64)
+
+
+class Publisher:
+    """Publishes frames as the SDK would. It lives through the warm-up, so that its first frame waits for nothing.
+
+    Args:
+        fleet: To whom.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._producer = Producer(publisher_config(fleet.settings))
+        self._produce: Callable[..., None] = self._producer.produce
+        self._topic = fleet.topic("frames")
+
+    def at_once(self, records: Sequence[KafkaRecord]) -> None:
+        """Publish frames and wait until the broker has them."""
+        for record in records:
+            self._produce(self._topic, **record)
+        if left := self._producer.flush(PATIENCE_S):
+            raise BenchError(f"the broker did not take {left:,} frames")
+
+    def in_time(
+        self, records: Sequence[KafkaRecord], times_ns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Publish each frame at its time, whatever becomes of those before it.
+
+        Args:
+            records: Frames.
+            times_ns: From a moment that is chosen here.
+
+        Returns:
+            Monotonic clock at which each was to be published, and at which it was.
+        """
+        intended_ns = times_ns + time.monotonic_ns() + int(AHEAD_S * 1e9)
+        published_ns = []
+        for due_ns, record in zip(intended_ns.tolist(), records, strict=True):
+            while (left_ns := due_ns - time.monotonic_ns()) > 0:
+                self._producer.poll(0)
+                time.sleep(min(left_ns / 1e9, NAP_S))
+            self._produce(self._topic, **record)
+            published_ns.append(time.monotonic_ns())
+        self.at_once([])
+        return intended_ns, np.array(published_ns, np.int64)
 
 
 @dataclass
@@ -115,13 +157,13 @@ class Chain:
         fleet: Their topics.
         hops: Their processes.
         reader: Tells when it has all.
-        warm: Frames that have gone through.
+        publisher: Feeds them.
     """
 
     fleet: Fleet
     hops: list[Child]
     reader: Arrivals
-    warm: int
+    publisher: Publisher
 
     def cpu_ns(self) -> int:
         """CPU time of both hops."""
@@ -184,7 +226,7 @@ class Bench:
         with self._chain(side, frames) as (chain, made):
             records = [made.published(number) for number in range(warm, warm + frames)]
             cpu_before = chain.cpu_ns()
-            intended_ns, published_ns = publish(chain.fleet, records, times_ns)
+            intended_ns, published_ns = chain.publisher.in_time(records, times_ns)
             chain.reader.wait(warm + frames, PATIENCE_S)
             cpu_ns = chain.cpu_ns() - cpu_before
             arrivals = chain.end(f"{side.name}, {load}", warm + frames)
@@ -216,41 +258,13 @@ class Bench:
                 log = fleet.directory / f"hop-{nth}.log"
                 hops.append(Child((RUNTIME, "-m", module, *words), log, fleet.environment))
                 running.callback(hops[-1].stop)
-            fleet.lay_out("frames", 0, warm, made.published)
+            publisher = Publisher(fleet)
+            publisher.at_once([made.published(number) for number in range(warm)])
             if not reader.wait(warm, START_S):
                 said = "\n".join(hop.last_words() for hop in hops)
                 raise BenchError(f"{side.name}: nothing came in {START_S:.0f} s; its hops said:\n{said}")
-            yield Chain(fleet, hops, reader, warm), made
+            yield Chain(fleet, hops, reader, publisher), made
         fleet.clear()
-
-
-def publish(
-    fleet: Fleet, records: Sequence[KafkaRecord], times_ns: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Publish each frame at its time, whatever becomes of those before it.
-
-    Args:
-        fleet: To whom.
-        records: Frames.
-        times_ns: From a moment that is chosen here.
-
-    Returns:
-        Monotonic clock at which each was to be published, and at which it was.
-    """
-    producer, topic = Producer(publisher_config(fleet.settings)), fleet.topic("frames")
-    producer.list_topics(topic, timeout=10)  # so that the first frame does not wait for it
-    intended_ns = times_ns + time.monotonic_ns() + int(AHEAD_S * 1e9)
-    produce: Callable[..., None] = producer.produce
-    published_ns = []
-    for due_ns, record in zip(intended_ns.tolist(), records, strict=True):
-        while (left_ns := due_ns - time.monotonic_ns()) > 0:
-            producer.poll(0)
-            time.sleep(min(left_ns / 1e9, NAP_S))
-        produce(topic, **record)
-        published_ns.append(time.monotonic_ns())
-    if left := producer.flush(PATIENCE_S):
-        raise BenchError(f"the broker did not take {left:,} frames")
-    return intended_ns, np.array(published_ns, np.int64)
 
 
 def compare(rows: Sequence[Row]) -> list[Figure]:
@@ -280,9 +294,7 @@ def run(options: Options) -> Report:
     report = Report("latency", machine=harness.machine(("confluent-kafka", "onnxruntime", "simplejpeg", "fastavro")))
     with harness.broker(options.bootstrap) as bootstrap:
         bench = Bench(bootstrap, size)
-        fleet = Fleet(bootstrap, BUILT / "bench", "latency")
-        warm_up(fleet.settings, size.warm_up_s)
-        fleet.clear()
+        warm_broker(bootstrap, size.warm_up_s)
         most_hz = bench.maximum_hz(OURS)
         report.notes.append(f"maximum of the chain: {most_hz:,.0f} frames/s, from a burst of {size.burst:,}")
         options.progress.print(report.notes[-1], style="dim", highlight=False)

@@ -27,7 +27,7 @@ from catseye.net import Crop, Net
 from catseye.records import Prediction
 from infra.benches import harness, load
 from infra.benches.conv_model import crop_cost_ms, model_of_cost
-from infra.benches.frames import PARTITIONS, Fleet, Frames, crops, faults, insist, number_of, numbers
+from infra.benches.frames import PARTITIONS, Fleet, Frames, crops, faults, insist, number_of, numbers, warm_broker
 from infra.benches.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
 from infra.benches.jpeg import one_core
 from infra.benches.worker import RUNTIME
@@ -49,15 +49,17 @@ class Size:
         warm: Frames before the clock is read.
         work_s: Work of a block as the model's cost has it, seconds.
         pairs: Passes.
+        warm_up_s: How long the broker is kept busy first, seconds: a JVM that still compiles would look slow.
     """
 
     warm: int
     work_s: float
     pairs: int
+    warm_up_s: float
 
 
-FULL = Size(warm=1_000, work_s=4.0, pairs=harness.PAIRS)
-SHORT = Size(warm=100, work_s=0.5, pairs=1)
+FULL = Size(warm=1_000, work_s=4.0, pairs=harness.PAIRS, warm_up_s=20.0)
+SHORT = Size(warm=100, work_s=0.5, pairs=1, warm_up_s=0.5)
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,7 @@ def run(options: Options) -> Report:
     measured = models(options, jpegs, settings.inference_micro_batch)
     harness.stay_off_the_measured_core()
     with harness.broker(options.bootstrap) as bootstrap:
+        warm_broker(bootstrap, size.warm_up_s)
         bench = Bench(bootstrap, size, jpegs, settings)
         blocks = {
             f"{side}, {model.name}": partial(work, model)

@@ -50,20 +50,23 @@ class GroundTruthCore(Tally):
         prefix: Of topic names.
         horizon_ms: Longest time from a frame's arrival to its label's.
         early_ms: How long a label waits for its prediction, in time of the frames that are predicted.
+        margin_ms: How long accepted frames and labels are kept beyond the horizon. Twice both after a boot's last frame
+            came in, its labels are unknown and no longer late.
     """
 
-    def __init__(self, codec: Codec, prefix: str, horizon_ms: int, early_ms: int) -> None:
+    def __init__(self, codec: Codec, prefix: str, horizon_ms: int, early_ms: int, margin_ms: int = 0) -> None:
         super().__init__()
         self._codec = codec
         self._horizon_ms = horizon_ms
         self._early_ms = early_ms
+        self._margin_ms = margin_ms
         self._predictions = full_name("predictions", prefix)
         self._outcomes = full_name("outcomes", prefix)
         self._unmatched = full_name("labels.unmatched", prefix)
         self._dead_letters = full_name("dead-letters", prefix)
 
     def new_state(self) -> Room:
-        return Room(self._horizon_ms)
+        return Room(self._horizon_ms, self._margin_ms)
 
     def on_batch(self, batch: Sequence[Message], states: Mapping[int, Room], now_ms: int) -> list[Output]:
         outputs: list[Output] = []
@@ -90,6 +93,7 @@ class GroundTruthCore(Tally):
                 room.take_early(key)
                 outputs.append(self._left(self._early_label(packed), "unknown", partition))
             self.events["expired"] += room.expire(EXPIRE_AT_ONCE)
+            self.events["mark_ended"] += room.end_marks(EXPIRE_AT_ONCE)
         return outputs
 
     def on_prediction(self, prediction: Mapping[str, Any], room: Room, partition: int) -> list[Output]:

@@ -4,10 +4,17 @@
 in order in one byte array. Publishers count, so segments are dense and an entry costs little more than its own bytes
 (infra/decisions). Age is kept a bucket at a time: the segments that got an entry in it. So neither finding nor
 expiring grows with how many wait.
+
+Of what is forgotten each boot leaves a mark, how far it is forgotten: it tells a label that comes too late from one
+that comes too early. The mark goes when no such label can come any more. A frame can be looked at for horizon and
+margin, in the archive; a label that is made at the last moment lies for horizon and margin on its topic, however long
+we were away. The first horizon is over when a frame is forgotten, so a mark stays for another one and twice the margin.
 """
 
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
+from struct import Struct
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +24,8 @@ SEGMENT_BITS = 6
 SEGMENT_MASK = (1 << SEGMENT_BITS) - 1
 BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the horizon late
 EARLY_BUCKET_MS = 1_000  # labels that wait are looked at this often, in time of the frames
+MARK_BUCKETS = 50  # a mark stays at most one in so many longer than it must
+MARK = Struct(">Qq")  # big-endian: sequence number, forgot_at_ms
 PREDICTION, EARLY, LANE, MODEL = b"p", b"e", b"l", b"m"  # first byte of a key on the state topic
 
 
@@ -26,6 +35,13 @@ class Model(msgspec.Struct, array_like=True, frozen=True):
     name: str
     version: str
     classes: tuple[str, ...]
+
+
+class Mark(NamedTuple):
+    """How far a boot is forgotten: the highest sequence number, and when, in time of the frames, it last forgot one."""
+
+    sequence: int
+    forgot_at_ms: int
 
 
 def frame_key(camera: str, boot: str, sequence: int) -> bytes:
@@ -66,14 +82,18 @@ class Room:
 
     Args:
         horizon_ms: How long an entry is kept, in time of the frames that come in.
+        margin_ms: How long frames and labels stay on their topics beyond the horizon.
     """
 
-    def __init__(self, horizon_ms: int) -> None:
+    def __init__(self, horizon_ms: int, margin_ms: int = 0) -> None:
         self._horizon_ms = horizon_ms
+        self._mark_kept_ms = horizon_ms + 2 * margin_ms
+        self._mark_bucket_ms = max(1, self._mark_kept_ms // MARK_BUCKETS)
         self._bucket_ms = max(1, horizon_ms // BUCKETS_A_HORIZON)
         self._lanes: dict[bytes, dict[int, _Segment]] = {}
         self._buckets: dict[int, list[_Segment]] = {}
-        self._expired_to: dict[bytes, int] = {}
+        self._marks: dict[bytes, Mark] = {}
+        self._mark_buckets: dict[int, dict[bytes, None]] = {}  # each boot stands in one, that of its mark or an earlier
         self._early: dict[bytes, bytes] = {}
         self._early_buckets: dict[int, list[bytes]] = {}
         self._early_due: list[int] = []  # heap of the keys of _early_buckets
@@ -110,7 +130,8 @@ class Room:
 
     def is_expired(self, key: bytes) -> bool:
         """Whether the frame with *key* is older than what its boot has already forgotten."""
-        return int.from_bytes(key[-8:], "big") <= self._expired_to.get(key[:-8], -1)
+        mark = self._marks.get(key[:-8])
+        return mark is not None and int.from_bytes(key[-8:], "big") <= mark.sequence
 
     def early(self, key: bytes) -> bytes | None:
         """The label that waits for the prediction of the frame with *key*, as the core packed it."""
@@ -170,6 +191,29 @@ class Room:
                 del self._buckets[oldest]
         return gone
 
+    def end_marks(self, most: int) -> int:
+        """Take away the marks of boots that no label can be about any more, at most *most*. Returns how many."""
+        cutoff_ms = self.newest_ms - self._mark_kept_ms
+        gone = 0
+        while self._mark_buckets and gone < most:
+            oldest = min(self._mark_buckets)
+            if (oldest + 1) * self._mark_bucket_ms > cutoff_ms:
+                break
+            boots = self._mark_buckets[oldest]
+            while boots and gone < most:
+                lane, _ = boots.popitem()
+                mark = self._marks.get(lane)
+                if mark is None:
+                    continue
+                if mark.forgot_at_ms // self._mark_bucket_ms > oldest:  # the boot went on
+                    self._note_mark(lane, mark)
+                else:
+                    self._change(LANE + lane, MARK.pack(*self._marks.pop(lane)), None)
+                    gone += 1
+            if not boots:
+                del self._mark_buckets[oldest]
+        return gone
+
     # -- what the worker asks and tells
 
     def restore(self, key: bytes, value: bytes | None) -> None:
@@ -198,7 +242,7 @@ class Room:
                 for sequence, packed in segment.entries():
                     known[PREDICTION + lane + sequence.to_bytes(8, "big")] = self._unpadded(packed)
         known |= {EARLY + key: packed for key, packed in self._early.items()}
-        known |= {LANE + lane: to.to_bytes(8, "big") for lane, to in self._expired_to.items()}
+        known |= {LANE + lane: MARK.pack(*mark) for lane, mark in self._marks.items()}
         models = {number.to_bytes(2, "big"): model for number, model in enumerate(self.models)}
         return known | {MODEL + number: msgspec.msgpack.encode(model) for number, model in models.items()}
 
@@ -226,9 +270,11 @@ class Room:
                 self._set_early(name, value)
         elif kind == LANE:
             if value is None:
-                self._expired_to.pop(name, None)
+                self._marks.pop(name, None)
             else:
-                self._expired_to[name] = int.from_bytes(value, "big")
+                # A mark of 8 bytes is from before marks had an end; what stands before it on the log dates it.
+                dated = value if len(value) == MARK.size else value + self.newest_ms.to_bytes(8, "big")
+                self._set_mark(name, Mark(*MARK.unpack(dated)))
         elif value is None:
             gone = self.models.pop()
             del self._model_no[gone.name, gone.version]
@@ -241,6 +287,16 @@ class Room:
             del self._model_no[gone.name, gone.version]
         self.models[number : number + 1] = [model]
         self._model_no[model.name, model.version] = number
+
+    def _set_mark(self, lane: bytes, mark: Mark) -> None:
+        before = self._marks.get(lane)
+        self._marks[lane] = mark
+        # One that moves on is noted again when its bucket is looked at; one that an abort gives back may be older.
+        if before is None or mark.forgot_at_ms < before.forgot_at_ms:
+            self._note_mark(lane, mark)
+
+    def _note_mark(self, lane: bytes, mark: Mark) -> None:
+        self._mark_buckets.setdefault(mark.forgot_at_ms // self._mark_bucket_ms, {})[lane] = None
 
     def _set_early(self, key: bytes, packed: bytes) -> None:
         self._early[key] = packed
@@ -305,8 +361,8 @@ class Room:
                 gone += 1
                 last = sequence
         if gone:
-            before = self._expired_to.get(segment.lane)
-            to = self._expired_to[segment.lane] = last if before is None else max(before, last)
-            was = None if before is None else before.to_bytes(8, "big")
-            self._change(LANE + segment.lane, was, to.to_bytes(8, "big"))
+            before = self._marks.get(segment.lane)
+            mark = Mark(last, self.newest_ms) if before is None else Mark(max(before.sequence, last), self.newest_ms)
+            self._set_mark(segment.lane, mark)
+            self._change(LANE + segment.lane, None if before is None else MARK.pack(*before), MARK.pack(*mark))
         return gone

@@ -4,11 +4,13 @@ import math
 import secrets
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
 
 import click
+import cv2
 from confluent_kafka import Producer
 
 from catseye import clock, log
@@ -19,10 +21,12 @@ from catseye.registry import codec_for
 from catseye.settings import Settings, load
 from catseye.topics import full_name
 from services.simulator import NAME
+from services.simulator.changes import Nothing
 from services.simulator.core import Plan, Road
 from services.simulator.ledger import Ledger
 from services.simulator.pictures import Look, Pictures
 from services.simulator.play import Player, Stage
+from services.simulator.scenario import SCENARIOS, how_many, load_scenario, planned
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "infra" / "example" / "crops"
 SHARE = click.FloatRange(0, 1)
@@ -37,12 +41,32 @@ def changed_cameras(wanted: str, cameras: int) -> int:
         Misconfigured: *wanted* is neither.
     """
     try:
-        count = round(float(wanted) * cameras) if "." in wanted else int(wanted)
-    except (ValueError, OverflowError) as fault:
+        number: float = float(wanted) if "." in wanted else int(wanted)
+    except ValueError as fault:
         raise Misconfigured(f"--change-cameras: {wanted} is neither a number nor a share of cameras") from fault
-    if not 0 <= count <= cameras:
-        raise Misconfigured(f"--change-cameras: {wanted} is not within the {cameras} cameras of the road")
-    return count
+    return how_many(number, cameras, "--change-cameras")
+
+
+def happening(
+    plan: Plan, scenario: str | None, after: Path | None, change_at_s: float | None, change_cameras: str | None
+) -> Plan:
+    """*plan* with what the options say of a change; without one nothing changes.
+
+    Raises:
+        Misconfigured: two changes at once, or one that this road cannot have.
+    """
+    story = load_scenario(scenario or "none")
+    quiet = isinstance(story.change, Nothing) and story.model == "same"
+    count = None if change_cameras is None else changed_cameras(change_cameras, plan.cameras)
+    if after is None:
+        return planned(plan, story, at_s=change_at_s, cameras=None if quiet else count)
+    if not quiet:
+        raise Misconfigured(f"--after is a scenario of its own; it cannot be played with --scenario {story.name}")
+    return replace(
+        plan,
+        change_at_ms=(30.0 if change_at_s is None else change_at_s) * 1_000,
+        change_cameras=plan.cameras if count is None else count,
+    )
 
 
 @click.command()
@@ -75,9 +99,12 @@ def changed_cameras(wanted: str, cameras: int) -> int:
     "--day", type=click.FloatRange(0, min_open=True), default=600.0, show_default=True, help="Length of a day, s."
 )
 @click.option("--after", type=click.Path(path_type=Path), help="Other frames, laid out like --frames.")
-@click.option("--change-at", type=click.FloatRange(0), default=30.0, show_default=True, help="From when on, s.")
 @click.option(
-    "--change-cameras", default="1.0", show_default=True, help="On which: a number or, with a point, a share."
+    "--scenario", metavar="NAME|FILE", help=f"What happens on the road: {', '.join(SCENARIOS)}, or a file of your own."
+)
+@click.option("--change-at", type=click.FloatRange(0), help="From when on, s  [default: the scenario's; 30]")
+@click.option(
+    "--change-cameras", help="On which: a number or, with a point, a share  [default: the scenario's; 1.0 of --after]"
 )
 @click.option("--tiny", is_flag=True, help="Shrink pictures to 32 x 32, about 0.8 KB.")
 @click.option(
@@ -99,7 +126,9 @@ def main(
     boot: str | None,
     light: float,
     tiny: bool,
-    change_cameras: str,
+    scenario: str | None,
+    change_at: float | None,
+    change_cameras: str | None,
     label_wait: float | None,
     partitioner: Literal["murmur2_random", "consistent_random"],
     ledger: Path | None,
@@ -110,6 +139,7 @@ def main(
     Ends by itself; SIGTERM ends it early, with all acknowledgements awaited. Exit status: 0 all acknowledged, 1 not
     all, 2 misconfigured.
     """
+    cv2.setNumThreads(1)  # a picture is too small to share: several threads take longer for it than one
     settings = load(Settings, service=NAME)
     logger = log.set_up(NAME, settings.instance, settings.log_level)
     look = Look(light, tiny)
@@ -137,9 +167,8 @@ def main(
         wrong_share=rest["wrong_share"],
         repeat_share=rest["repeat_share"],
         hurry=HURRY if label_wait is None else 1.0,
-        change_at_ms=math.inf if after is None else rest["change_at"] * 1_000,
-        change_cameras=changed_cameras(change_cameras, cameras),
     )
+    plan = happening(plan, scenario, after, change_at, change_cameras)
     stage = Stage(
         pictures,
         others,

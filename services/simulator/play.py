@@ -1,12 +1,12 @@
-"""Plays a road in real time: pictures and a clock in, records to the broker and lines to the ledger out."""
+"""Plays a road: in real time with a clock, records to the broker and lines to the ledger out; or in no time at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any, NamedTuple, Protocol
 
 from catseye.codec import Codec
 from catseye.records import Frame, Label
-from services.simulator.core import FrameDue, LabelDue, Road
+from services.simulator.core import Due, FrameDue, LabelDue, Plan, Road
 from services.simulator.ledger import Ledger
 from services.simulator.pictures import Pictures, damaged
 
@@ -43,6 +43,31 @@ class Stage(NamedTuple):
     frames: str
     labels: str
     label_wait_ms: float
+
+
+def jpeg_of(due: FrameDue, pictures: Pictures, after: Pictures) -> bytes:
+    """The bytes that a frame carries: those of *after* once its camera has changed, damaged where it is corrupt."""
+    jpeg = (after if due.changed else pictures).shown(due)
+    return damaged(jpeg, due.nth) if due.corrupt else jpeg
+
+
+def frames_and_labels(
+    plan: Plan, pictures: Pictures, after: Pictures | None = None
+) -> Iterator[tuple[Due, bytes | None]]:
+    """Play a whole road in virtual time, without a broker: as fast as the caller takes it.
+
+    Args:
+        plan: What the road is like; its times are those of what is due.
+        pictures: What cameras show.
+        after: What changed cameras show, if something else.
+
+    Returns:
+        What is due, oldest first: a frame with its bytes, or a label with None.
+    """
+    road = Road(plan)
+    while (next_ms := road.next_ms) is not None:
+        for due in road.due(next_ms):
+            yield due, jpeg_of(due, pictures, after or pictures) if isinstance(due, FrameDue) else None
 
 
 class Player:
@@ -122,13 +147,13 @@ class Player:
 
     def _send_frame(self, due: FrameDue) -> None:
         stage = self._stage
-        jpeg = (stage.after if due.changed else stage.pictures).picture(due.label, due.nth, due.light)
         frame = Frame(
             camera=due.camera,
             boot=stage.boot,
             sequence=due.sequence,
-            captured_at_ms=self._started_ms + int(due.taken_at_ms),
-            jpeg=damaged(jpeg, due.nth) if due.corrupt else jpeg,
+            captured_at_ms=self._started_ms + int(due.taken_at_ms) + due.clock_off_ms,
+            jpeg=jpeg_of(due, stage.pictures, stage.after),
+            telemetry=dict(due.telemetry),
         )
         line = {
             "kind": "frame",
@@ -216,6 +241,8 @@ class Player:
             "labels_unsent": self._road.labels_due,
             "latest_ms": round(self._latest_ms, 1),
             "stopped": stopped,
+            "changed_cameras": self._road.changed_cameras,
+            "change_at_ms": None if (at_ms := self._road.change_at_ms) is None else self._started_ms + int(at_ms),
         }
         self._ledger.write(line)
         return line

@@ -1,7 +1,9 @@
 """Model files by content: the address of a file is its sha256, so what is there never changes."""
 
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 
 import fsspec
 
@@ -24,9 +26,15 @@ class ArtifactStore:
         path = self._path(name)
         if not self._files.exists(path):
             self._files.makedirs(str(Path(path).parent), exist_ok=True)
-            # A reader never sees half a file: it gets its name when it is whole.
-            self._files.pipe_file(f"{path}.part", content)
-            self._files.mv(f"{path}.part", path)
+            # A reader never sees half a file: it gets its name when it is whole. Each writer has a part of its own.
+            part = f"{path}.{token_hex(8)}.part"
+            self._files.pipe_file(part, content)
+            try:
+                self._files.mv(part, path)
+            except FileNotFoundError:
+                if not self._files.exists(path):  # else another writer was first, and took the part away
+                    raise
+            self._clear(path)
         return name
 
     def get(self, name: str) -> bytes:
@@ -43,6 +51,14 @@ class ArtifactStore:
         if sha256(content).hexdigest() != name:
             raise BadModel(f"the artifact store gives other bytes for {name}: it was changed or damaged")
         return content
+
+    def _clear(self, path: str) -> None:
+        """Take away what writers left that ended half-way: the file is there, so nobody needs its parts any more."""
+        folder, name = str(Path(path).parent), Path(path).name
+        for other in self._files.ls(folder, detail=False):
+            if Path(other).name.startswith(f"{name}.") and other.endswith(".part"):
+                with suppress(FileNotFoundError):  # another writer clears too
+                    self._files.rm_file(other)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name[:2]}/{name}"

@@ -3,11 +3,13 @@
 - Avro single-object encoding: C3 01, the CRC-64-AVRO fingerprint of the schema (8 bytes, little-endian), the body.
 - Confluent wire format: 00, the schema's id in the registry (4 bytes, big-endian), the body.
 
-Only schemas that stand in schemas/ are read: a writer's schema is never taken from the wire, so its counts and sizes
-cannot be made up, and none of ours has an item of zero width. Source: Avro specification 1.12, "Single-object
-encoding" and "Parsing Canonical Form for Schemas".
+Only schemas that stand in schemas/, or stood there in an earlier version, are read: a writer's schema is never taken
+from the wire, so its counts and sizes cannot be made up, and none of ours has an item of zero width. A record of an
+earlier version comes as one of today's: fields that were added since have their defaults. Source: Avro specification
+1.12, "Single-object encoding", "Parsing Canonical Form for Schemas" and "Schema Resolution".
 """
 
+import copy
 import json
 import struct
 from collections.abc import Callable, Mapping
@@ -26,6 +28,8 @@ from catseye.records import Record
 
 R = TypeVar("R", bound=Record)
 Schema = dict[str, Any]
+Known = tuple[str, Schema, Schema | None]
+"""Full name of a record, the schema that it was written with, and today's where that is another one."""
 
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
@@ -70,9 +74,21 @@ def _cut(schema: Schema, last: str) -> Schema:
     return _parsed({**schema, "fields": schema["fields"][: names.index(last) + 1]})
 
 
+def _leading(writer: Schema, today: Schema | None, last: str) -> tuple[Schema, Schema | None]:
+    """Writer's and reader's schema for the fields up to *last*."""
+    if today is None or any(field["name"] == last for field in writer["fields"]):
+        return _cut(writer, last), None  # fields are only added behind the others, so up to here both are the same
+    return writer, _cut(today, last)
+
+
 @cache
-def _by_fingerprint() -> dict[bytes, tuple[str, Schema]]:
-    return {schema_fingerprint(schema): (name, schema) for name, schema in schemas().items()}
+def _by_fingerprint() -> dict[bytes, Known]:
+    """Every schema that may have written a record: those of schemas/versions, then today's, which need no other."""
+    known: dict[bytes, Known] = {}
+    for path in sorted(_schema_folder().glob("versions/*/*.avsc")):
+        writer = _parsed(json.loads(path.read_text()))
+        known[schema_fingerprint(writer)] = (writer["name"], writer, schemas()[writer["name"]])
+    return known | {schema_fingerprint(schema): (name, schema, None) for name, schema in schemas().items()}
 
 
 def _malformed(name: str, fault: Exception) -> BadRecord:
@@ -83,7 +99,7 @@ def _malformed(name: str, fault: Exception) -> BadRecord:
 
 @cache
 def _is_nested(kind: type[Record]) -> bool:
-    return any("Place" in str(annotation) for annotation in kind.__annotations__.values())
+    return any(word in str(annotation) for annotation in kind.__annotations__.values() for word in ("Place", "Alarm"))
 
 
 class Codec:
@@ -102,17 +118,18 @@ class Codec:
     ) -> None:
         self._fingerprint_of_id = fingerprint_of_id
         self._headers: dict[str, bytes] = {}
-        self._readers: dict[bytes, tuple[str, Schema]] = {}
-        self._leading: dict[tuple[bytes, str], Schema] = {}
-        for print_, (name, schema) in _by_fingerprint().items():
+        self._readers: dict[bytes, Known] = {}
+        self._leading: dict[tuple[bytes, str], tuple[Schema, Schema | None]] = {}
+        for print_, known in _by_fingerprint().items():
             header = SINGLE_OBJECT + print_
-            self._readers[header] = (name, schema)
-            self._headers[name] = header
+            self._readers[header] = known
+            if known[2] is None:
+                self._headers[known[0]] = header
         for name, schema_id in (ids or {}).items():
             header = CONFLUENT + schema_id.to_bytes(4, "big")
             if name not in self._headers:
                 raise Misconfigured(f"the schema registry was asked for {name}, which is not in schemas/")
-            self._readers[header] = (name, schemas()[name])
+            self._readers[header] = (name, schemas()[name], None)
             self._headers[name] = header
 
     def encode(self, record: Record) -> bytes:
@@ -129,7 +146,7 @@ class Codec:
         return buffer.getvalue()
 
     def decode(self, value: bytes | None, kind: type[R], *, max_bytes: int = 2**31) -> R:
-        """Read one record of *kind*.
+        """Read one record of *kind*, of whatever version it is.
 
         Args:
             value: The bytes as they stand on the topic; None is what a tombstone has.
@@ -144,17 +161,18 @@ class Codec:
             raise BadRecord(Reason.UNKNOWN_FORMAT, "the value is empty; a record in Avro is needed")
         if len(value) > max_bytes:
             raise BadRecord(Reason.RECORD_TOO_LARGE, f"the value has {len(value)} bytes; at most {max_bytes} are read")
-        header, name, schema = self._opened(value, kind)
+        header, name, writer, today = self._opened(value, kind)
         buffer = BytesIO(value)
         buffer.seek(len(header))
         try:
-            fields: Any = fastavro.schemaless_reader(buffer, schema, None)
+            fields: Any = fastavro.schemaless_reader(buffer, writer, today)
         except _MALFORMED as fault:
             raise _malformed(name, fault) from fault
         if buffer.tell() != len(value):
             rest = len(value) - buffer.tell()
             raise BadRecord(Reason.TRAILING_BYTES, f"{rest} bytes follow the {name}; every byte must be used")
-        return msgspec.convert(fields, kind) if _is_nested(kind) else kind(**fields)
+        # An added list is the schema's own object: converting makes one a record.
+        return msgspec.convert(fields, kind) if today is not None or _is_nested(kind) else kind(**fields)
 
     def leading_fields(self, value: bytes | None, kind: type[Record], last: str) -> dict[str, Any]:
         """Fields of a record of *kind* from the first up to *last*: Avro stands in order, so the rest need not be read.
@@ -163,27 +181,28 @@ class Codec:
         """
         if not value:
             raise BadRecord(Reason.UNKNOWN_FORMAT, "the value is empty; a record in Avro is needed")
-        header, name, schema = self._opened(value, kind)
+        header, name, writer, today = self._opened(value, kind)
         leading = self._leading.get((header, last))
         if leading is None:
-            leading = self._leading[header, last] = _cut(schema, last)
+            leading = self._leading[header, last] = _leading(writer, today, last)
+        cut, wanted = leading
         buffer = BytesIO(value)
         buffer.seek(len(header))
         try:
-            fields: Any = fastavro.schemaless_reader(buffer, leading, None)
+            fields: Any = fastavro.schemaless_reader(buffer, cut, wanted)
         except _MALFORMED as fault:
             raise _malformed(name, fault) from fault
-        return dict(fields)
+        return dict(fields) if wanted is None else copy.deepcopy(fields)
 
-    def _opened(self, value: bytes, kind: type[Record]) -> tuple[bytes, str, Schema]:
-        """Envelope of *value*, name and schema of its record. Raises `BadRecord` where it is not a *kind*."""
+    def _opened(self, value: bytes, kind: type[Record]) -> tuple[bytes, str, Schema, Schema | None]:
+        """Envelope of *value* and what is `Known` of its record. Raises `BadRecord` where it is not a *kind*."""
         header = value[:10] if value[:1] == b"\xc3" else value[:5]
-        name, schema = self._readers.get(header) or self._looked_up(header)
+        name, writer, today = self._readers.get(header) or self._looked_up(header)
         if name != kind.schema_name:
             raise BadRecord(Reason.WRONG_RECORD, f"the value is a {name}; this topic carries {kind.schema_name}")
-        return header, name, schema
+        return header, name, writer, today
 
-    def _looked_up(self, header: bytes) -> tuple[str, Schema]:
+    def _looked_up(self, header: bytes) -> Known:
         """Find the schema of an envelope that was not seen before, and remember it."""
         if header[:2] == SINGLE_OBJECT and len(header) == 10:
             raise BadRecord(Reason.UNKNOWN_SCHEMA, f"no schema with fingerprint {header[2:].hex()} is in schemas/")

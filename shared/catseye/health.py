@@ -15,7 +15,8 @@ from catseye.errors import Unavailable
 from catseye.metrics import Metrics
 
 STILL_S = 60.0  # a worker that gave no sign for so long is taken for dead; as long as its poll interval
-LOGGED_EVERY_S = 10.0  # faults that repeat are logged at most so often
+LOGGED_EVERY_S = 10.0  # faults that repeat are logged at most so often,
+CAUSES_MOST = 10  # and at most so many of them in that time: a cause that names an offset is another one each time
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -58,9 +59,12 @@ class Health:
 
     def aborted(self, cause: str) -> None:
         self._metrics.aborts.inc()
-        if self._monotonic() - self._logged_at.get(cause, float("-inf")) > LOGGED_EVERY_S:
-            self._logged_at = {cause: self._monotonic()}
+        now_s = self._monotonic()
+        recent = {said: at_s for said, at_s in self._logged_at.items() if now_s - at_s <= LOGGED_EVERY_S}
+        if cause not in recent and len(recent) < CAUSES_MOST:
+            recent[cause] = now_s
             self._log("aborted", cause=cause)
+        self._logged_at = recent
 
     @property
     def live(self) -> bool:

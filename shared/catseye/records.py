@@ -136,6 +136,8 @@ class Alert(Record, frozen=True, kw_only=True):
         by: Service or person that wrote this record.
         examples_before: Frames from before the change.
         examples_after: Frames from after it.
+        incident_id: The alert_id of the first alert of the incident: cameras of a group that alarm within an hour are
+            one.
     """
 
     schema_name: ClassVar[str] = "catseye.Alert"
@@ -166,6 +168,78 @@ class Alert(Record, frozen=True, kw_only=True):
     by: str
     examples_before: list[Place] = msgspec.field(default_factory=list)
     examples_after: list[Place] = msgspec.field(default_factory=list)
+    incident_id: str = ""
+
+
+class Alarm(Record, frozen=True, kw_only=True):
+    """Something that is wrong with one camera now.
+
+    Attributes:
+        kind: What is wrong: camera_silent, camera_frozen, camera_black and so on; input, predictions, accuracy,
+            accuracy_floor, labels_missing, telemetry.
+        cause: 32 hexadecimal digits: a hash of what raised it; the same after a crash.
+        signal: Signal with the most evidence.
+        label: Class concerned.
+        phase: Brightness bin.
+        detector: Name in the registry of detectors; rule for a camera's faults.
+        estimate: Current estimate of the signal.
+        reference: What is normal.
+        evidence: Statistic of the detector.
+        threshold: Evidence at which the alarm is raised.
+        since_ms: First suspect time, Unix milliseconds.
+        raised_at_ms: Event time, Unix milliseconds.
+        examples_before: Frames of the reference.
+        examples_after: Frames that raised it.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Alarm"
+
+    kind: str
+    cause: str
+    signal: str
+    label: str | None = None
+    phase: str
+    detector: str
+    estimate: float
+    reference: float
+    evidence: float
+    threshold: float
+    since_ms: int
+    raised_at_ms: int
+    examples_before: list[Place] = msgspec.field(default_factory=list)
+    examples_after: list[Place] = msgspec.field(default_factory=list)
+
+
+class CameraReport(Record, frozen=True, kw_only=True):
+    """All that is wrong with one camera now; the newest record of a camera holds. Private to drift and incidents.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        at_ms: Event time, Unix milliseconds.
+        model: Name of the model.
+        version: Version of the model.
+        version_since_ms: When this version's first prediction for the camera came, Unix milliseconds.
+        alarms: Alarms that are raised now; empty when all is well.
+        learning_left: Samples still needed before the camera's first reference is whole; 0 when it can claim anything.
+        recent_labels: Labels in the recent window, weighted by propensity and age.
+        recent_errors: Those among them that contradict their prediction.
+        estimated_accuracy: Accuracy of the recent window, estimated without labels, 0 to 1.
+        estimate_valid: Whether the assumption behind estimated_accuracy holds now.
+    """
+
+    schema_name: ClassVar[str] = "catseye.CameraReport"
+
+    camera: str
+    at_ms: int
+    model: str
+    version: str
+    version_since_ms: int
+    alarms: list[Alarm]
+    learning_left: int
+    recent_labels: float
+    recent_errors: float
+    estimated_accuracy: float | None = None
+    estimate_valid: bool
 
 
 class DeadLetter(Record, frozen=True, kw_only=True):
@@ -221,6 +295,9 @@ class DriftStatistic(Record, frozen=True, kw_only=True):
         threshold: Evidence at which an alert opens.
         learning_left: Samples still needed before this signal can claim anything; 0 when it can.
         suspect_since_ms: When the evidence started to grow, Unix milliseconds.
+        low: Lower end of the estimate's 95 % interval.
+        high: Upper end of it.
+        valid: Of accuracy that is estimated without labels: whether its assumption holds now.
     """
 
     schema_name: ClassVar[str] = "catseye.DriftStatistic"
@@ -240,6 +317,9 @@ class DriftStatistic(Record, frozen=True, kw_only=True):
     threshold: float
     learning_left: int
     suspect_since_ms: int | None = None
+    low: float | None = None
+    high: float | None = None
+    valid: bool | None = None
 
 
 class Frame(Record, frozen=True, kw_only=True):
@@ -399,6 +479,50 @@ class Outcome(Record, frozen=True, kw_only=True):
     labelled_at_ms: int
     label_received_at_ms: int
     label_delay_ms: int
+
+
+class PairedOutcome(Record, frozen=True, kw_only=True):
+    """What champion and shadow said of the same frame, and what it really showed.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters.
+        sequence: Number of the frame within the boot, from 0 up.
+        received_at_ms: Ingest's clock when it took the frame, Unix milliseconds.
+        label_received_at_ms: Ingest's clock for the label, Unix milliseconds.
+        model: Name of the model.
+        champion: Version of the champion.
+        shadow: Version of the shadow.
+        label: The true class.
+        champion_predicted: The class that the champion predicted.
+        shadow_predicted: The class that the shadow predicted.
+        champion_label_probability: Probability that the champion gave to the label, 0 to 1.
+        shadow_label_probability: Probability that the shadow gave to the label, 0 to 1.
+        source: Source of the label.
+        propensity: Propensity of the label.
+        frame_partition: Partition of the frame in frames.accepted.
+        frame_offset: Offset of the frame in frames.accepted.
+    """
+
+    schema_name: ClassVar[str] = "catseye.PairedOutcome"
+
+    camera: str
+    boot: str
+    sequence: int
+    received_at_ms: int
+    label_received_at_ms: int
+    model: str
+    champion: str
+    shadow: str
+    label: str
+    champion_predicted: str
+    shadow_predicted: str
+    champion_label_probability: float
+    shadow_label_probability: float
+    source: str
+    propensity: float
+    frame_partition: int
+    frame_offset: int
 
 
 class Prediction(Record, frozen=True, kw_only=True):

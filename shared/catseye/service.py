@@ -9,6 +9,7 @@ from threading import Event, Thread
 from typing import Any, NoReturn
 
 from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
 
 from catseye import clock, log
 from catseye.codec import Codec
@@ -61,6 +62,7 @@ def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Co
             settings,
             clock=clock.now_ms,
             probe=health,
+            client_log=ClientLines(logger),
         )
         health.beat()
         Thread(target=_end_when_stuck, args=(health, logger.error), name="watchdog", daemon=True).start()
@@ -73,6 +75,21 @@ def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Co
         sys.exit(1)
     logger.info("stopped")
     sys.exit(0)
+
+
+class ClientLines:
+    """Writes librdkafka's own log lines as ours: what confluent-kafka asks of a logger.
+
+    Args:
+        logger: Of this process; drops what is below its level.
+    """
+
+    def __init__(self, logger: FilteringBoundLogger) -> None:
+        self._logger = logger
+
+    def log(self, level: int, form: str, *parts: object) -> None:
+        """Take one line: *level* as the standard library counts, *form* and *parts* as it writes them."""
+        self._logger.log(level, "librdkafka", what=form % parts)
 
 
 def _end_when_stuck(health: Health, log: Callable[..., None]) -> None:

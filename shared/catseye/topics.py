@@ -48,14 +48,19 @@ TOPICS = (
     Topic("predictions", records.Prediction, "camera", Kept.DAYS),
     Topic("predictions.shadow", records.Prediction, "camera", Kept.DAYS),
     Topic("outcomes", records.Outcome, "camera", Kept.HORIZON),
+    Topic("outcomes.paired", records.PairedOutcome, "camera", Kept.HORIZON, by_camera=False),
     Topic("labels.unmatched", records.UnmatchedLabel, "camera", Kept.DAYS),
     Topic("statistics", records.DriftStatistic, "camera", Kept.DAYS),
+    Topic("drift.reports", records.CameraReport, "camera", Kept.COMPACTED, by_camera=False),
     Topic("alerts", records.Alert, "alert_id", Kept.COMPACTED, by_camera=False),
     Topic("retraining", records.RetrainDecision, "model", Kept.FOR_EVER, by_camera=False),
     Topic("models", records.ModelEvent, "model and version", Kept.FOR_EVER, by_camera=False),
     Topic("dead-letters", records.DeadLetter, "source partition", Kept.WEEKS),
     Topic("ingest.state", None, "camera", Kept.COMPACTED),
     Topic("ground_truth.state", None, "frame", Kept.COMPACTED),
+    Topic("drift.state", None, "camera", Kept.COMPACTED),
+    Topic("rollout.state", None, "model", Kept.COMPACTED, by_camera=False),
+    Topic("incidents.state", None, "camera or alert_id", Kept.COMPACTED, by_camera=False),
 )
 BY_NAME = {topic.name: topic for topic in TOPICS}
 

@@ -11,6 +11,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Event
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
@@ -93,6 +94,7 @@ class Worker(Generic[S]):
         settings: Common settings.
         clock: Unix milliseconds.
         probe: Is told what happens.
+        client_log: Its `log` gets librdkafka's own lines while a client is polled; None leaves them on standard error.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Worker(Generic[S]):
         *,
         clock: Callable[[], int],
         probe: Probe | None = None,
+        client_log: object | None = None,
     ) -> None:
         self._core = core
         self._reads = list(reads)
@@ -121,12 +124,13 @@ class Worker(Generic[S]):
         self._not_before = 0.0
         self._waits = Event()
         self._undelivered: list[KafkaError] = []
-        group = f"{settings.topic_prefix}{name}"
-        self._group = group
-        self._identity = f"{group}.{settings.instance}"
+        self._group = f"{settings.topic_prefix}{name}"
+        self._identity = f"{self._group}.{settings.instance}"
         self._transactional = settings.delivery == "exactly_once"
+        logged: dict[str, object] = {"logger": client_log} if client_log else {}
         self._consumer = Consumer(
-            reader_config(settings, group)
+            reader_config(settings, self._group)
+            | logged
             | {
                 "group.instance.id": self._identity,
                 "client.id": self._identity,
@@ -138,6 +142,7 @@ class Worker(Generic[S]):
         )
         self._producer = Producer(
             client_config(settings)
+            | logged
             | {
                 "client.id": self._identity,
                 "enable.idempotence": True,
@@ -178,11 +183,13 @@ class Worker(Generic[S]):
         try:
             while not stop.is_set():
                 self._probe.beat()
+                self._hear()
                 self._step()
         finally:
             if self._restore:
                 self._restore.close()
             self._consumer.close()
+            self._hear()
 
     # -- one turn of the loop
 
@@ -336,6 +343,7 @@ class Worker(Generic[S]):
             try:
                 call()
             except KafkaException as fault:
+                self._hear()
                 error = fault.args[0]
                 if error.txn_requires_abort() or (not self._transactional and not error.fatal()):
                     raise _Aborted(f"{what}: {error}") from fault
@@ -343,6 +351,12 @@ class Worker(Generic[S]):
                     raise WorkerFailed(f"{self._identity} cannot go on after {what}: {error}") from fault
             else:
                 return
+
+    def _hear(self) -> None:
+        """Let the producer's log lines come out; those of the consumer come with the records."""
+        for _ in range(2):  # a fatal error comes out too, before the rest; whatever is asked next says it again by type
+            with suppress(KafkaException):
+                self._producer.poll(0)
 
     def _complain(self, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:

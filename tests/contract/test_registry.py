@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
@@ -15,7 +16,7 @@ from catseye import registry as catseye_registry
 from catseye.codec import Codec, schema_fingerprint, schema_texts, schemas
 from catseye.errors import BadRecord, Reason, Unavailable
 from catseye.identity import partition_of
-from catseye.records import Frame
+from catseye.records import Frame, Record
 from catseye.registry import codec_for
 from catseye.settings import Settings
 from catseye.topics import TOPICS, full_name
@@ -23,6 +24,8 @@ from infra.kafka.clients.registry import Registry
 from infra.local.kafka import KafkaCluster
 from infra.local.services import SERVICES
 from tests.chaos.tiny_model import tiny_model
+from tests.corpora.avro import body_of as record_body
+from tests.corpora.avro import earlier, kind_of, plainest_of
 from tests.system.running import CROPS, running, wait_until
 
 pytestmark = pytest.mark.broker
@@ -104,6 +107,23 @@ def test_our_schema_under_another_id_is_ours(settings: Settings, others: SchemaR
     schema_id = others.register_schema("of-another-client", Schema(in_other_words(FRAME_SCHEMA), schema_type="AVRO"))
     assert framed(schema_id, body_of(FRAME)) != codec.encode(FRAME)
     assert codec.decode(framed(schema_id, body_of(FRAME)), Frame) == FRAME
+
+
+def test_a_fleet_goes_on_where_the_version_before_left_off(settings: Settings, others: SchemaRegistryClient) -> None:
+    """The registry takes today's schema behind the earlier one; records under either id are read."""
+    upgraded = settings.model_copy(update={"topic_prefix": "upgraded."})
+    written: list[tuple[bytes, Record]] = []
+    for old in earlier():
+        kind, values = kind_of(old), plainest_of(old)
+        (topic,) = [topic for topic in TOPICS if topic.record is kind]
+        subject = f"{full_name(topic.name, upgraded.topic_prefix)}-value"
+        old_id = others.register_schema(subject, Schema(json.dumps(old), schema_type="AVRO"))
+        written.append((framed(old_id, record_body(old, values)), msgspec.convert(values, kind)))
+    codec = codec_for(upgraded)
+    for value, expected in written:
+        today = codec.encode(expected)
+        assert today[:5] != value[:5]
+        assert [codec.decode(each, type(expected)) for each in (value, today)] == [expected] * 2
 
 
 @pytest.mark.parametrize("schema_id", [999_999, 2**31 - 1, 2**31, 2**32 - 1])

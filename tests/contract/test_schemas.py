@@ -1,12 +1,13 @@
 """What stands in schemas/ is a promise: every version that ever stood there can be read, and says what it means.
 
-tests/contract/versions/N holds the schemas of version N of schemas/CHANGELOG.md as they were, and is never changed.
+schemas/versions/N holds what version N of schemas/CHANGELOG.md added or changed, and is never changed itself.
 """
 
 import copy
 import io
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catseye.codec import schema_texts
+from catseye.codec import schema_fingerprint, schema_texts
 from tests.corpora.avro import values_of
 
-VERSIONS = Path(__file__).parent / "versions"
-CHANGELOG = Path(__file__).parents[2] / "schemas" / "CHANGELOG.md"
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+VERSIONS = SCHEMAS / "versions"
+CHANGELOG = SCHEMAS / "CHANGELOG.md"
 Schema = dict[str, Any]
 
 
@@ -30,10 +32,15 @@ def parsed(text: str) -> Schema:
     return schema
 
 
+def full_name_of(schema: Schema) -> str:
+    """Name with its namespace."""
+    return f"{schema['namespace']}.{schema['name']}"
+
+
 NOW = {name: parsed(text) for name, text in schema_texts().items()}
 EARLIER = [
     (version.name, parsed(path.read_text()))
-    for version in sorted(VERSIONS.iterdir())
+    for version in sorted(VERSIONS.iterdir(), key=lambda folder: int(folder.name))
     for path in sorted(version.glob("*.avsc"))
 ]
 
@@ -101,7 +108,7 @@ def test_names_are_those_of_the_house(name: str) -> None:
     schema = NOW[name]
     assert schema["namespace"] == "catseye"
     file_name = re.sub(r"(?<!^)(?=[A-Z])", "_", schema["name"]).lower()
-    assert (CHANGELOG.parent / f"{file_name}.avsc").exists()
+    assert (SCHEMAS / f"{file_name}.avsc").exists()
     for field in schema["fields"]:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", field["name"]), field["name"]
         if "milliseconds" in field["doc"]:
@@ -113,11 +120,31 @@ def test_every_version_of_the_changelog_is_kept() -> None:
     assert sorted(re.findall(r"^## (\d+)$", CHANGELOG.read_text(), re.MULTILINE)) == sorted({v for v, _ in EARLIER})
 
 
-def test_the_newest_version_is_todays() -> None:
-    """Whoever changes a schema adds a version: to the changelog and, as a copy, to tests/contract/versions."""
-    newest = max((version for version, _ in EARLIER), key=int)
-    kept = {f"catseye.{schema['name']}": bare(schema) for version, schema in EARLIER if version == newest}
-    assert kept == {name: bare(schema) for name, schema in NOW.items()}
+def test_the_newest_versions_are_todays() -> None:
+    """Whoever changes a schema adds a version: to the changelog and, as a copy, to schemas/versions."""
+    newest = {full_name_of(schema): bare(schema) for _, schema in EARLIER}
+    assert newest == {name: bare(schema) for name, schema in NOW.items()}
+
+
+def test_a_version_holds_what_it_changed_and_nothing_else() -> None:
+    """No copy of what was there before: each one can be told from the others by its fingerprint."""
+    prints = [(full_name_of(schema), schema_fingerprint(schema)) for _, schema in EARLIER]
+    assert len(set(prints)) == len(prints)
+    assert len({print_ for _, print_ in prints}) == len(prints)
+
+
+def test_what_is_installed_has_every_version() -> None:
+    """The package and the images take the folder whole: without its versions, old records would be refused."""
+    root = SCHEMAS.parent
+    wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {"schemas": "catseye/schemas"}
+    for image in ("service", "trainer"):
+        assert "COPY schemas schemas\n" in (root / "infra" / "docker" / f"{image}.Dockerfile").read_text()
+
+
+def test_schemas_are_data() -> None:
+    """Schemas and what is said of them; no code."""
+    assert {path.suffix for path in SCHEMAS.rglob("*") if path.is_file()} == {".avsc", ".md"}
 
 
 @pytest.mark.parametrize(("version", "old"), EARLIER, ids=lambda each: each if isinstance(each, str) else each["name"])

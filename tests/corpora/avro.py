@@ -1,16 +1,22 @@
-"""Records of every kind, drawn from the schemas themselves: what a schema allows is what a test may meet."""
+"""Records of every kind and version, drawn from the schemas themselves: what these allow is what a test may meet."""
 
 import json
+from collections.abc import Mapping
 from functools import cache
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import fastavro
 import msgspec
+from hypothesis import find
 from hypothesis import strategies as st
 
-from catseye.codec import schema_texts
+from catseye.codec import schema_fingerprint, schema_texts, schemas
 from catseye.records import Record
 from catseye.topics import TOPICS
 
+VERSIONS = Path(__file__).parents[2] / "schemas" / "versions"
 LONG = st.integers(-(2**63), 2**63 - 1) | st.integers(-300, 300)
 PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "string": st.text(max_size=12),
@@ -56,6 +62,12 @@ def values_of(schema: Any) -> st.SearchStrategy[Any]:
     return _values(schema, {})
 
 
+def plainest_of(schema: Any) -> dict[str, Any]:
+    """The plainest value that *schema* can say: zeros, nothing, first symbols."""
+    plainest: dict[str, Any] = find(values_of(schema), lambda values: True)
+    return plainest
+
+
 @cache
 def records_of(kind: type[Record]) -> st.SearchStrategy[Record]:
     """Any record of *kind* that its schema can say."""
@@ -75,3 +87,23 @@ def zigzag(number: int) -> bytes:
         written.append(left & 127 | 128)
         left >>= 7
     return bytes(written) + bytes([left])
+
+
+def earlier() -> list[Any]:
+    """Every schema that stood in schemas/ and does no longer."""
+    today = {schema_fingerprint(schema) for schema in schemas().values()}
+    kept = [json.loads(path.read_text()) for path in sorted(VERSIONS.glob("*/*.avsc"))]
+    return [schema for schema in kept if schema_fingerprint(schema) not in today]
+
+
+def kind_of(schema: Any) -> type[Record]:
+    """Today's class of the record that *schema* is of."""
+    (kind,) = [kind for kind in kinds() if kind.__name__ == schema["name"]]
+    return kind
+
+
+def body_of(schema: Any, values: Mapping[str, Any]) -> bytes:
+    """*values* as a writer with *schema* writes them, without an envelope."""
+    buffer = BytesIO()
+    fastavro.schemaless_writer(buffer, fastavro.parse_schema(schema, {}), values)
+    return buffer.getvalue()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from catseye.codec import SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts, schemas
 from catseye.errors import BadRecord, Reason
-from catseye.records import Frame, Record
-from tests.corpora.avro import any_record, kinds, records_of, zigzag
+from catseye.records import Alert, Frame, Record
+from tests.corpora.avro import any_record, body_of, earlier, kind_of, kinds, records_of, values_of, zigzag
 
 PLAIN = Codec()
 IDS = {name: number for number, name in enumerate(schemas(), start=1)}
@@ -20,7 +20,8 @@ CONFLUENT = Codec(IDS)
 FRAME_HEADER = SINGLE_OBJECT + schema_fingerprint(schemas()["catseye.Frame"])
 UP_TO_TELEMETRY = FRAME_HEADER + zigzag(3) + b"cam" + zigzag(1) + b"b" + zigzag(3) + zigzag(5) + zigzag(2) + b"xx"
 NUMBERS = [2**62, 2**60, 2**31, 65_536, 1, 0, -1, -2, -(2**31), -(2**62), -(2**63), 2**63 - 1]
-STARTS = [*[SINGLE_OBJECT + schema_fingerprint(schema) for schema in schemas().values()], b"\xc3\x01", b"\0", b""]
+EVERY_VERSION = [*schemas().values(), *earlier()]
+STARTS = [*[SINGLE_OBJECT + schema_fingerprint(schema) for schema in EVERY_VERSION], b"\xc3\x01", b"\0", b""]
 MEMORY_BYTES = 4 * 2**20  # for values of some kilobytes: what a count promises is never set aside
 
 pytestmark = pytest.mark.timeout(60)
@@ -50,6 +51,40 @@ def test_every_record_comes_back_from_both_envelopes(record: Record) -> None:
     assert CONFLUENT.decode(plain, type(record)) == record
     assert CONFLUENT.decode(confluent, type(record)) == record
     assert PLAIN.decode(plain, type(record)) == record
+
+
+@pytest.mark.parametrize("old", earlier(), ids=lambda old: old["name"])
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_every_earlier_version_comes_as_todays_record(old: Any, data: st.DataObject) -> None:
+    """Whole and by its leading fields, in both envelopes: what was written, and the defaults of the class."""
+    values, kind, print_ = data.draw(values_of(old)), kind_of(old), schema_fingerprint(old)
+    expected = msgspec.convert(values, kind)
+    whole = msgspec.to_builtins(expected, builtin_types=(bytes,))
+    last = data.draw(st.sampled_from(list(whole)))
+    leading = {name: whole[name] for name in list(whole)[: list(whole).index(last) + 1]}
+    codec = Codec(IDS, lambda schema_id: print_)
+    for envelope in (SINGLE_OBJECT + print_, b"\0\0\1\0\0"):
+        value = envelope + body_of(old, values)
+        assert codec.decode(value, kind) == expected
+        assert codec.leading_fields(value, kind, last) == leading
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from(EVERY_VERSION).filter(lambda schema: "Alert" in schema["name"]), max_size=12), st.data()
+)
+def test_a_change_half_way_costs_no_record(versions: list[Any], data: st.DataObject) -> None:
+    """Writers of both versions and both envelopes on one topic, in any order: every record is read, in order."""
+    prints = {1_000 + number: schema_fingerprint(schema) for number, schema in enumerate(EVERY_VERSION)}
+    codec, topic, expected = Codec(IDS, prints.get), list[bytes](), list[Record]()
+    for schema in versions:
+        values, print_ = data.draw(values_of(schema)), schema_fingerprint(schema)
+        (schema_id,) = [number for number, each in prints.items() if each == print_]
+        envelope = data.draw(st.sampled_from([SINGLE_OBJECT + print_, b"\0" + schema_id.to_bytes(4, "big")]))
+        topic.append(envelope + body_of(schema, values))
+        expected.append(msgspec.convert(values, Alert))
+    assert [codec.decode(value, Alert) for value in topic] == expected
 
 
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
@@ -86,6 +121,17 @@ def test_any_damage_to_a_record_is_a_record_or_a_bad_record(record: Record, data
             st.binary(max_size=8) | st.sampled_from(NUMBERS).map(zigzag) | st.just(bytes(value[at:end]) * 2)
         )
     read(CONFLUENT, bytes(value), type(record))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(earlier()), st.data())
+def test_any_damage_to_an_earlier_version_is_a_record_or_a_bad_record(old: Any, data: st.DataObject) -> None:
+    """Resolution reads the same bytes another way."""
+    value = bytearray(SINGLE_OBJECT + schema_fingerprint(old) + body_of(old, data.draw(values_of(old))))
+    at = data.draw(st.integers(10, len(value)))
+    end = data.draw(st.integers(at, min(len(value), at + 20)))
+    value[at:end] = data.draw(st.binary(max_size=8) | st.sampled_from(NUMBERS).map(zigzag))
+    read(PLAIN, bytes(value), kind_of(old))
 
 
 @settings(max_examples=100, deadline=None)

@@ -5,17 +5,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.ground_truth.entry import NEVER_MS, NO_LABEL, RECEIVED, Entry, pack
-from services.ground_truth.room import BUCKETS_A_HORIZON, EARLY_BUCKET_MS, Room, frame_key
+from services.ground_truth.room import BUCKETS_A_HORIZON, EARLY_BUCKET_MS, MARK, MARK_BUCKETS, Room, frame_key
 
 HORIZON_MS = 10_000
 BUCKET_MS = HORIZON_MS // BUCKETS_A_HORIZON
+MARGIN_MS = 2_500
+MARK_KEPT_MS = HORIZON_MS + 2 * MARGIN_MS
+MARK_BUCKET_MS = MARK_KEPT_MS // MARK_BUCKETS
 CLASSES = {"narrow": 2, "middle": 3, "wide": 7}
 
 # Few keys and few times, so that the same ones meet: three neighbours, both sides of a segment's edge, far ones.
 dense = st.sampled_from([0, 1, 2, 63, 64])
 sparse = st.sampled_from([2**40, 2**62 - 1])
 keys = st.builds(frame_key, st.just("cam"), st.sampled_from(["a", "b"]), dense | sparse)
-times = st.sampled_from([0, 10, 49, 50, 120, 999, 1_000, 2_500, 10_060, 10_130, 12_600, 30_000])
+times = st.sampled_from([0, 10, 49, 50, 120, 999, 1_000, 2_500, 10_060, 10_130, 12_600, 30_000, 41_000, 60_000])
 near_times = st.integers(0, 400)
 
 
@@ -31,7 +34,7 @@ class Known:
     def __init__(self) -> None:
         self.entries: dict[bytes, bytes] = {}
         self.early: dict[bytes, bytes] = {}
-        self.expired_to: dict[bytes, int] = {}
+        self.marks: dict[bytes, tuple[int, int]] = {}
         self.models: list[str] = []
         self.newest_ms = 0
 
@@ -39,7 +42,7 @@ class Known:
         """As it is now."""
         other = Known()
         other.entries, other.early = dict(self.entries), dict(self.early)
-        other.expired_to, other.models = dict(self.expired_to), list(self.models)
+        other.marks, other.models = dict(self.marks), list(self.models)
         other.newest_ms = self.newest_ms
         return other
 
@@ -50,7 +53,7 @@ class RoomAndMappings(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         """Nothing is known."""
-        self.room = Room(HORIZON_MS)
+        self.room = Room(HORIZON_MS, MARGIN_MS)
         self.known, self.committed = Known(), Known()
         self.log: list[tuple[bytes, bytes | None]] = []
         self.latest_ms = 0
@@ -152,7 +155,29 @@ class RoomAndMappings(RuleBasedStateMachine):
         for key in due:
             del self.known.entries[key]
             lane, sequence = key[:-8], int.from_bytes(key[-8:], "big")
-            self.known.expired_to[lane] = max(self.known.expired_to.get(lane, 0), sequence)
+            self.known.marks[lane] = max(self.known.marks.get(lane, (0, 0))[0], sequence), self.known.newest_ms
+
+    @rule(most=st.just(1) | st.just(10**9))
+    def end_marks(self, most: int) -> None:
+        """Exactly the marks that have not moved for a horizon and twice the margin, to the bucket."""
+        cutoff_ms = self.known.newest_ms - MARK_KEPT_MS
+        due = {
+            lane
+            for lane, (_, forgot_at_ms) in self.known.marks.items()
+            if (forgot_at_ms // MARK_BUCKET_MS + 1) * MARK_BUCKET_MS <= cutoff_ms
+        }
+        assert self.room.end_marks(most) == min(most, len(due))
+        left = {key[1:] for key in self.room.items() if key[:1] == b"l"}
+        assert self.known.marks.keys() - due <= left
+        self.known.marks = {lane: mark for lane, mark in self.known.marks.items() if lane in left}
+
+    @rule()
+    def end_marks_in_vain(self) -> None:
+        """As with entries."""
+        self.commit()
+        self.end_marks(10**9)
+        self.abort()
+        self.end_marks(10**9)
 
     @rule()
     def commit(self) -> None:
@@ -178,7 +203,7 @@ class RoomAndMappings(RuleBasedStateMachine):
         if compacted:
             last = {key: at for at, (key, _) in enumerate(log)}
             log = [record for at, record in enumerate(log) if last[record[0]] == at]
-        self.room = Room(HORIZON_MS)
+        self.room = Room(HORIZON_MS, MARGIN_MS)
         for key, value in log:
             self.room.restore(key, value)
         self.room.commit()
@@ -199,12 +224,11 @@ class RoomAndMappings(RuleBasedStateMachine):
         items = self.room.items()
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"p"} == self.known.entries
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"e"} == self.known.early
-        lanes = {key[1:]: int.from_bytes(value, "big") for key, value in items.items() if key[:1] == b"l"}
-        assert lanes == self.known.expired_to
+        assert {key[1:]: MARK.unpack(value) for key, value in items.items() if key[:1] == b"l"} == self.known.marks
         assert [model.name for model in self.room.models] == self.known.models
         stranger = frame_key("cam", "a", 71)
         assert (self.room.get(stranger), self.room.early(stranger)) == (None, None)
-        assert self.room.is_expired(stranger) == (self.known.expired_to.get(stranger[:-8], -1) >= 71)
+        assert self.room.is_expired(stranger) == (self.known.marks.get(stranger[:-8], (-1, 0))[0] >= 71)
 
 
 TestRoom = RoomAndMappings.TestCase

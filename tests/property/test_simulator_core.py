@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.simulator import changes
 from services.simulator.core import LIGHT_LEVELS, Due, FrameDue, LabelDue, Plan, Road
 
 SHARES = st.floats(0, 1)
@@ -31,6 +32,21 @@ PLANS = st.builds(
     change_cameras=st.integers(0, 5),
 )
 
+RAMPS_S = st.floats(0, 3)
+CHANGES = st.one_of(
+    st.just(changes.Nothing()),
+    st.builds(changes.Weather, kind=st.sampled_from(["fog", "dirt"]), severity=st.integers(1, 5), ramp_s=RAMPS_S),
+    st.just(changes.Frozen()),
+    st.just(changes.Black()),
+    st.just(changes.Silent()),
+    st.builds(changes.ClockJump, jump_s=st.floats(-10_000, 10_000)),
+    st.builds(changes.ClassMix, share=st.floats(0.01, 1), ramp_s=RAMPS_S),
+    st.builds(changes.NewKind, share=st.floats(0.01, 1), made_of=st.sampled_from(["", "car"]), ramp_s=RAMPS_S),
+    st.builds(changes.WrongLabels, share=st.floats(0.01, 1), ramp_s=RAMPS_S),
+    st.just(changes.LabelsStop()),
+)
+STORIES = st.builds(lambda plan, change: replace(plan, change=change), PLANS, CHANGES)
+
 
 def played(road: Road) -> list[Due]:
     """Everything that a road gives."""
@@ -45,7 +61,7 @@ def labels_of(events: list[Due]) -> list[LabelDue]:
     return [event for event in events if isinstance(event, LabelDue)]
 
 
-@given(PLANS, st.lists(st.floats(0, 5_000), max_size=20))
+@given(STORIES, st.lists(st.floats(0, 5_000), max_size=20))
 @settings(deadline=None)
 def test_the_same_seed_gives_the_same_events_however_often_it_is_asked(plan: Plan, asked_at_ms: list[float]) -> None:
     """Asked at any times or once: no event is lost, repeated or changed, and none comes before its time."""
@@ -60,7 +76,7 @@ def test_the_same_seed_gives_the_same_events_however_often_it_is_asked(plan: Pla
     assert road.labels_due == 0
 
 
-@given(PLANS)
+@given(STORIES)
 @settings(deadline=None)
 def test_events_come_in_order_and_cameras_count_from_0(plan: Plan) -> None:
     """Times never go back; a camera's frames are numbered without a hole; a copy follows its frame."""
@@ -132,6 +148,21 @@ def test_only_changed_cameras_change_and_only_from_then_on(plan: Plan) -> None:
         assert frame.changed == (frame.camera in changing and frame.taken_at_ms >= plan.change_at_ms)
     unchanged = frames_of(played(Road(replace(plan, change_cameras=0))))
     assert [frame._replace(changed=False) for frame in frames] == unchanged
+
+
+@given(STORIES)
+@settings(deadline=None)
+def test_whatever_happens_the_other_cameras_and_the_time_before_stay_as_they_were(story: Plan) -> None:
+    """Frames and labels, to the last field; where it happens no frame comes at a time at which none came."""
+    changing = {f"cam-{number + 1:02d}" for number in range(story.change_cameras)}
+    with_it, without_it = (played(Road(each)) for each in (story, replace(story, change_cameras=0)))
+
+    def spared(events: list[Due]) -> list[Due]:
+        return [event for event in events if event.camera not in changing or event.at_ms < story.change_at_ms]
+
+    assert spared(with_it) == spared(without_it)
+    times = {(frame.camera, frame.at_ms) for frame in frames_of(without_it)}
+    assert {(frame.camera, frame.at_ms) for frame in frames_of(with_it)} <= times
 
 
 @given(st.integers(0, 2**32))

@@ -250,7 +250,7 @@ class FakeProducer:
         self._transactional = "transactional.id" in config
         self._open: list[tuple[Place, Entry]] | None = None
         self._offsets: dict[Place, int] = {}
-        self.polled = 0
+        self.polled = self.waited = 0  # polls, and those among them that wait for room
 
     def init_transactions(self, timeout: float) -> None:
         self._broker.ask("init_transactions")
@@ -273,6 +273,8 @@ class FakeProducer:
 
     def poll(self, timeout: float) -> int:
         self.polled += 1
+        self.waited += timeout > 0
+        self._broker.ask("poll")
         return 0
 
     def flush(self) -> int:

@@ -12,7 +12,7 @@ from catseye.codec import Codec
 from catseye.identity import prediction_id
 from catseye.records import AcceptedLabel, Outcome, Prediction, UnmatchedLabel
 from services.ground_truth.core import GroundTruthCore, label_rank
-from services.ground_truth.room import Room
+from services.ground_truth.room import Room, frame_key
 from tests.simulation.partitions import FakeMessage, Partition
 
 CODEC = Codec()
@@ -178,6 +178,19 @@ def test_labels_past_the_horizon_are_late_before_and_after_their_prediction_is_f
     partition.take([label(0, 3 * HORIZON_MS, "car", 2)])
     reasons = [unmatched.reason for unmatched in decoded(partition, "labels.unmatched", UnmatchedLabel)]
     assert reasons == ["late", "late"]
+
+
+def test_a_label_of_a_frame_that_nobody_can_see_any_more_is_unknown() -> None:
+    """Its boot's mark ends: it waits as one that came early, and leaves; it has one end as every label has."""
+    partition = Partition(core)
+    partition.take([prediction(0, 0)])
+    for at_ms in (3 * HORIZON_MS, 5 * HORIZON_MS):
+        partition.take([prediction(1, at_ms, camera="other")])
+    assert not partition.state.is_expired(frame_key("cam", "b", 0))
+    partition.take([label(0, 5 * HORIZON_MS, "car", 2)])
+    partition.take([prediction(2, 6 * HORIZON_MS, camera="other")])
+    reasons = [unmatched.reason for unmatched in decoded(partition, "labels.unmatched", UnmatchedLabel)]
+    assert reasons == ["unknown"]
 
 
 def test_memory_returns_when_predictions_expire() -> None:

@@ -1,7 +1,9 @@
 """`catseye.artifacts`: what is at an address is what was put there, or an error."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +49,64 @@ def test_half_a_file_of_a_crash_is_no_file(store: ArtifactStore, tmp_path: Path)
         store.get(NAME)
     store.put(CONTENT)
     assert (store.get(NAME), files_of(folder)) == (CONTENT, [NAME])
+
+
+class Meanwhile:
+    """Files of a store, between whose writing and naming something happens."""
+
+    def __init__(self, files: Any, then: Callable[[], object]) -> None:
+        self._files = files
+        self._then = then
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    def mv(self, part: str, path: str) -> None:
+        """Something happens, then the file gets its name."""
+        self._then()
+        self._files.mv(part, path)
+
+
+def test_writers_of_one_artifact_do_not_meet(store: ArtifactStore, tmp_path: Path) -> None:
+    """Another writer begins and ends while this one is half-way: both are done, one file is there."""
+    url = f"file://{tmp_path / 'artifacts'}"
+    files = vars(store)["_files"]
+    vars(store)["_files"] = Meanwhile(files, lambda: ArtifactStore(url).put(CONTENT))
+    assert store.put(CONTENT) == NAME
+    assert (store.get(NAME), files_of(tmp_path)) == (CONTENT, [f"artifacts/{NAME[:2]}/{NAME}"])
+
+
+def test_a_part_is_one_writers_own(store: ArtifactStore, tmp_path: Path) -> None:
+    """Two that are half-way at once write into two parts; that of another artifact is left alone."""
+    folder, files, seen = tmp_path / "artifacts" / NAME[:2], vars(store)["_files"], list[str]()
+    folder.mkdir(parents=True)
+    (folder / f"{'0' * 64}.part").touch()
+
+    def look() -> None:
+        seen.extend(files_of(folder))
+
+    def second_writer() -> None:
+        other = ArtifactStore(f"file://{tmp_path / 'artifacts'}")
+        vars(other)["_files"] = Meanwhile(files, look)
+        other.put(CONTENT)
+
+    vars(store)["_files"] = Meanwhile(files, second_writer)
+    store.put(CONTENT)
+    assert (len(set(seen)), [name[:64] for name in seen].count(NAME)) == (3, 2)
+    assert files_of(folder) == [f"{'0' * 64}.part", NAME]
+
+
+def test_a_part_that_goes_and_leaves_no_file_is_an_error(store: ArtifactStore, tmp_path: Path) -> None:
+    """Somebody empties the folder: nothing was kept, and that is said."""
+    files = vars(store)["_files"]
+
+    def empty() -> None:
+        for path in (tmp_path / "artifacts").rglob("*.part"):
+            path.unlink()
+
+    vars(store)["_files"] = Meanwhile(files, empty)
+    with pytest.raises(FileNotFoundError):
+        store.put(CONTENT)
 
 
 def test_a_file_that_is_not_there_may_come(store: ArtifactStore) -> None:

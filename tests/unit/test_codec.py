@@ -1,19 +1,97 @@
 """`catseye.codec`: two envelopes, the schemas' fingerprints, and every way in which bytes are not a record."""
 
 import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from catseye import codec as codec_module
 from catseye.codec import CONFLUENT, SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts, schemas
 from catseye.errors import BadRecord, Misconfigured, Reason, Unavailable
-from catseye.records import Alert, Frame, Label, Place, Prediction
-from tests.corpora.avro import kinds, zigzag
+from catseye.records import Alert, DriftStatistic, Frame, Label, Place, Prediction, Record
+from tests.corpora.avro import VERSIONS, body_of, kinds, zigzag
 
 CODEC = Codec()
 FRAME = Frame(camera="cam", boot="b", sequence=3, captured_at_ms=5, jpeg=b"xx")
 FRAME_ID, LABEL_ID = 258, 7
 WITH_IDS = Codec({"catseye.Frame": FRAME_ID})
+
+# What version 1 of this library wrote, and what it is now.
+ALERT_1 = bytes.fromhex(
+    "c301c349172ca6230c79083966326304020a696e707574020000020c676174652d3700146272696768746e657373000a6e6967687418706167"
+    "652d68696e6b6c6579000000000000d03f000000000000e03f000000000000124000000000000008401076656869636c6573023380a0abfef9"
+    "62c0c9b2fef96280f3b9fef962001a4974206973206461726b65722e0a647269667400022e636174736579652e6672616d65732e6163636570"
+    "74656408f2c00100"
+)
+STATISTIC_1 = bytes.fromhex(
+    "c301783d53e54b9025900c676174652d3714636f6e666964656e6365066461790a637573756d80a0abfef9621076656869636c65730233a006"
+    "000000000000e83f000000000000ec3f0e323032362d3031000000000000f83f000000000000144000028097b1fdf962"
+)
+OLD_ALERT = Alert(
+    alert_id="9f2c",
+    revision=2,
+    state="updated",
+    kind="input",
+    severity="warning",
+    cameras=["gate-7"],
+    signal="brightness",
+    phase="night",
+    detector="page-hinkley",
+    estimate=0.25,
+    reference=0.5,
+    evidence=4.5,
+    threshold=3.0,
+    model="vehicles",
+    version="3",
+    since_ms=1_700_000_000_000,
+    opened_at_ms=1_700_000_060_000,
+    updated_at_ms=1_700_000_120_000,
+    explanation="It is darker.",
+    by="drift",
+    examples_after=[Place(topic="catseye.frames.accepted", partition=4, offset=12_345)],
+    incident_id="",
+)
+OLD_STATISTIC = DriftStatistic(
+    camera="gate-7",
+    signal="confidence",
+    phase="day",
+    detector="cusum",
+    at_ms=1_700_000_000_000,
+    model="vehicles",
+    version="3",
+    count=400,
+    estimate=0.75,
+    reference=0.875,
+    reference_name="2026-01",
+    evidence=1.5,
+    threshold=5.0,
+    learning_left=0,
+    suspect_since_ms=1_699_999_000_000,
+    low=None,
+    high=None,
+    valid=None,
+)
+
+
+@pytest.fixture
+def schemas_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Path]]:
+    """Makes a folder of schemas that the library has instead of its own, empty at first."""
+    caches = (codec_module.schema_texts, codec_module.schemas, codec_module._by_fingerprint)
+
+    def start_anew() -> Path:
+        monkeypatch.setattr(codec_module, "_schema_folder", lambda: tmp_path)
+        for each in caches:
+            each.cache_clear()
+        return tmp_path
+
+    yield start_anew
+    monkeypatch.undo()
+    for each in caches:
+        each.cache_clear()
 
 
 def reason_of(codec: Codec, value: bytes | None, **limits: int) -> Reason:
@@ -181,28 +259,7 @@ def test_an_id_for_a_record_that_does_not_exist_stops_the_start() -> None:
 def test_nested_records_come_back_as_records() -> None:
     """The places of an alert are `Place`s, not mappings."""
     place = Place(topic="t", partition=1, offset=2)
-    alert = Alert(
-        alert_id="1",
-        revision=0,
-        state="opened",
-        kind="input",
-        severity="info",
-        signal="brightness",
-        phase="day",
-        detector="page-hinkley",
-        estimate=0.5,
-        reference=0.25,
-        evidence=4.0,
-        threshold=3.0,
-        model="m",
-        version="1",
-        since_ms=1,
-        opened_at_ms=2,
-        updated_at_ms=3,
-        explanation="It is darker.",
-        by="drift",
-        examples_after=[place],
-    )
+    alert = msgspec.structs.replace(OLD_ALERT, examples_after=[place], incident_id="9f2c")
     assert CODEC.decode(CODEC.encode(alert), Alert) == alert
 
 
@@ -234,3 +291,82 @@ def test_leading_fields_of_a_field_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="nowhere"):
         CODEC.leading_fields(CODEC.encode(FRAME), Frame, "nowhere")
     assert "brightness" in {field["name"] for field in schemas()[Prediction.schema_name]["fields"]}
+
+
+@pytest.mark.parametrize(("value", "expected"), [(ALERT_1, OLD_ALERT), (STATISTIC_1, OLD_STATISTIC)])
+def test_records_of_the_first_version_are_read(value: bytes, expected: Record) -> None:
+    """In both envelopes, as they stand on the topic; what was added since has its default."""
+    kind, asked = type(expected), list[int]()
+
+    def fingerprint_of(schema_id: int) -> bytes:
+        asked.append(schema_id)
+        return value[2:10]
+
+    with_registry = Codec({kind.schema_name: 8}, fingerprint_of)
+    confluent = CONFLUENT + (7).to_bytes(4, "big") + value[10:]
+    assert [CODEC.decode(value, kind), with_registry.decode(value, kind)] == [expected] * 2
+    assert [with_registry.decode(confluent, kind) for _ in range(2)] == [expected] * 2
+    assert asked == [7]
+
+
+def test_leading_fields_of_the_first_version_are_read() -> None:
+    """Fields that it has, without the rest; those that were added since with their defaults."""
+    expected = {"alert_id": "9f2c", "revision": 2}
+    assert CODEC.leading_fields(ALERT_1[:20], Alert, "revision") == expected
+    assert CODEC.leading_fields(ALERT_1, Alert, "incident_id") == msgspec.to_builtins(OLD_ALERT)
+    low = CODEC.leading_fields(STATISTIC_1, DriftStatistic, "low")
+    assert list(low.items())[-2:] == [("suspect_since_ms", 1_699_999_000_000), ("low", None)]
+
+
+def test_what_is_written_is_todays() -> None:
+    """A record that came from an earlier version is written as one of today's."""
+    value = CODEC.encode(CODEC.decode(ALERT_1, Alert))
+    assert value[:10] == SINGLE_OBJECT + schema_fingerprint(schemas()["catseye.Alert"]) != ALERT_1[:10]
+    assert value[10:] == ALERT_1[10:] + b"\0"  # an empty incident
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (STATISTIC_1, Reason.WRONG_RECORD),
+        (ALERT_1[:10], Reason.MALFORMED_AVRO),
+        (ALERT_1[:-1], Reason.MALFORMED_AVRO),
+        (ALERT_1 + b"\0", Reason.TRAILING_BYTES),
+        (ALERT_1[:2] + bytes(8) + ALERT_1[10:], Reason.UNKNOWN_SCHEMA),
+    ],
+)
+def test_an_earlier_version_is_refused_for_the_same_reasons(value: bytes, reason: Reason) -> None:
+    """It has no more and no fewer fields than it had then."""
+    with pytest.raises(BadRecord) as fault:
+        CODEC.decode(value, Alert)
+    assert fault.value.reason == reason
+
+
+def test_a_reader_of_the_version_before_goes_on(schemas_of: Callable[[], Path]) -> None:
+    """It cannot read what came after it: such a record is refused, and only that one."""
+    today = CODEC.encode(OLD_ALERT)
+    folder = schemas_of()
+    for path in (VERSIONS / "1").iterdir():
+        shutil.copy(path, folder)
+    before = Codec()
+    with pytest.raises(BadRecord) as fault:
+        before.decode(today, Alert)
+    assert fault.value.reason == Reason.UNKNOWN_SCHEMA
+    assert before.decode(ALERT_1, Alert) == OLD_ALERT
+    assert before.decode(CODEC.encode(FRAME), Frame) == FRAME
+
+
+def test_defaults_are_each_records_own(schemas_of: Callable[[], Path]) -> None:
+    """A mapping that was added since is not shared by the records that lack it."""
+    old = json.loads(schema_texts()["catseye.Frame"])
+    (folder := schemas_of()).joinpath("frame.avsc").write_text(json.dumps(old))
+    del old["fields"][5:]
+    assert old["fields"][-1]["name"] == "jpeg"
+    (folder / "versions" / "1").mkdir(parents=True)
+    (folder / "versions" / "1" / "frame.avsc").write_text(json.dumps(old))
+    values = {"camera": "cam", "boot": "b", "sequence": 3, "captured_at_ms": 5, "jpeg": b"xx"}
+    value, codec = SINGLE_OBJECT + schema_fingerprint(old) + body_of(old, values), Codec()
+    codec.decode(value, Frame).telemetry["humidity"] = 0.5
+    codec.leading_fields(value, Frame, "telemetry")["telemetry"]["humidity"] = 0.5
+    assert codec.decode(value, Frame) == FRAME
+    assert codec.leading_fields(value, Frame, "telemetry") == values | {"telemetry": {}}

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import CollectorRegistry
 
-from catseye.health import LOGGED_EVERY_S, STILL_S, Health
+from catseye.health import CAUSES_MOST, LOGGED_EVERY_S, STILL_S, Health
 from catseye.metrics import Metrics
 
 
@@ -138,6 +138,34 @@ def test_another_fault_is_said_at_once(health: Health, log: Log) -> None:
     health.aborted("no champion")
     health.aborted("no broker")
     assert [fields["cause"] for _, fields in log.lines] == ["no champion", "no broker"]
+
+
+def test_faults_that_take_turns_are_logged_seldom(health: Health, clock: Clock, log: Log) -> None:
+    """One does not make the other new: each is said once in ten seconds of its own."""
+    for _ in range(20):
+        health.aborted("no champion")
+        clock.now_s += LOGGED_EVERY_S / 40
+        health.aborted("no broker")
+        clock.now_s += LOGGED_EVERY_S / 40
+    assert [fields["cause"] for _, fields in log.lines] == ["no champion", "no broker"]
+    clock.now_s += 1
+    for _ in range(2):
+        health.aborted("no champion")
+        health.aborted("no broker")
+    assert [fields["cause"] for _, fields in log.lines] == ["no champion", "no broker"] * 2
+
+
+def test_faults_that_are_never_the_same_do_not_fill_the_log(health: Health, clock: Clock, log: Log) -> None:
+    """So many in ten seconds, whatever they say; all are counted."""
+    for number in range(1_000):
+        health.aborted(f"no record at {number}")
+    clock.now_s += LOGGED_EVERY_S + 1
+    health.aborted("no record at 5")
+    assert [fields["cause"] for _, fields in log.lines] == [
+        *[f"no record at {number}" for number in range(CAUSES_MOST)],
+        "no record at 5",
+    ]
+    assert "catseye_aborts_total 1001.0" in page(health)
 
 
 def test_it_is_served_over_http(health: Health) -> None:

@@ -13,6 +13,7 @@ from catseye.errors import BadRecord, Reason, Unavailable
 from catseye.records import Frame
 from catseye.registry import codec_for
 from catseye.settings import Settings
+from tests.corpora.avro import body_of, earlier, kind_of, plainest_of
 
 FRAME = Frame(camera="cam", boot="b", sequence=3, captured_at_ms=5, jpeg=b"xx")
 BODY = Codec().encode(FRAME)[10:]
@@ -117,6 +118,19 @@ def test_a_frame_of_an_id_that_the_registry_knows_is_read(registry: Registry) ->
         del field["doc"]
     registry.by_id[FOREIGN] = {"schema": json.dumps(bare)}
     assert codec.decode(value_with(FOREIGN), Frame) == FRAME
+
+
+def test_a_record_of_an_earlier_version_is_read(registry: Registry) -> None:
+    """Its id is not the one that is written now; whatever the registry shows of it must be one of ours."""
+    old = next(schema for schema in earlier() if schema["name"] == "DriftStatistic")
+    kind, values = kind_of(old), plainest_of(old)
+    registry.by_id[FOREIGN] = {"schema": json.dumps(old)}
+    registry.by_id[FOREIGN + 1] = {"schema": json.dumps({**old, "fields": old["fields"][:-1]})}
+    codec, body = codec_of(registry), body_of(old, values)
+    assert codec.decode(b"\0" + FOREIGN.to_bytes(4, "big") + body, kind) == kind(**values)
+    with pytest.raises(BadRecord) as fault:
+        codec.decode(b"\0" + (FOREIGN + 1).to_bytes(4, "big") + body, kind)
+    assert fault.value.reason == Reason.UNKNOWN_SCHEMA
 
 
 @pytest.mark.parametrize(

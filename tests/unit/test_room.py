@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from services.ground_truth.entry import NEVER_MS, NO_LABEL, RECEIVED, Entry, pack
-from services.ground_truth.room import BUCKETS_A_HORIZON, EARLY_BUCKET_MS, Model, Room, frame_key
+from services.ground_truth.room import (
+    BUCKETS_A_HORIZON,
+    EARLY_BUCKET_MS,
+    MARK,
+    MARK_BUCKETS,
+    Model,
+    Room,
+    frame_key,
+)
 
 HOUR_MS = 3_600_000
 HORIZON_MS = 24 * HOUR_MS
@@ -182,6 +190,62 @@ def test_a_late_straggler_does_not_lower_what_is_forgotten() -> None:
     put(room, 3, 0)
     assert room.expire(10) == 1
     assert room.is_expired(frame_key("cam", BOOT, 500))
+
+
+def test_a_mark_ends_when_no_label_of_its_frames_can_come() -> None:
+    """A horizon and twice the margin after its boot last forgot a frame, however long nothing had come in before."""
+    margin_ms = 2 * HOUR_MS
+    room, kept_ms = Room(HORIZON_MS, margin_ms), HORIZON_MS + 2 * margin_ms
+    gone, young = (put(room, 0, 0, camera) for camera in ("gone", "young"))
+    room.saw(10 * kept_ms)
+    assert (room.expire(10), room.end_marks(10)) == (2, 0)
+    put(room, 1, HORIZON_MS, "young")
+    room.saw(10 * kept_ms + HOUR_MS)
+    room.expire(10)
+    ended = []
+    for newest_ms in (11 * kept_ms, 11 * kept_ms + kept_ms // MARK_BUCKETS - 1, 11 * kept_ms + kept_ms // MARK_BUCKETS):
+        room.saw(newest_ms)
+        ended.append((room.end_marks(10), room.is_expired(gone), room.is_expired(young)))
+    assert ended == [(0, True, True), (0, True, True), (1, False, True)]
+    assert dict(room.changes())[b"l" + gone[:-8]] is None
+    room.saw(12 * kept_ms)
+    assert [room.end_marks(10), room.end_marks(10), room.is_expired(young)] == [1, 0, False]
+
+
+def test_nothing_is_left_of_boots_that_ended() -> None:
+    """A camera that starts anew every hour for half a year leaves what two horizons hold, and a bucket."""
+    room = Room(HORIZON_MS)
+    for hour in range(180 * 24):
+        room.saw(hour * HOUR_MS)
+        room.put(frame_key("cam", f"boot {hour}", 0), entry(room, hour * HOUR_MS), None)
+        room.expire(100)
+        room.end_marks(100)
+        room.commit()
+    marks = [key for key in room.items() if key[:1] == b"l"]
+    assert len(marks) <= 24 + 2
+    assert sum(len(boots) for boots in vars(room)["_mark_buckets"].values()) == len(marks)
+
+
+def test_ended_marks_can_be_spread() -> None:
+    """As many as asked for at a time."""
+    room = Room(HORIZON_MS)
+    for camera in range(25):
+        put(room, 0, 0, f"camera {camera}")
+    for newest_ms in (2 * HORIZON_MS, 4 * HORIZON_MS):
+        room.saw(newest_ms)
+        room.expire(100)
+    assert [room.end_marks(10) for _ in range(4)] == [10, 10, 5, 0]
+
+
+def test_marks_from_before_they_had_an_end_are_read() -> None:
+    """Eight bytes; they end as if they had moved last when the youngest frame before them on the log came in."""
+    room, key = Room(HORIZON_MS), frame_key("cam", BOOT, 5)
+    put(room, 9, HOUR_MS, "other")
+    room.restore(b"l" + key[:-8], (5).to_bytes(8, "big"))
+    room.commit()
+    assert (room.is_expired(key), room.items()[b"l" + key[:-8]]) == (True, MARK.pack(5, HOUR_MS))
+    room.saw(HOUR_MS + 3 * HORIZON_MS)
+    assert (room.end_marks(10), room.is_expired(key)) == (1, False)
 
 
 def test_models_of_different_widths_share_a_segment() -> None:

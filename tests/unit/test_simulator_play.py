@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,7 +14,8 @@ from catseye.codec import Codec
 from catseye.errors import BadRecord, Misconfigured
 from catseye.jpeg import decode_rgb, inspect
 from catseye.records import Frame, Label
-from services.simulator.__main__ import changed_cameras
+from services.simulator.__main__ import changed_cameras, happening
+from services.simulator.changes import Black, ClockJump, OtherFrames
 from services.simulator.core import Plan, Road
 from services.simulator.ledger import Ledger
 from services.simulator.pictures import Look, Pictures, damaged
@@ -234,3 +236,41 @@ def test_other_numbers_of_cameras_are_refused(wanted: str) -> None:
     """Neither a number nor a share of the road."""
     with pytest.raises(Misconfigured, match="--change-cameras"):
         changed_cameras(wanted, 6)
+
+
+def test_a_wrong_clock_is_on_the_frame_and_not_on_the_ledger(tmp_path: Path) -> None:
+    """Captured an hour ago, due now; each frame carries readings, and the last line says who changed and when."""
+    broker = Broker()
+    plan = replace(PLAN, change=ClockJump(jump_s=-3_600), change_at_ms=1_000, change_cameras=1, copy_share=0)
+    *lines, end = play(tmp_path, broker, plan)[0]
+    frames = [Codec().decode(value, Frame) for topic, _, value in broker.taken if topic == "frames"]
+    sent = [line for line in lines if line["kind"] == "frame"]
+    assert [frame.captured_at_ms - line["intended_at_ms"] for frame, line in zip(frames, sent, strict=True)] == [
+        -3_600_000 if line["changed"] else 0 for line in sent
+    ]
+    assert any(line["changed"] for line in sent)
+    assert {tuple(frame.telemetry) for frame in frames} == {("temperature", "voltage")}
+    assert (end["changed_cameras"], end["change_at_ms"]) == (["cam-01"], 1_001_000)
+    assert [play(tmp_path, Broker())[0][-1][name] for name in ("changed_cameras", "change_at_ms")] == [[], None]
+
+
+def test_options_say_what_happens() -> None:
+    """A scenario with its own time and cameras, or those of the options; other frames; or nothing."""
+    plan = replace(PLAN, cameras=6)
+    black = happening(plan, "black", None, None, None)
+    assert (black.change, black.change_at_ms, black.change_cameras) == (Black(), 30_000, 3)
+    black = happening(plan, "black", None, 5.0, "2")
+    assert (black.change_at_ms, black.change_cameras) == (5_000, 2)
+    after = happening(plan, "none", CROPS, None, None)
+    assert (after.change, after.change_at_ms, after.change_cameras) == (OtherFrames(), 30_000, 6)
+    after = happening(plan, None, CROPS, 7.0, "0.5")
+    assert (after.change_at_ms, after.change_cameras) == (7_000, 3)
+    assert [happening(plan, name, None, 5.0, "1.0").change_cameras for name in (None, "none", "model_worse")] == [
+        0,
+        0,
+        6,
+    ]
+    with pytest.raises(Misconfigured, match="--after is a scenario of its own; it cannot be played with"):
+        happening(plan, "fog", CROPS, None, None)
+    with pytest.raises(Misconfigured, match="--change-cameras: 7 is not within the 6 cameras"):
+        happening(plan, "none", None, None, "7")

@@ -27,7 +27,7 @@ def test_state_is_compacted_private_and_has_no_public_record() -> None:
     """And the other way round: whatever has no record is a service's state."""
     states = [topic for topic in TOPICS if topic.record is None]
     assert {topic.name for topic in states} == {topic.name for topic in TOPICS if topic.name.endswith(".state")}
-    assert {(topic.kept, topic.by_camera, topic.public) for topic in states} == {(Kept.COMPACTED, True, False)}
+    assert {(topic.kept, topic.public) for topic in states} == {(Kept.COMPACTED, False)}
 
 
 def test_only_frames_and_labels_are_written_by_strangers() -> None:

@@ -138,9 +138,13 @@ def test_topics_that_are_missing_are_made(cluster: Callable[..., Admin]) -> None
     names = create_topics(SIX)
     assert names == list(made.made) == [f"blue.{topic.name}" for topic in TOPICS if topic.name != "frames"]
     assert {name: topic.num_partitions for name, topic in made.made.items() if topic.num_partitions != 6} == {
+        "blue.outcomes.paired": 1,
+        "blue.drift.reports": 1,
         "blue.alerts": 1,
         "blue.retraining": 1,
         "blue.models": 1,
+        "blue.rollout.state": 1,
+        "blue.incidents.state": 1,
     }
 
 

@@ -121,7 +121,7 @@ def test_a_full_queue_is_waited_for(world: InMemory) -> None:
     world.broker.fail("produce", BufferError("full"), BufferError("full"), None, BufferError("full"))
     worker.run(world.until(lambda: probe.records >= 1))
     assert world.seen() == counts(b"a")
-    assert vars(worker)["_producer"].polled == 3
+    assert vars(worker)["_producer"].waited == 3
 
 
 def test_a_call_is_not_made_again_for_ever(world: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,36 @@
+"""Start drift: settings, core, worker."""
+
+from catseye.codec import Codec
+from catseye.service import run
+from services.drift import NAME, READS
+from services.drift.core import DriftCore
+from services.drift.rules import Rules
+from services.drift.settings import DriftSettings
+
+
+def build(settings: DriftSettings, codec: Codec, _: object) -> DriftCore:
+    return DriftCore(codec, settings.topic_prefix, rules_of(settings))
+
+
+def rules_of(settings: DriftSettings) -> Rules:
+    """The settings as the core takes them."""
+    return Rules(
+        reference_samples=settings.drift_reference_samples,
+        reference_span_ms=int(settings.drift_reference_span_h * 3_600_000),
+        false_per_week=settings.drift_false_incidents_per_week,
+        fleet_cameras=settings.drift_fleet_cameras,
+        partitions=settings.partitions,
+        night=settings.drift_night_brightness,
+        tolerance_probability=settings.drift_tolerance_probability,
+        tolerance_rank=settings.drift_tolerance_rank,
+        tolerance_accuracy=settings.drift_tolerance_accuracy,
+        tolerance_new_phase=settings.drift_tolerance_new_phase,
+        accuracy_floor=settings.drift_accuracy_floor,
+        latency_ms=settings.drift_latency_s * 1_000,
+        clock_skew_ms=settings.drift_clock_skew_s * 1_000,
+        statistics_ms=int(settings.drift_statistics_s * 1_000),
+    )
+
+
+if __name__ == "__main__":
+    run(NAME, READS, DriftSettings, build)

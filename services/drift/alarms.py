@@ -1,0 +1,59 @@
+"""How an alarm of one camera is raised and cleared in its rows."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catseye.identity import digest
+from services.drift.layout import ALARMS, BLINDING, FAMILIES, FAULTS, OF_FRAMES
+from services.drift.streams import forget
+from services.drift.table import Table
+
+FIRST_FAULT: Final = len(FAMILIES)
+FIRST_ABSENCE: Final = FIRST_FAULT + len(FAULTS)
+SILENT, LABELS_MISSING, DEAD_LETTERS = range(FIRST_ABSENCE, len(ALARMS))
+CLOCK: Final = ALARMS.index("camera_clock")
+BLIND: Final = [*range(FIRST_FAULT, FIRST_FAULT + BLINDING), SILENT, DEAD_LETTERS]
+"""Alarms while which the camera's frames say nothing about the road."""
+
+
+def raise_alarm(table: Table, row: int, alarm: int, *, since_ms: int, at_ms: int, cause: bytes) -> None:
+    """Raise *alarm* of *row*, whose rows the caller has touched.
+
+    Args:
+        cause: Id of the prediction that raised it, or of the last one before it: with the camera and the kind it
+            names the alarm, the same after a crash.
+    """
+    watch = table.watch
+    watch["raised"][row, alarm] = 1
+    watch["raised_since_ms"][row, alarm] = since_ms
+    watch["raised_at_ms"][row, alarm] = at_ms
+    named = bytes.fromhex(digest("alarm", table.names[row], ALARMS[alarm], cause.hex()))
+    watch["cause"][row, alarm] = np.void(named)
+    if alarm < len(FAMILIES):
+        watch["span"][row, alarm] = watch["run"][row, alarm]
+    if alarm in BLIND:
+        _blind(watch, row, since_ms)
+
+
+def clear_alarm(table: Table, row: int, alarm: int, *, at_ms: int) -> None:
+    """Clear *alarm* of *row*."""
+    watch = table.watch
+    watch["raised"][row, alarm] = 0
+    if alarm < len(FAMILIES):
+        forget(watch, row, alarm)
+    elif alarm in BLIND and not watch["raised"][row, BLIND].any():
+        watch["blind_until_ms"][row] = at_ms
+        for family in range(OF_FRAMES):
+            forget(watch, row, family)
+
+
+def _blind(watch: NDArray[Any], row: int, since_ms: int) -> None:
+    """A camera that shows nothing any more: what its frames seemed to say since then was the fault."""
+    if watch["blind_from_ms"][row] <= watch["blind_until_ms"][row]:
+        watch["blind_from_ms"][row] = since_ms
+    for family in range(OF_FRAMES):
+        if watch["raised"][row, family] and watch["raised_at_ms"][row, family] >= since_ms:
+            watch["raised"][row, family] = 0
+        forget(watch, row, family)

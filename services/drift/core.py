@@ -1,0 +1,236 @@
+"""Watches cameras. Law: what is said of a camera depends on its own records alone, and is the same after a crash."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+from catseye.codec import Codec
+from catseye.dead_letters import dead_letter, source_of
+from catseye.errors import BadRecord
+from catseye.identity import digest
+from catseye.records import DeadLetter, Outcome, Prediction
+from catseye.stream import Message, Output, Tally
+from catseye.topics import full_name
+from services.drift import absences, renewal
+from services.drift.layout import TELEMETRY_SLOTS
+from services.drift.outcomes import outcomes
+from services.drift.report import report, statistics, version_of
+from services.drift.rules import Rules
+from services.drift.sample import Frames, frames
+from services.drift.table import Table, Version
+from services.drift.watcher import Watcher
+
+_CAMERAS_AT_ONCE: Final = 200
+"""Cameras whose statistics are written at once: of a larger fleet each has its turn."""
+_NAME_BYTES: Final = 16  # of telemetry, as its column in the layout holds it
+_REPORTS: Final = 0  # partition: all reports meet on the only one of their topic
+
+
+class DriftCore(Tally):
+    """Predictions, outcomes and dead letters in, reports and statistics out.
+
+    Args:
+        codec: Reads and writes records.
+        prefix: Of topic names.
+        rules: What the operator decided.
+    """
+
+    new_state = Table
+
+    def __init__(self, codec: Codec, prefix: str, rules: Rules) -> None:
+        super().__init__()
+        self._codec = codec
+        self._rules = rules
+        self._watcher = Watcher(rules)
+        self._topics = {name: full_name(name, prefix) for name in _NAMES}
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Table], now_ms: int) -> list[Output]:
+        outputs: list[Output] = []
+        seen: dict[int, _Batch] = {}
+        for message in batch:
+            partition = message.partition()
+            try:
+                self._sort(message, seen.setdefault(partition, _Batch()))
+            except BadRecord as fault:
+                self.events[f"dead_{fault.reason}"] += 1
+                letter = self._codec.encode(dead_letter("drift", message, fault, now_ms))
+                outputs.append(Output(self._topics["dead-letters"], partition, source_of(message), letter))
+        for partition, sorted_ in seen.items():
+            table = states[partition]
+            table.shares().heard_at_ms = now_ms
+            changed = self.on_predictions(sorted_.predictions, table) | self.on_outcomes(sorted_.outcomes, table)
+            for camera, reason, at_ms in sorted_.refused:
+                changed |= absences.refused(table, table.row(camera), reason, at_ms)
+            changed |= absences.look(table, table.shared.newest_ms)
+            outputs += self._told(table, partition, changed)
+        return outputs
+
+    def on_time(self, states: Mapping[int, Table], now_ms: int) -> list[Output]:
+        """Notice what does not come. While records come event time goes on with them; after that with our clock."""
+        outputs: list[Output] = []
+        for partition, table in states.items():
+            if table.shared.heard_at_ms:
+                at_ms = table.shared.newest_ms + max(0, now_ms - table.shared.heard_at_ms)
+                changed = absences.look(table, at_ms)
+                outputs += [self._report(table, partition, row, at_ms) for row in sorted(changed)]
+        return outputs
+
+    def on_predictions(self, predictions: Sequence[Prediction], table: Table) -> set[int]:
+        """Take predictions, each camera's in order; returns the rows whose alarms changed."""
+        if not predictions:
+            return set()
+        changed: set[int] = set()
+        rounds = _rounds(predictions)
+        ordered = [each for these in rounds for each in these]
+        rows = [table.row(each.camera) for each in ordered]
+        slots = [self._slots(table, row, each.telemetry) for row, each in zip(rows, ordered, strict=True)]
+        columns = frames(rows, ordered, slots)
+        first = 0
+        for these in rounds:
+            seen = columns.part(first, first + len(these))
+            changed |= self._renewed(table, seen, these) | self._watcher.frames(table, seen)
+            first += len(these)
+        table.shares().newest_ms = max(table.shared.newest_ms, int(columns.at_ms.max()))
+        self.events["frames_watched"] += len(predictions)
+        return changed
+
+    def on_outcomes(self, matched: Sequence[Outcome], table: Table) -> set[int]:
+        """Take outcomes, each camera's in order; returns the rows whose alarms changed."""
+        changed: set[int] = set()
+        counted = [each for each in matched if self._counts(table, each)]
+        for these in _rounds(counted):
+            rows = [table.row(each.camera) for each in these]
+            classes = [version_of(table, row).classes for row in rows]
+            changed |= self._watcher.labels(table, outcomes(rows, these, classes, self._rules.night))
+        self.events["labels_watched"] += len(counted)
+        return changed
+
+    def _sort(self, message: Message, batch: "_Batch") -> None:
+        topic = message.topic()
+        if topic == self._topics["predictions"]:
+            batch.predictions.append(self._codec.decode(message.value(), Prediction))
+        elif topic == self._topics["outcomes"]:
+            batch.outcomes.append(self._codec.decode(message.value(), Outcome))
+        else:
+            letter = self._codec.leading_fields(message.value(), DeadLetter, "key")
+            camera = _camera_of(letter)
+            if camera and letter["topic"] in (self._topics["frames"], self._topics["frames.rekeyed"]):
+                batch.refused.append((camera, letter["reason"], letter["refused_at_ms"]))
+
+    def _renewed(self, table: Table, seen: Frames, predictions: Sequence[Prediction]) -> set[int]:
+        """A new version of the model for a camera: what its predictions were like before says nothing any more."""
+        numbers = [_version_number(each.model, each.version) for each in predictions]
+        new = np.flatnonzero(table.watch["version"][seen.rows] != np.array(numbers, np.uint64)).tolist()
+        for place in new:
+            row, prediction = int(seen.rows[place]), predictions[place]
+            table.knows(numbers[place], Version(prediction.model, prediction.version, tuple(prediction.probabilities)))
+            table.touch([row], b"wrl")
+            renewal.renew(table, row, numbers[place], prediction.received_at_ms)
+        return {int(seen.rows[place]) for place in new}
+
+    def _slots(self, table: Table, row: int, telemetry: Mapping[str, float]) -> tuple[str, ...]:
+        """Names of the telemetry that the camera's slots hold; a new name takes a free one."""
+        kept = table.slots(row)
+        if len(kept) < TELEMETRY_SLOTS and not telemetry.keys() <= set(kept):
+            new = [
+                name for name in sorted(telemetry) if name not in kept and name.isascii() and len(name) <= _NAME_BYTES
+            ]
+            if new:
+                table.touch([row], b"r")
+                kept = table.keep_slots(row, (*kept, *new)[:TELEMETRY_SLOTS])
+        return kept
+
+    def _counts(self, table: Table, outcome: Outcome) -> bool:
+        """Whether an outcome says something of the model that predicts now and of a camera that saw the road."""
+        if outcome.change != "matched" or outcome.role != "champion":
+            return False
+        row = table.row(outcome.camera)
+        version = version_of(table, row)
+        if (outcome.model, outcome.version) != (version.model, version.version):
+            return False
+        watch = table.watch[row]
+        began, ended = int(watch["blind_from_ms"]), int(watch["blind_until_ms"])
+        blind = began and outcome.received_at_ms >= began and (ended <= began or outcome.received_at_ms <= ended)
+        return not blind
+
+    def _told(self, table: Table, partition: int, changed: set[int]) -> list[Output]:
+        """Reports of what changed and, every few seconds of event time, statistics."""
+        at_ms = table.shared.newest_ms
+        outputs: list[Output] = []
+        if at_ms - table.shared.told_ms >= self._rules.statistics_ms:
+            shared = table.shares()
+            shared.told_ms = at_ms
+            count = len(table)
+            turn = [(shared.turn + place) % count for place in range(min(count, _CAMERAS_AT_ONCE))]
+            shared.turn = (shared.turn + len(turn)) % max(count, 1)
+            rows = [row for row in turn if table.watch["version"][row]]
+            changed = changed | {row for row in rows if table.watch["labels"][row]}
+            outputs += self._statistics(table, partition, rows, at_ms)
+        return outputs + [self._report(table, partition, row, at_ms) for row in sorted(changed)]
+
+    def _statistics(self, table: Table, partition: int, rows: list[int], at_ms: int) -> list[Output]:
+        places = np.array(rows, np.int64)
+        of_frames = self._watcher.thresholds(table, places).tolist()
+        of_labels = self._watcher.thresholds(table, places, "label_").tolist()
+        return [
+            Output(self._topics["statistics"], partition, table.names[row].encode(), self._codec.encode(statistic))
+            for row, *both in zip(rows, of_frames, of_labels, strict=True)
+            for statistic in statistics(table, row, self._rules, at_ms, (both[0], both[1]))
+        ]
+
+    def _report(self, table: Table, partition: int, row: int, at_ms: int) -> Output:
+        said = report(table, row, self._rules, at_ms, (self._topics["frames.accepted"], partition))
+        self.events["reported"] += 1
+        return Output(self._topics["drift.reports"], _REPORTS, said.camera.encode(), self._codec.encode(said))
+
+
+class _Batch:
+    """Records of one partition, by kind."""
+
+    def __init__(self) -> None:
+        self.predictions: list[Prediction] = []
+        self.outcomes: list[Outcome] = []
+        self.refused: list[tuple[str, str, int]] = []
+
+
+_NAMES: Final = (
+    "predictions",
+    "outcomes",
+    "dead-letters",
+    "frames",
+    "frames.rekeyed",
+    "frames.accepted",
+    "statistics",
+    "drift.reports",
+)
+
+
+@lru_cache(maxsize=1_000)
+def _version_number(model: str, version: str) -> int:
+    """Number by which rows know a version: 60 bits of a hash."""
+    return int(digest("version", model, version)[:15], 16)
+
+
+def _rounds(records: Sequence[Any]) -> list[list[Any]]:
+    """The first record of each camera, the second of each that has one, and so on."""
+    counts: dict[str, int] = {}
+    rounds: list[list[Any]] = []
+    for record in records:
+        nth = counts.get(record.camera, 0)
+        counts[record.camera] = nth + 1
+        if nth == len(rounds):
+            rounds.append([])
+        rounds[nth].append(record)
+    return rounds
+
+
+def _camera_of(letter: Mapping[str, Any]) -> str | None:
+    """Camera of a refused frame: as it was read, or as the record's key has it."""
+    if letter["camera"]:
+        return str(letter["camera"])
+    try:
+        return (letter["key"] or b"").decode() or None
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,121 @@
+"""Camera faults: rules that a person can check, on runs of frames. While one holds, all else about the camera is moot.
+
+A rule must hold for `RUN` frames in a row and for `LASTING_MS`; it ends when it does not hold for `CLEAR` in a row.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.drift.layout import ALARMS, FAULTS, FOCUS, PICTURE
+from services.drift.reference import usual
+from services.drift.sample import Floats, Frames, Ints
+
+RUN: Final = 12
+CLEAR: Final = 20
+LASTING_MS: Final = 500
+_BLACK: Final = 0.05
+_WHITE: Final = 0.95
+_FLAT: Final = 0.03  # standard deviation of luma: a lens that is covered shows an even surface, of any light
+_BLURRED: Final = 1.6  # natural log: sharpness for its contrast has fallen to less than a fifth
+_SPREADS: Final = 3.0
+_RELIEF: Final = 0.5  # by so much sharper again before a blurred camera is said to be sharp
+_CONTRAST_LEFT: Final = 0.65  # a lens out of focus keeps large shapes and their contrast; fog does not
+_SMOOTH: Final = np.float32(0.05)
+_FEW: Final = 20  # frames after which a running mean is believed
+GAPS: Final = 5
+GRACE_MS: Final = 5_000
+_BLURRED_ALARM: Final = ALARMS.index("camera_blurred")
+_GAP_FADES: Final = np.float32(0.999)
+_BRIGHTNESS, _CONTRAST = PICTURE.index("brightness"), PICTURE.index("contrast")
+
+
+def look(
+    watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Frames, *, skew_ms: float, latency_ms: float
+) -> NDArray[np.bool_]:
+    """Take one frame of each camera and say which rules hold now, [n, FAULTS], having lasted.
+
+    Args:
+        watch, reference: Rows of the table; *watch* is changed in place.
+        phase: [n].
+        seen: The frames.
+        skew_ms: Jump of a clock that is a fault.
+        latency_ms: Mean latency over which the service is too slow.
+    """
+    rows = seen.rows
+    holds = np.zeros((len(rows), len(FAULTS)), bool)
+    light, contrast = seen.ranked[:, _BRIGHTNESS], seen.ranked[:, _CONTRAST]
+    holds[:, 1] = light < _BLACK
+    holds[:, 2] = light > _WHITE
+    same = (watch["content"][rows] == seen.content) & (watch["frames"][rows] > 0)
+    holds[:, 0] = same & ~holds[:, 1] & ~holds[:, 2]
+    holds[:, 3] = (contrast < _FLAT) & ~holds[:, 1] & ~holds[:, 2]
+    holds[:, 4] = _blurred(watch, reference, phase, seen) & ~holds[:, 1:4].any(axis=1)
+    holds[:, 5] = _clock_jumped(watch, seen, skew_ms)
+    watch["latency_ms"][rows] = _smoothed(watch["latency_ms"][rows], seen.latency_ms, watch["frames"][rows])
+    holds[:, 6] = watch["latency_ms"][rows] > latency_ms
+    watch["content"][rows] = seen.content
+    run = np.where(holds, np.minimum(watch["fault_run"][rows] + 1, 60_000), 0)
+    watch["fault_from_ms"][rows] = np.where(run == 1, seen.at_ms[:, None], watch["fault_from_ms"][rows])
+    watch["fault_run"][rows] = run
+    watch["fault_clear"][rows] = np.where(holds, 0, np.minimum(watch["fault_clear"][rows] + 1, 60_000))
+    lasting: NDArray[np.bool_] = (run >= RUN) & (seen.at_ms[:, None] - watch["fault_from_ms"][rows] >= LASTING_MS)
+    return lasting
+
+
+def gaps(watch: NDArray[Any], rows: Ints, at_ms: Ints, of: str) -> None:
+    """Keep the mean and the longest time between two frames (`of` is empty) or two labels (``label_``)."""
+    last = watch[f"{of}seen_ms"][rows]
+    gap = np.where(last > 0, np.maximum(at_ms - last, 0), 0).astype(np.float32)
+    counted = watch["labels" if of else "frames"][rows]
+    watch[f"{of}gap_ms"][rows] = _smoothed(watch[f"{of}gap_ms"][rows], gap, counted)
+    watch[f"{of}gap_max_ms"][rows] = np.maximum(watch[f"{of}gap_max_ms"][rows] * _GAP_FADES, gap)
+    watch[f"{of}seen_ms"][rows] = np.maximum(last, at_ms)
+
+
+def overdue_ms(watch: NDArray[Any], of: str) -> NDArray[np.float64]:
+    """How long a pause of frames or labels must last to be one: five times the longest one lately, and a grace.
+
+    Of a Poisson process with a thousand samples in memory that happens by chance less than once in 10^10 samples; what
+    comes in daily batches is not missed before five days.
+    """
+    overdue: NDArray[np.float64] = GAPS * watch[f"{of}gap_max_ms"].astype(np.float64) + GRACE_MS
+    return overdue
+
+
+def _smoothed(mean: NDArray[Any], value: Floats, count: NDArray[Any]) -> Floats:
+    """Running mean: of all at first, then fading."""
+    share = np.maximum(_SMOOTH, 1 / (count.astype(np.float32) + 1))
+    smoothed: Floats = (mean + share * (value - mean)).astype(np.float32)
+    return smoothed
+
+
+def _blurred(watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Frames) -> NDArray[np.bool_]:
+    """Sharpness for its contrast has fallen far below what is usual, and contrast has not."""
+    rows = seen.rows
+    count = watch["frames"][rows]
+    for name, signal in (("focus", FOCUS), ("contrast", _CONTRAST)):
+        watch[name][rows] = _smoothed(watch[name][rows], seen.ranked[:, signal], count)
+    learned = reference["closed"][rows, phase].astype(bool) & (count > _FEW)
+    if not learned.any():
+        return learned
+    mean, spread = usual(reference, rows, phase, FOCUS)
+    least = mean - np.maximum(_BLURRED, _SPREADS * spread * np.sqrt(_SMOOTH))
+    least += _RELIEF * watch["raised"][rows, _BLURRED_ALARM]
+    contrast, _ = usual(reference, rows, phase, _CONTRAST)
+    blurred: NDArray[np.bool_] = (
+        learned & (watch["focus"][rows] < least) & (watch["contrast"][rows] > _CONTRAST_LEFT * contrast)
+    )
+    return blurred
+
+
+def _clock_jumped(watch: NDArray[Any], seen: Frames, skew_ms: float) -> NDArray[np.bool_]:
+    """The camera's clock is not where it was against ours; a slow drift of it is followed."""
+    rows = seen.rows
+    skew = (seen.at_ms - seen.captured_ms).astype(np.float64)
+    counted = watch["frames"][rows]
+    usual_ms = np.where(counted > 0, watch["skew_ms"][rows], skew)
+    jumped: NDArray[np.bool_] = np.abs(skew - usual_ms) > skew_ms
+    watch["skew_ms"][rows] = np.where(jumped, usual_ms, usual_ms + _SMOOTH * (skew - usual_ms))
+    return jumped

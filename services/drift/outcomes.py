@@ -1,0 +1,155 @@
+"""Accuracy as labels come: loss against what is normal in that light, by class, and against a floor.
+
+A label counts by how likely its frame was to be chosen: with propensity p its bet is scaled by p_least / p, so that
+labels that were asked for because the model was unsure do not make it look worse than it is, nor better.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catseye.records import Outcome
+from services.drift.layout import ACCURACY, LOSS_PACE
+from services.drift.sample import Floats, Ints, bucket_of
+from services.drift.streams import Fed
+
+_SURE: Final = 1.64
+_RECENT: Final = np.float32(1 / 200)
+_FEWEST_OF_CLASS: Final = 30
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Matched labels of n cameras.
+
+    Attributes:
+        rows: Row of the camera, [n], no two alike.
+        at_ms: When ingest took the label, [n].
+        delay_ms: From frame to label, [n].
+        phase: By the brightness of the frame itself, [n].
+        bucket: Bucket of the true class, [n].
+        loss: 1 where the prediction was wrong, else 0, [n].
+        propensity: Chance with which the frame was chosen to be labelled, [n].
+        confidence: Of the prediction, [n].
+        cause: Id of the prediction, 16 bytes each, [n].
+    """
+
+    rows: Ints
+    at_ms: Ints
+    delay_ms: Floats
+    phase: Ints
+    bucket: Ints
+    loss: Floats
+    propensity: Floats
+    confidence: Floats
+    cause: NDArray[np.void]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Outcomes":
+        """Those that *chosen*, [n], says."""
+        return self if chosen.all() else Outcomes(*(column[chosen] for column in vars(self).values()))
+
+
+def outcomes(
+    rows: Sequence[int], matched: Sequence[Outcome], classes: Sequence[Sequence[str]], edge: float
+) -> Outcomes:
+    """Put *matched* into columns.
+
+    Args:
+        rows: Row of the camera of each.
+        matched: At most one of each camera.
+        classes: Classes of the model of each.
+        edge: Brightness under which it is night.
+    """
+    return Outcomes(
+        rows=np.array(rows, np.int64),
+        at_ms=np.array([each.label_received_at_ms for each in matched], np.int64),
+        delay_ms=np.array([max(each.label_delay_ms, 0) for each in matched], np.float32),
+        phase=np.array([each.brightness >= edge for each in matched], np.int64),
+        bucket=np.array([bucket_of(each.label, of) for each, of in zip(matched, classes, strict=True)], np.int64),
+        loss=np.array([not each.correct for each in matched], np.float32),
+        propensity=np.array([min(max(each.propensity, 1e-3), 1) for each in matched], np.float32),
+        confidence=np.array([each.confidence for each in matched], np.float32),
+        cause=np.array([bytes.fromhex(each.prediction_id) for each in matched], "V16"),
+    )
+
+
+def weigh(watch: NDArray[Any], seen: Outcomes) -> Floats:
+    """Weight of each label, [n], over 0 to 1; keeps the least propensity and the recent accuracy."""
+    rows = seen.rows
+    known = watch["propensity"][rows]
+    least = np.where(known > 0, np.minimum(known, seen.propensity), seen.propensity)
+    watch["propensity"][rows] = least
+    weight: Floats = (least / seen.propensity).astype(np.float32)
+    watch["recent_labels"][rows] = watch["recent_labels"][rows] * (1 - _RECENT) + weight
+    watch["recent_errors"][rows] = watch["recent_errors"][rows] * (1 - _RECENT) + weight * seen.loss
+    return weight
+
+
+def learn(reference: NDArray[Any], seen: Outcomes, weight: Floats, chosen: NDArray[np.bool_]) -> None:
+    """Take labels of cameras that are learning, [n] *chosen*."""
+    rows, phase = seen.rows[chosen], seen.phase[chosen]
+    of, loss = weight[chosen], seen.loss[chosen]
+    for column in (np.zeros(len(rows), np.int64), 1 + seen.bucket[chosen]):
+        place = (rows, phase, column)
+        reference["label_weights"][place] += of
+        reference["label_squares"][place] += of * of
+        reference["label_losses"][place] += of * loss
+
+
+def of_outcomes(
+    reference: NDArray[Any], seen: Outcomes, weight: Floats, *, accuracy: float, new_phase: float, floor: float
+) -> Fed:
+    """Streams of an outcome: loss of all, loss of its class, loss against the floor, [n, 10].
+
+    Args:
+        accuracy: Tolerance against the reference of this phase.
+        new_phase: Tolerance against the worst phase known, where this one is not known yet.
+        floor: Accuracy that is too low whatever is usual.
+    """
+    rows = seen.rows
+    count = len(rows)
+    x = np.full((count, ACCURACY.streams + 1), np.nan, np.float32)
+    bound = np.full_like(x, 0.5)
+    limit = _limits(reference, rows)  # [n, PHASES, 1 + BUCKETS]
+    closed = reference["labels_closed"][rows].astype(bool)
+    known = closed[np.arange(count), seen.phase]
+    own = limit[np.arange(count), seen.phase] + accuracy
+    worst = np.where(closed, limit[:, :, 0], -1).max(axis=1) + new_phase
+    bound[:, 0] = np.where(known, own[:, 0], worst)
+    tested = known | closed.any(axis=1)
+    x[:, 0] = np.where(tested, seen.loss, np.nan)
+    here = np.arange(count), 1 + seen.bucket
+    often = reference["label_weights"][rows, seen.phase, 1 + seen.bucket] >= _FEWEST_OF_CLASS
+    bound[here] = own[here]
+    x[here] = np.where(known & often, seen.loss, np.nan)
+    bound[:, -1], x[:, -1] = 1 - floor, seen.loss
+    x[bound > 0.98] = np.nan
+    bound = np.clip(bound, 1e-3, 0.98)
+    # A bet that is scaled by the weight is the bet on a sample that lies so much nearer to its bound.
+    return Fed(bound + weight[:, None] * (x - bound), bound)
+
+
+def expected(reference: NDArray[Any], rows: Ints) -> Floats:
+    """Mean loss of all labels that the reference has seen, [n]; NaN where it has none."""
+    weights = reference["label_weights"][rows, :, 0].sum(axis=1)
+    losses = reference["label_losses"][rows, :, 0].sum(axis=1)
+    loss: Floats = np.where(weights > 0, losses / np.maximum(weights, 1e-9), np.nan).astype(np.float32)
+    return loss
+
+
+def _limits(reference: NDArray[Any], rows: Ints) -> Floats:
+    """Upper confidence bound of the mean loss, by phase and class, [n, PHASES, 1 + BUCKETS]."""
+    weights = np.maximum(reference["label_weights"][rows], 1e-9)
+    mean = reference["label_losses"][rows] / weights
+    samples = weights**2 / np.maximum(reference["label_squares"][rows], 1e-9)
+    pace = np.maximum(reference["pace"][rows, LOSS_PACE], 1).astype(np.float32)[:, None, None]
+    # One error more than were seen: of a class that was never wrong yet the next label may be.
+    spread = np.sqrt((mean + 1 / np.maximum(samples, 1)) * (1 - mean))
+    limit: Floats = (mean + _SURE * spread * np.sqrt(pace / np.maximum(samples, 1))).astype(np.float32)
+    return limit

@@ -1,0 +1,159 @@
+"""What is normal for a camera in a phase, learned from its own first frames and then kept.
+
+The first quarter of the frames gives the mean features of each predicted class and the usual bits of the picture; the
+second quarter the mean and spread of each signal; the other half fills a histogram of each, scaled so. A later frame's
+value has a rank within that histogram, which is uniform as long as frames are exchangeable with those (split conformal
+prediction: Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005). Means are those of the predicted
+class where it was seen often enough, so that a changed mix of classes alone does not move the ranks (Mondrian).
+
+All functions work on columns: n cameras at once, each once.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FEATURES, RANKED
+from services.drift.sample import Floats, Frames, Ints
+
+_EDGE: Final = 3.0
+"""Histograms reach so many standard deviations; what lies beyond falls into the last bin."""
+_OFTEN: Final = 10  # frames of a class before its own mean is believed
+_SPREAD_OF_DISTANCE: Final = np.sqrt(2 / FEATURES)
+"""Standard deviation of the log of a mean of 16 squared normal numbers, about: only a scale for the histogram."""
+_MOST: Final = 60_000  # counts are 16 bits wide
+
+Reference = NDArray[Any]
+
+
+def quarter(samples: int) -> int:
+    """Frames of the first part, and of the second."""
+    return samples // 4
+
+
+def learn(reference: Reference, phase: Ints, seen: Frames, samples: int) -> None:
+    """Take one more frame of each camera.
+
+    Args:
+        reference: Rows of the table; changed in place.
+        phase: Phase of each frame, [n].
+        seen: The frames.
+        samples: How many make a reference.
+    """
+    rows = seen.rows
+    so_far = reference["frames"][rows, phase]
+    reference["frames"][rows, phase] = np.minimum(so_far + 1, 2**31)
+    first = so_far < quarter(samples)
+    second = ~first & (so_far < 2 * quarter(samples))
+    third = ~first & ~second & (so_far < _MOST + 2 * quarter(samples))
+    _learn_said(reference, rows, phase, seen.said, so_far)
+    if first.any():
+        _learn_features(reference, rows[first], phase[first], seen.where(first))
+    if not first.all():
+        later = seen.where(~first)
+        ranked = relative(reference, phase[~first], later)
+        of_second = second[~first]
+        if of_second.any():
+            chosen = later.where(of_second)
+            _learn_scale(reference, chosen.rows, phase[second], chosen.bucket, ranked[of_second])
+        of_third = third[~first]
+        if of_third.any():
+            chosen = later.where(of_third)
+            bins = _bins(reference, phase[third], chosen, ranked[of_third])
+            row, signal = np.nonzero(bins >= 0)
+            place = (chosen.rows[row], phase[third][row], signal, bins[row, signal])
+            reference["histogram"][place] += 1
+
+
+def relative(reference: Reference, phase: Ints, seen: Frames) -> Floats:
+    """Values of the ranked signals, [n, RANKED], with those that only a reference gives a meaning."""
+    rows = seen.rows
+    ranked = seen.ranked.copy()
+    counts = reference["bits_of"][rows].astype(np.float32)
+    usual = reference["bits"][rows] / np.maximum(counts, 1)[:, None] * 2 - 1  # -1 never set … 1 always
+    agreed = (usual * (2 * seen.bits - 1)).sum(axis=1)
+    ranked[:, COMPOSITION] = agreed / np.maximum(np.abs(usual).sum(axis=1), 1e-6)
+    centre = reference["features"][rows, phase, seen.bucket].astype(np.float32)
+    frames = np.maximum(reference["class_frames"][rows, phase].sum(axis=1, dtype=np.float32), 1)
+    variance = reference["features_m2"][rows, phase] / frames[:, None] + 1e-6
+    ranked[:, EMBEDDING] = np.log(((seen.features - centre) ** 2 / variance).mean(axis=1) + 1e-6)
+    return ranked
+
+
+def ranks(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Floats:
+    """Mid-rank of each signal within the reference, [n, RANKED], 0 to 1; NaN where it has no value or no reference.
+
+    Args:
+        ranked: What `relative` gives.
+    """
+    bins = _bins(reference, phase, seen, ranked)
+    histogram = reference["histogram"][seen.rows, phase].astype(np.float32)
+    known = np.maximum(bins, 0)[..., None]
+    at = np.take_along_axis(histogram, known, axis=2)[..., 0]
+    up_to = np.take_along_axis(histogram.cumsum(axis=2), known, axis=2)[..., 0]
+    total = histogram.sum(axis=2)
+    # The frame itself counts as one more, in the middle of its bin: ranks stay off 0 and 1, as a p-value must.
+    rank = (up_to - at / 2 + 0.5) / (total + 1)
+    return np.where((bins >= 0) & (total > 0), rank, np.nan).astype(np.float32)
+
+
+def usual(reference: Reference, rows: Ints, phase: Ints, signal: int) -> tuple[Floats, Floats]:
+    """Mean of a ranked signal over all classes, and its standard deviation within a class, [n] each."""
+    counts = reference["counts"][rows, phase, signal].astype(np.float32)
+    total = np.maximum(counts.sum(axis=1), 1)
+    mean = (counts * reference["means"][rows, phase, signal]).sum(axis=1) / total
+    return mean, np.sqrt(reference["m2"][rows, phase, signal] / total)
+
+
+def _learn_said(reference: Reference, rows: Ints, phase: Ints, said: Floats, so_far: NDArray[Any]) -> None:
+    mean = reference["said_mean"][rows, phase]
+    known = np.nan_to_num(said)
+    step = known - mean
+    mean += step / (so_far + 1).astype(np.float32)[:, None]
+    reference["said_mean"][rows, phase] = mean
+    reference["said_m2"][rows, phase] += step * (known - mean)
+
+
+def _learn_features(reference: Reference, rows: Ints, phase: Ints, seen: Frames) -> None:
+    reference["bits"][rows] += seen.bits.astype(np.uint16)
+    reference["bits_of"][rows] += 1
+    place = (rows, phase, seen.bucket)
+    reference["class_frames"][place] += 1
+    count = reference["class_frames"][place].astype(np.float32)[:, None]
+    mean = reference["features"][place].astype(np.float32)
+    step = np.nan_to_num(seen.features) - mean
+    moved = mean + step / count
+    reference["features"][place] = moved.astype(np.float16)
+    reference["features_m2"][rows, phase] += step * (np.nan_to_num(seen.features) - moved)
+
+
+def _learn_scale(reference: Reference, rows: Ints, phase: Ints, bucket: Ints, ranked: Floats) -> None:
+    there = ~np.isnan(ranked)
+    columns = np.arange(RANKED)
+    place = (rows[:, None], phase[:, None], columns, bucket[:, None])
+    counts = reference["counts"][place] + there
+    mean = reference["means"][place]
+    known = np.where(there, ranked, mean)
+    step = known - mean
+    moved = mean + step / np.maximum(counts, 1)
+    reference["counts"][place] = counts
+    reference["means"][place] = moved
+    reference["m2"][rows, phase] += step * (known - moved)
+
+
+def _bins(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Ints:
+    """Bin of each signal in its histogram, [n, RANKED]; -1 where it has no value or no scale."""
+    rows = seen.rows
+    counts = reference["counts"][rows, phase].astype(np.float32)  # [n, RANKED, BUCKETS]
+    means = reference["means"][rows, phase]
+    total = counts.sum(axis=2)
+    pooled = (counts * means).sum(axis=2) / np.maximum(total, 1)
+    of_class = np.arange(len(rows)), slice(None), seen.bucket
+    centre = np.where(counts[of_class] >= _OFTEN, means[of_class], pooled)
+    spread = np.sqrt(reference["m2"][rows, phase] / np.maximum(total, 1))
+    spread[:, EMBEDDING] = np.maximum(spread[:, EMBEDDING], _SPREAD_OF_DISTANCE)
+    scaled = (ranked - centre) / np.maximum(spread, 1e-6)
+    inside = np.clip(np.nan_to_num(scaled), -_EDGE, _EDGE - 1e-3)
+    bins = ((inside + _EDGE) * (BINS / (2 * _EDGE))).astype(np.int64)
+    return np.where(np.isnan(scaled) | (total < _OFTEN), -1, bins)

@@ -1,0 +1,45 @@
+"""What stays and what goes when a camera's frames are predicted by a new version of the model."""
+
+from typing import Final
+
+import numpy as np
+
+from services.drift.layout import ACCURACY, FAMILIES, FLOOR, LEARNING, REFERENCE
+from services.drift.streams import forget
+from services.drift.table import Table
+
+_STAYS: Final = ("telemetry", "labels_began_ms", "labels_closed", "label_weights", "label_squares", "label_losses")
+"""The loss that is usual stays: a new version is held to what the one before it could do."""
+_LOSS_FAMILIES: Final = (FAMILIES.index(ACCURACY), FAMILIES.index(FLOOR))
+
+
+def renew(table: Table, row: int, version: int, at_ms: int) -> None:
+    """Begin again with the pictures of a camera, since the new version was made for the road as it is now.
+
+    Alarms of pictures and predictions end with their reference. Those of accuracy stay until the new version has
+    shown that it is as good as usual.
+
+    Args:
+        table: Its row was touched, all parts.
+        version: Number of the version.
+        at_ms: Event time of its first prediction.
+    """
+    watch, reference = table.watch, table.reference
+    first = not watch["version"][row]
+    watch["version"][row] = version
+    watch["version_since_ms"][row] = at_ms
+    if first:
+        return
+    pace = reference["pace"][row, -1]
+    for name in REFERENCE.names or ():
+        if name not in _STAYS:
+            reference[name][row] = np.zeros((), REFERENCE[name])
+    reference["pace"][row, -1] = pace
+    table.learning[row] = np.zeros((), LEARNING)
+    for family in range(len(FAMILIES)):
+        forget(watch, row, family)
+        if family not in _LOSS_FAMILIES:
+            watch["raised"][row, family] = 0
+    for name in ("tested", "recent_labels", "recent_errors", "recent_confidence", "recent_variance"):
+        watch[name][row] = 0
+    watch["recent_histogram"][row] = 0

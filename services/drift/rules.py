@@ -1,0 +1,38 @@
+"""What an operator has decided, as plain numbers: `services.drift.settings` says what each means."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Numbers that the watching rests on.
+
+    Attributes:
+        reference_samples: Frames, and labels, that a reference is made of.
+        reference_span_ms: Shortest time that it covers.
+        false_per_week: False alarms of the whole fleet in a week.
+        fleet_cameras: Cameras that share them; 0 counts those that are seen.
+        partitions: Of the topics that are read: one table sees one of so many parts of the fleet.
+        night: Brightness under which it is night.
+        tolerance_probability, tolerance_rank, tolerance_accuracy, tolerance_new_phase: Changes that are nobody's
+            business.
+        accuracy_floor: Accuracy that is too low whatever is usual.
+        latency_ms: Mean latency over which the service is too slow.
+        clock_skew_ms: Jump of a camera's clock that is a fault.
+        statistics_ms: Time between two statistics.
+    """
+
+    reference_samples: int = 1_000
+    reference_span_ms: int = 86_400_000
+    false_per_week: float = 1.0
+    fleet_cameras: int = 0
+    partitions: int = 1
+    night: float = 0.18
+    tolerance_probability: float = 0.02
+    tolerance_rank: float = 0.05
+    tolerance_accuracy: float = 0.02
+    tolerance_new_phase: float = 0.10
+    accuracy_floor: float = 0.40
+    latency_ms: float = 10_000
+    clock_skew_ms: float = 30_000
+    statistics_ms: int = 5_000

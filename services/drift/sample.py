@@ -1,0 +1,136 @@
+"""What one round looks at: at most one frame of each camera, as columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catseye.records import Prediction
+from services.drift.layout import BUCKETS, ENTROPY, FEATURES, FOCUS, MARGIN, PICTURE, RANKED, SAID
+
+_TINY: Final = 1e-6
+_MEASURED: Final = ("brightness", "contrast", "sharpness", "dark_share", "bright_share")
+_PLACES: Final = [PICTURE.index(name) for name in _MEASURED]
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Predictions of n cameras.
+
+    Attributes:
+        rows: Row of the camera in its table, [n], no two alike.
+        at_ms: When ingest took the frame, [n].
+        captured_ms: The camera's own clock, [n].
+        latency_ms: From then to the prediction, [n].
+        ranked: Values of the ranked signals, [n, RANKED]; NaN where there is none. `composition` and `embedding` are
+            NaN here: they are relative to what is normal.
+        bits: Bits of the perceptual hash, [n, 64], 0 or 1.
+        features: Projected features, [n, FEATURES]; NaN when the model gives none.
+        bucket: Bucket of the predicted class, [n].
+        said: Probabilities of the buckets (NaN where the model has none), entropy and margin, [n, SAID], 0 to 1.
+        confidence: Probability of the predicted class, [n].
+        content: What two identical pictures share and two others hardly do, [n].
+        offset: Offset of the frame in frames.accepted, [n].
+        cause: Id of the prediction, 16 bytes each, [n].
+    """
+
+    rows: Ints
+    at_ms: Ints
+    captured_ms: Ints
+    latency_ms: Floats
+    ranked: Floats
+    bits: Floats
+    features: Floats
+    bucket: Ints
+    said: Floats
+    confidence: Floats
+    content: Ints
+    offset: Ints
+    cause: NDArray[np.void]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, first: int, end: int) -> "Frames":
+        """Those from *first* up to *end*."""
+        return Frames(*(column[first:end] for column in vars(self).values()))
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Frames":
+        """Those that *chosen*, [n], says."""
+        return self if chosen.all() else Frames(*(column[chosen] for column in vars(self).values()))
+
+
+def frames(rows: Sequence[int], predictions: Sequence[Prediction], slots: Sequence[Sequence[str]]) -> Frames:
+    """Put *predictions* into columns.
+
+    Args:
+        rows: Row of the camera of each.
+        predictions: In any order; `Frames.part` gives what may be one round.
+        slots: Names of the telemetry that each camera's slots hold.
+    """
+    count = len(rows)
+    ranked = np.full((count, RANKED), np.nan, np.float32)
+    ranked[:, _PLACES] = [[getattr(each, name) for name in _MEASURED] for each in predictions]
+    # The Laplacian grows with the square of contrast: what is left is focus, which fog alone does not take away.
+    ranked[:, FOCUS] = np.log(ranked[:, _PLACES[2]] + _TINY) - 2 * np.log(ranked[:, _PLACES[1]] + _TINY)
+    for place, (each, names) in enumerate(zip(predictions, slots, strict=True)):
+        for slot, name in enumerate(names):
+            ranked[place, len(PICTURE) + slot] = each.telemetry.get(name, np.nan)
+    hashes = np.array([each.perceptual_hash for each in predictions], np.int64)
+    sharpness = np.ascontiguousarray(ranked[:, _PLACES[2]]).view(np.uint32).astype(np.int64)
+    light = np.ascontiguousarray(ranked[:, _PLACES[0]]).view(np.uint32).astype(np.int64)
+    features = np.full((count, FEATURES), np.nan, np.float32)
+    for place, each in enumerate(predictions):
+        if len(each.embedding) == FEATURES:
+            features[place] = each.embedding
+    bucket, said, confidence = _said(predictions)
+    received = np.array([each.received_at_ms for each in predictions], np.int64)
+    return Frames(
+        rows=np.array(rows, np.int64),
+        at_ms=received,
+        captured_ms=np.array([each.captured_at_ms for each in predictions], np.int64),
+        latency_ms=(np.array([each.predicted_at_ms for each in predictions], np.int64) - received).astype(np.float32),
+        ranked=ranked,
+        bits=np.unpackbits(hashes.view(np.uint8), bitorder="little").reshape(count, 64).astype(np.float32),
+        features=features,
+        bucket=bucket,
+        said=said,
+        confidence=confidence,
+        content=hashes ^ (sharpness << 32) ^ light,
+        offset=np.array([each.frame_offset for each in predictions], np.int64),
+        cause=np.array([bytes.fromhex(each.prediction_id) for each in predictions], "V16"),
+    )
+
+
+def bucket_of(label: str | None, classes: Sequence[str]) -> int:
+    """Bucket of a class; the last one also takes classes that the model does not know."""
+    place = classes.index(label) if label in classes else BUCKETS - 1
+    return min(place, BUCKETS - 1)
+
+
+def _said(predictions: Sequence[Prediction]) -> tuple[Ints, Floats, Floats]:
+    """Bucket of the predicted class, what was said in numbers, and confidence."""
+    said = np.full((len(predictions), SAID), np.nan, np.float32)
+    by_width: dict[int, list[int]] = {}
+    for place, each in enumerate(predictions):
+        by_width.setdefault(len(each.probabilities), []).append(place)
+    best = np.zeros(len(predictions), np.int64)
+    confidence = np.zeros(len(predictions), np.float32)
+    for width, places in by_width.items():
+        odds = np.array([list(predictions[place].probabilities.values()) for place in places], np.float32)
+        odds = np.clip(odds, 0, 1)
+        told = min(width, BUCKETS)
+        said[places, :told] = odds[:, :told]
+        if width > BUCKETS:
+            said[places, BUCKETS - 1] = np.minimum(odds[:, BUCKETS - 1 :].sum(axis=1), 1)
+        said[places, ENTROPY] = np.clip(-(odds * np.log(odds + _TINY)).sum(axis=1) / np.log(max(width, 2)), 0, 1)
+        order = np.sort(odds, axis=1)
+        said[places, MARGIN] = order[:, -1] - (order[:, -2] if width > 1 else 0)
+        best[places] = np.minimum(odds.argmax(axis=1), BUCKETS - 1)
+        confidence[places] = order[:, -1]
+    return best, said, confidence

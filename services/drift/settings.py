@@ -1,0 +1,56 @@
+"""What an operator can turn on drift."""
+
+from pydantic import Field
+
+from catseye.settings import Settings
+
+
+class DriftSettings(Settings):
+    """How much is learned before anything is claimed, how rarely a false alarm may come, and what counts as a fault."""
+
+    transaction_interval_ms: float = Field(
+        default=500,
+        ge=0,
+        description="As the common setting: the state of each camera that was seen is written once in it, milliseconds",
+    )
+    drift_reference_samples: int = Field(
+        default=1_000, ge=100, le=60_000, description="Frames, and labels, that a reference is made of, per phase"
+    )
+    drift_reference_span_h: float = Field(
+        default=24, ge=0, description="Shortest time that a reference covers, so that it holds a whole day, hours"
+    )
+    drift_false_incidents_per_week: float = Field(
+        default=1.0, gt=0, description="False alarms that the whole fleet may have in a week of no change"
+    )
+    drift_fleet_cameras: int = Field(
+        default=0, ge=0, description="Cameras that share that number; 0 counts those that are seen"
+    )
+    drift_night_brightness: float = Field(
+        default=0.18, gt=0, lt=1, description="Mean brightness, 0 to 1, under which it is night: each has its reference"
+    )
+    drift_tolerance_probability: float = Field(
+        default=0.02, ge=0, lt=1, description="Change of a mean probability that is nobody's business"
+    )
+    drift_tolerance_rank: float = Field(
+        default=0.05, ge=0, lt=0.5, description="Change of a mean rank within the reference that is nobody's business"
+    )
+    drift_tolerance_accuracy: float = Field(
+        default=0.02, ge=0, lt=1, description="Loss of accuracy that is nobody's business"
+    )
+    drift_tolerance_new_phase: float = Field(
+        default=0.10, ge=0, lt=1, description="The same in a phase that is not learned yet, against the worst learned"
+    )
+    drift_accuracy_floor: float = Field(
+        default=0.40, gt=0, lt=1, description="Accuracy under which an alert opens whatever is usual"
+    )
+    drift_latency_s: float = Field(
+        default=10, gt=0, description="Mean time from frame to prediction over which the service is too slow, seconds"
+    )
+    drift_clock_skew_s: float = Field(
+        default=30, gt=0, description="Jump of a camera's clock against ours that is a fault, seconds"
+    )
+    drift_statistics_s: float = Field(default=5, gt=0, description="Time between two statistics of a camera, seconds")
+    drift_detectors: dict[str, str] = Field(
+        default_factory=dict,
+        description='Detectors that replace the engine, by signal, as JSON: {"loss": "adwin", "confidence": "kswin"}',
+    )

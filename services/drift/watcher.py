@@ -1,0 +1,302 @@
+"""One round of watching: at most one frame, or one label, of each camera, as columns."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.drift import absences, describe, faults, outcomes, pace, reference, streams
+from services.drift.alarms import BLIND, FIRST_FAULT, LABELS_MISSING, SILENT, clear_alarm, raise_alarm
+from services.drift.layout import (
+    CONFIDENCE_BINS,
+    CORRELATED,
+    FAMILIES,
+    FAULTS,
+    LOSS_PACE,
+    OF_FRAMES,
+)
+from services.drift.outcomes import Outcomes
+from services.drift.rules import Rules
+from services.drift.sample import Floats, Frames, Ints
+from services.drift.streams import FRAMES_FAMILIES, OUTCOME_FAMILIES
+from services.drift.table import Table
+
+WEEK_MS: Final = 7 * 86_400_000
+_LEAST_THRESHOLD: Final = 1_000.0
+_DUSK: Final = 0.02  # brightness on both sides of the edge in which a phase stays what it was
+_LIGHT_SMOOTH: Final = np.float32(0.03)
+_SUSPICIOUS: Final = 3  # frames in a row that break a rule, from which on they are not taken for the road
+_SMOOTH: Final = np.float32(0.02)
+
+
+class Watcher:
+    """Applies the rules to tables; remembers nothing itself.
+
+    Args:
+        rules: What the operator decided.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    def frames(self, table: Table, seen: Frames) -> set[int]:
+        """Take one frame of each camera; returns the rows whose alarms changed."""
+        watch, rows = table.watch, seen.rows
+        listed = rows.tolist()
+        table.touch(listed, b"w")
+        phase = self._phase(watch, seen)
+        rules = self._rules
+        holds = faults.look(
+            watch, table.reference, phase, seen, skew_ms=rules.clock_skew_ms, latency_ms=rules.latency_ms
+        )
+        changed = _faults(table, seen, holds) | absences.came(table, listed, seen.at_ms.tolist(), SILENT)
+        faults.gaps(watch, rows, seen.at_ms, "")
+        watch["frames"][rows] += 1
+        watch["offsets"][rows, watch["frames"][rows] % 4] = seen.offset
+        watch["last_cause"][rows] = seen.cause
+        # A slow service is no fault of the camera: its frames count.
+        odd = (watch["fault_run"][rows, : len(FAULTS) - 1] >= _SUSPICIOUS).any(axis=1)
+        clear = ~odd & ~watch["raised"][rows][:, BLIND].any(axis=1)
+        closed = table.reference["closed"][rows, phase].astype(bool)
+        if (learners := clear & ~closed & _is_normal(watch, rows)).any():
+            changed |= self._learn(table, seen.where(learners), phase[learners])
+        if (testers := clear & closed).any():
+            # Where every stream takes one frame in many, the others need not be looked at.
+            watch["tested"][rows[testers]] += 1
+            testers &= watch["tested"][rows] % np.maximum(table.reference["pace"][rows].min(axis=1), 1) == 0
+            if testers.any():
+                changed |= self._test(table, seen.where(testers), phase[testers])
+        return changed
+
+    def labels(self, table: Table, seen: Outcomes) -> set[int]:
+        """Take one label of each camera; returns the rows whose alarms changed."""
+        table.touch(seen.rows.tolist(), b"wr")
+        watch, known, rows = table.watch, table.reference, seen.rows
+        changed = absences.came(table, rows.tolist(), seen.at_ms.tolist(), LABELS_MISSING)
+        faults.gaps(watch, rows, seen.at_ms, "label_")
+        share = np.maximum(_SMOOTH, 1 / (watch["labels"][rows].astype(np.float32) + 1))
+        watch["label_delay_ms"][rows] += share * (seen.delay_ms - watch["label_delay_ms"][rows])
+        watch["labels"][rows] += 1
+        weight = outcomes.weigh(watch, seen)
+        closed = known["labels_closed"][rows, seen.phase].astype(bool)
+        learners = ~closed & _is_normal(watch, rows)
+        if learners.any():
+            self._learn_labels(table, seen, weight, learners)
+        rules = self._rules
+        fed = outcomes.of_outcomes(
+            known,
+            seen,
+            weight,
+            accuracy=rules.tolerance_accuracy,
+            new_phase=rules.tolerance_new_phase,
+            floor=rules.accuracy_floor,
+        )
+        watch["labelled"][rows] += 1
+        late = watch["labelled"][rows] % np.maximum(known["pace"][rows, LOSS_PACE], 1) != 0
+        fed.x[late] = np.nan
+        return changed | self._evidence(table, rows, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause, "label_")
+
+    def thresholds(self, table: Table, rows: Ints, of: str = "") -> Floats:
+        """Evidence at which an alarm is raised, [n]: the samples that the fleet's families see in the time in which
+        it may have one false alarm.
+
+        Args:
+            of: ``""`` for families of frames, ``"label_"`` for those of labels.
+        """
+        rules = self._rules
+        cameras = rules.fleet_cameras or len(table) * rules.partitions
+        gap_ms = np.maximum(table.watch[f"{of}gap_ms"][rows], 1.0)
+        a_week = WEEK_MS / gap_ms
+        least: Floats = np.maximum(_LEAST_THRESHOLD, cameras * len(FAMILIES) * a_week / rules.false_per_week)
+        return least
+
+    def _phase(self, watch: NDArray[Any], seen: Frames) -> Ints:
+        """Night or day, by brightness that is smoothed over some thirty frames, with hysteresis."""
+        rows, light = seen.rows, seen.ranked[:, 0]
+        count = watch["frames"][rows]
+        share = np.maximum(_LIGHT_SMOOTH, 1 / (count.astype(np.float32) + 1))
+        smooth = watch["light"][rows] + share * (light - watch["light"][rows])
+        watch["light"][rows] = smooth
+        edge = self._rules.night
+        before = watch["phase"][rows].astype(bool)
+        held = smooth >= np.where(before, edge - _DUSK, edge + _DUSK)
+        day = np.where(count < 1 / _LIGHT_SMOOTH, smooth >= edge, held)
+        watch["phase"][rows] = day
+        return np.asarray(day, np.int64)
+
+    def _learn(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
+        rows = seen.rows
+        table.touch(rows.tolist(), b"rl")
+        known, learning, rules = table.reference, table.learning, self._rules
+        place = (rows, phase)
+        began = known["began_ms"][place]
+        known["began_ms"][place] = np.where(began == 0, seen.at_ms, began)
+        measured = ~known["closed"][rows].any(axis=1)
+        if measured.any():
+            columns = np.concatenate(
+                [seen.ranked, seen.confidence[:, None], seen.bucket[:, None]], axis=1, dtype=np.float32
+            )
+            count = learning["seen"][rows[measured]].astype(np.int64)
+            pace.measure(learning, rows[measured], slice(0, LOSS_PACE), columns[measured], count)
+            learning["seen"][rows[measured]] += 1
+        reference.learn(known, phase, seen, rules.reference_samples)
+        known["confidences"][rows, confidence_bin(seen.confidence)] += 1
+        known["confidence"][rows] += seen.confidence
+        quarter = reference.quarter(rules.reference_samples)
+        so_far = known["frames"][place]
+        kept = (so_far % quarter == 0) & (so_far <= 4 * quarter)
+        known["examples"][rows[kept], (so_far[kept] // quarter - 1) % 4] = seen.offset[kept]
+        over = (so_far >= rules.reference_samples) & (seen.at_ms - known["began_ms"][place] >= rules.reference_span_ms)
+        for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
+            _close(table, row, its_phase)
+        return set(rows[over].tolist())
+
+    def _test(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
+        watch, known, rows, rules = table.watch, table.reference, seen.rows, self._rules
+        ranked = reference.relative(known, phase, seen)
+        ranks = reference.ranks(known, phase, seen, ranked)
+        values = np.concatenate([ranked, seen.said], axis=1)
+        tested = watch["tested"][rows]
+        share = np.maximum(_SMOOTH, 1 / tested.astype(np.float32))[:, None]
+        kept = watch["values"][rows]
+        watch["values"][rows] = np.where(np.isnan(values), kept, kept + share * (values - kept))
+        _recent(watch, seen, share[:, 0])
+        fed = streams.of_frames(
+            ranks,
+            seen.said,
+            known,
+            rows,
+            phase,
+            rank=rules.tolerance_rank,
+            probability=rules.tolerance_probability,
+        )
+        fed.x[tested[:, None] % streams.paces(known, rows) != 0] = np.nan
+        return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause, "")
+
+    def _evidence(
+        self,
+        table: Table,
+        rows: Ints,
+        fed: streams.Fed,
+        families: slice,
+        at_ms: Ints,
+        cause: NDArray[np.void],
+        of: str,
+    ) -> set[int]:
+        """Let streams take what they are fed; raise what crossed its threshold and clear what calmed."""
+        watch = table.watch
+        streams.take(watch, rows, fed, families, at_ms)
+        first = families.start
+        threshold = self.thresholds(table, rows, of)
+        over = streams.crossed(watch, rows, families, threshold[:, None])
+        changed = set()
+        for place, family in zip(*(each.tolist() for each in np.nonzero(over)), strict=True):
+            row = int(rows[place])
+            since = int(watch["since_ms"][row, first + family])
+            watch["alarmed"][row, first + family] = describe.alarmed(
+                table, row, first + family, float(threshold[place]), self._rules.accuracy_floor
+            )
+            raise_alarm(
+                table, row, first + family, since_ms=since, at_ms=int(at_ms[place]), cause=cause[place].tobytes()
+            )
+            streams.forget(watch, row, first + family)
+            changed.add(row)
+        if watch["raised"][rows, families].any():
+            calm, again = streams.calmed(watch, rows, families)
+            for place, family in zip(*(each.tolist() for each in np.nonzero(calm)), strict=True):
+                clear_alarm(table, int(rows[place]), first + family, at_ms=int(at_ms[place]))
+                changed.add(int(rows[place]))
+            for place, family in zip(*(each.tolist() for each in np.nonzero(again)), strict=True):
+                streams.forget(watch, int(rows[place]), first + family)
+        return changed
+
+    def _learn_labels(self, table: Table, seen: Outcomes, weight: Floats, chosen: NDArray[np.bool_]) -> None:
+        known, learning, rules = table.reference, table.learning, self._rules
+        rows, phase = seen.rows[chosen], seen.phase[chosen]
+        began = known["labels_began_ms"][rows, phase]
+        known["labels_began_ms"][rows, phase] = np.where(began == 0, seen.at_ms[chosen], began)
+        measured = chosen & ~known["labels_closed"][seen.rows].any(axis=1)
+        if measured.any():
+            table.touch(seen.rows[measured].tolist(), b"l")
+            some = seen.rows[measured]
+            columns = slice(LOSS_PACE, LOSS_PACE + 1)
+            count = learning["labels"][some].astype(np.int64)
+            pace.measure(learning, some, columns, seen.loss[measured][:, None], count)
+            learning["labels"][some] += 1
+        outcomes.learn(known, seen, weight, chosen)
+        over = (
+            known["label_weights"][rows, phase, 0] >= rules.reference_samples * _mean_weight(known, rows, phase)
+        ) & (seen.at_ms[chosen] - known["labels_began_ms"][rows, phase] >= rules.reference_span_ms)
+        for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
+            _close_labels(table, row, its_phase)
+
+
+def _is_normal(watch: NDArray[Any], rows: Ints) -> NDArray[np.bool_]:
+    """Whether nothing has drifted, [n]: what a camera sees while something has must not become its reference."""
+    drifted = np.asarray(watch["raised"][rows, : len(FAMILIES)], bool)
+    normal: NDArray[np.bool_] = np.logical_not(np.any(drifted, axis=1))
+    return normal
+
+
+def confidence_bin(confidence: Floats) -> Ints:
+    """Bin of each confidence, [n]."""
+    nines = -np.log10(np.maximum(1 - confidence.astype(np.float64), 1e-9))
+    return np.minimum(nines * (CONFIDENCE_BINS / 4), CONFIDENCE_BINS - 1).astype(np.int64)
+
+
+def _mean_weight(known: NDArray[Any], rows: Ints, phase: Ints) -> Floats:
+    """Sum of squared weights over their sum: with it a sum of weights is told from a number of labels."""
+    squares = known["label_squares"][rows, phase, 0]
+    mean: Floats = squares / np.maximum(known["label_weights"][rows, phase, 0], 1e-9)
+    return mean
+
+
+def _recent(watch: NDArray[Any], seen: Frames, share: Floats) -> None:
+    """Keep what accuracy without labels is estimated from."""
+    rows, sure = seen.rows, seen.confidence
+    watch["recent_confidence"][rows] += share * (sure - watch["recent_confidence"][rows])
+    watch["recent_variance"][rows] += share * (sure * (1 - sure) - watch["recent_variance"][rows])
+    watch["recent_histogram"][rows] *= 1 - share[:, None]
+    watch["recent_histogram"][rows, confidence_bin(sure)] += share
+
+
+def _close(table: Table, row: int, phase: int) -> None:
+    """The reference of a phase is whole; with the first one the camera's own pace is known."""
+    known, learning = table.reference, table.learning
+    if not known["closed"][row].any():
+        measured = slice(0, LOSS_PACE)
+        known["pace"][row, measured] = pace.pace(learning, row, measured, int(learning["seen"][row]))
+        learning["seen"][row] = 0
+        for name in ("mean", "m2", "last", "products"):
+            learning[name][row, measured] = 0
+    known["closed"][row, phase] = 1
+
+
+def _close_labels(table: Table, row: int, phase: int) -> None:
+    known, learning = table.reference, table.learning
+    if not known["labels_closed"][row].any():
+        measured = slice(LOSS_PACE, CORRELATED)
+        known["pace"][row, measured] = pace.pace(learning, row, measured, int(learning["labels"][row]))
+        learning["labels"][row] = 0
+        for name in ("mean", "m2", "last", "products"):
+            learning[name][row, measured] = 0
+    known["labels_closed"][row, phase] = 1
+    streams.forget(table.watch, row, OF_FRAMES)
+
+
+def _faults(table: Table, seen: Frames, holds: NDArray[np.bool_]) -> set[int]:
+    """Raise and clear the alarms of rules on runs of frames."""
+    watch, rows = table.watch, seen.rows
+    raised = watch["raised"][rows, FIRST_FAULT : FIRST_FAULT + len(FAULTS)].astype(bool)
+    changed = set()
+    for place, fault in zip(*(each.tolist() for each in np.nonzero(holds & ~raised)), strict=True):
+        row = int(rows[place])
+        since = int(watch["fault_from_ms"][row, fault])
+        cause = seen.cause[place].tobytes()
+        raise_alarm(table, row, FIRST_FAULT + fault, since_ms=since, at_ms=int(seen.at_ms[place]), cause=cause)
+        changed.add(row)
+    over = raised & (watch["fault_clear"][rows] >= faults.CLEAR)
+    for place, fault in zip(*(each.tolist() for each in np.nonzero(over)), strict=True):
+        clear_alarm(table, int(rows[place]), FIRST_FAULT + fault, at_ms=int(seen.at_ms[place]))
+        changed.add(int(rows[place]))
+    return changed

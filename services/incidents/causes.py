@@ -1,0 +1,134 @@
+"""What alarms of one camera mean together. Pure.
+
+The order of explanation: a new version of the model, a fault of the camera, the group, a changed class mix, a changed
+input, a changed concept. A fault silences what follows of it; the group is a matter of incidents, not of kind.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from catseye.records import Alarm, Severity
+
+DRIFT: Final = "drift"
+PICTURE: Final = "picture"
+FAULT: Final = "camera_"
+STATISTICAL: Final = ("input", "predictions", "accuracy")
+"""Kinds of alarms that are explained together, as one alert."""
+EXPLANATIONS: Final = ("model_version", "class_mix", "input", "concept")
+"""What they may be explained by: kinds of that alert."""
+PICTURE_FAULTS: Final = (
+    "camera_black",
+    "camera_white",
+    "camera_covered",
+    "camera_frozen",
+    "camera_blurred",
+    "camera_moved",
+)
+"""Faults that a look at the picture shows, the plainest first: a black picture is frozen and blurred too."""
+_BLOCKED: Final = (DRIFT, "accuracy_floor", "labels_missing")
+_WAITS: Final = (DRIFT, "telemetry")
+_SEVERITY: Final[Mapping[str, Severity]] = {
+    "camera_silent": "critical",
+    "camera_black": "critical",
+    "camera_white": "critical",
+    "camera_covered": "critical",
+    "camera_frozen": "critical",
+    "accuracy_floor": "critical",
+    "telemetry": "info",
+}
+VERSION_BEFORE_MS: Final = 3_600_000
+"""A change that began so soon after a new version did is explained by it."""
+VERSION_SLACK_MS: Final = 10_000
+"""The first suspect time is an estimate: it may lie so long before the version that caused it."""
+
+
+def lane_of(kind: str) -> str:
+    """The cause that an alarm or an alert of *kind* belongs to; a camera has one open alert for each."""
+    if kind in STATISTICAL or kind in EXPLANATIONS:
+        return DRIFT
+    return PICTURE if kind in PICTURE_FAULTS else kind
+
+
+def is_fault(lane: str) -> bool:
+    """Whether a lane is about the camera itself, so that what is seen of the road is not to be believed."""
+    return lane == PICTURE or lane.startswith(FAULT)
+
+
+def is_blocked_by_faults(lane: str) -> bool:
+    """Whether a lane opens no alert while the camera has a fault."""
+    return lane in _BLOCKED
+
+
+def waits_for_others(lane: str) -> bool:
+    """Whether a lane's alert opens only after a while, since another alarm may still change what it means."""
+    return lane in _WAITS
+
+
+def by_lane(alarms: Sequence[Alarm]) -> dict[str, list[Alarm]]:
+    """Alarms of each lane, faults first: they decide over the others."""
+    lanes: dict[str, list[Alarm]] = {}
+    for alarm in sorted(alarms, key=lambda alarm: (not is_fault(lane_of(alarm.kind)), alarm.kind)):
+        lanes.setdefault(lane_of(alarm.kind), []).append(alarm)
+    return lanes
+
+
+def first_of(alarms: Sequence[Alarm]) -> Alarm:
+    """The alarm that was raised first; its cause names the alert."""
+    return min(alarms, key=lambda alarm: (alarm.raised_at_ms, alarm.cause))
+
+
+def strongest(alarms: Sequence[Alarm]) -> dict[str, Alarm]:
+    """Of each kind the alarm that is furthest over its threshold."""
+    found: dict[str, Alarm] = {}
+    for alarm in alarms:
+        other = found.get(alarm.kind)
+        if other is None or _strength(alarm) > _strength(other):
+            found[alarm.kind] = alarm
+    return found
+
+
+def _strength(alarm: Alarm) -> tuple[float, str]:
+    return (alarm.evidence / alarm.threshold if alarm.threshold > 0 else alarm.evidence), alarm.cause
+
+
+def is_of_new_version(behind: Mapping[str, Alarm], version_before: str, version_since_ms: int) -> bool:
+    """Whether a new version of the model began shortly before the first suspect time."""
+    since_ms = min(alarm.since_ms for alarm in behind.values())
+    raised_at_ms = min(alarm.raised_at_ms for alarm in behind.values())
+    soon = version_since_ms - VERSION_SLACK_MS <= since_ms <= version_since_ms + VERSION_BEFORE_MS
+    return bool(version_before) and soon and raised_at_ms >= version_since_ms
+
+
+def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool) -> str:
+    """Kind of the alert: what explains all that was raised since it began, whether or not it still is.
+
+    So the kind moves on as further alarms come, and does not move back while they go one after the other.
+    """
+    if lane == PICTURE:
+        return min(behind, key=PICTURE_FAULTS.index)
+    if lane != DRIFT:
+        return lane
+    if "input" in behind:
+        return "input"
+    if blames_version:
+        return "model_version"
+    return "class_mix" if "predictions" in behind else "concept"
+
+
+def main_alarm(kind: str, behind: Mapping[str, Alarm]) -> Alarm:
+    """The alarm whose signal and numbers the alert shows."""
+    order = {"class_mix": ("predictions",), "concept": ("accuracy",), "model_version": ("accuracy", "predictions")}
+    return next(behind[each] for each in (*order.get(kind, ()), kind) if each in behind)
+
+
+def severity_of(kind: str, behind: Mapping[str, Alarm], *, floor: bool) -> Severity:
+    """How soon a person should look: at once where frames are lost or answers are wrong.
+
+    Args:
+        kind: Of the alert.
+        behind: Alarms of its lane.
+        floor: Whether the camera's accuracy is under the floor.
+    """
+    if kind in EXPLANATIONS:
+        return "critical" if "accuracy" in behind or floor else "info" if kind == "class_mix" else "warning"
+    return _SEVERITY.get(kind, "warning")

@@ -1,0 +1,101 @@
+"""What librdkafka has to say comes out as lines of the service's own log: all of it, and on the worker's thread."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+import structlog
+from confluent_kafka import KafkaError
+
+from catseye import log
+from catseye import worker as worker_module
+from catseye.restore import WorkerFailed
+from catseye.service import ClientLines
+from catseye.settings import Settings
+from catseye.stream import Message, NoState, Row, Tally
+from catseye.worker import Worker
+from tests.simulation.fake_kafka import said
+from tests.simulation.worker_in_memory import InMemory, world
+from tests.simulation.worker_stories import Recorder, Until
+
+__all__ = ["world"]
+
+
+class Idle(Tally):
+    """A core that nothing comes to."""
+
+    new_state = NoState
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, NoState], now_ms: int) -> list[Row]:
+        return []
+
+    def on_time(self, states: Mapping[int, NoState], now_ms: int) -> list[Row]:
+        return []
+
+
+class Lines:
+    """Keeps what a client says, and on which thread."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.said: list[str] = []
+
+    def log(self, level: int, form: str, *parts: object) -> None:
+        self.threads.add(threading.get_ident())
+        self.said.append(form % parts)
+
+    def of(self, client: str) -> list[str]:
+        """What one kind of client said."""
+        return [line for line in self.said if f"#{client}-" in line]
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An address that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{found.getsockname()[1]}"
+
+
+@pytest.fixture
+def default_log() -> Iterator[None]:
+    """Puts structlog back as it was."""
+    yield
+    structlog.reset_defaults()
+
+
+def test_lines_of_both_clients_come_out_while_the_worker_runs(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says that nobody answers. No other thread calls, so nothing waits for anything."""
+    monkeypatch.setattr(worker_module, "check_partitions", lambda settings, names: None)
+    lines = Lines()
+    settings = Settings(kafka_bootstrap_servers=nobody, delivery="at_least_once")
+    worker = Worker("ingest", Idle(), ["frames"], None, settings, clock=lambda: 0, probe=Recorder(), client_log=lines)
+    worker.run(Until(lambda: bool(lines.of("producer") and lines.of("consumer"))))
+    refused = [line for line in lines.said if line.startswith("FAIL ") and "refused" in line]
+    assert {"#producer-" in line for line in refused} == {True, False}
+    assert lines.threads == {threading.get_ident()}
+
+
+def test_what_a_client_says_of_its_end_is_not_lost(world: InMemory) -> None:
+    """It is asked before the worker falls, also where it never came to its loop; the error itself comes out first."""
+    worker, _ = world.worker()
+    fenced = said(KafkaError._FENCED, fatal=True)
+    world.broker.fail("init_transactions", fenced)
+    world.broker.fail("poll", fenced)
+    with pytest.raises(WorkerFailed, match="cannot go on after init_transactions"):
+        worker.run(world.until(lambda: False))
+    assert vars(worker)["_producer"].polled == 2
+
+
+def test_a_line_is_an_object_of_json(capsys: pytest.CaptureFixture[str], default_log: None) -> None:
+    """With the service and the level, and none below the level that is set; signs of the form within it stay."""
+    lines = ClientLines(log.set_up("ingest", "0", "warning"))
+    for level in (10, 20, 30, 40, 50):
+        lines.log(level, "%s [%s] %s", "FAIL", "blue.ingest.0#producer-1", f'100 % of "{level}"')
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["service"], line["event"], line["level"], line["what"]) for line in written] == [
+        ("ingest", "librdkafka", name, f'FAIL [blue.ingest.0#producer-1] 100 % of "{level}"')
+        for name, level in (("warning", 30), ("error", 40), ("critical", 50))
+    ]
