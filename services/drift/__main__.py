@@ -29,6 +29,8 @@ def rules_of(settings: DriftSettings) -> Rules:
         latency_ms=settings.drift_latency_s * 1_000,
         clock_skew_ms=settings.drift_clock_skew_s * 1_000,
         statistics_ms=int(settings.drift_statistics_s * 1_000),
+        detectors=settings.drift_detectors,
+        detectors_run_length=settings.drift_detectors_run_length,
     )
 
 

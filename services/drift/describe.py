@@ -66,13 +66,20 @@ def recent_loss(watch: Any) -> float:
     return float(watch["recent_errors"] / watch["recent_labels"]) if watch["recent_labels"] > 0 else float("nan")
 
 
-def alarmed(table: Table, row: int, family: int, threshold: float, floor: float) -> tuple[float, ...]:
-    """What the alarm of a family says while it lasts, in the order of `layout.ALARMED`."""
+def alarmed(
+    table: Table, row: int, family: int, threshold: float, floor: float, chosen: tuple[int, int] | None = None
+) -> tuple[float, ...]:
+    """What the alarm of a family says while it lasts, in the order of `layout.ALARMED`.
+
+    Args:
+        chosen: Stream and number of the detector, where it was not the engine that raised it.
+    """
     watch = table.watch[row]
-    stream = FAMILIES[family].first + int(watch["top"][family])
+    stream, detector = chosen or (FAMILIES[family].first + int(watch["top"][family]), 0)
     estimate, reference = estimate_of(table, row, stream, floor)
     moved = FAMILIES[family] is INPUT and _has_moved(table, row)
-    return float(watch["family"][family]), threshold, stream, estimate, reference, moved
+    evidence = float(watch["family"][family]) if chosen is None else threshold
+    return evidence, threshold, stream, estimate, reference, moved, detector
 
 
 def _has_moved(table: Table, row: int) -> bool:

@@ -90,7 +90,7 @@ BLINDING: Final = 6
 """The first so many faults, and silence, make everything else that is seen of the camera worthless."""
 
 
-ALARMED: Final = ("evidence", "threshold", "stream", "estimate", "reference", "moved")
+ALARMED: Final = ("evidence", "threshold", "stream", "estimate", "reference", "moved", "detector")
 """What an alarm of a family says for as long as it lasts: how things were when it was raised."""
 
 

@@ -35,6 +35,7 @@ def renew(table: Table, row: int, version: int, at_ms: int) -> None:
         if name not in _STAYS:
             reference[name][row] = np.zeros((), REFERENCE[name])
     reference["pace"][row, -1] = pace
+    table.drop_detectors(row, range(ACCURACY.first))
     table.learning[row] = np.zeros((), LEARNING)
     for family in range(len(FAMILIES)):
         forget(watch, row, family)

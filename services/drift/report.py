@@ -7,6 +7,7 @@ import numpy as np
 
 from catseye.records import Alarm, CameraReport, DriftStatistic, Place
 from services.drift.alarms import FIRST_ABSENCE
+from services.drift.chosen import NAMES
 from services.drift.describe import PHASE_NAMES, estimate_of, recent_loss, signal_of
 from services.drift.layout import (
     ACCURACY,
@@ -29,7 +30,7 @@ from services.drift.rules import Rules
 from services.drift.streams import FRAMES_FAMILIES, OUTCOME_FAMILIES, weighed
 from services.drift.table import Table, Version
 
-ENGINE: Final = "esr"
+ENGINE: Final = NAMES[0]
 RULE: Final = "rule"
 _Z95: Final = 1.96
 _RECENT: Final = 50  # samples in a running mean that forgets 2 % a sample
@@ -203,13 +204,14 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
     watch = table.watch[row]
     version = version_of(table, row)
     kind, signal, label = ALARMS[alarm], ALARMS[alarm], None
-    evidence, threshold, estimate, reference = 1.0, 1.0, 1.0, 0.0
+    evidence, threshold, estimate, reference, detector = 1.0, 1.0, 1.0, 0.0, RULE
     if alarm < len(FAMILIES):
         numbers = dict(zip(ALARMED, watch["alarmed"][alarm].tolist(), strict=True))
         evidence, threshold = numbers["evidence"], numbers["threshold"]
         estimate, reference = numbers["estimate"], numbers["reference"]
         signal, bucket = signal_of(table, row, int(numbers["stream"]))
         label = version.classes[bucket] if bucket is not None and bucket < len(version.classes) else None
+        detector = NAMES[int(numbers["detector"])]
         kind = "camera_moved" if numbers["moved"] else kind
     at = [int(offset) for offset in watch["offsets"] if offset or watch["frames"] < len(watch["offsets"])]
     before = [int(offset) for offset in table.reference["examples"][row] if offset]
@@ -219,7 +221,7 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
         signal=signal,
         label=label,
         phase=PHASE_NAMES[int(watch["phase"])],
-        detector=ENGINE if alarm < len(FAMILIES) else RULE,
+        detector=detector,
         estimate=estimate,
         reference=reference,
         evidence=evidence,

@@ -1,6 +1,7 @@
 """What an operator has decided, as plain numbers: `services.drift.settings` says what each means."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class Rules:
         latency_ms: Mean latency over which the service is too slow.
         clock_skew_ms: Jump of a camera's clock that is a fault.
         statistics_ms: Time between two statistics.
+        detectors: Detectors that replace the engine, by signal.
+        detectors_run_length: Samples until a false alarm that each of those is set for.
     """
 
     reference_samples: int = 1_000
@@ -36,3 +39,5 @@ class Rules:
     latency_ms: float = 10_000
     clock_skew_ms: float = 30_000
     statistics_ms: int = 5_000
+    detectors: Mapping[str, str] = field(default_factory=dict)
+    detectors_run_length: float = 1_000_000

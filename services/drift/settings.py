@@ -1,8 +1,11 @@
 """What an operator can turn on drift."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from catseye.errors import Misconfigured
 from catseye.settings import Settings
+from services.drift.chosen import streams_of
+from services.drift.detectors.registry import make
 
 
 class DriftSettings(Settings):
@@ -54,3 +57,19 @@ class DriftSettings(Settings):
         default_factory=dict,
         description='Detectors that replace the engine, by signal, as JSON: {"loss": "adwin", "confidence": "kswin"}',
     )
+    drift_detectors_run_length: float = Field(
+        default=1_000_000, gt=1, description="Samples until a false alarm that each of those detectors is set for"
+    )
+
+    @field_validator("drift_detectors")
+    @classmethod
+    def _known(cls, names: dict[str, str]) -> dict[str, str]:
+        for signal, name in names.items():
+            try:
+                streams_of(signal)
+                make(name, 0.5)
+            except KeyError as fault:
+                raise ValueError(f"{fault} is not a signal that has a detector of its own") from fault
+            except Misconfigured as fault:
+                raise ValueError(str(fault)) from fault
+        return names

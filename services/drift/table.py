@@ -11,12 +11,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from services.drift.detectors.registry import Detector
 from services.drift.layout import LEARNING, REFERENCE, WATCH
 
 PARTS: Final = {b"r": REFERENCE, b"w": WATCH, b"l": LEARNING}
 _FIRST_ROOM: Final = 64
 _VERSION: Final = b"\0v"
 _SHARED: Final = b"\0p"
+_DETECTOR: Final = b"d"  # then the number of its stream
 Rows = NDArray[Any]
 
 
@@ -54,6 +56,8 @@ class Table:
         learning: What is measured while the first reference grows, one `LEARNING` a camera.
         versions: Models by the number that rows know them by.
         shared: Facts of the partition.
+        detectors: Those that were chosen instead of the engine, by row and stream, as far as they were needed yet.
+        detector_states: What the log has of them.
     """
 
     def __init__(self) -> None:
@@ -63,6 +67,9 @@ class Table:
         self._rooms: dict[bytes, Rows] = {part: np.zeros(_FIRST_ROOM, dtype) for part, dtype in PARTS.items()}
         self._rows: dict[str, int] = {}
         self._before: dict[tuple[bytes, int], bytes] = {}
+        self.detectors: dict[tuple[int, int], Detector] = {}
+        self.detector_states: dict[tuple[int, int], bytes] = {}
+        self._detectors_touched: set[tuple[int, int]] = set()
         self._versions_new: set[int] = set()
         self._shared_before: Shared | None = None
         self._committed_names = 0
@@ -118,6 +125,18 @@ class Table:
                 if (part, row) not in before:
                     before[part, row] = room[row].tobytes()
 
+    def touch_detector(self, row: int, stream: int) -> None:
+        """Say that a chosen detector is about to change."""
+        self._detectors_touched.add((row, stream))
+
+    def drop_detectors(self, row: int, streams: range) -> None:
+        """Forget the chosen detectors of *row* in *streams*: what they were made for is no longer normal."""
+        for key in [
+            (row, stream) for stream in streams if (row, stream) in self.detectors.keys() | self.detector_states.keys()
+        ]:
+            self.detectors.pop(key, None)
+            self._detectors_touched.add(key)
+
     def shares(self) -> Shared:
         """Facts of the partition, about to change."""
         if self._shared_before is None:
@@ -133,8 +152,12 @@ class Table:
     # -- catseye.stream.State
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        if value is None:  # only the learning part is ever removed, see `changes`
-            self.learning[self.row(key[:-2].decode())] = np.zeros((), LEARNING)
+        if value is None:  # only the learning part and detectors are ever removed, see `changes`
+            camera, _, part = key.rpartition(b"\0")
+            if part.startswith(_DETECTOR):
+                self.detector_states.pop((self.row(camera.decode()), int(part[1:])), None)
+            else:
+                self.learning[self.row(camera.decode())] = np.zeros((), LEARNING)
         elif key.startswith(_VERSION):
             self.versions[int.from_bytes(key[len(_VERSION) :], "big")] = msgspec.json.decode(value, type=Version)
         elif key == _SHARED:
@@ -142,6 +165,9 @@ class Table:
         else:
             camera, _, part = key.rpartition(b"\0")
             row = self.row(camera.decode())
+            if part.startswith(_DETECTOR):
+                self.detector_states[row, int(part[1:])] = value
+                return
             self._rooms[part][row] = np.frombuffer(value, PARTS[part])[0]
             self._committed_names = len(self.names)
 
@@ -152,6 +178,9 @@ class Table:
             if now != before:
                 key = self.names[row].encode() + b"\0" + part
                 changed.append((key, now if part != b"l" or any(now) else None))
+        for row, stream in self._detectors_touched:
+            detector = self.detectors.get((row, stream))
+            changed.append((self._detector_key(row, stream), detector.to_bytes() if detector else None))
         changed += [
             (_VERSION + number.to_bytes(8, "big"), msgspec.json.encode(self.versions[number]))
             for number in self._versions_new
@@ -160,7 +189,19 @@ class Table:
             changed.append((_SHARED, msgspec.json.encode(self.shared)))
         return changed
 
+    def _detector_key(self, row: int, stream: int) -> bytes:
+        return self.names[row].encode() + b"\0" + _DETECTOR + str(stream).encode()
+
     def commit(self) -> None:
+        for key in self._detectors_touched:
+            if detector := self.detectors.get(key):
+                self.detector_states[key] = detector.to_bytes()
+            else:
+                self.detector_states.pop(key, None)
+        self._forget_changes()
+
+    def _forget_changes(self) -> None:
+        self._detectors_touched.clear()
         self._before.clear()
         self._versions_new.clear()
         self._shared_before = None
@@ -177,4 +218,6 @@ class Table:
             del self.versions[number]
         if self._shared_before is not None:
             self.shared = self._shared_before
-        self.commit()
+        for key in self._detectors_touched:
+            self.detectors.pop(key, None)  # made again from what the log has
+        self._forget_changes()

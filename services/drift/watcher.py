@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from services.drift import absences, describe, faults, outcomes, pace, reference, streams
 from services.drift.alarms import BLIND, FIRST_FAULT, LABELS_MISSING, SILENT, clear_alarm, raise_alarm
+from services.drift.chosen import Chosen
 from services.drift.layout import (
     CONFIDENCE_BINS,
     CORRELATED,
@@ -38,6 +39,7 @@ class Watcher:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self._chosen = Chosen(rules.detectors, rules.detectors_run_length)
 
     def frames(self, table: Table, seen: Frames) -> set[int]:
         """Take one frame of each camera; returns the rows whose alarms changed."""
@@ -185,6 +187,7 @@ class Watcher:
     ) -> set[int]:
         """Let streams take what they are fed; raise what crossed its threshold and clear what calmed."""
         watch = table.watch
+        theirs = self._chosen.take(table, rows, fed, families)
         streams.take(watch, rows, fed, families, at_ms)
         first = families.start
         threshold = self.thresholds(table, rows, of)
@@ -201,6 +204,17 @@ class Watcher:
             )
             streams.forget(watch, row, first + family)
             changed.add(row)
+        for place, family, stream, detector in theirs:
+            row = int(rows[place])
+            if not watch["raised"][row, family]:
+                floor, alone = self._rules.accuracy_floor, (stream, detector)
+                watch["alarmed"][row, family] = describe.alarmed(
+                    table, row, family, float(threshold[place]), floor, alone
+                )
+                now = int(at_ms[place])
+                raise_alarm(table, row, family, since_ms=now, at_ms=now, cause=cause[place].tobytes())
+                streams.forget(watch, row, family)
+                changed.add(row)
         if watch["raised"][rows, families].any():
             calm, again = streams.calmed(watch, rows, families)
             for place, family in zip(*(each.tolist() for each in np.nonzero(calm)), strict=True):
