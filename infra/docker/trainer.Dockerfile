@@ -1,4 +1,4 @@
-# The trainer alone has torch. It runs when a model is to be made: docker compose run --rm trainer fit --frames /frames
+# The trainer alone has torch: it waits for decisions, or makes a first model of a folder of frames.
 FROM python:3.11-slim
 
 ENV PYTHONUNBUFFERED=1 \
@@ -17,7 +17,13 @@ COPY shared shared
 COPY services services
 
 USER catseye
-ENV CATSEYE_DATA_DIR=/var/lib/catseye
+ENV CATSEYE_DATA_DIR=/var/lib/catseye \
+    CATSEYE_HEALTH_HOST=0.0.0.0 \
+    CATSEYE_HEALTH_PORT=8100
 VOLUME /var/lib/catseye
+EXPOSE 8100
 
-ENTRYPOINT ["python", "-m", "services.trainer"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=90s --retries=3 \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8100/live', timeout=2)"]
+
+ENTRYPOINT ["python", "-m"]

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from types import FrameType
@@ -20,51 +19,39 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from catseye.codec import Codec
-from catseye.errors import BadModel, Misconfigured, Unavailable
-from catseye.models import key_folder, register
+from catseye.errors import Misconfigured, Unavailable
+from catseye.models import key_folder
 from catseye.records import ModelEvent
 from catseye.registry import codec_for
 from catseye.settings import Settings, load
 from catseye.signing import make_keys
 from infra.local.checker import Report, check
+from infra.local.demo_alerts import alert_figures, read_alerts, wait_for_alerts
 from infra.local.demo_figures import Scoreboard, summary
-from infra.local.demo_view import line, screen, summary_table
+from infra.local.demo_models import candidate, models_seen, promote, registered
+from infra.local.demo_road import Wishes, of_services, wishes
+from infra.local.demo_view import line, news_line, screen, summary_table
 from infra.local.evidence import Ledger
 from infra.local.jvm import ROOT
-from infra.local.log_reader import read_log, read_whole
+from infra.local.log_reader import read_log
 from infra.local.processes import last_line
-from infra.local.services import PASSING
+from infra.local.services import PASSING_WATCHING
 from infra.local.stack import Stack
 from infra.local.warm_up import warm_up
 from infra.local.watch import Watch
+from services.simulator.scenario import SCENARIOS
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
 REFRESH_S = 0.25
 LINE_EVERY_S = 5.0
+PARTITIONS = 3
+"""Half of the usual number: on two cores a frame takes 60 ms with them, 74 with six (median)."""
 PATIENCE_S = 30.0
 """What is under way may take so long without one more end; then it is called lost."""
 SHARE = click.FloatRange(0, 1)
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
 MODEL_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """The command line.
-
-    Attributes:
-        road: Options for the simulator, as they are.
-        duration_s: Of publishing.
-        model: ONNX file to start with.
-        headless: Lines instead of a screen.
-    """
-
-    road: tuple[str, ...]
-    duration_s: float
-    model: Path
-    headless: bool
 
 
 class Ledgers:
@@ -106,6 +93,7 @@ class Demo:
         self._phase = "starting"
         self._model = ""
         self._began_s = time.time()
+        self._worse: ModelEvent | None = None
 
     def run(self) -> tuple[dict[str, Any], Report]:
         """Do everything; returns the object for JSON and the checker's report."""
@@ -118,8 +106,10 @@ class Demo:
             self._began_s = time.time()
             simulator = self._simulator(env)
             undo.callback(_end, simulator)
-            self._show(simulator, watch)
+            self._show(simulator, watch, settings)
             ended_s = time.time()
+            if not wait_for_alerts(settings):
+                self._say(f"drift and incidents have not read all; what they say of it is in {self._logs}")
             self._say("reading the topics back")
             ledger = Ledger.read(self._ledger_file)
             log = read_log(settings)
@@ -127,7 +117,12 @@ class Demo:
             self._board.on_sightings(watch.sightings())
             started_at_ms = self._started_at_ms()
             figures = summary(ledger, log, report, self._board.seen_at_ms, started_at_ms)
-            figures["models"] = _models(settings, started_at_ms)
+            ended_at_ms = started_at_ms + self._wishes.duration_s * 1_000
+            figures["alerts"], late = alert_figures(read_alerts(settings), started_at_ms, ended_at_ms)
+            if late:
+                said = ", ".join(f"{alert.kind} on {alert.camera or 'the fleet'}" for alert in late)
+                self._say(f"alerts that opened after publishing had ended, and are left out: {said}")
+            figures["models"] = models_seen(settings, started_at_ms)
             figures["setup_s"] = round(setup_s, 3)
             figures["duration_s"] = round(ended_s - started_at_ms / 1_000, 3)
             self._say("stopping what was started")
@@ -142,10 +137,14 @@ class Demo:
         settings = settings.model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
         self._say(f"Kafka is at {plan.bootstrap_servers}; registering {self._wishes.model.name}")
         make_keys(key_folder(settings))
-        event = _registered(settings, codec_for(settings), self._wishes.model)
+        codec = codec_for(settings)
+        event = registered(settings, codec, self._wishes.model)
         self._model = f"{event.model} {event.version}"
+        if self._wishes.worse_model:
+            self._say("making a worse model of it, which will be promoted")
+            self._worse = candidate(settings, codec, self._wishes.model, self._wishes.frames)
         self._say("starting the services")
-        Stack(load(Settings), services=PASSING).up()
+        Stack(load(Settings), services=PASSING_WATCHING).up()
         if plan.brokers:
             warm_up(settings)
         return settings
@@ -160,15 +159,15 @@ class Demo:
                 start_new_session=True,
             )
 
-    def _show(self, simulator: "subprocess.Popen[bytes]", watch: Watch) -> None:
+    def _show(self, simulator: "subprocess.Popen[bytes]", watch: Watch, settings: Settings) -> None:
         """Show the road until all that was published has its end, or nothing more comes."""
         if self._wishes.headless:
-            self._follow(simulator, watch, lambda: None)
+            self._follow(simulator, watch, settings, lambda: None)
             return
         with Live(console=self._console, auto_refresh=False, screen=False) as live:
-            self._follow(simulator, watch, lambda: live.update(self._screen(), refresh=True))
+            self._follow(simulator, watch, settings, lambda: live.update(self._screen(), refresh=True))
 
-    def _follow(self, simulator: "subprocess.Popen[bytes]", watch: Watch, refresh: Any) -> None:
+    def _follow(self, simulator: "subprocess.Popen[bytes]", watch: Watch, settings: Settings, refresh: Any) -> None:
         board, patience_until_s, before, line_s = self._board, float("inf"), -1, LINE_EVERY_S
         while True:
             status = simulator.poll()
@@ -191,12 +190,31 @@ class Demo:
                     break
             elapsed_s = time.time() - self._began_s
             self._phase = self._phase_at(elapsed_s, running=status is None)
+            self._promote_in_time(settings)
             refresh()
+            self._tell_news(publishing=elapsed_s < self._wishes.duration_s)
             if self._wishes.headless and elapsed_s >= line_s:
                 line_s += LINE_EVERY_S
                 self._say(line(board, elapsed_s=elapsed_s, duration_s=self._wishes.duration_s))
             time.sleep(REFRESH_S)
         refresh()
+
+    def _promote_in_time(self, settings: Settings) -> None:
+        """Promote the worse model when its time has come by the road's clock."""
+        began_ms, change_at_s = self._board.began_ms, self._wishes.change_at_s
+        if self._worse is None or began_ms is None or change_at_s is None:
+            return
+        if time.time() * 1_000 >= began_ms + change_at_s * 1_000:
+            promote(settings, codec_for(settings), self._worse)
+            self._model = f"{self._worse.model} {self._worse.version}"
+            self._worse = None
+
+    def _tell_news(self, *, publishing: bool) -> None:
+        """Say which alerts opened or ended; once the road is over, cameras only seem to fall silent."""
+        news, self._board.news = self._board.news, []
+        if self._wishes.headless and publishing:
+            for seen in news:
+                self._say(news_line(seen))
 
     def _phase_at(self, elapsed_s: float, *, running: bool) -> str:
         if not running:
@@ -226,28 +244,6 @@ class Demo:
 
     def _say(self, what: str) -> None:
         self._console.print(what, highlight=False, soft_wrap=True)
-
-
-def _registered(settings: Settings, codec: Codec, model: Path) -> ModelEvent:
-    try:
-        return register(settings, codec, model.read_bytes(), "champion", by="infra/demo", because="start of the demo")
-    except (BadModel, OSError) as fault:
-        raise Misconfigured(f"--model: {model} cannot be used: {fault}") from fault
-
-
-def _models(settings: Settings, started_at_ms: float) -> list[dict[str, Any]]:
-    """Every event of the register, in order; negative times lie before publishing began."""
-    codec = codec_for(settings)
-    events = [codec.decode(message.value(), ModelEvent) for message in read_whole(settings, "models")]
-    return [
-        {
-            "version": event.version,
-            "stage": event.stage,
-            "at_s": round((event.at_ms - started_at_ms) / 1_000, 3),
-            "because": event.because,
-        }
-        for event in events
-    ]
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -295,40 +291,44 @@ def _stop(_: int, __: FrameType | None) -> NoReturn:
 @click.option("--frames", type=FOLDER, help="One folder of JPEGs a class.  [default: the crops of the example]")
 @click.option("--cameras", type=click.IntRange(1, 10_000), default=6, help="How many.")
 @click.option("--fps", type=click.FloatRange(0, min_open=True), default=20.0, help="Frames per second of a camera.")
-@click.option("--duration", type=click.FloatRange(1), default=60.0, help="Of publishing, seconds.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(1),
+    help="Of publishing, seconds.  [default: 60, or 60 after the change where something happens]",
+)
 @click.option("--label-delay", type=click.FloatRange(0, min_open=True), default=5.0, help="Mean, seconds.")
 @click.option("--label-share", type=SHARE, default=0.9, help="Share of frames that get a label.")
-@click.option("--scenario", default="none", metavar="NAME|FILE", help="What happens on the road; only none as yet.")
+@click.option(
+    "--scenario", metavar="NAME|FILE", help=f"What happens on the road: {', '.join(SCENARIOS)}, or a file of your own."
+)
 @click.option("--after", type=FOLDER, help="Frames that changed cameras show, laid out like --frames.")
-@click.option("--change-at", type=click.FloatRange(0), default=30.0, help="From when on, seconds.")
-@click.option("--change-cameras", default="1.0", metavar="N|SHARE", help="Which: a number, or with a point a share.")
+@click.option("--change-at", type=click.FloatRange(0), help="From when on, seconds.  [default: the scenario's; 30]")
+@click.option(
+    "--change-cameras",
+    metavar="N|SHARE",
+    help="Which: a number, or with a point a share.  [default: the scenario's; 1.0 of --after]",
+)
 @click.option("--model", type=MODEL_FILE, default=MODEL, help="ONNX model to start with.", show_default="infra/example")
 @click.option("--headless", is_flag=True, help="Lines instead of a live screen.")
 @click.option("--seed", type=int, default=1, help="Of all chance.")
 @click.option("--json", "json_file", type=FILE, help="Write one object here.")
-def main(
-    *, scenario: str, after: Path | None, model: Path, headless: bool, json_file: Path | None, **road: Any
-) -> None:
-    """Show Catseye at work: a road of cameras through Kafka, ingest, inference and ground truth, and what came of it.
+def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
+    """Show Catseye at work: a road of cameras through Kafka, predictions, late labels, alerts, and what came of it.
 
     Exit status: 0 nothing was lost and nothing repeated; 1 something was, or something failed; 2 misconfigured.
     """
     started_s = float(os.environ.get("INFRA_DEMO_STARTED_S") or time.time())
-    if scenario != "none":
-        raise Misconfigured(f"--scenario: there is no scenario {scenario} yet; the only one is none")
-    wishes = Wishes(
-        road=_road_options(after=after, **road),
-        duration_s=road["duration"],
-        model=model,
-        headless=headless or not sys.stdout.isatty(),
-    )
+    wanted = wishes(headless=headless or not sys.stdout.isatty(), **asked)
     os.chdir(ROOT)  # so that .env and relative settings are the repository's, wherever the command is called from
     signal.signal(signal.SIGTERM, _stop)
     console = Console()
     os.environ["CATSEYE_TOPIC_PREFIX"] = f"demo-{secrets.token_hex(4)}."
+    os.environ.update(of_services(wanted, os.environ))
+    if "partitions" not in load(Settings).model_fields_set:
+        os.environ["CATSEYE_PARTITIONS"] = str(PARTITIONS)
     try:
         with own_folder(ROOT / ".catseye" / "demo") as folder:
-            figures, report = Demo(wishes, folder, console, started_s).run()
+            figures, report = Demo(wanted, folder, console, started_s).run()
     except KeyboardInterrupt:
         sys.exit("infra/demo: stopped before its end; what it had started is stopped too")
     console.print(summary_table(figures))
@@ -338,16 +338,6 @@ def main(
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1))
         console.print(f"all figures are in {json_file}", highlight=False)
     sys.exit(1 if report.findings else 0)
-
-
-def _road_options(*, after: Path | None, frames: Path | None, **road: Any) -> tuple[str, ...]:
-    """Options of the simulator; it has the same names."""
-    options = {f"--{name.replace('_', '-')}": str(value) for name, value in road.items()}
-    if frames is not None:
-        options["--frames"] = str(frames)
-    if after is not None:
-        options["--after"] = str(after)
-    return tuple(part for option in options.items() for part in option)
 
 
 if __name__ == "__main__":

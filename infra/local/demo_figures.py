@@ -65,6 +65,9 @@ class Scoreboard:
         self.labels_dead = 0
         self.seen_at_ms: dict[FrameKey, float] = {}
         self.reasons: Counter[str] = Counter()
+        self.began_ms: float | None = None  # when the first frame was due
+        self.alerts: dict[str, Sighting] = {}  # newest record of each
+        self.news: list[Sighting] = []  # alerts that opened or ended, until somebody takes them
         self._intended_ms: dict[FrameKey, float] = {}
         self._open: set[FrameKey] = set()
         self._ended: set[FrameKey] = set()
@@ -99,6 +102,10 @@ class Scoreboard:
                         self._end(frame)
                 case "ingest.state":
                     self._camera(seen.camera).duplicates = int(seen.said)
+                case "alerts":
+                    self.alerts[seen.name] = seen
+                    if seen.other in ("opened", "resolved"):
+                        self.news.append(seen)
 
     @property
     def frames_open(self) -> set[FrameKey]:
@@ -109,6 +116,11 @@ class Scoreboard:
     def labels_open(self) -> int:
         """Acknowledged labels that have no end yet."""
         return self.labels_published - self.outcomes - self.unmatched - self.labels_dead
+
+    @property
+    def alerts_open(self) -> list[Sighting]:
+        """Alerts that want to be looked at, in the order in which they opened."""
+        return [alert for alert in self.alerts.values() if alert.other not in ("resolved", "suppressed")]
 
     @property
     def total(self) -> Camera:
@@ -136,6 +148,7 @@ class Scoreboard:
     def _published(self, frame: FrameKey, intended_at_ms: float) -> None:
         camera = self._camera(frame[0])
         camera.published += 1
+        self.began_ms = min(self.began_ms or intended_at_ms, intended_at_ms)
         if frame in self._intended_ms:
             return
         self._intended_ms[frame] = intended_at_ms

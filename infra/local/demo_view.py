@@ -1,7 +1,8 @@
 """How the demo shows what goes on: a live table where a person looks, plain lines where none does."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -11,8 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.local.demo_figures import RECENT_MS, Camera, Scoreboard, percentile
+from infra.local.watch import Sighting
 
 CAMERAS_SHOWN = 24
+ALERTS_SHOWN = 8
+_COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}
 GOOD_ACCURACY = 0.97
 GOOD_P99_MS = 150.0
 
@@ -39,7 +43,7 @@ def screen(board: Scoreboard, *, elapsed_s: float, duration_s: float, phase: str
     table.add_section()
     table.add_row("all", *_cells(board.total), style="bold")
     return Panel(
-        Group(_head(elapsed_s, duration_s, phase), table, _labels(board)),
+        Group(_head(elapsed_s, duration_s, phase), table, _labels(board), *_alerts(board)),
         title="[bold]Catseye[/]",
         subtitle=f"[dim]{model}[/]",
         border_style="cyan",
@@ -55,8 +59,13 @@ def line(board: Scoreboard, *, elapsed_s: float, duration_s: float) -> str:
         f"published {total.published}  predictions {total.predictions} "
         f"({len(total.recent) / (RECENT_MS / 1_000):.0f}/s)  latency p50 {_number(percentile(ordered, 0.5))} "
         f"p99 {_number(percentile(ordered, 0.99))} ms  labels {board.labels_published}  accuracy "
-        f"{_percent(total.accuracy)}  dead {total.dead}  repeats {total.duplicates}"
+        f"{_percent(total.accuracy)}  dead {total.dead}  repeats {total.duplicates}  alerts {len(board.alerts_open)}"
     )
+
+
+def news_line(seen: Sighting) -> str:
+    """Say that an alert opened or ended."""
+    return f"alert {seen.other}: {seen.said} on {seen.camera or 'the fleet'} ({seen.boot})"
 
 
 def summary_table(figures: Mapping[str, Any]) -> Table:
@@ -77,6 +86,7 @@ def summary_table(figures: Mapping[str, Any]) -> Table:
         ("outcomes", f"{figures['outcomes']:,}", None),
         ("labels unmatched", f"{figures['labels_unmatched']:,}", None),
         ("accuracy", _percent(figures["accuracy"]), figures["accuracy"] >= GOOD_ACCURACY),
+        ("alerts", _kinds(figures["alerts"]), None),
         ("latency p50", f"{_number(latency['p50'])} ms", None),
         ("latency p99", f"{_number(latency['p99'])} ms", latency["p99"] <= GOOD_P99_MS),
         ("latency max", f"{_number(latency['max'])} ms", None),
@@ -107,6 +117,26 @@ def _labels(board: Scoreboard) -> Text:
         + (f" · dead letters: {reasons}" if reasons else ""),
         style="dim",
     )
+
+
+def _alerts(board: Scoreboard) -> list[Text]:
+    """A line for each alert that is open, the newest last."""
+    alerts = board.alerts_open
+    more = len(alerts) - ALERTS_SHOWN
+    lines = [
+        Text(
+            f"{alert.boot:<9}{alert.said:<18}{alert.camera or 'the fleet'}  {alert.other}",
+            style=_COLOURS.get(alert.boot, ""),
+        )
+        for alert in alerts[-ALERTS_SHOWN:]
+    ]
+    return [Text(f"and {more} more alerts", style="dim"), *lines] if more > 0 else lines
+
+
+def _kinds(alerts: Sequence[Mapping[str, Any]]) -> str:
+    """How many alerts there were of each kind."""
+    counts = Counter(alert["kind"] for alert in alerts)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or "none"
 
 
 def _cells(camera: Camera) -> list[str | Text]:

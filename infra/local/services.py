@@ -4,6 +4,7 @@ import http.client
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from infra.local import ports
 from infra.local.supervise import Child
@@ -14,7 +15,7 @@ class Service:
     """One kind of process.
 
     Attributes:
-        name: Folder under `services/`.
+        name: Folder under `services/`, or the name that a second kind of process of one has.
         health_port: Preferred port of /live, /ready and /metrics of its first worker; the next workers' follow. 0 has
             no preference: what runs beside other stacks, such as a demo, does not race them for the customary ports.
         argv: Program and arguments; left out, the service of that name.
@@ -30,15 +31,34 @@ class Service:
         return self.argv or (sys.executable, "-m", f"services.{self.name}")
 
 
+def _python_of(environment: str) -> str:
+    return str(Path(__file__).resolve().parents[2] / ".catseye" / f"venv-{environment}" / "bin" / "python")
+
+
 SERVICES = (
     Service("ingest", 8110),
     Service("inference", 8120),
+    Service("inference_shadow", 8125, (sys.executable, "-m", "services.inference", "--shadow")),
     Service("ground_truth", 8130),
+    Service("drift", 8140),
+    Service("incidents", 8150),
+    Service("rollout", 8160),
+    # Faust needs an environment of its own: `need_python retrain_trigger` of infra/bootstrap.sh makes it.
+    Service("retrain_trigger", 8170, (_python_of("retrain_trigger"), "-m", "services.retrain_trigger")),
+    # Torch is large: `need_python trainer` makes its environment.
+    Service("trainer", 8180, (_python_of("trainer"), "-m", "services.trainer")),
 )
 
 
+OF_THE_LOOP = ("inference_shadow", "rollout", "retrain_trigger", "trainer")
+"""Who makes a new model and puts it in the old one's place; without them a stack predicts, joins, watches, alerts."""
+
+WATCHING = tuple(service for service in SERVICES if service.name not in OF_THE_LOOP)
+
 PASSING = tuple(replace(service, health_port=0) for service in SERVICES)
 """The same for a stack that comes and goes beside others."""
+
+PASSING_WATCHING = tuple(service for service in PASSING if service.name not in OF_THE_LOOP)
 
 
 def children(

@@ -23,7 +23,7 @@ from infra.local.jvm import ROOT
 from infra.local.kafka import KafkaCluster
 from infra.local.processes import Process
 from infra.local.redis import RedisServer
-from infra.local.services import SERVICES, Service, children, is_ready
+from infra.local.services import WATCHING, Service, children, is_ready
 from infra.local.supervise import GRACE_S, MISCONFIGURED, Child, read_children, write_children
 
 READY_S = 90.0
@@ -61,7 +61,7 @@ class Stack:
         self,
         settings: Settings,
         *,
-        services: Sequence[Service] = SERVICES,
+        services: Sequence[Service] = WATCHING,
         with_redis: bool = False,
     ) -> None:
         self.data_dir = settings.data_dir.resolve()

@@ -22,14 +22,14 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 
 from catseye.errors import Unavailable
 from catseye.kafka import reader_config
-from catseye.records import DeadLetter, Frame, Label, Outcome, Prediction, UnmatchedLabel
+from catseye.records import Alert, DeadLetter, Frame, Label, Outcome, Prediction, UnmatchedLabel
 from catseye.settings import Settings, load
 from catseye.topics import BY_NAME, full_name
 from infra.local.evidence import LABEL_TOPICS
 from infra.local.log_reader import MALFORMED, head_reader, partitions_of
 from services.ingest.window import CameraWindow
 
-WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters", "ingest.state")
+WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters", "ingest.state", "alerts")
 CHUNK = 1_000
 
 
@@ -40,11 +40,12 @@ class Sighting(NamedTuple):
         topic: Without prefix.
         seen_at_ms: This machine's clock when the reader had it, Unix milliseconds.
         camera: Empty where it could not be read.
-        boot: Of the frame that it is about.
-        sequence: The same; -1 where it could not be read.
-        name: What may be seen once only: prediction_id; prediction_id, label and its clock; dead_letter_id.
-        said: The class predicted, the true class, the reason; of the state, the duplicates so far.
-        other: Of an outcome the class predicted; of a dead letter the topic it came from.
+        boot: Of the frame that it is about; of an alert its severity.
+        sequence: The same; -1 where it could not be read; of an alert its revision.
+        name: What may be seen once only: prediction_id; prediction_id, label and its clock; dead_letter_id; alert_id,
+            which with its revision is seen once.
+        said: The class predicted, the true class, the reason; of the state, the duplicates so far; an alert's kind.
+        other: Of an outcome the class predicted; of a dead letter the topic it came from; of an alert its state.
     """
 
     topic: str
@@ -82,6 +83,12 @@ def _state(message: Any) -> Seen:
     return message.key().decode(), "", -1, "", str(duplicates), ""
 
 
+def _alert(message: Any) -> Seen:
+    fields = head_reader(Alert, "camera").read(message.value())
+    camera = fields["camera"] or ""
+    return camera, fields["severity"], fields["revision"], fields["alert_id"], fields["kind"], fields["state"]
+
+
 def _dead_letter(prefix: str) -> Callable[[Any], Seen]:
     def read(message: Any) -> Seen:
         fields = head_reader(DeadLetter, "value").read(message.value())
@@ -109,6 +116,7 @@ def watch(settings: Settings, names: Sequence[str], out: IO[bytes], stop: Event)
         "labels.unmatched": _unmatched,
         "dead-letters": _dead_letter(settings.topic_prefix),
         "ingest.state": _state,
+        "alerts": _alert,
     }
     wanted = {full_name(name, settings.topic_prefix): (name, readers[name]) for name in names}
     consumer = Consumer(reader_config(settings, f"{settings.topic_prefix}watch"))

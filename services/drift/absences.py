@@ -11,6 +11,7 @@ from services.drift.table import Table
 _FRAMES_FIRST: Final = 20  # frames before silence, labels before their absence, means anything
 _LABELS_FIRST: Final = 100
 _DEAD_FADE_MS: Final = 60_000
+_DEAD_FADE_GAPS: Final = 20  # of a camera that is slower than that
 _DEAD_MANY: Final = 10
 _DEAD_SHARE: Final = 0.2  # of the frames of the same time
 _DEAD_OVER: Final = 2
@@ -65,7 +66,8 @@ def refused(table: Table, row: int, reason: str, at_ms: int) -> set[int]:
     watch = table.watch
     watch["dead"][row] = _dead_now(table, at_ms)[row] + 1
     watch["dead_at_ms"][row] = at_ms
-    frames = _DEAD_FADE_MS / max(float(watch["gap_ms"][row]), 1.0) if watch["frames"][row] > 1 else 0.0
+    gap_ms = max(float(watch["gap_ms"][row]), 1.0)
+    frames = max(_DEAD_FADE_MS / gap_ms, _DEAD_FADE_GAPS) if watch["frames"][row] > 1 else 0.0
     many = watch["dead"][row] >= max(_DEAD_MANY, _DEAD_SHARE * frames)
     alarm = CLOCK if reason in _CLOCK_REASONS else DEAD_LETTERS
     if not many or watch["raised"][row, alarm]:
@@ -82,6 +84,7 @@ def _raise(table: Table, row: int, alarm: int, since_ms: int, at_ms: int) -> Non
 
 
 def _dead_now(table: Table, now_ms: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Refused frames of the last minute or so, of each row."""
+    """Refused frames of the last minute or so, of each row; of a slow camera those of the time of twenty frames."""
     watch = table.watch
-    return np.asarray(watch["dead"] * np.exp(-np.maximum(now_ms - watch["dead_at_ms"], 0) / _DEAD_FADE_MS))
+    fade_ms = np.maximum(_DEAD_FADE_MS, _DEAD_FADE_GAPS * watch["gap_ms"].astype(np.float64))
+    return np.asarray(watch["dead"] * np.exp(-np.maximum(now_ms - watch["dead_at_ms"], 0) / fade_ms))

@@ -71,7 +71,9 @@ class DriftCore(Tally):
         """Notice what does not come. While records come event time goes on with them; after that with our clock."""
         outputs: list[Output] = []
         for partition, table in states.items():
-            if table.shared.heard_at_ms:
+            if not table.shared.heard_at_ms:
+                table.shares().heard_at_ms = now_ms
+            elif table.shared.newest_ms:
                 at_ms = table.shared.newest_ms + max(0, now_ms - table.shared.heard_at_ms)
                 changed = absences.look(table, at_ms)
                 outputs += [self._report(table, partition, row, at_ms) for row in sorted(changed)]
@@ -99,12 +101,14 @@ class DriftCore(Tally):
     def on_outcomes(self, matched: Sequence[Outcome], table: Table) -> set[int]:
         """Take outcomes, each camera's in order; returns the rows whose alarms changed."""
         changed: set[int] = set()
-        counted = [each for each in matched if self._counts(table, each)]
-        for these in _rounds(counted):
+        for these in _rounds([each for each in matched if each.change == "matched" and each.role == "champion"]):
             rows = [table.row(each.camera) for each in these]
             classes = [version_of(table, row).classes for row in rows]
-            changed |= self._watcher.labels(table, outcomes(rows, these, classes, self._rules.night))
-        self.events["labels_watched"] += len(counted)
+            seen = outcomes(rows, these, classes, self._rules.night)
+            counts = np.array([self._counts(table, row, each) for row, each in zip(rows, these, strict=True)])
+            changed |= self._watcher.labels(table, seen, counts)
+            table.shares().newest_ms = max(table.shared.newest_ms, int(seen.at_ms.max()))
+            self.events["labels_watched"] += int(counts.sum())
         return changed
 
     def _sort(self, message: Message, batch: "_Batch") -> None:
@@ -135,25 +139,23 @@ class DriftCore(Tally):
         kept = table.slots(row)
         if len(kept) < TELEMETRY_SLOTS and not telemetry.keys() <= set(kept):
             new = [
-                name for name in sorted(telemetry) if name not in kept and name.isascii() and len(name) <= _NAME_BYTES
+                name
+                for name in sorted(telemetry)
+                if name not in kept and name.isascii() and name.isprintable() and 0 < len(name) <= _NAME_BYTES
             ]
             if new:
                 table.touch([row], b"r")
                 kept = table.keep_slots(row, (*kept, *new)[:TELEMETRY_SLOTS])
         return kept
 
-    def _counts(self, table: Table, outcome: Outcome) -> bool:
+    def _counts(self, table: Table, row: int, outcome: Outcome) -> bool:
         """Whether an outcome says something of the model that predicts now and of a camera that saw the road."""
-        if outcome.change != "matched" or outcome.role != "champion":
-            return False
-        row = table.row(outcome.camera)
         version = version_of(table, row)
         if (outcome.model, outcome.version) != (version.model, version.version):
             return False
         watch = table.watch[row]
         began, ended = int(watch["blind_from_ms"]), int(watch["blind_until_ms"])
-        blind = began and outcome.received_at_ms >= began and (ended <= began or outcome.received_at_ms <= ended)
-        return not blind
+        return not (began and outcome.received_at_ms >= began and (ended <= began or outcome.received_at_ms <= ended))
 
     def _told(self, table: Table, partition: int, changed: set[int]) -> list[Output]:
         """Reports of what changed and, every few seconds of event time, statistics."""

@@ -57,7 +57,7 @@ def estimate_of(table: Table, row: int, stream: int, floor: float) -> tuple[floa
         return float(watch["values"][RANKED + said]), float(known["said_mean"][row, phase, said])
     loss = recent_loss(watch)
     if stream < FLOOR.first:
-        return loss, float(expected(known, np.array([row]))[0])
+        return loss, float(np.nan_to_num(expected(known, np.array([row]))[0]))
     return 1 - loss, floor
 
 

@@ -18,7 +18,8 @@ BINS: Final = 20
 TELEMETRY_SLOTS: Final = 4
 CONFIDENCE_BINS: Final = 16
 """Of -log10(1 - confidence), 0 to 4: most answers of a good model lie beyond 0.99."""
-LAGS: Final = (1, 4, 16, 64, 256, 1024)
+LAGS: Final = (1, 4, 16)
+BLOCKS: Final = (4, 16, 64)
 
 PICTURE: Final = (
     "brightness",
@@ -39,9 +40,9 @@ SAID: Final = BUCKETS + 2
 """Numbers of a prediction: probability of each bucket, entropy over ln(classes), first margin over the second."""
 ENTROPY: Final = BUCKETS
 MARGIN: Final = BUCKETS + 1
-CORRELATED: Final = RANKED + 3
-"""Numbers whose autocorrelation is measured: the ranked ones, confidence, predicted class and loss."""
-LOSS_PACE: Final = RANKED + 2
+LOSS_PACE: Final = RANKED + 3
+CORRELATED: Final = LOSS_PACE + 1
+"""Numbers whose autocorrelation is measured: the ranked ones, entropy, margin, predicted class and loss."""
 
 
 class Family(NamedTuple):
@@ -138,6 +139,7 @@ REFERENCE: Final = np.dtype(
 WATCH: Final = np.dtype(
     [
         ("evidence", "f4", (STREAMS, BETS)),
+        ("excess", "f4", FRAME_STREAMS),
         ("family", "f4", len(FAMILIES)),
         ("cusum", "f4", len(FAMILIES)),
         ("since_ms", "i8", len(FAMILIES)),
@@ -191,12 +193,13 @@ WATCH: Final = np.dtype(
 
 LEARNING: Final = np.dtype(
     [
-        ("seen", "u4"),
-        ("labels", "u4"),
+        ("count", "u4", CORRELATED),
         ("mean", "f4", CORRELATED),
         ("m2", "f4", CORRELATED),
         ("last", "f4", (CORRELATED, len(LAGS))),
         ("products", "f4", (CORRELATED, len(LAGS))),
+        ("block", "f4", (CORRELATED, len(BLOCKS))),
+        ("squares", "f4", (CORRELATED, len(BLOCKS))),
     ]
 )
 """Autocorrelation so far; gone as soon as the first reference is whole."""

@@ -47,9 +47,6 @@ class Outcomes:
     confidence: Floats
     cause: NDArray[np.void]
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def where(self, chosen: NDArray[np.bool_]) -> "Outcomes":
         """Those that *chosen*, [n], says."""
         return self if chosen.all() else Outcomes(*(column[chosen] for column in vars(self).values()))

@@ -1,9 +1,14 @@
 """How far apart frames must be to count as independent, measured while a camera learns.
 
 A statistic that takes every frame of a slow signal for a new fact raises false alarms (ARL 10,000 becomes 535 at a
-persistence of .6); so a stream takes one frame in k, where k is the lag at which autocorrelation has fallen to .01. It
-is measured at six lags, of which only the first few have many pairs: from each lag whose correlation is beyond chance,
-k is where an exponential decay through it reaches .01, and the longest such k holds.
+persistence of .6); so a stream takes one frame in k, where k is the lag at which autocorrelation has fallen to .01. Two
+measurements find it, and the longer k holds.
+
+- Correlation at lags 1, 4 and 16: from each that is beyond chance, k is where an exponential decay through it reaches
+  .01.
+- Means of blocks of 4, 16 and 64 frames. A weak but long correlation, such as light under a signal that is mostly
+  noise, is beyond chance at no single lag and yet makes means of blocks vary many times as much as those of independent
+  frames do. Where they vary more than the first measurement explains, k is twice the longest such block.
 """
 
 from typing import Any, Final
@@ -11,50 +16,65 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import LAGS
+from services.drift.layout import BLOCKS, LAGS, LOSS_PACE
 from services.drift.sample import Floats, Ints
 
 _LAGS: Final = np.array(LAGS)
+_BLOCKS: Final = np.array(BLOCKS)
 _SMALL: Final = 0.01
 _BEYOND_CHANCE: Final = 3.0  # standard deviations of a correlation that is none, 1 / sqrt(pairs)
 _FEWEST_PAIRS: Final = 16
+_FEWEST_BLOCKS: Final = 6
 _LONGEST: Final = 10_000
+_FEWEST_ERRORS: Final = 4
+"""Pairs of errors at a lag before it is believed: of rare ones a single pair, by chance, is a correlation near 1."""
 
 
-def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats, count: Ints) -> None:
+def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) -> None:
     """Take one more sample of each row.
 
     Args:
         learning: Rows of the table; changed in place.
         rows: [n], no two alike.
         columns: Which of the correlated numbers these are, c of them.
-        values: [n, c]; NaN counts as the mean.
-        count: Samples before this one, [n].
+        values: [n, c]; NaN is no sample.
     """
+    there = ~np.isnan(values)
+    count = learning["count"][rows, columns].astype(np.int64)
     mean = learning["mean"][rows, columns]
-    known = np.where(np.isnan(values), mean, values)
+    known = np.where(there, values, mean)
     step = known - mean
-    mean = mean + step / (count + 1).astype(np.float32)[:, None]
+    mean = mean + step / (count + 1)
     learning["mean"][rows, columns] = mean
     learning["m2"][rows, columns] += step * (known - mean)
-    due = (count[:, None] % _LAGS == 0)[:, None, :]
+    due = (count[..., None] % _LAGS == 0) & there[..., None]
     last = learning["last"][rows, columns]
-    product = (known - mean)[..., None] * (last - mean[..., None])
-    learning["products"][rows, columns] += np.where(due & (count > 0)[:, None, None], product, 0)
+    off = (known - mean)[..., None]
+    learning["products"][rows, columns] += np.where(due & (count > 0)[..., None], off * (last - mean[..., None]), 0)
     learning["last"][rows, columns] = np.where(due, known[..., None], last)
+    count = count + there
+    block = learning["block"][rows, columns] + np.where(there[..., None], known[..., None], 0)
+    full = (count[..., None] % _BLOCKS == 0) & there[..., None]
+    learning["squares"][rows, columns] += np.where(full, (block / _BLOCKS - mean[..., None]) ** 2, 0)
+    learning["block"][rows, columns] = np.where(full, 0, block)
+    learning["count"][rows, columns] = count
 
 
-def pace(learning: NDArray[Any], row: int, columns: slice, count: int) -> NDArray[np.uint16]:
-    """One frame in how many is taken, of each number of *columns*, 1 to 10,000.
-
-    Args:
-        count: Samples that were measured.
-    """
-    variance = learning["m2"][row, columns] / max(count, 1)
+def pace(learning: NDArray[Any], row: int, columns: slice) -> NDArray[np.uint16]:
+    """One frame in how many is taken, of each number of *columns*, [c], 1 to 10,000."""
+    count = learning["count"][row, columns].astype(np.int64)[:, None]
+    variance = np.maximum(learning["m2"][row, columns][:, None] / np.maximum(count, 1), 1e-12)
     pairs = np.maximum((count - 1) // _LAGS, 1)
-    correlation = learning["products"][row, columns] / pairs / np.maximum(variance, 1e-12)[:, None]
+    correlation = learning["products"][row, columns] / pairs / variance
     real = (correlation > _BEYOND_CHANCE / np.sqrt(pairs)) & (pairs >= _FEWEST_PAIRS)
+    if columns.start == LOSS_PACE:
+        real &= learning["products"][row, columns] >= _FEWEST_ERRORS * (1 - learning["mean"][row, columns, None]) ** 2
     decay = np.log(_SMALL) / np.log(np.clip(correlation, _SMALL, 0.999))
-    lag = np.where(real, np.minimum(np.ceil(_LAGS * decay), _LONGEST), 1)
-    longest: NDArray[np.uint16] = lag.max(axis=1).astype(np.uint16)
+    lag = np.where(real, np.minimum(np.ceil(_LAGS * decay), _LONGEST), 1).max(axis=1, keepdims=True)
+    blocks = np.maximum(count // _BLOCKS, 1)
+    # 1 for independent frames; (1 + r) / (1 - r) at most for a decay r, and that is less than the lag found above.
+    factor = _BLOCKS * learning["squares"][row, columns] / blocks / variance
+    chance = 1 + _BEYOND_CHANCE * np.sqrt(2 / blocks)
+    slow = (factor > np.minimum(lag, _BLOCKS) * chance) & (blocks >= _FEWEST_BLOCKS)
+    longest: NDArray[np.uint16] = np.maximum(lag, np.where(slow, 2 * _BLOCKS, 1)).max(axis=1).astype(np.uint16)
     return longest

@@ -116,8 +116,10 @@ def _learn_said(reference: Reference, rows: Ints, phase: Ints, said: Floats, so_
 
 
 def _learn_features(reference: Reference, rows: Ints, phase: Ints, seen: Frames) -> None:
-    reference["bits"][rows] += seen.bits.astype(np.uint16)
-    reference["bits_of"][rows] += 1
+    # Once a phase is whole, its ranks rest on the usual bits: another phase does not change them any more.
+    open_ = np.asarray(reference["closed"][rows].max(axis=1) == 0)
+    reference["bits"][rows] += (seen.bits * open_[:, None]).astype(np.uint16)
+    reference["bits_of"][rows] += open_
     place = (rows, phase, seen.bucket)
     reference["class_frames"][place] += 1
     count = reference["class_frames"][place].astype(np.float32)[:, None]
@@ -142,8 +144,13 @@ def _learn_scale(reference: Reference, rows: Ints, phase: Ints, bucket: Ints, ra
     reference["m2"][rows, phase] += step * (known - moved)
 
 
-def _bins(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Ints:
-    """Bin of each signal in its histogram, [n, RANKED]; -1 where it has no value or no scale."""
+def scaled(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Floats:
+    """Values of the ranked signals in standard deviations from the mean of their class, [n, RANKED]; NaN where a signal
+    has no value or no scale.
+
+    Args:
+        ranked: What `relative` gives.
+    """
     rows = seen.rows
     counts = reference["counts"][rows, phase].astype(np.float32)  # [n, RANKED, BUCKETS]
     means = reference["means"][rows, phase]
@@ -153,7 +160,14 @@ def _bins(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> In
     centre = np.where(counts[of_class] >= _OFTEN, means[of_class], pooled)
     spread = np.sqrt(reference["m2"][rows, phase] / np.maximum(total, 1))
     spread[:, EMBEDDING] = np.maximum(spread[:, EMBEDDING], _SPREAD_OF_DISTANCE)
-    scaled = (ranked - centre) / np.maximum(spread, 1e-6)
-    inside = np.clip(np.nan_to_num(scaled), -_EDGE, _EDGE - 1e-3)
+    off: Floats = (ranked - centre) / np.maximum(spread, 1e-6)
+    off[total < _OFTEN] = np.nan
+    return off
+
+
+def _bins(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Ints:
+    """Bin of each signal in its histogram, [n, RANKED]; -1 where it has no value or no scale."""
+    off = scaled(reference, phase, seen, ranked)
+    inside = np.clip(np.nan_to_num(off), -_EDGE, _EDGE - 1e-3)
     bins = ((inside + _EDGE) * (BINS / (2 * _EDGE))).astype(np.int64)
-    return np.where(np.isnan(scaled) | (total < _OFTEN), -1, bins)
+    return np.where(np.isnan(off), -1, bins)

@@ -143,7 +143,7 @@ def statistics(
         called = called if bucket is None else f"class_share.{version.classes[bucket]}"
         said.append(one(called, stream, evidence, FAMILIES.index(PREDICTIONS)))
     of_labels = weighed(table.watch, np.array([row]), OUTCOME_FAMILIES)[0]
-    if watch["labels"]:
+    if watch["recent_labels"] > 0:  # of a new version none may have come yet
         loss = recent_loss(watch)
         spread = _Z95 * float(np.sqrt(max(loss * (1 - loss), 0.0) / max(float(watch["recent_labels"]), 1)))
         interval = {"low": max(loss - spread, 0.0), "high": min(loss + spread, 1.0)}
@@ -213,7 +213,8 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
         label = version.classes[bucket] if bucket is not None and bucket < len(version.classes) else None
         detector = NAMES[int(numbers["detector"])]
         kind = "camera_moved" if numbers["moved"] else kind
-    at = [int(offset) for offset in watch["offsets"] if offset or watch["frames"] < len(watch["offsets"])]
+    frames_seen = int(watch["frames"])
+    at = [int(watch["offsets"][number % 4]) for number in range(max(frames_seen - 3, 1), frames_seen + 1)]
     before = [int(offset) for offset in table.reference["examples"][row] if offset]
     return Alarm(
         kind=kind,

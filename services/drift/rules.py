@@ -26,7 +26,7 @@ class Rules:
     """
 
     reference_samples: int = 1_000
-    reference_span_ms: int = 86_400_000
+    reference_span_ms: int = 3 * 86_400_000
     false_per_week: float = 1.0
     fleet_cameras: int = 0
     partitions: int = 1

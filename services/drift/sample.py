@@ -11,6 +11,8 @@ from catseye.records import Prediction
 from services.drift.layout import BUCKETS, ENTROPY, FEATURES, FOCUS, MARGIN, PICTURE, RANKED, SAID
 
 _TINY: Final = 1e-6
+_LARGEST: Final = 1e15
+"""Of a reading: its square, summed over a reference, is still a float32."""
 _MEASURED: Final = ("brightness", "contrast", "sharpness", "dark_share", "bright_share")
 _PLACES: Final = [PICTURE.index(name) for name in _MEASURED]
 
@@ -53,9 +55,6 @@ class Frames:
     offset: Ints
     cause: NDArray[np.void]
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def part(self, first: int, end: int) -> "Frames":
         """Those from *first* up to *end*."""
         return Frames(*(column[first:end] for column in vars(self).values()))
@@ -80,7 +79,8 @@ def frames(rows: Sequence[int], predictions: Sequence[Prediction], slots: Sequen
     ranked[:, FOCUS] = np.log(ranked[:, _PLACES[2]] + _TINY) - 2 * np.log(ranked[:, _PLACES[1]] + _TINY)
     for place, (each, names) in enumerate(zip(predictions, slots, strict=True)):
         for slot, name in enumerate(names):
-            ranked[place, len(PICTURE) + slot] = each.telemetry.get(name, np.nan)
+            reading = each.telemetry.get(name, np.nan)
+            ranked[place, len(PICTURE) + slot] = reading if abs(reading) < _LARGEST else np.nan
     hashes = np.array([each.perceptual_hash for each in predictions], np.int64)
     sharpness = np.ascontiguousarray(ranked[:, _PLACES[2]]).view(np.uint32).astype(np.int64)
     light = np.ascontiguousarray(ranked[:, _PLACES[0]]).view(np.uint32).astype(np.int64)

@@ -20,7 +20,7 @@ class DriftSettings(Settings):
         default=1_000, ge=100, le=60_000, description="Frames, and labels, that a reference is made of, per phase"
     )
     drift_reference_span_h: float = Field(
-        default=24, ge=0, description="Shortest time that a reference covers, so that it holds a whole day, hours"
+        default=72, ge=0, description="Shortest time that a reference covers: one day may be like no other, hours"
     )
     drift_false_incidents_per_week: float = Field(
         default=1.0, gt=0, description="False alarms that the whole fleet may have in a week of no change"

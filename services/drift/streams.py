@@ -15,7 +15,9 @@ from services.drift.detectors.esr import advance, combined
 from services.drift.layout import (
     FAMILIES,
     FRAME_STREAMS,
+    LOSS_PACE,
     OF_FRAMES,
+    PICTURE,
     RANKED,
     SAID,
     WEIGHTS,
@@ -62,7 +64,7 @@ def of_frames(
     x[:, 0 : 3 * RANKED : 3], x[:, 1 : 3 * RANKED : 3], x[:, 2 : 3 * RANKED : 3] = ranks, 1 - ranks, spread
     bound[:, : 3 * RANKED] = np.repeat(allowed, 3, axis=1)
     mean, frames = reference["said_mean"][rows, phase], reference["frames"][rows, phase].astype(np.float32)
-    said_pace = pace[:, RANKED : RANKED + 2].max(axis=1)
+    said_pace = paces(reference, rows)[:, -1].astype(np.float32)
     error = np.sqrt(reference["said_m2"][rows, phase] * said_pace[:, None]) / np.maximum(frames, 1)[:, None]
     slack = _SURE * error + probability
     first = 3 * RANKED
@@ -73,11 +75,32 @@ def of_frames(
 
 
 def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
-    """One frame in how many each stream of frames takes, [n, FRAME_STREAMS]."""
+    """How many frames are one sample of each stream of frames, [n, FRAME_STREAMS].
+
+    What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are.
+    """
     pace = reference["pace"][rows]
-    said = np.repeat(pace[:, RANKED : RANKED + 2].max(axis=1, keepdims=True), 2 * SAID, axis=1)
+    of_picture = np.median(pace[:, : len(PICTURE)], axis=1).astype(np.uint16)
+    said = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
+    said = np.repeat(said[:, None], 2 * SAID, axis=1)
     every: NDArray[np.uint16] = np.maximum(np.concatenate([np.repeat(pace[:, :RANKED], 3, axis=1), said], axis=1), 1)
     return every
+
+
+def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, pace: NDArray[np.uint16]) -> Fed:
+    """Means of as many frames as count for one: what a stream takes now, NaN where its frames are not together yet.
+
+    The mean of a stretch is bounded as each of its frames is, and says more than one frame of it would.
+
+    Args:
+        watch: Rows of the table; changed in place.
+        pace: [n, FRAME_STREAMS].
+    """
+    off = watch["excess"][rows] + np.where(np.isnan(fed.x), 0, fed.x - fed.bound)
+    due = watch["tested"][rows][:, None] % pace == 0
+    watch["excess"][rows] = np.where(due, 0, off)
+    mean = np.clip(fed.bound + off / pace, 0, 1)
+    return Fed(np.where(due & ~np.isnan(fed.x), mean, np.nan).astype(np.float32), fed.bound)
 
 
 def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints) -> None:
@@ -97,11 +120,13 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
     after = advance(before, np.where(taken, fed.x, fed.bound), fed.bound)
     after = np.where(taken[..., None], after, before)
     watch["evidence"][rows, streams] = after
-    weights = WEIGHTS[streams, families]
-    weighed = combined(after)
-    now = weighed @ weights
+    weights = WEIGHTS[streams, families].sum(axis=1)
+    weighed = combined(after) * weights
+    # Sums of a row at a time: what a product of matrices gives depends, in its last bits, on the rows beside it.
+    starts = [family.first - first for family in FAMILIES[families]]
+    now = np.add.reduceat(weighed, starts, axis=1)
     was = watch["family"][rows, families]
-    share = taken.astype(np.float32) @ weights  # of the family's streams that took something
+    share = np.add.reduceat(taken * weights, starts, axis=1)  # of the family's streams that took something
     watch["family"][rows, families] = now
     # What the evidence says of this sample alone: the factor by which the mixture grew. Its CUSUM starts where the
     # change seems to (Page 1954).
@@ -114,7 +139,7 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
     watch["window"][rows, families] += share > 0
     for place, family in enumerate(FAMILIES[families]):
         local = slice(family.first - first, family.first - first + family.streams)
-        watch["top"][rows, (families.start or 0) + place] = (weighed[:, local] * weights[local, place]).argmax(axis=1)
+        watch["top"][rows, (families.start or 0) + place] = weighed[:, local].argmax(axis=1)
 
 
 def weighed(watch: NDArray[Any], rows: Ints, families: slice) -> Floats:
@@ -146,7 +171,10 @@ def calmed(watch: NDArray[Any], rows: Ints, families: slice) -> tuple[NDArray[np
 
 def forget(watch: NDArray[Any], row: int, family: int) -> None:
     """Begin again with a family: no evidence, a new window."""
-    watch["evidence"][row, FAMILIES[family].slice] = 0
+    streams = FAMILIES[family].slice
+    watch["evidence"][row, streams] = 0
+    if family < OF_FRAMES:
+        watch["excess"][row, streams] = 0
     watch["family"][row, family] = 0
     watch["cusum"][row, family] = 0
     watch["window"][row, family] = 0

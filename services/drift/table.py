@@ -35,7 +35,8 @@ class Shared(msgspec.Struct, array_like=True):
 
     Attributes:
         newest_ms: Latest arrival of a frame or label at ingest.
-        heard_at_ms: Our clock when the last batch came; with it silence is told from a backlog.
+        heard_at_ms: Our clock when the last batch came, 0 before the first one of this process; with it silence is told
+            from a backlog.
         told_ms: Event time up to which statistics were published.
         turn: Row whose statistics come next.
     """
@@ -162,6 +163,7 @@ class Table:
             self.versions[int.from_bytes(key[len(_VERSION) :], "big")] = msgspec.json.decode(value, type=Version)
         elif key == _SHARED:
             self.shared = msgspec.json.decode(value, type=Shared)
+            self.shared.heard_at_ms = 0  # of the process before: while nobody listened nobody was silent
         else:
             camera, _, part = key.rpartition(b"\0")
             row = self.row(camera.decode())

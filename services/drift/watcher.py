@@ -11,9 +11,12 @@ from services.drift.chosen import Chosen
 from services.drift.layout import (
     CONFIDENCE_BINS,
     CORRELATED,
+    ENTROPY,
     FAMILIES,
     FAULTS,
+    LEARNING,
     LOSS_PACE,
+    MARGIN,
     OF_FRAMES,
 )
 from services.drift.outcomes import Outcomes
@@ -63,15 +66,17 @@ class Watcher:
         if (learners := clear & ~closed & _is_normal(watch, rows)).any():
             changed |= self._learn(table, seen.where(learners), phase[learners])
         if (testers := clear & closed).any():
-            # Where every stream takes one frame in many, the others need not be looked at.
             watch["tested"][rows[testers]] += 1
-            testers &= watch["tested"][rows] % np.maximum(table.reference["pace"][rows].min(axis=1), 1) == 0
-            if testers.any():
-                changed |= self._test(table, seen.where(testers), phase[testers])
+            changed |= self._test(table, seen.where(testers), phase[testers])
         return changed
 
-    def labels(self, table: Table, seen: Outcomes) -> set[int]:
-        """Take one label of each camera; returns the rows whose alarms changed."""
+    def labels(self, table: Table, seen: Outcomes, counts: NDArray[np.bool_]) -> set[int]:
+        """Take one label of each camera; returns the rows whose alarms changed.
+
+        Args:
+            counts: Which of them say something of the model that predicts now and of the road, [n]. The others are
+                labels that came, and no more.
+        """
         table.touch(seen.rows.tolist(), b"wr")
         watch, known, rows = table.watch, table.reference, seen.rows
         changed = absences.came(table, rows.tolist(), seen.at_ms.tolist(), LABELS_MISSING)
@@ -79,6 +84,10 @@ class Watcher:
         share = np.maximum(_SMOOTH, 1 / (watch["labels"][rows].astype(np.float32) + 1))
         watch["label_delay_ms"][rows] += share * (seen.delay_ms - watch["label_delay_ms"][rows])
         watch["labels"][rows] += 1
+        if not counts.any():
+            return changed
+        seen = seen.where(counts)
+        rows = seen.rows
         weight = outcomes.weigh(watch, seen)
         closed = known["labels_closed"][rows, seen.phase].astype(bool)
         learners = ~closed & _is_normal(watch, rows)
@@ -133,14 +142,16 @@ class Watcher:
         place = (rows, phase)
         began = known["began_ms"][place]
         known["began_ms"][place] = np.where(began == 0, seen.at_ms, began)
-        measured = ~known["closed"][rows].any(axis=1)
+        # From the half of the reference on that is ranked: what is off the mean of its class and its phase, since the
+        # step from night to day is no persistence.
+        half = 2 * reference.quarter(rules.reference_samples)
+        measured = np.asarray((known["closed"][rows].max(axis=1) == 0) & (known["frames"][place] >= half))
         if measured.any():
-            columns = np.concatenate(
-                [seen.ranked, seen.confidence[:, None], seen.bucket[:, None]], axis=1, dtype=np.float32
-            )
-            count = learning["seen"][rows[measured]].astype(np.int64)
-            pace.measure(learning, rows[measured], slice(0, LOSS_PACE), columns[measured], count)
-            learning["seen"][rows[measured]] += 1
+            some, its_phase = seen.where(measured), phase[measured]
+            off = reference.scaled(known, its_phase, some, reference.relative(known, its_phase, some))
+            said = (some.said - known["said_mean"][some.rows, its_phase])[:, [ENTROPY, MARGIN]]
+            columns = [off, said, some.bucket[:, None].astype(np.float32)]
+            pace.measure(learning, some.rows, slice(0, LOSS_PACE), np.concatenate(columns, axis=1))
         reference.learn(known, phase, seen, rules.reference_samples)
         known["confidences"][rows, confidence_bin(seen.confidence)] += 1
         known["confidence"][rows] += seen.confidence
@@ -172,7 +183,7 @@ class Watcher:
             rank=rules.tolerance_rank,
             probability=rules.tolerance_probability,
         )
-        fed.x[tested[:, None] % streams.paces(known, rows) != 0] = np.nan
+        fed = streams.gathered(watch, rows, fed, streams.paces(known, rows))
         return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause, "")
 
     def _evidence(
@@ -232,11 +243,8 @@ class Watcher:
         measured = chosen & ~known["labels_closed"][seen.rows].any(axis=1)
         if measured.any():
             table.touch(seen.rows[measured].tolist(), b"l")
-            some = seen.rows[measured]
-            columns = slice(LOSS_PACE, LOSS_PACE + 1)
-            count = learning["labels"][some].astype(np.int64)
-            pace.measure(learning, some, columns, seen.loss[measured][:, None], count)
-            learning["labels"][some] += 1
+            columns = slice(LOSS_PACE, CORRELATED)
+            pace.measure(learning, seen.rows[measured], columns, seen.loss[measured][:, None])
         outcomes.learn(known, seen, weight, chosen)
         over = (
             known["label_weights"][rows, phase, 0] >= rules.reference_samples * _mean_weight(known, rows, phase)
@@ -276,24 +284,23 @@ def _recent(watch: NDArray[Any], seen: Frames, share: Floats) -> None:
 
 def _close(table: Table, row: int, phase: int) -> None:
     """The reference of a phase is whole; with the first one the camera's own pace is known."""
-    known, learning = table.reference, table.learning
+    known = table.reference
     if not known["closed"][row].any():
-        measured = slice(0, LOSS_PACE)
-        known["pace"][row, measured] = pace.pace(learning, row, measured, int(learning["seen"][row]))
-        learning["seen"][row] = 0
-        for name in ("mean", "m2", "last", "products"):
-            learning[name][row, measured] = 0
+        _set_pace(table, row, slice(0, LOSS_PACE))
     known["closed"][row, phase] = 1
 
 
+def _set_pace(table: Table, row: int, measured: slice) -> None:
+    """Keep the pace of these numbers and forget what it was measured by."""
+    table.reference["pace"][row, measured] = pace.pace(table.learning, row, measured)
+    for name in LEARNING.names or ():
+        table.learning[name][row, measured] = 0
+
+
 def _close_labels(table: Table, row: int, phase: int) -> None:
-    known, learning = table.reference, table.learning
+    known = table.reference
     if not known["labels_closed"][row].any():
-        measured = slice(LOSS_PACE, CORRELATED)
-        known["pace"][row, measured] = pace.pace(learning, row, measured, int(learning["labels"][row]))
-        learning["labels"][row] = 0
-        for name in ("mean", "m2", "last", "products"):
-            learning[name][row, measured] = 0
+        _set_pace(table, row, slice(LOSS_PACE, CORRELATED))
     known["labels_closed"][row, phase] = 1
     streams.forget(table.watch, row, OF_FRAMES)
 

@@ -2,6 +2,9 @@
 frame in the end does not depend on the order in which its labels came.
 
 Of the labels of a frame the one with the greatest `label_rank` holds: the labeller's clock, then the label's digest.
+
+Where a shadow predicted the frame too, the first outcome of the frame makes a pair: at most one a frame, whatever
+becomes of the label later.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +14,15 @@ from catseye.codec import Codec
 from catseye.dead_letters import dead_letter, source_of
 from catseye.errors import BadRecord, Reason
 from catseye.identity import prediction_id
-from catseye.records import AcceptedLabel, Change, Outcome, Prediction, UnmatchedLabel, UnmatchedReason
+from catseye.records import (
+    AcceptedLabel,
+    Change,
+    Outcome,
+    PairedOutcome,
+    Prediction,
+    UnmatchedLabel,
+    UnmatchedReason,
+)
 from catseye.stream import Message, Output, Tally
 from catseye.topics import full_name
 from services.ground_truth.entry import (
@@ -26,10 +37,15 @@ from services.ground_truth.entry import (
     NEVER_MS,
     NO_LABEL,
     RECEIVED,
+    SHADOW_CLASSES,
+    SHADOW_FULL,
     Entry,
+    ShadowEntry,
     digest_of,
     pack,
+    pack_shadow,
     unpack,
+    unpack_shadow,
 )
 from services.ground_truth.room import Model, Room, frame_key
 
@@ -43,7 +59,7 @@ def label_rank(label: AcceptedLabel) -> tuple[int, bytes]:
 
 
 class GroundTruthCore(Tally):
-    """Predictions and labels in, outcomes and unmatched labels out.
+    """Predictions and labels in, outcomes, pairs and unmatched labels out.
 
     Args:
         codec: Reads and writes records.
@@ -61,7 +77,9 @@ class GroundTruthCore(Tally):
         self._early_ms = early_ms
         self._margin_ms = margin_ms
         self._predictions = full_name("predictions", prefix)
+        self._labels = full_name("labels.accepted", prefix)
         self._outcomes = full_name("outcomes", prefix)
+        self._pairs = full_name("outcomes.paired", prefix)
         self._unmatched = full_name("labels.unmatched", prefix)
         self._dead_letters = full_name("dead-letters", prefix)
 
@@ -76,9 +94,12 @@ class GroundTruthCore(Tally):
                 if message.topic() == self._predictions:
                     prediction = self._codec.leading_fields(message.value(), Prediction, "brightness")
                     outputs += self.on_prediction(prediction, states[partition], partition)
-                else:
+                elif message.topic() == self._labels:
                     label = self._codec.decode(message.value(), AcceptedLabel)
                     outputs += self.on_label(label, states[partition], partition)
+                else:
+                    prediction = self._codec.leading_fields(message.value(), Prediction, "brightness")
+                    self.on_shadow(prediction, states[partition])
             except BadRecord as fault:
                 self.events[f"dead_{fault.reason}"] += 1
                 letter = self._codec.encode(dead_letter("ground_truth", message, fault, now_ms))
@@ -94,6 +115,8 @@ class GroundTruthCore(Tally):
                 outputs.append(self._left(self._early_label(packed), "unknown", partition))
             self.events["expired"] += room.expire(EXPIRE_AT_ONCE)
             self.events["mark_ended"] += room.end_marks(EXPIRE_AT_ONCE)
+            if room.shadows:
+                self.events["shadow_expired"] += room.expire_shadows(EXPIRE_AT_ONCE)
         return outputs
 
     def on_prediction(self, prediction: Mapping[str, Any], room: Room, partition: int) -> list[Output]:
@@ -117,6 +140,22 @@ class GroundTruthCore(Tally):
         room.take_early(key)
         return self.on_label(self._early_label(packed), room, partition)
 
+    def on_shadow(self, prediction: Mapping[str, Any], room: Room) -> None:
+        """Keep what a shadow says of a frame until the frame's label; fields as in `on_prediction`.
+
+        Which of the two predictions comes first does not matter. A frame that has its outcome makes no pair any more.
+        """
+        _check(prediction)
+        key = frame_key(prediction["camera"], prediction["boot"], prediction["sequence"])
+        packed = room.get(key)
+        if room.is_expired(key) if packed is None else LABEL.unpack_from(packed, LABEL_AT)[0] & HAD_OUTCOME:
+            self.events["shadow_late"] += 1
+        elif room.shadow(key) is not None:
+            self.events["shadow_repeated"] += 1
+        else:
+            room.put_shadow(key, pack_shadow(_shadow_entry_of(prediction, room)))
+            self.events["shadow"] += 1
+
     def on_label(self, label: AcceptedLabel, room: Room, partition: int) -> list[Output]:
         """Join a label, let it wait, or say why it makes no outcome."""
         key = frame_key(label.camera, label.boot, label.sequence)
@@ -133,7 +172,23 @@ class GroundTruthCore(Tally):
         self.events[f"label_{fate}"] += 1
         model = room.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]]
         outcome = _outcome(label, fate, unpack(packed, len(model.classes)), model, partition)
-        return [Output(self._outcomes, partition, label.camera.encode(), self._codec.encode(outcome))]
+        outputs = [Output(self._outcomes, partition, label.camera.encode(), self._codec.encode(outcome))]
+        return outputs + self._pair(outcome, key, room) if fate == "matched" and room.shadows else outputs
+
+    def _pair(self, outcome: Outcome, key: bytes, room: Room) -> list[Output]:
+        """The pair of a frame's first outcome and what the shadow said, which is kept no longer."""
+        packed = room.shadow(key)
+        if packed is None:
+            return []
+        room.take_shadow(key)
+        entry = unpack_shadow(packed)
+        shadow = room.models[entry.model_no]
+        if (shadow.name, shadow.version) == (outcome.model, outcome.version):
+            self.events["pair_of_one_version"] += 1  # around a promotion; nothing can be learnt from it
+            return []
+        self.events["pair"] += 1
+        pair = _paired(outcome, entry, shadow)
+        return [Output(self._pairs, 0, outcome.camera.encode(), self._codec.encode(pair))]
 
     def _without_prediction(self, label: AcceptedLabel, key: bytes, room: Room, partition: int) -> list[Output]:
         if room.is_expired(key):
@@ -208,12 +263,18 @@ def _check(prediction: Mapping[str, Any]) -> None:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {prediction['sequence']}; it counts from 0 up")
 
 
-def _entry_of(prediction: Mapping[str, Any], room: Room) -> Entry:
-    probabilities: Mapping[str, float] = prediction["probabilities"]
-    model_no = room.model_no(prediction["model"], prediction["version"], list(probabilities))
+def _numbers_of(prediction: Mapping[str, Any], room: Room) -> tuple[int, tuple[str, ...], int]:
+    """Number of the version in *room*, its classes and the number of the predicted one."""
+    model_no = room.model_no(prediction["model"], prediction["version"], list(prediction["probabilities"]))
     classes = room.models[model_no].classes
     if prediction["label"] not in classes:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"label {prediction['label']!r:.200} is no class of its version")
+    return model_no, classes, classes.index(prediction["label"])
+
+
+def _entry_of(prediction: Mapping[str, Any], room: Room) -> Entry:
+    probabilities: Mapping[str, float] = prediction["probabilities"]
+    model_no, classes, predicted_no = _numbers_of(prediction, room)
     received_at_ms: int = prediction["received_at_ms"]
     return Entry(
         received_at_ms,
@@ -221,12 +282,45 @@ def _entry_of(prediction: Mapping[str, Any], room: Room) -> Entry:
         prediction["frame_offset"],
         min(max(prediction["predicted_at_ms"] - received_at_ms, 0), DELAY_MAX_MS),
         model_no,
-        classes.index(prediction["label"]),
+        predicted_no,
         round(prediction["brightness"] * 255),
         flags=0,
         labelled_at_ms=NEVER_MS,
         digest=NO_LABEL,
         probabilities=tuple([min(int(probabilities.get(name, 0.0) * FULL + 0.5), FULL) for name in classes]),
+    )
+
+
+def _shadow_entry_of(prediction: Mapping[str, Any], room: Room) -> ShadowEntry:
+    probabilities: Mapping[str, float] = prediction["probabilities"]
+    model_no, classes, predicted_no = _numbers_of(prediction, room)
+    kept = (classes[predicted_no], *classes[:SHADOW_CLASSES])
+    predicted, *others = [min(int(probabilities.get(name, 0.0) * SHADOW_FULL + 0.5), SHADOW_FULL) for name in kept]
+    return ShadowEntry(prediction["received_at_ms"], model_no, predicted_no, predicted, tuple(others))
+
+
+def _paired(outcome: Outcome, entry: ShadowEntry, shadow: Model) -> PairedOutcome:
+    assert outcome.label is not None
+    assert outcome.label_probability is not None
+    known = outcome.label in shadow.classes
+    return PairedOutcome(
+        camera=outcome.camera,
+        boot=outcome.boot,
+        sequence=outcome.sequence,
+        received_at_ms=outcome.received_at_ms,
+        label_received_at_ms=outcome.label_received_at_ms,
+        model=outcome.model,
+        champion=outcome.version,
+        shadow=shadow.version,
+        label=outcome.label,
+        champion_predicted=outcome.predicted,
+        shadow_predicted=shadow.classes[entry.predicted_no],
+        champion_label_probability=outcome.label_probability,
+        shadow_label_probability=entry.probability(shadow.classes.index(outcome.label)) if known else 0.0,
+        source=outcome.source,
+        propensity=outcome.propensity,
+        frame_partition=outcome.frame_partition,
+        frame_offset=outcome.frame_offset,
     )
 
 

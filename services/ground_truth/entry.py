@@ -3,6 +3,9 @@
 Layout, little-endian, version 1: received_at_ms i64, captured_at_ms i64, frame_offset i64, milliseconds from received
 to predicted u32, number of the model u16, number of the predicted class u16, brightness u8, flags u8, labelled_at_ms
 i64 and digest (8 bytes) of the label that holds, then one u16 a class: its probability times 65,535.
+
+What a shadow said of a frame is smaller still, version 1: received_at_ms i64, number of the model u16, number of the
+predicted class u16, its probability u8, then one u8 a class for the first 16: its probability times 255.
 """
 
 from functools import cache, lru_cache
@@ -21,6 +24,10 @@ LABEL_END = LABEL_AT + LABEL.size
 MODEL_NO = Struct("<H")
 MODEL_NO_AT = Struct("<qqqI").size
 RECEIVED = Struct("<q")  # stands first: expiry reads nothing else
+SHADOW_FULL = 255
+SHADOW_CLASSES = 16  # of a model with more, only the predicted class has a probability beyond them
+_SHADOW = Struct("<qHHB")
+_SHADOW_MODEL_NO_AT = RECEIVED.size
 
 
 class Entry(NamedTuple):
@@ -57,6 +64,42 @@ def unpack(packed: bytes, classes: int) -> Entry:
     """Read an entry; bytes after its classes are padding."""
     fields = _layout(classes).unpack_from(packed)
     return Entry._make((*fields[:10], fields[10:]))
+
+
+class ShadowEntry(NamedTuple):
+    """What a shadow said of a frame that waits for its label; probabilities are of 255."""
+
+    received_at_ms: int
+    model_no: int
+    predicted_no: int
+    predicted_probability: int
+    probabilities: tuple[int, ...]  # of at most 16 classes, in the order of the model
+
+    def probability(self, class_no: int) -> float:
+        """Probability of a class, 0 to 1; 0 where it was not kept."""
+        if class_no == self.predicted_no:
+            return self.predicted_probability / SHADOW_FULL
+        return self.probabilities[class_no] / SHADOW_FULL if class_no < len(self.probabilities) else 0.0
+
+
+def shadow_size_of(classes: int) -> int:
+    """Bytes of a shadow's entry whose model has so many classes."""
+    return _SHADOW.size + min(classes, SHADOW_CLASSES)
+
+
+def shadow_model_no(packed: bytes) -> int:
+    """Number of the model of a shadow's entry."""
+    number: int = MODEL_NO.unpack_from(packed, _SHADOW_MODEL_NO_AT)[0]
+    return number
+
+
+def pack_shadow(entry: ShadowEntry) -> bytes:
+    return _SHADOW.pack(*entry[:4]) + bytes(entry.probabilities)
+
+
+def unpack_shadow(packed: bytes) -> ShadowEntry:
+    """Read a shadow's entry that has no padding."""
+    return ShadowEntry._make((*_SHADOW.unpack_from(packed), tuple(packed[_SHADOW.size :])))
 
 
 @lru_cache(maxsize=10_000)

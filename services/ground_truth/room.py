@@ -1,9 +1,7 @@
 """The waiting room: every prediction of one partition for as long as a label may come, found by frame and by age.
 
-64 neighbouring sequence numbers of one boot share a segment: a bit set says which are there, their entries lie packed
-in order in one byte array. Publishers count, so segments are dense and an entry costs little more than its own bytes
-(infra/decisions). Age is kept a bucket at a time: the segments that got an entry in it. So neither finding nor
-expiring grows with how many wait.
+Entries lie in segments, which cost little more than the entries' own bytes and find them by frame and by age. While
+there is a shadow, what it said of a frame waits beside, in segments of its own, until the frame's label or its end.
 
 Of what is forgotten each boot leaves a mark, how far it is forgotten: it tells a label that comes too late from one
 that comes too early. The mark goes when no such label can come any more. A frame can be looked at for horizon and
@@ -11,22 +9,22 @@ margin, in the archive; a label that is made at the last moment lies for horizon
 we were away. The first horizon is over when a frame is forgotten, so a mark stays for another one and twice the margin.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from heapq import heappop, heappush
 from struct import Struct
 from typing import NamedTuple
 
 import msgspec
 
-from services.ground_truth.entry import MODEL_NO, MODEL_NO_AT, RECEIVED, size_of
+from services.ground_truth.entry import MODEL_NO, MODEL_NO_AT, RECEIVED, shadow_model_no, shadow_size_of, size_of
+from services.ground_truth.segments import Entries, Segments
 
-SEGMENT_BITS = 6
-SEGMENT_MASK = (1 << SEGMENT_BITS) - 1
 BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the horizon late
 EARLY_BUCKET_MS = 1_000  # labels that wait are looked at this often, in time of the frames
 MARK_BUCKETS = 50  # a mark stays at most one in so many longer than it must
 MARK = Struct(">Qq")  # big-endian: sequence number, forgot_at_ms
-PREDICTION, EARLY, LANE, MODEL = b"p", b"e", b"l", b"m"  # first byte of a key on the state topic
+PREDICTION, SHADOW, EARLY, LANE, MODEL = b"p", b"s", b"e", b"l", b"m"  # first byte of a key on the state topic
 
 
 class Model(msgspec.Struct, array_like=True, frozen=True):
@@ -50,33 +48,6 @@ def frame_key(camera: str, boot: str, sequence: int) -> bytes:
     return b"%d:%b%b" % (len(named), named, boot.encode()) + sequence.to_bytes(8, "big")
 
 
-class _Segment:
-    __slots__ = ("bucket", "lane", "number", "packed", "padded", "present", "size")
-
-    def __init__(self, lane: bytes, number: int, size: int) -> None:
-        self.lane = lane
-        self.number = number
-        self.size = size
-        self.present = 0
-        self.packed = bytearray()
-        self.bucket = -1
-        self.padded = False  # entries of models with fewer classes than the largest one here
-
-    def entries(self) -> Iterator[tuple[int, bytes]]:
-        """Sequence number and packed bytes of each entry, in order."""
-        at, base = 0, self.number << SEGMENT_BITS
-        for place in range(1 << SEGMENT_BITS):
-            if self.present >> place & 1:
-                yield base + place, bytes(self.packed[at : at + self.size])
-                at += self.size
-
-    def widen(self, size: int) -> None:
-        """Give every entry *size* bytes: one of a model with more classes is coming."""
-        old, self.size, self.padded = self.size, size, True
-        entries = [self.packed[at : at + old] for at in range(0, len(self.packed), old)]
-        self.packed = bytearray().join(entry.ljust(size, b"\0") for entry in entries)
-
-
 class Room:
     """State of ground truth for one partition; satisfies `catseye.stream.State`.
 
@@ -89,9 +60,17 @@ class Room:
         self._horizon_ms = horizon_ms
         self._mark_kept_ms = horizon_ms + 2 * margin_ms
         self._mark_bucket_ms = max(1, self._mark_kept_ms // MARK_BUCKETS)
-        self._bucket_ms = max(1, horizon_ms // BUCKETS_A_HORIZON)
-        self._lanes: dict[bytes, dict[int, _Segment]] = {}
-        self._buckets: dict[int, list[_Segment]] = {}
+        bucket_ms = max(1, horizon_ms // BUCKETS_A_HORIZON)
+        self.models: list[Model] = []
+        self._model_no: dict[tuple[str, str], int] = {}
+        # Given the list and not a method of ours: in a circle nothing is freed until the collector looks for it.
+        self._predictions = Segments(bucket_ms, partial(_size, self.models))
+        self._shadows = Segments(bucket_ms, partial(_shadow_size, self.models))
+        self._segments = {PREDICTION: self._predictions, SHADOW: self._shadows}
+        # Packed entry of the frame with a key, and what its shadow said. Not passed on by methods: a call costs as much
+        # as half of what it does.
+        self.get: Callable[[bytes], bytes | None] = self._predictions.get
+        self.shadow: Callable[[bytes], bytes | None] = self._shadows.get
         self._marks: dict[bytes, Mark] = {}
         self._mark_buckets: dict[int, dict[bytes, None]] = {}  # each boot stands in one, that of its mark or an earlier
         self._early: dict[bytes, bytes] = {}
@@ -99,34 +78,35 @@ class Room:
         self._early_due: list[int] = []  # heap of the keys of _early_buckets
         self._before: dict[bytes, bytes | None] = {}  # of what changed since the last commit: how it was,
         self._after: dict[bytes, bytes | None] = {}  # and how it is
-        self.models: list[Model] = []
-        self._model_no: dict[tuple[str, str], int] = {}
         self.newest_ms = 0
         self._committed_newest_ms = 0
-        self.waiting = 0
 
     # -- what the core asks and tells
 
-    def get(self, key: bytes) -> bytes | None:
-        """Packed entry of the frame with *key*."""
-        segments = self._lanes.get(key[:-8])
-        if segments is None:
-            return None
-        sequence = int.from_bytes(key[-8:], "big")
-        segment = segments.get(sequence >> SEGMENT_BITS)
-        if segment is None:
-            return None
-        bit = 1 << (sequence & SEGMENT_MASK)
-        if not segment.present & bit:
-            return None
-        at = (segment.present & (bit - 1)).bit_count() * segment.size
-        packed = bytes(segment.packed[at : at + segment.size])
-        return self._unpadded(packed) if segment.padded else packed
+    @property
+    def waiting(self) -> int:
+        """How many predictions are kept."""
+        return self._predictions.count
+
+    @property
+    def shadows(self) -> int:
+        """How many predictions of a shadow are kept."""
+        return self._shadows.count
 
     def put(self, key: bytes, packed: bytes, before: bytes | None) -> None:
         """Keep an entry, or change the one that is there: *before*, as `get` gave it."""
         self._change(PREDICTION + key, before, packed)
-        self._place(key, packed)
+        self._predictions.place(key, packed)
+
+    def put_shadow(self, key: bytes, packed: bytes) -> None:
+        """Keep what a shadow said of a frame of which none is kept."""
+        self._change(SHADOW + key, None, packed)
+        self._shadows.place(key, packed)
+
+    def take_shadow(self, key: bytes) -> None:
+        """What a shadow said of this frame is needed no longer."""
+        self._change(SHADOW + key, self._shadows.get(key), None)
+        self._shadows.remove(key)
 
     def is_expired(self, key: bytes) -> bool:
         """Whether the frame with *key* is older than what its boot has already forgotten."""
@@ -174,22 +154,11 @@ class Room:
 
     def expire(self, most: int) -> int:
         """Forget entries past the horizon, about *most* of them. Returns how many."""
-        cutoff_ms = self.newest_ms - self._horizon_ms
-        gone = 0
-        while self._buckets and gone < most:
-            oldest = min(self._buckets)
-            end_ms = (oldest + 1) * self._bucket_ms
-            if end_ms > cutoff_ms:
-                break
-            segments = self._buckets[oldest]
-            while segments and gone < most:
-                segment = segments.pop()
-                if segment.bucket == oldest:
-                    segment.bucket = -1  # no longer found by it: an entry that comes back must be noted again
-                gone += self._expire_segment(segment, end_ms)
-            if not segments:
-                del self._buckets[oldest]
-        return gone
+        return self._predictions.expire(self.newest_ms - self._horizon_ms, most, self._forgotten)
+
+    def expire_shadows(self, most: int) -> int:
+        """The same with what shadows said."""
+        return self._shadows.expire(self.newest_ms - self._horizon_ms, most, self._forgotten_shadows)
 
     def end_marks(self, most: int) -> int:
         """Take away the marks of boots that no label can be about any more, at most *most*. Returns how many."""
@@ -236,11 +205,8 @@ class Room:
 
     def items(self) -> dict[bytes, bytes]:
         """Everything that is known, as it stands on the state topic."""
-        known: dict[bytes, bytes] = {}
-        for lane, segments in self._lanes.items():
-            for segment in segments.values():
-                for sequence, packed in segment.entries():
-                    known[PREDICTION + lane + sequence.to_bytes(8, "big")] = self._unpadded(packed)
+        known = {PREDICTION + key: packed for key, packed in self._predictions.items()}
+        known |= {SHADOW + key: packed for key, packed in self._shadows.items()}
         known |= {EARLY + key: packed for key, packed in self._early.items()}
         known |= {LANE + lane: MARK.pack(*mark) for lane, mark in self._marks.items()}
         models = {number.to_bytes(2, "big"): model for number, model in enumerate(self.models)}
@@ -253,16 +219,29 @@ class Room:
         self._after[key] = after
         self._before.setdefault(key, before)
 
-    def _unpadded(self, packed: bytes) -> bytes:
-        return packed[: size_of(len(self.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]].classes))]
+    def _forgotten(self, entries: Entries) -> None:
+        """Entries of one boot are gone, the last of them the highest: it is forgotten up to there."""
+        for key, packed in entries:
+            self._change(PREDICTION + key, packed, None)
+        lane, sequence = key[:-8], int.from_bytes(key[-8:], "big")
+        before = self._marks.get(lane)
+        mark = Mark(sequence if before is None else max(before.sequence, sequence), self.newest_ms)
+        self._set_mark(lane, mark)
+        self._change(LANE + lane, None if before is None else MARK.pack(*before), MARK.pack(*mark))
+
+    def _forgotten_shadows(self, entries: Entries) -> None:
+        for key, packed in entries:
+            self._change(SHADOW + key, packed, None)
 
     def _set(self, kind: bytes, name: bytes, value: bytes | None) -> None:
-        if kind == PREDICTION:
+        segments = self._segments.get(kind)
+        if segments is not None:
             if value is None:
-                self._remove(name)
+                segments.remove(name)
             else:
-                self._place(name, value)
-                self.saw(RECEIVED.unpack_from(value)[0])
+                segments.place(name, value)
+                if kind == PREDICTION:
+                    self.saw(RECEIVED.unpack_from(value)[0])
         elif kind == EARLY:
             if value is None:
                 self._early.pop(name, None)
@@ -306,63 +285,12 @@ class Room:
             self._early_buckets[bucket] = []
         self._early_buckets[bucket].append(key)
 
-    def _place(self, key: bytes, packed: bytes) -> None:
-        lane, sequence = key[:-8], int.from_bytes(key[-8:], "big")
-        segments = self._lanes.get(lane)
-        if segments is None:
-            segments = self._lanes[lane] = {}
-        number = sequence >> SEGMENT_BITS
-        segment = segments.get(number)
-        if segment is None:
-            segment = segments[number] = _Segment(lane, number, len(packed))
-        if len(packed) != segment.size:
-            segment.widen(max(segment.size, len(packed)))
-        bit = 1 << (sequence & SEGMENT_MASK)
-        at = (segment.present & (bit - 1)).bit_count() * segment.size
-        if segment.present & bit:
-            # A label leaves the time as it is; an abort may give an entry back that was replaced by a later one.
-            comes = segment.packed[at : at + RECEIVED.size] != packed[: RECEIVED.size]
-            segment.packed[at : at + segment.size] = packed.ljust(segment.size, b"\0")
-        else:
-            comes = True
-            segment.present |= bit
-            segment.packed[at:at] = packed.ljust(segment.size, b"\0")
-            self.waiting += 1
-        if comes:
-            bucket = RECEIVED.unpack_from(packed)[0] // self._bucket_ms
-            if bucket != segment.bucket:
-                segment.bucket = bucket
-                self._buckets.setdefault(bucket, []).append(segment)
 
-    def _remove(self, key: bytes) -> None:
-        segments = self._lanes.get(key[:-8], {})
-        sequence = int.from_bytes(key[-8:], "big")
-        segment = segments.get(sequence >> SEGMENT_BITS)
-        bit = 1 << (sequence & SEGMENT_MASK)
-        if segment is None or not segment.present & bit:
-            return
-        at = (segment.present & (bit - 1)).bit_count() * segment.size
-        del segment.packed[at : at + segment.size]
-        segment.present &= ~bit
-        self.waiting -= 1
-        if not segment.present:
-            del segments[segment.number]
-            if not segments:
-                del self._lanes[key[:-8]]
+def _size(models: Sequence[Model], packed: bytes) -> int:
+    """Bytes of an entry, given the models by number."""
+    return size_of(len(models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]].classes))
 
-    def _expire_segment(self, segment: _Segment, end_ms: int) -> int:
-        """Forget the entries of *segment* received before *end_ms*."""
-        gone = last = 0
-        for sequence, packed in list(segment.entries()):
-            if RECEIVED.unpack_from(packed)[0] < end_ms:
-                key = segment.lane + sequence.to_bytes(8, "big")
-                self._change(PREDICTION + key, self._unpadded(packed), None)
-                self._remove(key)
-                gone += 1
-                last = sequence
-        if gone:
-            before = self._marks.get(segment.lane)
-            mark = Mark(last, self.newest_ms) if before is None else Mark(max(before.sequence, last), self.newest_ms)
-            self._set_mark(segment.lane, mark)
-            self._change(LANE + segment.lane, None if before is None else MARK.pack(*before), MARK.pack(*mark))
-        return gone
+
+def _shadow_size(models: Sequence[Model], packed: bytes) -> int:
+    """The same of what a shadow said."""
+    return shadow_size_of(len(models[shadow_model_no(packed)].classes))

@@ -68,6 +68,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         at_ms: Event time of the newest report.
+        lag_ms: How far its event time was behind the clock of all when it came: its own time goes on from there.
         alarms: What it said.
         model: Name of the model.
         version: Version that serves.
@@ -80,10 +81,11 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
         quiet: Kinds that a person wants no alert of for a while.
         heard: What a person said last, so that a repeat is known.
         episodes: Of the fleet: how often its accuracy has been too low.
-        due_ms: When something is to be looked at though no report comes, event time.
+        due_ms: When something is to be looked at though no report comes, by the clock of all.
     """
 
     at_ms: int = -1
+    lag_ms: int = 0
     alarms: tuple[Alarm, ...] = ()
     model: str = ""
     version: str = ""

@@ -80,15 +80,14 @@ class IncidentsCore(Tally):
     def on_report(self, report: CameraReport, book: Book) -> list[Alert]:
         """Take what is wrong with one camera now."""
         before = book.camera(report.camera)
-        after = _noted(before, report)
-        if report.at_ms < before.at_ms or after == before:
+        if report.at_ms < before.at_ms or _noted(before, report, before.lag_ms) == before:
             self.events["report_repeated"] += 1
             return []
         self.events["report"] += 1
         said = self._until(book, report.at_ms)
-        # What fell due may have changed this camera too.
-        book.put_camera(report.camera, _noted(book.camera(report.camera), report))
         at_ms = book.clock_ms
+        # What fell due may have changed this camera too.
+        book.put_camera(report.camera, _noted(book.camera(report.camera), report, at_ms - report.at_ms))
         said += look(self._rules, book, report.camera, at_ms)
         return said + self._fleet(book, report, at_ms)
 
@@ -177,12 +176,13 @@ def upper_bound(right: float, labels: float) -> float:
     return (share + z * z / (2 * labels) + spread) / (1 + z * z / labels)
 
 
-def _noted(watched: Watched, report: CameraReport) -> Watched:
+def _noted(watched: Watched, report: CameraReport, lag_ms: int) -> Watched:
     """What is known of a camera once it has said *report*."""
     changed = bool(watched.version) and (report.model, report.version) != (watched.model, watched.version)
     return replace(
         watched,
         at_ms=report.at_ms,
+        lag_ms=lag_ms,
         alarms=tuple(report.alarms),
         model=report.model,
         version=report.version,

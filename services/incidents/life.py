@@ -63,7 +63,10 @@ class Rules:
 
 
 def look(rules: Rules, book: Book, name: str, at_ms: int) -> list[Alert]:
-    """Look at camera *name* at event time *at_ms*: note in *book* what is so now, return what is to be said."""
+    """Look at camera *name* when the clock of all is *at_ms*: note in *book* what is so now, return what is to be said.
+
+    All goes by the camera's own event time, which may be behind that clock.
+    """
     return _Look(rules, book, name, at_ms).all()
 
 
@@ -72,8 +75,9 @@ class _Look:
         self._rules = rules
         self._book = book
         self._name = name
-        self._at_ms = at_ms
+        self._clock_ms = at_ms
         self._watched: Watched = book.camera(name)
+        self._at_ms = at_ms - self._watched.lag_ms
         self._revisions = dict(self._watched.revisions)
         self._said: list[Alert] = []
         self._dues: list[int] = []
@@ -89,7 +93,7 @@ class _Look:
                 self._has_fault = self._has_fault or is_fault(name)
         newest = dict(list(self._revisions.items())[-REMEMBERED:])
         quiet = {kind: quiet for kind, quiet in self._watched.quiet.items() if quiet.until_ms > self._at_ms}
-        due_ms = min(self._dues, default=None)
+        due_ms = min(self._dues) + self._watched.lag_ms if self._dues else None
         watched = replace(self._watched, lanes=lanes, revisions=newest, quiet=quiet, due_ms=due_ms)
         self._book.put_camera(self._name, watched)
         return self._said
@@ -291,5 +295,5 @@ class _Look:
     def _wake(self, name: str) -> None:
         """Have another camera looked at: its alert names the cameras of the incident."""
         other = self._book.camera(name)
-        due_ms = self._at_ms if other.due_ms is None else min(other.due_ms, self._at_ms)
+        due_ms = self._clock_ms if other.due_ms is None else min(other.due_ms, self._clock_ms)
         self._book.put_camera(name, replace(other, due_ms=due_ms))

@@ -1,6 +1,7 @@
-"""Inference classifies accepted frames with the champion model and writes predictions."""
+"""Inference classifies accepted frames with the champion and writes predictions; with `--shadow`, with the shadow."""
 
 NAME = "inference"
+SHADOW = "inference_shadow"  # the name of the second kind of process: its group, its transactions, its log
 BATCHES = ("frames.accepted",)
 READS = (*BATCHES, "models")
-WRITES = ("predictions", "dead-letters")
+WRITES = ("predictions", "predictions.shadow", "dead-letters")

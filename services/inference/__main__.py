@@ -1,18 +1,24 @@
-"""Start inference: settings, champion, core, worker."""
+"""Start inference: settings, models, core, worker. With `--shadow` it is a process beside the champion's."""
 
+import argparse
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from catseye.codec import Codec
 from catseye.errors import BadRecord
 from catseye.jpeg import decode_rgb
-from catseye.models import Champion
+from catseye.models import Follower
 from catseye.net import Crop
+from catseye.records import Role
 from catseye.service import run
-from services.inference import BATCHES, NAME
-from services.inference.core import InferenceCore
+from services.inference import BATCHES, NAME, SHADOW
+from services.inference.core import InferenceCore, Swap
 from services.inference.settings import InferenceSettings
+
+YIELDING = 10  # niceness of the shadow: where cores are short the champion has ten times its share (sched(7))
 
 
 def decoded(jpeg: bytes) -> Crop | BadRecord:
@@ -22,16 +28,33 @@ def decoded(jpeg: bytes) -> Crop | BadRecord:
         return fault
 
 
-def build(settings: InferenceSettings, codec: Codec, logger: Any) -> InferenceCore:
+def build(role: Role, settings: InferenceSettings, codec: Codec, logger: Any) -> InferenceCore:
     pool = ThreadPoolExecutor(settings.inference_decode_threads, thread_name_prefix="decode")
 
     def decode_many(jpegs: Sequence[bytes]) -> Iterator[Crop | BadRecord]:
         return pool.map(decoded, jpegs)
 
-    champion = Champion(settings, codec, logger.info, settings.inference_threads)
-    champion.follow()
-    return InferenceCore(codec, settings.topic_prefix, champion.current, decode_many, settings.inference_micro_batch)
+    def swapped(swap: Swap) -> None:
+        logger.info("predicting", role=role, **swap._asdict())
+
+    models = Follower(settings, codec, logger.info, settings.inference_threads, role)
+    models.follow()
+    return InferenceCore(
+        codec,
+        settings.topic_prefix,
+        models.current,
+        decode_many,
+        settings.inference_micro_batch,
+        role=role,
+        shadow_age_ms=int(settings.inference_shadow_age_s * 1_000),
+        swapped=swapped,
+    )
 
 
 if __name__ == "__main__":
-    run(NAME, BATCHES, InferenceSettings, build)
+    parser = argparse.ArgumentParser(prog="python -m services.inference", description=__doc__)
+    parser.add_argument("--shadow", action="store_true", help="predict with the shadow, beside the champion's process")
+    if parser.parse_args().shadow:
+        os.nice(YIELDING)
+        run(SHADOW, BATCHES, InferenceSettings, partial(build, "shadow"))
+    run(NAME, BATCHES, InferenceSettings, partial(build, "champion"))

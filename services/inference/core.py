@@ -1,7 +1,11 @@
-"""Makes predictions of frames. Law: one prediction a frame, and no batch mixes two versions."""
+"""Makes predictions of frames.
+
+Laws: one prediction a frame by the champion; no run of a net and no batch of one camera mixes two versions; the shadow
+takes what it can and owes nothing: frames that wait too long are its first to go, and it writes no dead letters.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,12 +16,58 @@ from catseye.dead_letters import dead_letter, source_of
 from catseye.errors import BadRecord, Reason
 from catseye.identity import prediction_id
 from catseye.net import Answer, Crop, Net
-from catseye.records import AcceptedFrame, ModelEvent, Prediction
+from catseye.records import AcceptedFrame, ModelEvent, Prediction, Role
+from catseye.stages import Serving
 from catseye.stream import Message, NoState, Output, Tally
 from catseye.topics import full_name
 
 DecodeMany = Callable[[Sequence[bytes]], Iterator[Crop | BadRecord]]
-Job = tuple[Message, AcceptedFrame, Crop]
+Loaded = tuple[ModelEvent, Net]
+
+
+class Job(NamedTuple):
+    """A frame that is to be predicted, and by whom."""
+
+    message: Message
+    frame: AcceptedFrame
+    crop: Crop
+    model: Loaded
+
+
+class Swap(NamedTuple):
+    """From *offset* of frames.accepted on *versions* predict *partition*: that for all cameras, then the canaries."""
+
+    partition: int
+    offset: int
+    versions: tuple[str, ...]
+    before: tuple[str, ...]
+
+
+class Fence(NoState):
+    """Knows which versions predict one partition, and says so when another one's first batch is on the log.
+
+    Args:
+        swapped: Is told.
+    """
+
+    def __init__(self, swapped: Callable[[Swap], None]) -> None:
+        self._swapped = swapped
+        self._before: tuple[str, ...] = ()
+        self._pending: Swap | None = None
+        self.versions: tuple[str, ...] = ()
+
+    def swap(self, partition: int, offset: int, versions: tuple[str, ...]) -> None:
+        """Others predict from *offset* on."""
+        self._pending = Swap(partition, offset, versions, self._before)
+        self.versions = versions
+
+    def commit(self) -> None:
+        if self._pending:
+            self._swapped(self._pending)
+            self._before, self._pending = self.versions, None
+
+    def rollback(self) -> None:
+        self.versions, self._pending = self._before, None
 
 
 class InferenceCore(Tally):
@@ -26,81 +76,137 @@ class InferenceCore(Tally):
     Args:
         codec: Reads and writes records.
         prefix: Of topic names.
-        champion: Gives the model to predict with; asked once a batch. May raise `Unavailable`.
+        models: Gives who predicts; asked once a batch. May raise `Unavailable`.
         decode: Decodes JPEGs, in order; may work ahead.
         micro_batch: Most frames of one run of the net.
+        role: In which its models predict.
+        shadow_age_ms: How old a record may be when a shadow reads it, by the broker's clock.
+        swapped: Is told from which offset on other versions predict a partition.
     """
-
-    new_state = NoState
 
     def __init__(
         self,
         codec: Codec,
         prefix: str,
-        champion: Callable[[], tuple[ModelEvent, Net]],
+        models: Callable[[], Serving[Loaded]],
         decode: DecodeMany,
         micro_batch: int,
+        *,
+        role: Role = "champion",
+        shadow_age_ms: int = 0,
+        swapped: Callable[[Swap], None] = lambda swap: None,
     ) -> None:
         super().__init__()
         self._codec = codec
-        self._champion = champion
+        self._models = models
         self._decode = decode
         self._micro_batch = micro_batch
-        self._predictions = full_name("predictions", prefix)
+        self._role: Role = role
+        self._shadow_age_ms = shadow_age_ms
+        self._swapped = swapped
+        self._predictions = full_name("predictions.shadow" if role == "shadow" else "predictions", prefix)
         self._dead_letters = full_name("dead-letters", prefix)
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, NoState], now_ms: int) -> list[Output]:
-        event, net = self._champion()
+    def new_state(self) -> Fence:
+        return Fence(self._swapped)
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Fence], now_ms: int) -> list[Output]:
+        serving = self._models()
+        if self._role == "shadow":
+            batch = self._of_shadow(batch, serving, now_ms)
+        self._note(batch, states, serving)
         outputs: list[Output] = []
-        jobs = self._jobs(batch, outputs, now_ms)
-        while micro_batch := list(islice(jobs, self._micro_batch)):
-            answer = net.predict([crop for _, _, crop in micro_batch])
-            for place, (message, frame, _) in enumerate(micro_batch):
-                if not np.isfinite(answer.probabilities[place]).all():
-                    fault = BadRecord(Reason.MODEL_GAVE_NO_NUMBER, f"model {event.version} gives NaN for this frame")
-                    outputs.append(self._dead(message, fault, now_ms))
-                    continue
-                prediction = _prediction(message, frame, event, net.spec.classes, answer, place, now_ms)
-                value = self._codec.encode(prediction)
-                outputs.append(Output(self._predictions, message.partition(), message.key(), value))
-        self.events["predicted"] += sum(output.topic == self._predictions for output in outputs)
+        groups: dict[str, list[Job]] = {}  # one version each; a camera has one, so its frames stay in order
+        for job in self._jobs(batch, serving, outputs, now_ms):
+            group = groups.setdefault(job.model[0].sha256, [])
+            group.append(job)
+            if len(group) == self._micro_batch:
+                outputs += self._predicted(group, now_ms)
+                group.clear()
+        for group in groups.values():
+            if group:
+                outputs += self._predicted(group, now_ms)
         return outputs
 
-    def on_time(self, states: Mapping[int, NoState], now_ms: int) -> list[Output]:
+    def on_time(self, states: Mapping[int, Fence], now_ms: int) -> list[Output]:
         return []
 
-    def _jobs(self, batch: Sequence[Message], outputs: list[Output], now_ms: int) -> Iterator[Job]:
+    def _of_shadow(self, batch: Sequence[Message], serving: Serving[Loaded], now_ms: int) -> list[Message]:
+        """What a shadow takes of *batch*: nothing while there is none, and nothing that has waited too long."""
+        if not serving.each():
+            self.events["without_shadow"] += len(batch)
+            return []
+        oldest_ms = now_ms - self._shadow_age_ms
+        fresh = [message for message in batch if message.timestamp()[1] >= oldest_ms]
+        if len(fresh) < len(batch):
+            self.events["shadow_dropped"] += len(batch) - len(fresh)
+        return fresh
+
+    def _note(self, batch: Sequence[Message], states: Mapping[int, Fence], serving: Serving[Loaded]) -> None:
+        """Note on each partition of *batch* from where on other versions predict it than before."""
+        versions = tuple(dict.fromkeys(event.version for event, _ in serving.each()))
+        changed = {partition: fence for partition, fence in states.items() if fence.versions != versions}
+        if not changed:
+            return
+        for message in batch:
+            if fence := changed.pop(message.partition(), None):
+                if fence.versions:
+                    self.events["model_swapped"] += 1
+                fence.swap(message.partition(), message.offset(), versions)
+
+    def _jobs(
+        self, batch: Sequence[Message], serving: Serving[Loaded], outputs: list[Output], now_ms: int
+    ) -> Iterator[Job]:
         """Frames with their pixels, in order; what cannot be read goes to *outputs* as a dead letter."""
-        readable: list[tuple[Message, AcceptedFrame]] = []
+        readable: list[tuple[Message, AcceptedFrame, Loaded]] = []
         for message in batch:
             try:
-                readable.append((message, self._codec.decode(message.value(), AcceptedFrame)))
+                frame = self._codec.decode(message.value(), AcceptedFrame)
             except BadRecord as fault:
-                outputs.append(self._dead(message, fault, now_ms))
-        crops = self._decode([frame.jpeg for _, frame in readable])
-        for (message, frame), crop in zip(readable, crops, strict=True):
-            if isinstance(crop, BadRecord):
-                outputs.append(self._dead(message, crop, now_ms))
+                outputs += self._dead(message, fault, now_ms)
+                continue
+            model = serving.of(frame.camera)
+            if model is None:
+                self.events["without_shadow"] += 1
             else:
-                yield message, frame, crop
+                readable.append((message, frame, model))
+        crops = self._decode([frame.jpeg for _, frame, _ in readable])
+        for (message, frame, model), crop in zip(readable, crops, strict=True):
+            if isinstance(crop, BadRecord):
+                outputs += self._dead(message, crop, now_ms)
+            else:
+                yield Job(message, frame, crop, model)
 
-    def _dead(self, message: Message, fault: BadRecord, now_ms: int) -> Output:
+    def _predicted(self, group: Sequence[Job], now_ms: int) -> list[Output]:
+        """Predictions of frames of one version, in order."""
+        outputs: list[Output] = []
+        event, net = group[0].model
+        answer = net.predict([job.crop for job in group])
+        for place, job in enumerate(group):
+            if not np.isfinite(answer.probabilities[place]).all():
+                fault = BadRecord(Reason.MODEL_GAVE_NO_NUMBER, f"model {event.version} gives NaN for this frame")
+                outputs += self._dead(job.message, fault, now_ms)
+                continue
+            value = self._codec.encode(_prediction(job, self._role, answer, place, now_ms))
+            outputs.append(Output(self._predictions, job.message.partition(), job.message.key(), value))
+            self.events["predicted"] += 1
+        return outputs
+
+    def _dead(self, message: Message, fault: BadRecord, now_ms: int) -> list[Output]:
+        """The frame's dead letter; the shadow has none to write: the champion says what becomes of a frame."""
         self.events[f"dead_{fault.reason}"] += 1
+        if self._role == "shadow":
+            return []
         letter = dead_letter("inference", message, fault, now_ms)
-        return Output(self._dead_letters, message.partition(), source_of(message), self._codec.encode(letter))
+        return [Output(self._dead_letters, message.partition(), source_of(message), self._codec.encode(letter))]
 
 
-def _prediction(
-    message: Message,
-    frame: AcceptedFrame,
-    event: ModelEvent,
-    classes: Sequence[str],
-    answer: Answer,
-    place: int,
-    now_ms: int,
-) -> Prediction:
+def _prediction(job: Job, role: Role, answer: Answer, place: int, now_ms: int) -> Prediction:
+    frame, (event, net) = job.frame, job.model
+    classes = net.spec.classes
     row = answer.probabilities[place]
     best = int(row.argmax())
+    maps = answer.maps if frame.explain and role == "champion" else None
     return Prediction(
         camera=frame.camera,
         boot=frame.boot,
@@ -108,12 +214,12 @@ def _prediction(
         captured_at_ms=frame.captured_at_ms,
         received_at_ms=frame.received_at_ms,
         predicted_at_ms=now_ms,
-        prediction_id=prediction_id(frame.camera, frame.boot, frame.sequence, event.model, event.version, "champion"),
+        prediction_id=prediction_id(frame.camera, frame.boot, frame.sequence, event.model, event.version, role),
         model=event.model,
         version=event.version,
-        role="champion",
-        frame_partition=message.partition(),
-        frame_offset=message.offset(),
+        role=role,
+        frame_partition=job.message.partition(),
+        frame_offset=job.message.offset(),
         label=classes[best],
         probabilities=dict(zip(classes, row.tolist(), strict=True)),
         brightness=frame.brightness,
@@ -125,7 +231,7 @@ def _prediction(
         model_sha256=event.sha256,
         embedding=answer.embedding[place].tolist(),
         telemetry=frame.telemetry,
-        activation_map_png=_png(answer.maps[place, best]) if frame.explain and answer.maps is not None else None,
+        activation_map_png=None if maps is None else _png(maps[place, best]),
     )
 
 

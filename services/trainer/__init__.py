@@ -1,4 +1,5 @@
-"""Makes a model of labelled frames: fits, calibrates, exports it and proves what it exported."""
+"""Trainer makes a model of the frames that were labelled since, and announces it as a candidate or says why not."""
 
-READS: tuple[str, ...] = ()
-WRITES: tuple[str, ...] = ()
+NAME = "trainer"
+READS = ("retraining", "alerts", "outcomes", "frames.accepted", "models")
+WRITES = ("models",)

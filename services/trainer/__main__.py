@@ -1,24 +1,106 @@
-"""``python -m services.trainer fit --frames DIR``: from a folder of labelled crops to a model file and its card."""
+"""The trainer: without a command it follows `retraining`; ``fit --frames DIR`` makes a model of a folder of crops."""
 
 import json
 import os
+import resource
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event, Thread
+from typing import NoReturn
 
 import click
+import msgspec
+from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from catseye.errors import Misconfigured
+from catseye import log
+from catseye.errors import BadModel, Misconfigured, Unavailable
+from catseye.health import Health
+from catseye.kafka import wait_for_broker
+from catseye.metrics import Metrics
+from catseye.registry import codec_for
+from catseye.settings import load
+from services.trainer import NAME
+from services.trainer.job import Job, Result, Said
+from services.trainer.serve import MISCONFIGURED, UNAVAILABLE, Trainer
+from services.trainer.settings import TrainerSettings
 
 TEST_SHARE = 0.15625
 VALIDATION_SHARE = 0.0625
 """Of 640 crops a class: the last 100 for the test, 40 before them for the temperature, 500 to fit."""
 
 
-@click.group()
-def main() -> None:
-    """Make models for Catseye of labelled frames."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Make models for Catseye of labelled frames; without a command, for each decision on `retraining`."""
+    if context.invoked_subcommand is None:
+        serve()
+
+
+def serve() -> NoReturn:
+    """Follow `retraining` until told to stop, and exit: 0 told to stop; 1 start again; 2 a person must act."""
+    settings = load(TrainerSettings, service=NAME)
+    logger = log.set_up(NAME, settings.instance, settings.log_level)
+    check_torch()
+    stop = Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    health = Health(Metrics(CollectorRegistry()), logger.info)
+    try:
+        port = health.serve(settings.health_host, settings.health_port)
+        logger.info("listening", host=settings.health_host, port=port)
+        wait_for_broker(settings)
+        Trainer(settings, codec_for(settings), health, logger).run(stop)
+    except Unavailable as fault:
+        logger.error("failed", what=str(fault))
+        sys.exit(1)
+    logger.info("stopped")
+    sys.exit(0)
+
+
+@main.command(hidden=True)
+@click.option("--say", "spoken", type=int, required=True, help="File descriptor to speak to.")
+def attempt(spoken: int) -> None:
+    """Do one training, which the service asks for on standard input, and end when the service ends."""
+    settings = load(TrainerSettings, service=NAME)
+    os.nice(settings.trainer_niceness)
+    # Memory that is written to, not addresses: torch reserves generously.
+    limit = settings.trainer_memory_mb * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    from services.trainer.attempt import Attempt, warm  # noqa: PLC0415 - not at the top, see fit
+
+    warm(settings)
+    asked = sys.stdin.buffer.readline()
+    if not asked:
+        return  # the service has ended
+    job = msgspec.json.decode(asked, type=Job)
+    Thread(target=_end_with_the_service, name="service", daemon=True).start()
+    with os.fdopen(spoken, "wb", buffering=0) as words:
+
+        def say(phase: str, result: Result | None = None, **numbers: float) -> None:
+            words.write(msgspec.json.encode(Said(phase=phase, numbers=numbers, result=result)) + b"\n")
+
+        try:
+            say("ended", Attempt(settings, codec_for(settings), job, say).run())
+        except (Misconfigured, BadModel) as fault:
+            say("ended", Result(stage="rejected", because=f"cannot_train: {fault}"))
+        except Unavailable as fault:
+            click.echo(f"Error: {fault}", err=True)
+            sys.exit(UNAVAILABLE)
+
+
+def _end_with_the_service() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing more comes: it returns when the other end is closed
+    os._exit(1)
+
+
+def check_torch() -> None:
+    """Raises `Misconfigured` in an environment without torch."""
+    if find_spec("torch") is None:
+        raise Misconfigured("torch is not installed here: run in an environment made of infra/requirements/trainer.txt")
 
 
 @main.command()
@@ -57,8 +139,7 @@ def fit(
     json_file: Path | None,
 ) -> None:
     """Fit, calibrate and export a model of the crops in --frames; its card is written beside it as Markdown."""
-    if find_spec("torch") is None:
-        raise Misconfigured("torch is not installed here: run in an environment made of infra/requirements/trainer.txt")
+    check_torch()
     # Threads that wait for each other give their core away, for services may run beside the trainer. Spinning, two
     # threads took three times as long on a busy machine. Read once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -87,4 +168,4 @@ if __name__ == "__main__":
         main()
     except Misconfigured as fault:
         click.echo(f"Error: {fault}", err=True)
-        sys.exit(2)
+        sys.exit(MISCONFIGURED)

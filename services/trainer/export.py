@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from catseye import model
 from catseye.jpeg import decode_rgb
 from catseye.model import GoldenCrop, ModelSpec
-from services.trainer.data import Crop, Part
+from services.trainer.data import Part
 from services.trainer.net import Net, Served
 
 OPSET = 18
@@ -96,9 +96,8 @@ def check_parity(torch_logits: NDArray[np.float32], onnx_logits: NDArray[np.floa
     return difference
 
 
-def with_golden(session: onnxruntime.InferenceSession, spec: ModelSpec, crops: Sequence[Crop]) -> ModelSpec:
-    """*spec* with *crops* as golden ones and what onnxruntime says of them."""
-    jpegs = [crop.path.read_bytes() for crop in crops]
+def with_golden(session: onnxruntime.InferenceSession, spec: ModelSpec, jpegs: Sequence[bytes]) -> ModelSpec:
+    """*spec* with *jpegs* as golden crops and what onnxruntime says of them."""
     part = Part(tuple(decode_rgb(jpeg) for jpeg in jpegs), np.zeros(len(jpegs), dtype=np.int64))
     chances = model.probabilities(served_logits(session, part, spec), spec.temperature)
     golden = tuple(
@@ -108,15 +107,22 @@ def with_golden(session: onnxruntime.InferenceSession, spec: ModelSpec, crops: S
     return replace(spec, golden=golden)
 
 
-def write(graph: onnx.ModelProto, spec: ModelSpec, out: Path) -> None:
-    """Write *graph* with the metadata of *spec* to *out*; a reader sees the old file or the new one, never half."""
+def as_bytes(graph: onnx.ModelProto, spec: ModelSpec) -> bytes:
+    """The file: *graph* with the metadata of *spec*."""
     del graph.metadata_props[:]
     for key, value in model.spec_to_metadata(spec).items():
         graph.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(graph, full_check=True)
+    content: bytes = graph.SerializeToString()
+    return content
+
+
+def write(graph: onnx.ModelProto, spec: ModelSpec, out: Path) -> None:
+    """Write the file to *out*; a reader sees the old one or the new one, never half."""
+    content = as_bytes(graph, spec)
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(out.name + ".unfinished")
-    onnx.save_model(graph, unfinished)
+    unfinished.write_bytes(content)
     unfinished.replace(out)
 
 

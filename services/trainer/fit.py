@@ -7,8 +7,9 @@ Optima"; Tarvainen and Valpola, 2017) is taken at the end. So validation stays c
 
 import copy
 import math
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ from services.trainer.data import Part
 from services.trainer.net import Net
 
 _BATCHES_AHEAD = 4
+_PACED_EVERY = 16
+"""Steps after which it is worked out anew how many fit into the budget; neighbours on the machine come and go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,19 @@ class Step:
     loss: float
 
 
-def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Callable[[Step], None]) -> Net:
+def fit(
+    part: Part,
+    spec: ModelSpec,
+    recipe: Recipe,
+    *,
+    seed: int,
+    on_step: Callable[[Step], None],
+    start: Net | None = None,
+    budget_s: float = math.inf,
+) -> Net:
     """Fit a net on *part*.
 
-    The same seed on the same machine with the same number of threads gives the same weights.
+    The same seed on the same machine with the same number of threads gives the same weights, unless time runs short.
 
     Args:
         part: Training crops.
@@ -75,13 +87,17 @@ def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Call
         recipe: How.
         seed: Of weights, order, changes and mixing.
         on_step: Called after each step.
+        start: Net to go on from; None starts from nothing.
+        budget_s: Most seconds. Where the first steps show that they would not be enough, there are fewer steps, and
+            the learning rate falls to zero with them.
 
     Returns:
         The mean net, ready to be asked.
     """
+    began_s = time.monotonic()
     torch.manual_seed(seed)
     chance = np.random.default_rng([seed, 0])
-    net = Net(len(spec.classes)).to(memory_format=torch.channels_last).train()
+    net = (start or Net(len(spec.classes))).to(memory_format=torch.channels_last).train()
     mean_net: Net = copy.deepcopy(net).eval()
     decayed = [weight for weight in net.parameters() if weight.ndim > 1]
     free = [weight for weight in net.parameters() if weight.ndim <= 1]
@@ -91,9 +107,13 @@ def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Call
         momentum=recipe.momentum,
         nesterov=True,
     )
-    steps = steps_per_epoch(len(part.images), recipe) * recipe.epochs
+    steps = wanted = steps_per_epoch(len(part.images), recipe) * recipe.epochs
     batches = _batches(part, spec, recipe, np.random.default_rng([seed, 1]))
     for step, (inputs, labels) in enumerate(batches):
+        if step and step % _PACED_EVERY == 0:
+            steps = affordable(step, wanted, time.monotonic() - began_s, budget_s)
+        if step >= steps:
+            break
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * rate(step, steps, recipe)
         images = torch.from_numpy(inputs).contiguous(memory_format=torch.channels_last)
@@ -108,6 +128,7 @@ def fit(part: Part, spec: ModelSpec, recipe: Recipe, *, seed: int, on_step: Call
         # Early on the mean reaches back over a few steps only: the first weights say nothing.
         _follow(mean_net, net, min(recipe.mean_decay, (1 + step) / (10 + step)))
         on_step(Step(step + 1, steps, loss.item()))
+    batches.close()
     return mean_net
 
 
@@ -126,6 +147,11 @@ def steps_per_epoch(crop_count: int, recipe: Recipe) -> int:
     return max(1, crop_count // recipe.batch_crops)
 
 
+def affordable(done: int, wanted: int, spent_s: float, budget_s: float) -> int:
+    """How many of *wanted* steps the budget allows in all, when *done* of them took *spent_s*; at least *done*."""
+    return wanted if budget_s == math.inf else max(done, min(wanted, int(done * budget_s / spent_s)))
+
+
 def rate(step: int, steps: int, recipe: Recipe) -> float:
     """Share of the highest learning rate at *step*: a straight rise, then half a cosine down to zero."""
     warm_up = max(1.0, recipe.warm_up_epochs * steps / recipe.epochs)
@@ -139,7 +165,7 @@ def bfloat16_is_fast() -> bool:
 
 def _batches(
     part: Part, spec: ModelSpec, recipe: Recipe, chance: np.random.Generator
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+) -> Generator[tuple[NDArray[np.float32], NDArray[np.int64]], None, None]:
     """Inputs and labels of each step, made on a thread of their own while the net is at work."""
 
     def changed(places: NDArray[np.int64]) -> NDArray[np.float32]:

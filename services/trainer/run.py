@@ -97,7 +97,7 @@ def run(order: Order, console: Console) -> dict[str, Any]:
         "test": score(test_logits, test.labels, spec.classes, spec.temperature),
     }
     spec = replace(
-        export.with_golden(session, spec, _golden_crops(split.validation)),
+        export.with_golden(session, spec, [crop.path.read_bytes() for crop in _golden_crops(split.validation)]),
         trained={
             "code_sha256": code_sha256,
             "crops_sha256": fingerprint(folder, folder.crops),

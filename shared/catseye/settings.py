@@ -20,6 +20,7 @@ SERVICES = (
     "inference",
     "ground_truth",
     "drift",
+    "incidents",
     "retrain_trigger",
     "trainer",
     "rollout",

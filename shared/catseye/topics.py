@@ -59,6 +59,7 @@ TOPICS = (
     Topic("ingest.state", None, "camera", Kept.COMPACTED),
     Topic("ground_truth.state", None, "frame", Kept.COMPACTED),
     Topic("drift.state", None, "camera", Kept.COMPACTED),
+    Topic("retrain_trigger.state", None, "label counted", Kept.COMPACTED),
     Topic("rollout.state", None, "model", Kept.COMPACTED, by_camera=False),
     Topic("incidents.state", None, "camera or alert_id", Kept.COMPACTED, by_camera=False),
 )

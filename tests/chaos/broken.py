@@ -82,6 +82,7 @@ def main(name: str, build: str, folder: str) -> None:
     global FOLDER  # noqa: PLW0603 - the worker is made by catseye.service, which knows of no folder
     FOLDER = Path(folder)
     vars(service)["Worker"] = BUILDS[build]
+    del sys.argv[1:]  # ours, not the service's
     runpy.run_module(f"services.{name}", run_name="__main__")
 
 

@@ -25,7 +25,7 @@ from infra.local.demo import Ledgers
 from infra.local.demo_figures import Scoreboard
 from infra.local.evidence import Ledger, Log
 from infra.local.log_reader import read_log, read_whole
-from infra.local.services import PASSING, Service
+from infra.local.services import PASSING_WATCHING, Service
 from infra.local.stack import Stack
 from infra.local.watch import Sighting, Watch
 from tests.chaos.tiny_model import tiny_model
@@ -58,7 +58,7 @@ class Fleet:
         environment: pytest.MonkeyPatch,
         *,
         workers: int,
-        services: Sequence[Service] = PASSING,
+        services: Sequence[Service] = PASSING_WATCHING,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         for name, value in {

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.ground_truth.entry import NEVER_MS, NO_LABEL, RECEIVED, Entry, pack
+from services.ground_truth.entry import NEVER_MS, NO_LABEL, RECEIVED, Entry, ShadowEntry, pack, pack_shadow
 from services.ground_truth.room import BUCKETS_A_HORIZON, EARLY_BUCKET_MS, MARK, MARK_BUCKETS, Room, frame_key
 
 HORIZON_MS = 10_000
@@ -12,7 +12,7 @@ BUCKET_MS = HORIZON_MS // BUCKETS_A_HORIZON
 MARGIN_MS = 2_500
 MARK_KEPT_MS = HORIZON_MS + 2 * MARGIN_MS
 MARK_BUCKET_MS = MARK_KEPT_MS // MARK_BUCKETS
-CLASSES = {"narrow": 2, "middle": 3, "wide": 7}
+CLASSES = {"narrow": 2, "middle": 3, "wide": 17}
 
 # Few keys and few times, so that the same ones meet: three neighbours, both sides of a segment's edge, far ones.
 dense = st.sampled_from([0, 1, 2, 63, 64])
@@ -33,6 +33,7 @@ class Known:
 
     def __init__(self) -> None:
         self.entries: dict[bytes, bytes] = {}
+        self.shadows: dict[bytes, bytes] = {}
         self.early: dict[bytes, bytes] = {}
         self.marks: dict[bytes, tuple[int, int]] = {}
         self.models: list[str] = []
@@ -41,7 +42,7 @@ class Known:
     def copy(self) -> "Known":
         """As it is now."""
         other = Known()
-        other.entries, other.early = dict(self.entries), dict(self.early)
+        other.entries, other.shadows, other.early = dict(self.entries), dict(self.shadows), dict(self.early)
         other.marks, other.models = dict(self.marks), list(self.models)
         other.newest_ms = self.newest_ms
         return other
@@ -91,6 +92,23 @@ class RoomAndMappings(RuleBasedStateMachine):
         after = before[:33] + bytes([flags]) + before[34:]
         self.room.put(key, after, self.room.get(key))
         self.known.entries[key] = after
+
+    @rule(key=keys, at_ms=times | near_times, model=st.sampled_from(sorted(CLASSES)), chance=st.integers(0, 255))
+    def predict_in_shadow(self, key: bytes, at_ms: int, model: str, chance: int) -> None:
+        """A shadow's word comes in, with or without the champion's; time is the champion's to tell."""
+        if key in self.known.shadows:
+            return
+        packed = pack_shadow(ShadowEntry(at_ms, self.model_no(model), 1, chance, (chance,) * min(16, CLASSES[model])))
+        self.room.put_shadow(key, packed)
+        self.known.shadows[key] = packed
+
+    @precondition(lambda self: self.known.shadows)
+    @rule(data=st.data())
+    def pair(self, data: st.DataObject) -> None:
+        """A shadow's word is needed no longer."""
+        key = data.draw(st.sampled_from(sorted(self.known.shadows)))
+        self.room.take_shadow(key)
+        del self.known.shadows[key]
 
     @rule(key=keys, at_ms=times | near_times, text=st.binary(max_size=4))
     def wait(self, key: bytes, at_ms: int, text: bytes) -> None:
@@ -143,12 +161,27 @@ class RoomAndMappings(RuleBasedStateMachine):
         self.forget(left)
 
     @rule()
+    def expire_shadows(self) -> None:
+        """Exactly as predictions do, and without a mark."""
+        cutoff_ms = self.known.newest_ms - HORIZON_MS
+        due = {
+            key
+            for key, packed in self.known.shadows.items()
+            if (received_ms(packed) // BUCKET_MS + 1) * BUCKET_MS <= cutoff_ms
+        }
+        assert self.room.expire_shadows(10**9) == len(due)
+        for key in due:
+            del self.known.shadows[key]
+
+    @rule()
     def expire_in_vain(self) -> None:
         """What left in a transaction that was given up is due again, as if it had never left."""
         self.commit()
         self.expire()
+        self.expire_shadows()
         self.abort()
         self.expire()
+        self.expire_shadows()
 
     def forget(self, due: set[bytes]) -> None:
         """Take entries away, and keep how far their boots are forgotten."""
@@ -220,9 +253,12 @@ class RoomAndMappings(RuleBasedStateMachine):
             return
         assert {key: self.room.get(key) for key in self.known.entries} == self.known.entries
         assert {key: self.room.early(key) for key in self.known.early} == self.known.early
+        assert {key: self.room.shadow(key) for key in self.known.shadows} == self.known.shadows
         assert (self.room.waiting, self.room.newest_ms) == (len(self.known.entries), self.known.newest_ms)
+        assert self.room.shadows == len(self.known.shadows)
         items = self.room.items()
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"p"} == self.known.entries
+        assert {key[1:]: value for key, value in items.items() if key[:1] == b"s"} == self.known.shadows
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"e"} == self.known.early
         assert {key[1:]: MARK.unpack(value) for key, value in items.items() if key[:1] == b"l"} == self.known.marks
         assert [model.name for model in self.room.models] == self.known.models

@@ -1,6 +1,7 @@
 """The join keeps its law in any order, with any repeats, any lateness and a crash at every step."""
 
 from collections import Counter, defaultdict
+from itertools import permutations
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from catseye.codec import Codec
 from catseye.identity import prediction_id
-from catseye.records import AcceptedLabel, Outcome, Prediction, UnmatchedLabel
+from catseye.records import AcceptedLabel, Outcome, PairedOutcome, Prediction, UnmatchedLabel
 from services.ground_truth.core import GroundTruthCore, label_rank
 from services.ground_truth.room import Room, frame_key
 from tests.simulation.partitions import FakeMessage, Partition
@@ -56,6 +57,15 @@ def prediction(
     return FakeMessage("predictions", CODEC.encode(msgspec.structs.replace(record, **changes)))
 
 
+def shadow(
+    sequence: int, received_at_ms: int, version: str = "9", classes: tuple[str, ...] = CLASSES, **changes: Any
+) -> FakeMessage:
+    """What a shadow says: of three classes always the next one."""
+    said: dict[str, Any] = {"role": "shadow", "label": classes[(sequence + 1) % len(classes)]}
+    message = prediction(sequence, received_at_ms, version, classes, **said | changes)
+    return FakeMessage("predictions.shadow", message.body)
+
+
 def label(sequence: int, received_at_ms: int, text: str | None, labelled_at_ms: int) -> FakeMessage:
     record = AcceptedLabel(
         camera="cam",
@@ -84,9 +94,10 @@ predictions = st.builds(
     st.sampled_from(["1", "2"]),
     st.just(CLASSES),
 ) | st.builds(prediction, sequences, st.integers(0, 20_000), st.just("wide"), st.just((*CLASSES, "bus", "van")))
+shadows = st.builds(shadow, sequences, st.integers(0, 20_000), st.sampled_from(["1", "2", "9"]))
 labels = st.builds(label, sequences, st.integers(0, 20_000), texts, clocks)
 steps = st.sampled_from(["take", "take", "take", "abort", "crash"])
-stories = st.lists(st.tuples(steps, st.lists(predictions | labels, min_size=1, max_size=6)), max_size=30)
+stories = st.lists(st.tuples(steps, st.lists(predictions | shadows | labels, min_size=1, max_size=6)), max_size=30)
 
 
 @settings(max_examples=300, deadline=None)
@@ -235,3 +246,173 @@ def test_a_prediction_that_cannot_be_is_a_dead_letter_and_the_join_goes_on(chang
     )
     assert [output.topic for output in partition.outputs] == ["dead-letters", "outcomes"]
     assert partition.rebuilt().items() == partition.state.items()
+
+
+# -- pairs
+
+
+def pairs(partition: Partition[Room]) -> list[PairedOutcome]:
+    return decoded(partition, "outcomes.paired", PairedOutcome)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_label_makes_a_pair_of_what_champion_and_shadow_said(order: tuple[int, ...]) -> None:
+    """In every order but one: a shadow that speaks after the outcome is late. Nothing waits afterwards."""
+    said = [prediction(0, 100), shadow(0, 100), label(0, 900, "car", 1)]
+    for together in (True, False):
+        partition = Partition(core)
+        ordered = [said[place] for place in order]
+        for batch in [ordered] if together else [[one] for one in ordered]:
+            partition.take(batch)
+        assert len(decoded(partition, "outcomes", Outcome)) == 1
+        assert len(pairs(partition)) == (order[-1] != 1)
+        assert partition.state.shadows == 0
+
+
+def test_a_pair_says_what_both_said_of_the_label() -> None:
+    """And where the frame lies, and how the label came about."""
+    partition = Partition(core)
+    chances = {"bike": 0.25, "car": 0.5, "truck": 0.25}
+    partition.take([prediction(3, 100), shadow(3, 101, probabilities=chances)])
+    partition.take([label(3, 900, "car", 1)])
+    third = round(65_535 / 3) / 65_535
+    (pair,) = pairs(partition)
+    assert pair == PairedOutcome(
+        camera="cam",
+        boot="b",
+        sequence=3,
+        received_at_ms=100,
+        label_received_at_ms=900,
+        model="m",
+        champion="1",
+        shadow="9",
+        label="car",
+        champion_predicted="bike",
+        shadow_predicted="car",
+        champion_label_probability=pytest.approx(third),  # type: ignore[arg-type]
+        shadow_label_probability=pytest.approx(0.5, abs=1 / 255),  # type: ignore[arg-type]
+        source="person",
+        propensity=1.0,
+        frame_partition=0,
+        frame_offset=3,
+    )
+    (output,) = [output for output in partition.outputs if output.topic == "outcomes.paired"]
+    assert (output.partition, output.key) == (0, b"cam")
+
+
+def test_a_class_that_the_shadow_does_not_know_has_no_probability() -> None:
+    """Nor has one beyond the sixteenth, but where it was predicted."""
+    many = tuple(f"class {number:02}" for number in range(20))
+    partition = Partition(core)
+    sure = dict.fromkeys(many, 0.0) | {many[19]: 1.0}
+    partition.take([prediction(0, 100), shadow(0, 100), label(0, 900, "tractor", 1)])
+    for sequence, truth in ((1, many[18]), (2, many[19])):
+        word = shadow(sequence, 100, "many", many, label=many[19], probabilities=sure)
+        partition.take([prediction(sequence, 100, "0", many), word, label(sequence, 900, truth, 1)])
+    assert [pair.shadow_label_probability for pair in pairs(partition)] == [0.0, 0.0, 1.0]
+
+
+def test_corrections_withdrawals_and_repeats_make_no_second_pair() -> None:
+    """Though the shadow says its word again."""
+    partition = Partition(core)
+    partition.take([prediction(0, 100), shadow(0, 100), label(0, 900, "car", 1)])
+    partition.take([shadow(0, 100), label(0, 901, "truck", 2), label(0, 902, None, 3), label(0, 903, "car", 4)])
+    partition.take([label(0, 904, "car", 4)])
+    assert [pair.label for pair in pairs(partition)] == ["car"]
+    assert partition.state.shadows == 0
+
+
+def test_a_withdrawal_before_any_label_leaves_the_pair_to_the_first_outcome() -> None:
+    """What has no outcome has no pair."""
+    partition = Partition(core)
+    partition.take([prediction(0, 100), label(0, 900, None, 1), shadow(0, 100), label(0, 901, "car", 2)])
+    assert [pair.label for pair in pairs(partition)] == ["car"]
+
+
+def test_the_first_word_of_a_shadow_holds() -> None:
+    """As with predictions."""
+    partition = Partition(core)
+    partition.take([prediction(0, 100), shadow(0, 100, "8"), shadow(0, 100, "9"), label(0, 900, "car", 1)])
+    assert [pair.shadow for pair in pairs(partition)] == ["8"]
+
+
+def test_one_version_is_not_compared_with_itself() -> None:
+    """Around a promotion champion and shadow may be the same for a moment."""
+    partition = Partition(core)
+    partition.take([prediction(0, 100, "9"), shadow(0, 100, "9"), label(0, 900, "car", 1)])
+    assert (pairs(partition), partition.state.shadows) == ([], 0)
+
+
+def test_what_a_shadow_said_is_forgotten_with_its_frame() -> None:
+    """Also where the champion said nothing; and what it says of a forgotten frame is not kept."""
+    partition = Partition(core)
+    partition.take([prediction(0, 0), shadow(0, 0), shadow(1, 0)])
+    partition.take([prediction(2, 3 * HORIZON_MS)])
+    partition.take([shadow(0, 0)])
+    assert partition.state.shadows == 0
+    assert partition.rebuilt().items() == partition.state.items()
+
+
+def test_events_of_pairs_are_counted() -> None:
+    """Each word of a shadow ends as one of them."""
+    one = core()
+    state = one.new_state()
+    said = [prediction(0, 0), shadow(0, 0), shadow(0, 0), label(0, 1, "car", 1), shadow(0, 0)]
+    one.on_batch([*said, prediction(1, 0, "9"), shadow(1, 0), label(1, 1, "car", 1), shadow(2, 0)], {0: state}, 0)
+    one.on_batch([prediction(3, 3 * HORIZON_MS)], {0: state}, 0)
+    counted = {event: count for event, count in one.counted().items() if "shadow" in event or "pair" in event}
+    assert counted == {
+        "shadow": 3,
+        "shadow_repeated": 1,
+        "shadow_late": 1,
+        "shadow_expired": 1,
+        "pair": 1,
+        "pair_of_one_version": 1,
+    }
+
+
+@pytest.mark.parametrize("changes", [{"label": "tractor"}, {"probabilities": {"bike": float("nan")}}, {"sequence": -1}])
+def test_a_word_of_a_shadow_that_cannot_be_is_a_dead_letter(changes: dict[str, Any]) -> None:
+    """As with predictions; the next pair is made."""
+    partition = Partition(core)
+    partition.take([shadow(**{"sequence": 0, "received_at_ms": 1} | changes)])
+    partition.take([prediction(1, 2), shadow(1, 2), label(1, 3, "car", 1)])
+    assert [output.topic for output in partition.outputs] == ["dead-letters", "outcomes", "outcomes.paired"]
+    assert partition.rebuilt().items() == partition.state.items()
+
+
+few, soon = st.integers(0, 5), st.integers(0, 400)
+said_of_few = (
+    st.builds(prediction, few, soon) | st.builds(shadow, few, soon) | st.builds(label, few, soon, texts, clocks)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(steps, st.lists(said_of_few, min_size=1, max_size=4)), max_size=25))
+def test_each_frame_has_its_pair_once_whatever_happens(story: list[tuple[str, list[FakeMessage]]]) -> None:
+    """With its first outcome, where the shadow had spoken by then; through aborts and crashes, in any batches."""
+    one_by_one, in_batches = Partition(core), Partition(core)
+    had: set[int] = set()
+    said: set[int] = set()
+    for step, batch in story:
+        for partition in (one_by_one, in_batches):
+            if step == "abort":
+                partition.abort(batch)
+            if step == "crash":
+                partition.crash()
+        for message in batch:
+            before = len(one_by_one.outputs)
+            one_by_one.take([message])
+            if message.topic_name == "predictions.shadow":
+                said |= {CODEC.decode(message.body, Prediction).sequence} - had
+            new = one_by_one.outputs[before:]
+            outcomes = [CODEC.decode(output.value, Outcome) for output in new if output.topic == "outcomes"]
+            paired = [CODEC.decode(output.value, PairedOutcome) for output in new if output.topic == "outcomes.paired"]
+            first = {outcome.sequence for outcome in outcomes if outcome.change == "matched"}
+            assert [pair.sequence for pair in paired] == sorted(first & said)
+            had |= first
+            said -= first
+        in_batches.take(batch)
+        assert one_by_one.rebuilt().items() == one_by_one.state.items() == in_batches.state.items()
+    assert one_by_one.outputs == in_batches.outputs
+    assert one_by_one.state.shadows == len(said)

@@ -94,7 +94,7 @@ def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--scenario", "fog"], "there is no scenario fog yet"),
+        (["--scenario", "frog"], "there is no scenario frog; did you mean fog?"),
         (["--model", "nowhere.onnx"], "does not exist"),
         (["--label-share", "2"], "not in the range"),
     ],

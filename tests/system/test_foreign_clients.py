@@ -19,7 +19,7 @@ from catseye.topics import full_name
 from infra.kafka.clients.registry import Registry
 from infra.kafka.clients.tools import ConsoleTools, Kcat
 from infra.local.kafka import KafkaCluster
-from infra.local.services import SERVICES
+from infra.local.services import WATCHING
 from tests.chaos.tiny_model import tiny_model
 from tests.system.running import CROPS, ROOT, Running, running
 
@@ -138,7 +138,7 @@ def test_foreign_clients_publish_and_read(
     classes = expected_classes()
     expected = {sent.camera: classes[sent.picture] for sent in frames + both}
     of_kcat = [sent.camera for sent in frames + both if sent.client == "kcat"]
-    with running(broker.bootstrap_servers, tmp_path, prefix, SERVICES, model=MODEL, variables=variables) as it:
+    with running(broker.bootstrap_servers, tmp_path, prefix, WATCHING, model=MODEL, variables=variables) as it:
         codec = codec_for(it.settings)
         clients = Clients(it, codec, tmp_path, java_classes)
         clients.publish(frames + both)

@@ -11,7 +11,7 @@ from catseye.models import key_folder, register
 from catseye.registry import codec_for
 from catseye.settings import Settings, load
 from catseye.signing import make_keys
-from infra.local.services import PASSING
+from infra.local.services import PASSING_WATCHING
 from infra.local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def test_the_pieces_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monkey
         model = (ROOT / "infra" / "example" / "vehicles.onnx").read_bytes()
         register(settings, codec_for(settings), model, "champion", by="test", because="readme")
         monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS")
-        Stack(load(Settings), services=PASSING).up()
+        Stack(load(Settings), services=PASSING_WATCHING).up()
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
         pieces = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
         said = [_run(piece.replace(ADDRESS, address)) for piece in pieces]

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from infra.local.checker import check
 from infra.local.demo_figures import Scoreboard, accuracy_figures, latencies_ms, percentile, summary
-from infra.local.demo_view import line, screen, summary_table
+from infra.local.demo_view import ALERTS_SHOWN, line, news_line, screen, summary_table
 from infra.local.evidence import DeadAt, Ledger, Log, OutcomeAt
 from infra.local.watch import Sighting
 
@@ -111,6 +111,49 @@ def test_dead_letters_and_repeats_count_by_camera() -> None:
     )
     assert (board.total.dead, board.total.duplicates, board.frames_open) == (1, 3, set())
     assert board.reasons == {"jpeg_corrupt": 1}
+
+
+def alert(name: str, state: str, revision: int = 0, camera: str = "north") -> Sighting:
+    return Sighting("alerts", 0, camera, "warning", revision, name, "input", state)
+
+
+def test_open_alerts_are_known_and_news_is_kept_until_it_is_told() -> None:
+    """The newest record of an alert holds; only opening and ending are news."""
+    board = Scoreboard()
+    board.on_sightings(
+        [
+            alert("a", "opened"),
+            alert("b", "opened"),
+            alert("a", "updated", 1),
+            alert("b", "resolved", 1),
+            alert("c", "suppressed"),
+        ]
+    )
+    assert [(seen.name, seen.other) for seen in board.alerts_open] == [("a", "updated")]
+    assert [(seen.name, seen.other) for seen in board.news] == [("a", "opened"), ("b", "opened"), ("b", "resolved")]
+    assert news_line(board.news[2]) == "alert resolved: input on north (warning)"
+    assert news_line(alert("d", "opened", camera="")) == "alert opened: input on the fleet (warning)"
+
+
+def test_the_screen_shows_open_alerts() -> None:
+    """A line each, the newest; of many the number of the others."""
+    board = Scoreboard()
+    board.on_sightings([alert(f"{number}", "opened", camera=f"cam-{number:02}") for number in range(ALERTS_SHOWN + 2)])
+    console = Console(width=110, force_terminal=False)
+    with console.capture() as captured:
+        console.print(screen(board, elapsed_s=3, duration_s=60, phase="publishing", model="vehicles 1"))
+    said = captured.get()
+    assert "and 2 more alerts" in said
+    assert "cam-01" not in said
+    assert "warning  input             cam-02  opened" in said
+
+
+def test_the_road_began_when_its_first_frame_was_due() -> None:
+    """Whichever is acknowledged first."""
+    board = Scoreboard()
+    assert board.began_ms is None
+    board.on_ledger([frame(2), frame(0), frame(1)])
+    assert board.began_ms == STARTED_MS
 
 
 def test_what_never_arrives_has_an_infinite_latency() -> None:

@@ -17,11 +17,17 @@ from services.ground_truth.entry import (
     NEVER_MS,
     NO_LABEL,
     RECEIVED,
+    SHADOW_CLASSES,
     Entry,
+    ShadowEntry,
     digest_of,
     pack,
+    pack_shadow,
+    shadow_model_no,
+    shadow_size_of,
     size_of,
     unpack,
+    unpack_shadow,
 )
 
 longs = st.integers(-(2**63), 2**63 - 1)
@@ -99,3 +105,29 @@ def test_what_does_not_fit_is_an_error() -> None:
         unpack(pack(sound)[:-1], 2)
     with pytest.raises(struct.error):
         pack(sound._replace(probabilities=(FULL + 1,)))
+
+
+shadow_entries = st.builds(
+    ShadowEntry,
+    received_at_ms=longs,
+    model_no=shorts,
+    predicted_no=shorts,
+    predicted_probability=st.integers(0, 255),
+    probabilities=st.lists(st.integers(0, 255), max_size=SHADOW_CLASSES).map(tuple),
+)
+
+
+@given(shadow_entries)
+def test_what_a_shadow_said_is_packed_and_unpacked(entry: ShadowEntry) -> None:
+    """In 13 bytes and one a class; its time stands where expiry looks for it."""
+    packed = pack_shadow(entry)
+    assert unpack_shadow(packed) == entry
+    assert len(packed) == shadow_size_of(len(entry.probabilities)) == 13 + len(entry.probabilities)
+    assert (RECEIVED.unpack_from(packed), shadow_model_no(packed)) == ((entry.received_at_ms,), entry.model_no)
+
+
+def test_a_shadow_with_many_classes_keeps_sixteen_and_the_predicted_one() -> None:
+    """What is not kept has probability 0."""
+    entry = ShadowEntry(0, 0, 20, 51, (255,) * SHADOW_CLASSES)
+    assert [entry.probability(class_no) for class_no in (0, 15, 16, 20, 21)] == [1.0, 1.0, 0.0, 0.2, 0.0]
+    assert shadow_size_of(1_000) == len(pack_shadow(entry)) == 29

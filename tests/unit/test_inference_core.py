@@ -1,4 +1,4 @@
-"""Inference: one prediction a frame, in order, all of a batch by one version."""
+"""Inference: one prediction a frame, in order, all of a batch by one version; the shadow owes nothing."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,9 @@ from catseye.identity import prediction_id
 from catseye.jpeg import decode_rgb
 from catseye.net import Answer, Crop, Net
 from catseye.records import AcceptedFrame, DeadLetter, ModelEvent, Prediction
-from catseye.stream import NoState, Output
-from services.inference.core import InferenceCore
+from catseye.stages import Serving
+from catseye.stream import Output
+from services.inference.core import Fence, InferenceCore, Loaded, Swap
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
 from tests.simulation.partitions import FakeMessage
@@ -31,13 +32,13 @@ NOW_MS = 9_000
 
 
 def event(version: str = "1") -> ModelEvent:
-    """A champion's event."""
+    """An event of a version; each has a file of its own."""
     return ModelEvent(
         event_id=version,
         model="tiny",
         version=version,
         stage="champion",
-        sha256="ab" * 32,
+        sha256=version.zfill(64),
         signature=b"",
         because="a test",
         by="a test",
@@ -64,7 +65,10 @@ def frame(sequence: int, **changes: Any) -> FakeMessage:
         "perceptual_hash": -5,
         "telemetry": {"temperature": 20.0},
     }
-    return FakeMessage("frames.accepted", CODEC.encode(AcceptedFrame(**fields | changes)), 100 + sequence, 2, b"cam")
+    written_ms = changes.pop("written_ms", NOW_MS)
+    name = changes.get("camera", "cam").encode()
+    value = CODEC.encode(AcceptedFrame(**fields | changes))
+    return FakeMessage("frames.accepted", value, 100 + sequence, 2, name, (2, written_ms))
 
 
 def decoded(jpegs: Sequence[bytes]) -> Iterator[Crop | BadRecord]:
@@ -83,9 +87,9 @@ class Champions:
         self.asked = 0
         self._loaded = loaded
 
-    def __call__(self) -> tuple[ModelEvent, Net]:
+    def __call__(self) -> Serving[Loaded]:
         self.asked += 1
-        return event(str(self.asked)), self._loaded
+        return Serving((event(str(self.asked)), self._loaded))
 
 
 class Maps:
@@ -102,19 +106,24 @@ class Maps:
         return Answer(chances, np.zeros((len(crops), 0), np.float32), maps)
 
 
-def core(champion: Any = None, micro_batch: int = 2) -> InferenceCore:
+def core(models: Any = None, micro_batch: int = 2, **how: Any) -> InferenceCore:
     """Of a fleet without prefix."""
-    return InferenceCore(CODEC, "", champion or Champions(), decoded, micro_batch)
+    return InferenceCore(CODEC, "", models or Champions(), decoded, micro_batch, **how)
 
 
-def predictions(outputs: Sequence[Output]) -> list[Prediction]:
+def ran(core_: InferenceCore, *batch: FakeMessage) -> list[Output]:
+    """What a batch leads to on partitions of which nothing is known."""
+    return core_.on_batch(batch, {partition: core_.new_state() for partition in (0, 2)}, NOW_MS)
+
+
+def predictions(outputs: Sequence[Output], topic: str = "predictions") -> list[Prediction]:
     """Those among *outputs*, in order."""
-    return [CODEC.decode(output.value, Prediction) for output in outputs if output.topic == "predictions"]
+    return [CODEC.decode(output.value, Prediction) for output in outputs if output.topic == topic]
 
 
 def test_a_prediction_says_what_the_net_says_and_carries_the_frame_along() -> None:
     """Class, probabilities, who said it, the frame's clocks, measures and place."""
-    (output,) = core().on_batch([frame(3)], {}, NOW_MS)
+    (output,) = ran(core(), frame(3))
     answer = TINY.predict([decode_rgb(JPEGS[3])])
     chances = dict(zip(CLASSES, answer.probabilities[0].tolist(), strict=True))
     expected = Prediction(
@@ -138,7 +147,7 @@ def test_a_prediction_says_what_the_net_says_and_carries_the_frame_along() -> No
         dark_share=0.0,
         bright_share=1.0,
         perceptual_hash=-5,
-        model_sha256="ab" * 32,
+        model_sha256="1".zfill(64),
         embedding=answer.embedding[0].tolist(),
         telemetry={"temperature": 20.0},
         activation_map_png=None,
@@ -151,8 +160,8 @@ def test_a_prediction_says_what_the_net_says_and_carries_the_frame_along() -> No
 def test_every_frame_has_one_prediction_in_order(micro_batch: int) -> None:
     """However many go through the net at once, and the numbers do not depend on it."""
     batch = [frame(sequence) for sequence in range(7)]
-    alone = [predictions(core(micro_batch=1).on_batch([message], {}, NOW_MS))[0] for message in batch]
-    made = predictions(core(micro_batch=micro_batch).on_batch(batch, {}, NOW_MS))
+    alone = [predictions(ran(core(micro_batch=1), message))[0] for message in batch]
+    made = predictions(ran(core(micro_batch=micro_batch), *batch))
     assert [one.sequence for one in made] == list(range(7))
     assert [one.label for one in made] == [one.label for one in alone]
     assert [one.probabilities for one in made] == [pytest.approx(one.probabilities, abs=1e-6) for one in alone]
@@ -162,22 +171,19 @@ def test_no_batch_mixes_two_versions() -> None:
     """The champion is asked once a batch; the next batch has the next one."""
     champions = Champions()
     one = core(champions)
-    versions = [
-        {made.version for made in predictions(one.on_batch([frame(at) for at in range(5)], {}, NOW_MS))}
-        for _ in range(3)
-    ]
+    versions = [{made.version for made in predictions(ran(one, *[frame(at) for at in range(5)]))} for _ in range(3)]
     assert (versions, champions.asked) == ([{"1"}, {"2"}, {"3"}], 3)
 
 
 def test_without_a_champion_the_batch_waits() -> None:
     """`Unavailable` passes through before anything is decided."""
 
-    def nobody() -> tuple[ModelEvent, Net]:
+    def nobody() -> Serving[Loaded]:
         raise Unavailable("no champion")
 
     one = core(nobody)
     with pytest.raises(Unavailable):
-        one.on_batch([FakeMessage("frames.accepted", b"garbage")], {}, NOW_MS)
+        ran(one, FakeMessage("frames.accepted", b"garbage"))
     assert one.counted() == Counter()
 
 
@@ -185,7 +191,7 @@ def test_what_cannot_be_read_or_decoded_is_dead_and_the_rest_goes_on() -> None:
     """Each with its reason; the net sees the others only."""
     batch = [frame(0), FakeMessage("frames.accepted", b"garbage", 7, 2), frame(1, jpeg=b""), frame(2), frame(3)]
     one = core()
-    outputs = one.on_batch(batch, {}, NOW_MS)
+    outputs = ran(one, *batch)
     letters = [CODEC.decode(output.value, DeadLetter) for output in outputs if output.topic == "dead-letters"]
     assert sorted((letter.reason, letter.service, letter.offset) for letter in letters) == [
         (Reason.JPEG_EMPTY, "inference", 101),
@@ -197,7 +203,7 @@ def test_what_cannot_be_read_or_decoded_is_dead_and_the_rest_goes_on() -> None:
 
 def test_a_batch_of_nothing_but_dead_frames_needs_no_net() -> None:
     """No run of the net with no crops."""
-    outputs = core().on_batch([FakeMessage("frames.accepted", None)], {}, NOW_MS)
+    outputs = ran(core(), FakeMessage("frames.accepted", None))
     assert [output.topic for output in outputs] == ["dead-letters"]
 
 
@@ -205,7 +211,7 @@ def test_a_map_is_given_when_it_is_asked_for() -> None:
     """A grey PNG from the lowest to the highest activation of the class that was predicted."""
     net_with_maps = cast(Net, Maps([[-1.0, 0.0], [0.5, 1.0]]))
     batch = [frame(0, explain=True), frame(1)]
-    asked, not_asked = predictions(core(Champions(net_with_maps)).on_batch(batch, {}, NOW_MS))
+    asked, not_asked = predictions(ran(core(Champions(net_with_maps)), *batch))
     assert asked.activation_map_png is not None
     picture = cv2.imdecode(np.frombuffer(asked.activation_map_png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture is not None
@@ -215,7 +221,7 @@ def test_a_map_is_given_when_it_is_asked_for() -> None:
 
 def test_a_flat_map_is_black() -> None:
     """No division by zero where nothing stands out."""
-    (made,) = predictions(core(Champions(cast(Net, Maps([[3.0, 3.0]])))).on_batch([frame(0, explain=True)], {}, NOW_MS))
+    (made,) = predictions(ran(core(Champions(cast(Net, Maps([[3.0, 3.0]])))), frame(0, explain=True)))
     assert made.activation_map_png is not None
     picture = cv2.imdecode(np.frombuffer(made.activation_map_png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture is not None
@@ -224,7 +230,7 @@ def test_a_flat_map_is_black() -> None:
 
 def test_a_net_without_maps_gives_none() -> None:
     """Though it was asked."""
-    (made,) = predictions(core().on_batch([frame(0, explain=True)], {}, NOW_MS))
+    (made,) = predictions(ran(core(), frame(0, explain=True)))
     assert made.activation_map_png is None
 
 
@@ -233,18 +239,18 @@ def test_the_shipped_model_knows_its_own_crops() -> None:
     folders = sorted(path for path in (EXAMPLE.parent / "crops").iterdir() if path.is_dir())
     jpegs = [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.jpg"))[:3]]
     batch = [frame(at, jpeg=jpeg, explain=True) for at, jpeg in enumerate(jpegs)]
-    made = predictions(core(Champions(Net(EXAMPLE.read_bytes())), 16).on_batch(batch, {}, NOW_MS))
+    made = predictions(ran(core(Champions(Net(EXAMPLE.read_bytes())), 16), *batch))
     right = sum(one.label == folders[at // 3].name for at, one in enumerate(made))
     assert right >= 0.8 * len(made)
     assert all(one.activation_map_png for one in made)
 
 
-def test_it_remembers_nothing_and_time_changes_nothing() -> None:
-    """No state, no outputs of its own."""
+def test_it_writes_no_state_and_time_changes_nothing() -> None:
+    """No outputs of its own, and nothing that a new start would miss."""
     one = core()
     state = one.new_state()
-    assert isinstance(state, NoState)
-    assert one.on_time({2: state}, NOW_MS) == []
+    one.on_batch([frame(0)], {2: state}, NOW_MS)
+    assert (one.on_time({2: state}, NOW_MS), list(state.changes())) == ([], [])
 
 
 class NotANumber:
@@ -262,7 +268,157 @@ class NotANumber:
 
 def test_a_net_that_gives_no_number_costs_the_frame_only() -> None:
     """A dead letter for that frame, with its own reason; the others are predicted."""
-    outputs = core(lambda: (event(), cast("Net", NotANumber()))).on_batch([frame(0), frame(1), frame(2)], {}, NOW_MS)
+    outputs = ran(core(Champions(cast(Net, NotANumber()))), frame(0), frame(1), frame(2))
     letters = [CODEC.decode(output.value, DeadLetter) for output in outputs if output.topic.endswith("dead-letters")]
     assert [letter.reason for letter in letters] == ["model_gave_no_number"]
     assert [prediction.sequence for prediction in predictions(outputs)] == [0, 2]
+
+
+# -- canaries
+
+
+def canary(*cameras: str) -> Serving[Loaded]:
+    """Version 1 for all, version 2 for these."""
+    return Serving((event("1"), TINY), dict.fromkeys(cameras, (event("2"), TINY)))
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 100])
+def test_a_canary_predicts_its_cameras_and_no_others(micro_batch: int) -> None:
+    """Each camera's frames in their order; no run of a net mixes two versions."""
+    batch = [frame(at, camera=camera) for at in range(6) for camera in ("a", "b")]
+    made = predictions(ran(core(lambda: canary("b"), micro_batch), *batch))
+    said = {camera: [(one.sequence, one.version) for one in made if one.camera == camera] for camera in ("a", "b")}
+    assert said == {"a": [(at, "1") for at in range(6)], "b": [(at, "2") for at in range(6)]}
+
+
+def test_a_net_sees_frames_of_its_own_version_only() -> None:
+    """As many at a time as a micro-batch has, and the rest at the end."""
+
+    class Seeing(NotANumber):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sizes: list[int] = []
+
+        def predict(self, crops: Sequence[Crop]) -> Answer:
+            self.sizes.append(len(crops))
+            return TINY.predict(crops)
+
+    first, second = Seeing(), Seeing()
+    serving = Serving((event("1"), cast(Net, first)), {"b": (event("2"), cast(Net, second))})
+    ran(core(lambda: serving, 3), *[frame(at, camera="ab"[at % 4 == 0]) for at in range(12)])
+    assert (first.sizes, second.sizes) == ([3, 3, 3], [3])
+
+
+# -- the offset from which others predict
+
+
+class Told(list[Swap]):
+    """Keeps what it is told."""
+
+    def __call__(self, swap: Swap) -> None:
+        self.append(swap)
+
+
+def test_a_swap_is_said_with_its_offset_when_it_is_on_the_log() -> None:
+    """Not before the commit, once a partition, and with who predicted before."""
+    told, serving = Told(), [Serving((event("1"), TINY))]
+    one = core(lambda: serving[0], swapped=told)
+    state = one.new_state()
+
+    def turn(*sequences: int) -> list[Swap]:
+        one.on_batch([frame(at) for at in sequences], {2: state}, NOW_MS)
+        before = list(told)
+        state.commit()
+        assert told[: len(before)] == before
+        return told[len(before) :]
+
+    first, again = turn(0, 1), turn(2)
+    serving[0] = canary("x")
+    swap, nothing, after = turn(3, 4), turn(), turn(5)
+    assert (first, again) == ([Swap(2, 100, ("1",), ())], [])
+    assert (swap, nothing, after) == ([Swap(2, 103, ("1", "2"), ("1",))], [], [])
+    assert one.counted()["model_swapped"] == 1
+
+
+def test_a_swap_that_was_rolled_back_is_said_by_the_batch_that_holds() -> None:
+    """The batch is done again, by then perhaps with yet another version."""
+    told, champions = Told(), Champions()
+    one = core(champions, swapped=told)
+    state = one.new_state()
+    for _ in range(2):
+        one.on_batch([frame(0)], {2: state}, NOW_MS)
+        state.rollback()
+    one.on_batch([frame(0)], {2: state}, NOW_MS)
+    state.commit()
+    assert (told, state.versions) == ([Swap(2, 100, ("3",), ())], ("3",))
+
+
+def test_partitions_are_told_apart() -> None:
+    """Each has its own offset; one without frames in the batch is told with its first ones."""
+    told = Told()
+    one = core(lambda: Serving((event("1"), TINY)), swapped=told)
+    states: dict[int, Fence] = {partition: one.new_state() for partition in range(3)}
+    elsewhere = FakeMessage("frames.accepted", frame(9).body, 7, 0)
+    one.on_batch([frame(0), elsewhere, frame(1)], states, NOW_MS)
+    for state in states.values():
+        state.commit()
+    assert told == [Swap(0, 7, ("1",), ()), Swap(2, 100, ("1",), ())]
+
+
+# -- the shadow
+
+
+def shadow(serving: Serving[Loaded], **how: Any) -> InferenceCore:
+    """Predicts with these what is at most 2 s old."""
+    return core(lambda: serving, role="shadow", shadow_age_ms=2_000, **how)
+
+
+def test_a_shadow_writes_to_its_own_topic_in_its_own_role() -> None:
+    """Another id than the champion's; a map is the champion's to draw."""
+    one = shadow(Serving((event("2"), cast(Net, Maps([[0.0, 1.0]])))))
+    outputs = ran(one, frame(0, explain=True))
+    (made,) = predictions(outputs, "predictions.shadow")
+    assert len(outputs) == 1
+    assert (made.role, made.version, made.activation_map_png) == ("shadow", "2", None)
+    assert made.prediction_id == prediction_id("cam", "b", 0, "tiny", "2", "shadow")
+    assert one.counted() == Counter(predicted=1)
+
+
+def test_a_shadow_passes_over_frames_that_have_waited_too_long() -> None:
+    """By the broker's clock, before a byte of them is read; those at the limit are taken."""
+    one = shadow(Serving((event("2"), TINY)))
+    batch = [frame(at, written_ms=NOW_MS - age_ms) for at, age_ms in enumerate((5_000, 2_001, 2_000, 0))]
+    made = predictions(ran(one, FakeMessage("frames.accepted", b"garbage"), *batch), "predictions.shadow")
+    assert [prediction.sequence for prediction in made] == [2, 3]
+    assert one.counted() == Counter(shadow_dropped=3, predicted=2)
+
+
+def test_the_champion_takes_every_frame_however_old() -> None:
+    """Nothing of the shadow's budget holds for it."""
+    made = predictions(ran(core(), frame(0, written_ms=0)))
+    assert [prediction.sequence for prediction in made] == [0]
+
+
+def test_without_a_shadow_frames_pass_unread() -> None:
+    """Counted; what would be dead is not looked at."""
+    one = shadow(Serving())
+    assert ran(one, frame(0), FakeMessage("frames.accepted", b"garbage")) == []
+    assert one.counted() == Counter(without_shadow=2)
+
+
+def test_a_shadow_of_some_cameras_lets_the_others_pass() -> None:
+    """Their pictures are not decoded."""
+    one = shadow(Serving(None, {"b": (event("2"), TINY)}))
+    outputs = ran(one, frame(0, jpeg=b""), frame(1, camera="b"))
+    assert [made.camera for made in predictions(outputs, "predictions.shadow")] == ["b"]
+    assert one.counted() == Counter(without_shadow=1, predicted=1)
+
+
+def test_a_shadow_writes_no_dead_letters() -> None:
+    """What becomes of a frame is the champion's to say; the shadow counts what it could not do."""
+    one = shadow(Serving((event("2"), cast(Net, NotANumber()))))
+    garbage = FakeMessage("frames.accepted", b"garbage", written=(2, NOW_MS))
+    outputs = ran(one, garbage, frame(0, jpeg=b""), frame(1), frame(2))
+    assert [made.sequence for made in predictions(outputs, "predictions.shadow")] == [1]
+    assert {output.topic for output in outputs} == {"predictions.shadow"}
+    assert one.counted() == Counter(predicted=1, dead_unknown_format=1, dead_jpeg_empty=1, dead_model_gave_no_number=1)

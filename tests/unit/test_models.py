@@ -1,4 +1,4 @@
-"""`catseye.models`: who is the champion, when it may serve, and what happens while it cannot be had."""
+"""`catseye.models`: who serves, from when on, and what happens while a model cannot be had."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +12,16 @@ from msgspec.structs import replace
 from catseye import models, signing
 from catseye.codec import Codec
 from catseye.errors import BadModel, Misconfigured, Unavailable
-from catseye.models import Champion, key_folder, register, store_of
+from catseye.models import Follower, key_folder, register, store_of
 from catseye.net import Net
 from catseye.records import ModelEvent, Stage
 from catseye.settings import Settings
+from catseye.stages import Serves
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
 
 CODEC = Codec()
-ONNX = tiny_model(("bike", "car"), encode(scene(40, 50)))
+ONNX, OTHER = (tiny_model(("bike", "car"), encode(scene(40, 50, seed=seed))) for seed in (0, 1))
 END = KafkaError(KafkaError._PARTITION_EOF)
 AWAY = KafkaError(KafkaError._TRANSPORT, "broker down")
 QUIET = "nothing comes in"
@@ -90,7 +91,9 @@ class Fleet:
         self._monkeypatch = monkeypatch
         signing.make_keys(key_folder(self.settings))
 
-    def event(self, version: str = "1", stage: Stage = "champion", content: bytes = ONNX) -> ModelEvent:
+    def event(
+        self, version: str = "1", stage: Stage = "champion", content: bytes = ONNX, cameras: tuple[str, ...] = ()
+    ) -> ModelEvent:
         """A signed event of a file that is in the store."""
         address = store_of(self.settings).put(content)
         return ModelEvent(
@@ -103,23 +106,27 @@ class Fleet:
             because="a test",
             by="a test",
             at_ms=1,
+            cameras=list(cameras),
         )
 
     def follow(
-        self, *script: ModelEvent | KafkaError | bytes | str | Callable[[], None], codec: Codec = CODEC
-    ) -> Champion:
-        """A champion that has read the script to its end."""
+        self,
+        *script: ModelEvent | KafkaError | bytes | str | Callable[[], None],
+        codec: Codec = CODEC,
+        stage: Serves = "champion",
+    ) -> Follower:
+        """A follower that has read the script to its end."""
         reader = Reader(list(script))
         self._monkeypatch.setattr(models, "Consumer", reader)
         self._monkeypatch.setattr(models, "log_bounds", lambda settings, topic, partitions: {0: (3, 9)})
         self._monkeypatch.setattr(models, "RETRY_S", 0.001)
         # In a process of its own it takes half a second; tests/unit/test_net.py has that.
         self._monkeypatch.setattr(models, "check_file", Net)
-        champion = Champion(self.settings, codec, lambda event, **fields: self.said.append((event, fields)), 1)
-        champion.follow()
+        follower = Follower(self.settings, codec, lambda event, **fields: self.said.append((event, fields)), 1, stage)
+        follower.follow()
         assert reader.finished.wait(30)
         assert [(place.topic, place.partition, place.offset) for place in reader.assigned] == [("catseye.models", 0, 3)]
-        return champion
+        return follower
 
     @property
     def events(self) -> list[str]:
@@ -133,9 +140,10 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     return Fleet(tmp_path, monkeypatch)
 
 
-def version_of(champion: Champion) -> str:
-    """Who serves."""
-    return champion.current()[0].version
+def version_of(follower: Follower, camera: str = "any") -> str | None:
+    """Who serves a camera."""
+    loaded = follower.current().of(camera)
+    return loaded and loaded[0].version
 
 
 def test_the_newest_champion_serves(fleet: Fleet) -> None:
@@ -160,7 +168,7 @@ def test_without_a_champion_nothing_is_predicted(fleet: Fleet) -> None:
 @pytest.mark.parametrize("fault", ["file", "signature", "contract", "key"])
 def test_a_champion_that_cannot_be_trusted_is_refused(fleet: Fleet, fault: str) -> None:
     """The one before stays; it is said once and not tried again."""
-    first, second = fleet.event("1"), fleet.event("2", content=ONNX + b"\0" if fault == "contract" else ONNX)
+    first, second = fleet.event("1"), fleet.event("2", content=ONNX + b"\0" if fault == "contract" else OTHER)
 
     def spoil() -> None:
         if fault == "file":
@@ -231,6 +239,65 @@ def test_a_registry_that_is_away_is_waited_for(fleet: Fleet) -> None:
     champion = fleet.follow(Codec(ids).encode(fleet.event("1")), END, codec=Codec(fingerprint_of_id=fingerprint_of))
     assert version_of(champion) == "1"
     assert fleet.events == ["model_event_not_read", "model_event_not_read", "champion"]
+
+
+def test_what_was_refused_is_tried_again_when_it_is_named_again(fleet: Fleet) -> None:
+    """The key is there again, and an event says so; until then the one before goes on."""
+    first, second = fleet.event("1"), fleet.event("2", content=OTHER)
+    public = key_folder(fleet.settings) / signing.PUBLIC
+    aside = public.with_name("aside")
+
+    def lose() -> None:
+        public.rename(aside)
+
+    def find() -> None:
+        aside.rename(public)
+
+    assert version_of(fleet.follow(first, END, lose, second, END, find, QUIET)) == "1"
+    assert version_of(fleet.follow(first, END, lose, second, END, find, second, END)) == "2"
+
+
+def test_a_start_goes_back_to_the_champion_before_one_that_is_refused(fleet: Fleet) -> None:
+    """As a process that has been there all the time would."""
+    broken = replace(fleet.event("2", content=OTHER), signature=bytes(64))
+    assert version_of(fleet.follow(fleet.event("1"), broken, END)) == "1"
+    assert fleet.events == ["champion_refused", "champion"]
+
+
+def test_a_champion_that_is_rejected_gives_way_to_the_one_before(fleet: Fleet) -> None:
+    """A rollback in one step; the file is loaded once more, the event is the older one."""
+    one, two = fleet.event("1"), fleet.event("2", content=OTHER)
+    rejected = fleet.event("2", stage="rejected", content=OTHER)
+    assert version_of(fleet.follow(one, END, two, END, rejected, END)) == "1"
+    assert [fields["version"] for event, fields in fleet.said] == ["1", "2", "1"]
+
+
+def test_a_canary_serves_its_cameras(fleet: Fleet) -> None:
+    """The others keep the champion before, whose net is not loaded again."""
+    one, two = fleet.event("1"), fleet.event("2", content=OTHER, cameras=("a", "b"))
+    follower = fleet.follow(one, END, two, END)
+    assert [version_of(follower, camera) for camera in ("a", "b", "c")] == ["2", "2", "1"]
+    assert fleet.said[1] == (
+        "champion",
+        {"model": "tiny", "version": "1", "canaries": ["2"], "cameras": 2, "load_s": fleet.said[1][1]["load_s"]},
+    )
+
+
+def test_the_newest_shadow_is_followed_until_it_is_none_any_more(fleet: Fleet) -> None:
+    """Nothing is said of champions; without a shadow nobody serves, and that is no fault."""
+    two, three = (fleet.event(version, stage="shadow", content=OTHER) for version in ("2", "3"))
+    follower = fleet.follow(fleet.event("1"), two, END, three, END, stage="shadow")
+    assert version_of(follower) == "3"
+    promoted, rejected = fleet.event("3", content=OTHER), fleet.event("2", stage="rejected", content=OTHER)
+    follower = fleet.follow(fleet.event("1"), two, three, END, promoted, END, rejected, END, stage="shadow")
+    assert version_of(follower) is None
+    assert fleet.events == ["shadow", "shadow", "shadow", "shadow", "no_shadow"]
+
+
+def test_before_there_is_a_shadow_nothing_is_said(fleet: Fleet) -> None:
+    """A fleet without one is the usual one."""
+    assert version_of(fleet.follow(fleet.event("1"), END, stage="shadow")) is None
+    assert fleet.said == []
 
 
 class Writer:

@@ -3,13 +3,14 @@
 import gc
 import sys
 import tracemalloc
+import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from services.ground_truth.entry import NEVER_MS, NO_LABEL, RECEIVED, Entry, pack
+from services.ground_truth.entry import NEVER_MS, NO_LABEL, RECEIVED, Entry, ShadowEntry, pack, pack_shadow
 from services.ground_truth.room import (
     BUCKETS_A_HORIZON,
     EARLY_BUCKET_MS,
@@ -52,6 +53,17 @@ def filled(count: int, *, step_ms: int = 1, stride: int = 1) -> Room:
     return room
 
 
+def shadowed(count: int) -> Room:
+    """A room in which what a shadow said of so many frames waits."""
+    room = Room(HORIZON_MS)
+    number = room.model_no("m", "2", SIX)
+    for place in range(count):
+        key = frame_key(f"camera-{place % CAMERAS}", BOOT, place // CAMERAS)
+        room.restore(b"s" + key, pack_shadow(ShadowEntry(place, number, 0, 255, (9,) * len(SIX))))
+    room.commit()
+    return room
+
+
 def lines_of(work: Callable[[], object]) -> int:
     """How many lines of Python *work* runs: counts, unlike a time, do not depend on the machine."""
     count = 0
@@ -80,6 +92,42 @@ def test_a_waiting_prediction_costs_at_most_120_bytes() -> None:
     tracemalloc.stop()
     assert room.waiting == 200_000
     assert used / room.waiting < 120
+
+
+def test_what_a_shadow_said_costs_at_most_30_bytes() -> None:
+    """Beside the prediction; of six classes."""
+    tracemalloc.start()
+    room = shadowed(200_000)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert room.shadows == 200_000
+    assert used / room.shadows < 30
+
+
+def test_memory_of_shadows_returns_when_labels_come() -> None:
+    """Long before the horizon, when frames have labels: no empty segment stays until then."""
+    tracemalloc.start()
+    room = shadowed(20_000)
+    full, _ = tracemalloc.get_traced_memory()
+    for place in range(20_000):
+        room.take_shadow(frame_key(f"camera-{place % CAMERAS}", BOOT, place // CAMERAS))
+        room.commit()
+    empty, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert room.shadows == 0
+    assert empty < 0.05 * full
+
+
+def test_a_room_is_gone_when_nobody_holds_it() -> None:
+    """Without the collector, which a worker lets run seldom: partitions that moved must not be kept twice."""
+    room = filled(10)
+    gone = weakref.ref(room)
+    gc.disable()
+    try:
+        del room
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_memory_returns_when_predictions_expire() -> None:
@@ -212,6 +260,18 @@ def test_a_mark_ends_when_no_label_of_its_frames_can_come() -> None:
     assert [room.end_marks(10), room.end_marks(10), room.is_expired(young)] == [1, 0, False]
 
 
+def test_a_mark_that_an_abort_took_back_does_not_end_again() -> None:
+    """Where it would have ended nothing is found, and nothing said."""
+    room = Room(HORIZON_MS)
+    key = put(room, 0, 0)
+    room.commit()
+    room.saw(2 * HORIZON_MS)
+    assert room.expire(10) == 1
+    room.rollback()
+    room.saw(5 * HORIZON_MS)
+    assert (room.end_marks(10), room.changes(), room.get(key) is None) == (0, [], False)
+
+
 def test_nothing_is_left_of_boots_that_ended() -> None:
     """A camera that starts anew every hour for half a year leaves what two horizons hold, and a bucket."""
     room = Room(HORIZON_MS)
@@ -277,6 +337,7 @@ def test_removing_what_is_not_there_changes_nothing() -> None:
         (b"p", frame_key("nobody", "b", 1)),
         (b"p", frame_key("cam", BOOT, 1)),
         (b"p", frame_key("cam", BOOT, 71)),
+        (b"s", frame_key("cam", BOOT, 70)),
         (b"e", frame_key("cam", BOOT, 70)),
         (b"l", b"nobody"),
     ):

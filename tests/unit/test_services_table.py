@@ -16,12 +16,16 @@ def test_compose_runs_the_services_of_the_table_and_no_others() -> None:
     """A service of ours in Compose is one whose command is a module of `services`."""
     modules = {name: service["command"] for name, service in COMPOSE["services"].items() if "command" in service}
     ours = {name: command for name, command in modules.items() if str(command[0]).startswith("services.")}
-    assert ours == {name: [f"services.{name}"] for name in NAMES}
+    assert ours == {service.name: list(service.command[2:]) for service in SERVICES}
 
 
 def test_every_service_of_the_table_is_a_folder() -> None:
-    """`python -m services.NAME` is what both ways start."""
-    assert [name for name in NAMES if (ROOT / "services" / name / "__init__.py").exists()] == NAMES
+    """`python -m services.FOLDER` is what both ways start; a second kind of process of one has an option besides."""
+    modules = [service.command[1:3] for service in SERVICES]
+    assert {switch for switch, _ in modules} == {"-m"}
+    folders = [ROOT / module.replace(".", "/") for _, module in modules]
+    assert [folder.parent for folder in folders] == [ROOT / "services"] * len(SERVICES)
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
 def test_compose_publishes_on_the_loopback_address_only() -> None:

@@ -15,7 +15,8 @@ COMMANDS = {
     "publish": ("publish", "Publish JPEG files as frames of a camera."),
     "label": ("publish", "Say what a frame showed."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
-    "models": ("models", "List and register models."),
+    "alerts": ("alerts", "List alerts, acknowledge or silence one."),
+    "models": ("models", "List, register, promote, reject and roll back models."),
     "dead": ("dead", "Look at refused records and send them again."),
 }
 MISCONFIGURED = 2

@@ -1,19 +1,31 @@
-"""`catseye models`: the register of models."""
+"""`catseye models`: the register of models, and a person's word on who serves.
+
+Rollout takes a person's word from the register as everybody else does: whoever is promoted is on probation, with the
+champion before as its shadow.
+"""
 
 import getpass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import click
+from msgspec.structs import replace
 
+from catseye import clock
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
+from catseye.errors import Misconfigured
+from catseye.identity import digest
 from catseye.records import ModelEvent
+
+_AT_LEAST = 4  # characters of a version that must be given
+_SERVICE = "rollout"
 
 
 @click.group()
 def models() -> None:
-    """List and register models."""
+    """List, register, promote, reject and roll back models."""
 
 
 @models.command("list")
@@ -57,6 +69,96 @@ def register(file: Path, stage: Literal["champion", "candidate"], because: str, 
         click.echo(f"{event.model} {event.version} is {stage}")
 
 
+_VERSION = click.argument("version")
+_MODEL = click.option("--model", help="Name of the model, where versions of several begin alike.")
+_BECAUSE = click.option("--because", default="", help="Why, for the record.")
+
+
+@models.command()
+@_VERSION
+@_MODEL
+@_BECAUSE
+@json_option
+def promote(version: str, model: str | None, because: str, json_file: Path | None) -> None:
+    """Make VERSION the champion, whatever the evidence; its first characters are enough.
+
+    The champion before stays on as its shadow for a while, and comes back if it proves better.
+    """
+    _say(json_file, lambda events: [promoted(events, version, model)], because)
+
+
+@models.command()
+@_VERSION
+@_MODEL
+@_BECAUSE
+@json_option
+def reject(version: str, model: str | None, because: str, json_file: Path | None) -> None:
+    """Say that VERSION is not to be used; its first characters are enough."""
+    _say(json_file, lambda events: [rejected(events, version, model)], because)
+
+
+@models.command()
+@_MODEL
+@_BECAUSE
+@json_option
+def rollback(model: str | None, because: str, json_file: Path | None) -> None:
+    """Make the champion before the champion again, and reject the one that replaced it."""
+    _say(json_file, lambda events: rolled_back(events, model), because)
+
+
+def promoted(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
+    """The version as champion. Raises `Misconfigured` when it is unknown, or champion already."""
+    chosen = _chosen(events, version, model)
+    now = _champion(events, chosen.model)
+    if now is not None and now.version == chosen.version:
+        raise Misconfigured(f"{chosen.model} {chosen.version} is the champion already")
+    return replace(chosen, stage="champion", previous_version=now and now.version)
+
+
+def rejected(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
+    """The version as rejected. Raises `Misconfigured` when it is unknown, the champion, or rejected already."""
+    chosen = _chosen(events, version, model)
+    now = _champion(events, chosen.model)
+    if now is not None and now.version == chosen.version:
+        raise Misconfigured(
+            f"{chosen.model} {chosen.version} is the champion: `catseye models rollback` puts the one before in its "
+            "place, `catseye models promote VERSION` another"
+        )
+    if chosen.stage == "rejected":
+        raise Misconfigured(f"{chosen.model} {chosen.version} is rejected already")
+    return replace(chosen, stage="rejected", previous_version=None)
+
+
+def rolled_back(events: list[ModelEvent], model: str | None) -> list[ModelEvent]:
+    """The champion before as champion, and the champion as rejected.
+
+    Raises:
+        Misconfigured: there is none before, or there are several models.
+    """
+    names = sorted({event.model for event in events if event.stage == "champion"})
+    if model is None and len(names) > 1:
+        raise Misconfigured(f"there are several models ({', '.join(names)}): name one with --model")
+    name = model or (names[0] if names else "")
+    now = _champion(events, name)
+    if now is None:
+        raise Misconfigured(f"{name or 'the register'} has no champion: there is nothing to roll back")
+    newest = {event.version: event for event in events if event.model == name}
+    before = [
+        newest[event.version]
+        for event in events
+        if event.model == name and event.stage == "champion" and event.version != now.version and not event.cameras
+    ]
+    standing = [event for event in before if event.stage != "rejected"]
+    if not standing:
+        raise Misconfigured(
+            f"{name} {now.version} has no champion before it that was not rejected: promote another one"
+        )
+    return [
+        replace(standing[-1], stage="champion", previous_version=now.version),
+        replace(newest[now.version], stage="rejected", previous_version=None),
+    ]
+
+
 def newest_steps(events: list[ModelEvent]) -> list[dict[str, Any]]:
     """The last step of each version, newest first; a champion that another one followed is shown as replaced."""
     last: dict[tuple[str, str], ModelEvent] = {}
@@ -69,6 +171,58 @@ def newest_steps(events: list[ModelEvent]) -> list[dict[str, Any]]:
     return [_row(event, champion.get(event.model)) for event in reversed(last.values())]
 
 
+def _chosen(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
+    """The newest event of the one version that *version* begins. Raises `Misconfigured` for none or several."""
+    newest = {(event.model, event.version): event for event in events if model in (None, event.model)}
+    exact = [event for event in newest.values() if event.version == version]
+    found = exact or [
+        event for event in newest.values() if len(version) >= _AT_LEAST and event.version.startswith(version)
+    ]
+    if not found:
+        raise Misconfigured(f"no version begins with {version}; `catseye models list` shows them")
+    if len(found) > 1:
+        raise Misconfigured(f"{len(found)} versions begin with {version}: give more of it, or --model")
+    return found[0]
+
+
+def _champion(events: list[ModelEvent], model: str) -> ModelEvent | None:
+    """The newest event that made a version champion of all cameras."""
+    made = [event for event in events if event.model == model and event.stage == "champion" and not event.cameras]
+    return made[-1] if made else None
+
+
+def _say(json_file: Path | None, choose: Callable[[list[ModelEvent]], list[ModelEvent]], because: str) -> None:
+    """Write what *choose* makes of the register so far, as this person's word."""
+    # onnxruntime comes with it, which the other commands do without.
+    from catseye.models import announce  # noqa: PLC0415
+    from catseye.registry import codec_for  # noqa: PLC0415
+
+    settings, by = settings_with_broker(), getpass.getuser()
+    if by == _SERVICE:
+        raise Misconfigured(f"the user {_SERVICE} is the service itself: call this as a person")
+    with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
+        known = list(events)
+    said = [spoken(event, known[-1].event_id, by, because, clock.now_ms()) for event in choose(known)]
+    for event in said:
+        announce(settings, codec_for(settings), event)
+    if not write_json(json_file, {"models": [_row(event, None) | {"stage": event.stage} for event in said]}):
+        for event in said:
+            click.echo(f"{event.model} {event.version} is {event.stage}")
+
+
+def spoken(event: ModelEvent, after: str, by: str, because: str, at_ms: int) -> ModelEvent:
+    """A person's word; its id is made of what it says and of the newest event that this person could see."""
+    return replace(
+        event,
+        event_id=digest("person", by, event.model, event.version, event.stage, after),
+        because=because or "said by hand",
+        by=by,
+        at_ms=at_ms,
+        cameras=[],
+        metrics={},
+    )
+
+
 def _row(event: ModelEvent, champion: str | None) -> dict[str, Any]:
     replaced = event.stage == "champion" and event.version != champion
     return {
@@ -79,4 +233,5 @@ def _row(event: ModelEvent, champion: str | None) -> dict[str, Any]:
         "by": event.by,
         "because": event.because,
         "sha256": event.sha256,
+        "metrics": event.metrics,
     }

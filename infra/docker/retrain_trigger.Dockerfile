@@ -1,0 +1,31 @@
+# The retrain trigger alone has Faust, which wants an older click than the other services.
+FROM python:3.11-slim
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPATH=/catseye/shared:/catseye
+
+WORKDIR /catseye
+
+COPY infra/requirements/retrain_trigger.txt infra/requirements/retrain_trigger.txt
+RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes \
+      -r infra/requirements/retrain_trigger.txt \
+ && useradd --system --uid 10001 --user-group --home-dir /var/lib/catseye --create-home catseye
+
+COPY schemas schemas
+COPY shared shared
+COPY services/__init__.py services/__init__.py
+COPY services/retrain_trigger services/retrain_trigger
+
+USER catseye
+ENV CATSEYE_DATA_DIR=/var/lib/catseye \
+    CATSEYE_HEALTH_HOST=0.0.0.0 \
+    CATSEYE_HEALTH_PORT=8100
+VOLUME /var/lib/catseye
+EXPOSE 8100
+
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8100/live', timeout=2)"]
+
+ENTRYPOINT ["python", "-m"]
+CMD ["services.retrain_trigger"]

@@ -1,0 +1,76 @@
+"""The models of a demo: the one to start with, and a worse one that is promoted while all look."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from catseye import clock
+from catseye.codec import Codec
+from catseye.errors import BadModel, BadRecord, Misconfigured
+from catseye.identity import digest
+from catseye.jpeg import decode_rgb
+from catseye.models import announce, register
+from catseye.records import ModelEvent
+from catseye.registry import codec_for
+from catseye.settings import Settings
+from infra.local.jvm import ROOT
+from infra.local.log_reader import read_whole
+from infra.local.worse_model import worse
+
+CROPS = ROOT / "infra" / "example" / "crops"
+BY = "infra/demo"
+_JUDGES = 60
+"""Crops on which a model is compared with a worse one: a second a step or so."""
+
+
+def registered(settings: Settings, codec: Codec, model: Path) -> ModelEvent:
+    """Make a file the champion to start with. Raises `Misconfigured` where it cannot be."""
+    try:
+        return register(settings, codec, model.read_bytes(), "champion", by=BY, because="start of the demo")
+    except (BadModel, OSError) as fault:
+        raise Misconfigured(f"--model: {model} cannot be used: {fault}") from fault
+
+
+def candidate(settings: Settings, codec: Codec, model: Path, frames: Path | None) -> ModelEvent:
+    """Register a worse version of *model*, so that only its promotion is left to be said."""
+    files = sorted((frames or CROPS).glob("*/*"))
+    random.Random(1).shuffle(files)
+    crops = []
+    for file in files[: 2 * _JUDGES]:
+        try:
+            crops.append(decode_rgb(file.read_bytes()))
+        except (BadRecord, OSError):
+            continue  # not a picture; the simulator says what it makes of it
+    try:
+        noisy = worse(model.read_bytes(), crops[:_JUDGES])
+        return register(settings, codec, noisy, "candidate", by=BY, because="worse on purpose: noise on its weights")
+    except BadModel as fault:
+        raise Misconfigured(f"--scenario: no worse model can be made of {model}: {fault}") from fault
+
+
+def promote(settings: Settings, codec: Codec, event: ModelEvent) -> None:
+    """Make a candidate the champion."""
+    because = "promoted by the scenario"
+    step = digest("model", event.model, event.version, "champion", because)
+    announce(
+        settings,
+        codec,
+        replace(event, event_id=step, stage="champion", because=because, at_ms=clock.now_ms()),
+    )
+
+
+def models_seen(settings: Settings, started_at_ms: float) -> list[dict[str, Any]]:
+    """Every event of the register, in order; negative times lie before publishing began."""
+    codec = codec_for(settings)
+    events = [codec.decode(message.value(), ModelEvent) for message in read_whole(settings, "models")]
+    return [
+        {
+            "version": event.version,
+            "stage": event.stage,
+            "at_s": round((event.at_ms - started_at_ms) / 1_000, 3),
+            "because": event.because,
+        }
+        for event in events
+    ]

@@ -1,0 +1,114 @@
+"""What the command line of the demo asks for: the simulator's options, how long, what drift must have learned by then.
+Pure but for looking scenario files up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from catseye.errors import Misconfigured
+from services.simulator.changes import Nothing
+from services.simulator.scenario import load_scenario
+
+AFTER_CHANGE_S = 60.0
+"""How long the road goes on after something has happened, unless --duration says."""
+DURATION_S = 60.0
+CHANGE_AT_S = 30.0
+DAY_S = 86_400.0
+"""A minute that drift learns from says nothing of a sun that crosses the sky in ten."""
+_SHARE_LEARNED = 0.6
+"""Of the frames until the change: the slowest camera of the simulator has so many of what the mean one has."""
+_FEWEST_SAMPLES, _MOST_SAMPLES = 200, 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """The command line.
+
+    Attributes:
+        road: Options for the simulator, as they are.
+        duration_s: Of publishing.
+        change_at_s: When something happens; None when nothing does.
+        worse_model: Whether a worse model is promoted then.
+        reference_samples: Frames, and labels, that drift learns a camera by.
+        model: ONNX file to start with.
+        frames: Folder of JPEGs; None for the example's.
+        headless: Lines instead of a screen.
+    """
+
+    road: tuple[str, ...]
+    duration_s: float
+    change_at_s: float | None
+    worse_model: bool
+    reference_samples: int
+    model: Path
+    frames: Path | None
+    headless: bool
+
+
+def wishes(
+    *,
+    scenario: str | None,
+    after: Path | None,
+    change_at: float | None,
+    duration: float | None,
+    model: Path,
+    frames: Path | None,
+    headless: bool,
+    **road: Any,
+) -> Wishes:
+    """Work out what is not said.
+
+    Raises:
+        Misconfigured: there is no such scenario, or two things would happen at once.
+    """
+    story = load_scenario(scenario or "none")
+    happens = story.model == "worse" or not isinstance(story.change, Nothing)
+    if happens and after is not None:
+        raise Misconfigured(f"--after is a scenario of its own; it cannot be played with --scenario {story.name}")
+    change_at_s: float | None = None
+    if happens or after is not None:
+        change_at_s = change_at if change_at is not None else story.at_s if happens else CHANGE_AT_S
+    if duration is None:
+        duration = DURATION_S if change_at_s is None else change_at_s + AFTER_CHANGE_S
+    given = {
+        "day": DAY_S,
+        "frames": frames,
+        "after": after,
+        "scenario": _found(scenario),
+        "change-at": change_at_s,
+        **road,
+    }
+    options = {name: value for name, value in {**given, "duration": duration}.items() if value is not None}
+    return Wishes(
+        road=tuple(part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))),
+        duration_s=duration,
+        change_at_s=change_at_s,
+        worse_model=story.model == "worse",
+        reference_samples=reference_samples(change_at_s or CHANGE_AT_S, road["fps"], road["label_share"]),
+        model=model,
+        frames=frames,
+        headless=headless,
+    )
+
+
+def reference_samples(change_at_s: float, fps: float, label_share: float) -> int:
+    """So many frames, and labels, that each camera has learned before the change: 200 to 1,000."""
+    labels = _SHARE_LEARNED * change_at_s * fps * label_share
+    return min(max(round(labels), _FEWEST_SAMPLES), _MOST_SAMPLES)
+
+
+def of_services(asked: Wishes, environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings of the services that a demo sets unless *environment* does: a minute must be enough to learn in."""
+    settings = {
+        "CATSEYE_DRIFT_REFERENCE_SAMPLES": str(asked.reference_samples),
+        "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
+    }
+    return {name: value for name, value in settings.items() if name not in environment}
+
+
+def _found(scenario: str | None) -> str | None:
+    """A file by its whole path, since the simulator is started elsewhere; a name as it is."""
+    if scenario is None or not Path(scenario).is_file():
+        return scenario
+    return str(Path(scenario).resolve())

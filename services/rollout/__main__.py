@@ -1,0 +1,39 @@
+"""Start rollout: settings, core, worker."""
+
+from catseye.codec import Codec
+from catseye.service import run
+from services.rollout import NAME, READS
+from services.rollout.core import RolloutCore
+from services.rollout.settings import RolloutSettings
+from services.rollout.verdict import Rules
+
+_HOUR_MS = 3_600_000
+
+
+def build(settings: RolloutSettings, codec: Codec, _: object) -> RolloutCore:
+    return RolloutCore(codec, settings.topic_prefix, rules_of(settings))
+
+
+def rules_of(settings: RolloutSettings) -> Rules:
+    """The settings as the core has them, in milliseconds."""
+    cameras = (name.strip() for name in settings.rollout_canary_cameras.split(","))
+    return Rules(
+        alpha=settings.rollout_alpha,
+        reject_alpha=settings.rollout_reject_alpha,
+        margin=settings.rollout_margin,
+        tolerance=settings.rollout_tolerance,
+        stratum_tolerance=settings.rollout_stratum_tolerance,
+        least_propensity=settings.rollout_least_propensity,
+        labels_min=settings.rollout_labels_min,
+        labels_max=settings.rollout_labels_max,
+        shadow_max_ms=round(settings.rollout_shadow_max_h * _HOUR_MS),
+        probation_labels=settings.rollout_probation_labels,
+        probation_max_ms=round(settings.rollout_probation_max_h * _HOUR_MS),
+        approval=settings.rollout_approval,
+        canary_cameras=tuple(name for name in cameras if name),
+        canary_ms=round(settings.rollout_canary_h * _HOUR_MS),
+    )
+
+
+if __name__ == "__main__":
+    run(NAME, READS, RolloutSettings, build)

@@ -1,0 +1,162 @@
+"""What rollout knows: of each model who is champion, who waits and what is being compared; of each version its newest
+event; of the comparison under way its pairs, in all, by class and by camera.
+
+Each is an immutable value under a key of the state topic, so that whatever is not committed is taken back whole.
+"""
+
+from typing import Final, Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from catseye.records import ModelEvent
+from catseye.stream import KeyedState
+from services.rollout.test import Pairs
+
+Kind = Literal["all", "class", "camera"]
+V = TypeVar("V")
+_encode = msgspec.msgpack.Encoder().encode
+_LINE, _VERSION, _PAIRS, _SEEN, _NEXT = b"l", b"v", b"p", b"s", b"n"
+_APART: Final = b"\0"  # stands in no name of a model, a version or a kind
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A new version against an old one on the same frames.
+
+    Attributes:
+        comparison_id: 32 hexadecimal digits: a hash of what led to it.
+        new: Version that is judged.
+        old: Version that it is judged by.
+        probation: Whether the new one is the champion already and the old one its shadow.
+        since_ms: When it began, Unix milliseconds.
+        classes: How many classes its pairs are of.
+        cameras: How many cameras.
+        fallen: The class or camera on which the new one turned out to be worse; empty while there is none.
+        told_pairs: How many pairs there were when it was last said how it stands.
+        awaits_approval: Whether it is proved to be better and a person has to say yes.
+        canary_since_ms: Since when the new one is champion of the canary's cameras; None while it is not.
+    """
+
+    comparison_id: str
+    new: str
+    old: str
+    probation: bool
+    since_ms: int
+    classes: int = 0
+    cameras: int = 0
+    fallen: str = ""
+    told_pairs: int = 0
+    awaits_approval: bool = False
+    canary_since_ms: int | None = None
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One model.
+
+    Attributes:
+        champion: Its version; empty while there is none.
+        former: Those that were champion before, the newest first.
+        queue: Versions that wait to be compared, the next one first.
+        comparison: What is compared now.
+        probation_due: Whether a new champion has still to be put on probation.
+        idle: Versions that are shadows still though nothing is compared with them any more.
+    """
+
+    champion: str = ""
+    former: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+    comparison: Comparison | None = None
+    probation_due: bool = False
+    idle: tuple[str, ...] = ()
+
+    def crowned(self, champion: str) -> "Line":
+        """The same with another champion, which waits for nothing any more."""
+        before = (self.champion,) if self.champion else ()
+        return replace(
+            self,
+            champion=champion,
+            former=(*before, *(each for each in self.former if each != champion)),
+            queue=tuple(each for each in self.queue if each != champion),
+        )
+
+
+class Book(KeyedState):
+    """State of rollout; satisfies `catseye.stream.State`."""
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """As `KeyedState.put`; what stays as it was is no change."""
+        if value != self.get(key):
+            super().put(key, value)
+
+    def line(self, model: str) -> Line:
+        """One model; of one that was never heard of, nothing."""
+        return self._found(_LINE + model.encode(), Line) or Line()
+
+    def models(self) -> list[str]:
+        """Names of all models."""
+        return sorted(key[1:].decode() for key, _ in self.items() if key[:1] == _LINE)
+
+    def put_line(self, model: str, line: Line) -> None:
+        """Replace what is known of a model."""
+        self.put(_LINE + model.encode(), _encode(line))
+
+    def version(self, model: str, version: str) -> ModelEvent:
+        """The newest event of a version. Raises KeyError for one that was never heard of."""
+        found = self._found(_version_key(model, version), ModelEvent)
+        if found is None:
+            raise KeyError(version)
+        return found
+
+    def has_version(self, model: str, version: str) -> bool:
+        """Whether it was ever heard of."""
+        return self.get(_version_key(model, version)) is not None
+
+    def put_version(self, event: ModelEvent) -> None:
+        """Take *event* for the newest of its version, and know its id from now on."""
+        self.put(_version_key(event.model, event.version), _encode(event))
+        self.put(_SEEN + event.event_id.encode(), b"")
+
+    def has_seen(self, event_id: str) -> bool:
+        """Whether an event of that id was taken before, or written here."""
+        return self.get(_SEEN + event_id.encode()) is not None
+
+    def pairs(self, model: str, kind: Kind, name: str = "") -> Pairs:
+        """Pairs of the comparison under way: all, or those of a class or a camera."""
+        return self._found(_pairs_key(model, kind) + name.encode(), Pairs) or Pairs()
+
+    def put_pairs(self, model: str, kind: Kind, name: str, pairs: Pairs) -> None:
+        """Replace them."""
+        self.put(_pairs_key(model, kind) + name.encode(), _encode(pairs))
+
+    def strata(self, model: str, kind: Kind) -> dict[str, Pairs]:
+        """All classes or cameras, by name."""
+        start = _pairs_key(model, kind)
+        names = sorted(key[len(start) :].decode() for key, _ in self.items() if key.startswith(start))
+        return {name: self.pairs(model, kind, name) for name in names}
+
+    def forget_pairs(self, model: str) -> None:
+        """The comparison is over."""
+        start = _PAIRS + model.encode() + _APART
+        for key in [key for key, _ in self.items() if key.startswith(start)]:
+            self.put(key, None)
+
+    @property
+    def next_pair(self) -> int:
+        """Offset of the first pair that was not read yet; a log that is read again repeats those before."""
+        return int(self.get(_NEXT) or 0)
+
+    def pair_read(self, offset: int) -> None:
+        """The pair at *offset* was read."""
+        self.put(_NEXT, str(offset + 1).encode())
+
+    def _found(self, key: bytes, kind: type[V]) -> V | None:
+        value = self.get(key)
+        return None if value is None else msgspec.msgpack.decode(value, type=kind)
+
+
+def _version_key(model: str, version: str) -> bytes:
+    return _VERSION + model.encode() + _APART + version.encode()
+
+
+def _pairs_key(model: str, kind: Kind) -> bytes:
+    return _PAIRS + model.encode() + _APART + kind.encode() + _APART

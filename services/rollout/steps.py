@@ -1,0 +1,245 @@
+"""The steps of a rollout: what follows of what is known, as model events. Pure."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from catseye.identity import digest
+from catseye.records import ModelEvent, Stage
+from services.rollout import NAME
+from services.rollout.book import Book, Comparison, Line
+from services.rollout.facts import closed
+from services.rollout.verdict import Code, Look, Rules, look_at, numbers, sentence, verdict
+
+_GONE: Final[tuple[Stage, ...]] = ("rejected", "retired")
+_STANDING: Final[dict[Stage, int]] = {"champion": 3, "shadow": 2, "candidate": 2, "retired": 1, "rejected": 0}
+
+
+class Steps:
+    """Takes the steps of one model that are due at a moment.
+
+    Args:
+        rules: What an operator can turn.
+        book: Where it stands; each step changes it.
+        model: Name of the model.
+        now_ms: Unix milliseconds.
+    """
+
+    def __init__(self, rules: Rules, book: Book, model: str, now_ms: int) -> None:
+        self._rules = rules
+        self._book = book
+        self._model = model
+        self._now_ms = now_ms
+
+    def due(self) -> list[ModelEvent]:
+        """All of them: what the register's newest words lead to, what time has decided, and the next comparison."""
+        return [*self._fallen_back(), *self._idle_retired(), *self._put_on_probation(), *self.judged(), *self._next()]
+
+    def judged(self) -> list[ModelEvent]:
+        """What the comparison under way has come to."""
+        comparison = self._line.comparison
+        if comparison is None:
+            return []
+        look = look_at(self._rules, self._book.pairs(self._model, "all"))
+        code = verdict(self._rules, comparison, look, self._now_ms)
+        match code:
+            case "waits":
+                return []
+            case "comparing":
+                steps = [self._told(comparison, look)]
+            case "better":
+                steps = self._proved(comparison, look)
+            case "canary_passed":
+                steps = self._promoted(comparison, code, look)
+            case "probation_passed":
+                steps = [self._found(comparison, code, look, comparison.old, "retired")]
+                self._close()
+            case _:
+                steps = self._refused(comparison, code, look)
+        return steps
+
+    # -- what the register asks for
+
+    def _fallen_back(self) -> list[ModelEvent]:
+        """A champion that was rejected or retired: the one before it that stands best is champion again, if any does.
+
+        That is the one that serves already: `catseye.stages` chooses alike.
+        """
+        line = self._line
+        if not line.champion or self._stage(line.champion) not in _GONE:
+            return []
+        back = max(line.former, key=self._standing, default="")
+        if not back or not self._standing(back):
+            return []
+        gone = self._version(line.champion)
+        self._book.forget_pairs(self._model)
+        self._book.put_line(self._model, replace(closed(line).crowned(back), probation_due=False))
+        because = f"champion_rejected: {line.champion} was {gone.stage} by {gone.by}; the champion before it is back"
+        return [self._said((gone.event_id,), back, "champion", because, previous=line.champion)]
+
+    def _idle_retired(self) -> list[ModelEvent]:
+        """Shadows that nothing is compared with any more need not predict."""
+        line = self._line
+        self._book.put_line(self._model, replace(line, idle=()))
+        idle = [
+            version
+            for version in line.idle
+            if self._stage(version) == "shadow" and version not in line.queue and not self._is_due(version)
+        ]
+        because = "probation_ended: another version came before it was over"
+        return [self._said((self._event_id(version),), version, "retired", because) for version in idle]
+
+    def _put_on_probation(self) -> list[ModelEvent]:
+        """A new champion, with the one before it as its shadow, unless that one is gone."""
+        line = self._line
+        if not line.probation_due:
+            return []
+        self._book.put_line(self._model, replace(line, probation_due=False))
+        return self._began_probation(line.champion, line.former[0])
+
+    def _next(self) -> list[ModelEvent]:
+        """The candidate that has waited longest becomes the shadow of the champion."""
+        line = self._line
+        if line.comparison is not None or not line.queue or not line.champion:
+            return []
+        new, *others = line.queue
+        self._book.put_line(self._model, replace(line, queue=tuple(others)))
+        comparison = self._began(new, line.champion, probation=False)
+        because = (
+            f"compared: with champion {line.champion} on at least {self._rules.labels_min} and at most "
+            f"{self._rules.labels_max} labelled frames; {len(others)} more wait"
+        )
+        return [self._said((comparison.comparison_id,), new, "shadow", because)]
+
+    # -- what the evidence says
+
+    def _told(self, comparison: Comparison, look: Look) -> ModelEvent:
+        """How it stands; seldom, each time at twice as many pairs."""
+        self._put(replace(comparison, told_pairs=look.pairs.count))
+        return self._found(comparison, "comparing", look, comparison.new, "shadow")
+
+    def _proved(self, comparison: Comparison, look: Look) -> list[ModelEvent]:
+        """It is better: a person is asked, or some cameras get it, or all."""
+        new, cameras = comparison.new, self._rules.canary_cameras
+        if self._rules.approval:
+            self._put(replace(comparison, awaits_approval=True))
+            return [self._found(comparison, "better", look, new, "shadow", named="approval")]
+        if cameras:
+            self._put(replace(comparison, canary_since_ms=self._now_ms))
+            return [self._found(comparison, "better", look, new, "champion", named="canary", cameras=cameras)]
+        return self._promoted(comparison, "better", look)
+
+    def _promoted(self, comparison: Comparison, code: Code, look: Look) -> list[ModelEvent]:
+        new, old = comparison.new, comparison.old
+        champion = self._found(comparison, code, look, new, "champion", previous=old)
+        self._close(new)
+        return [champion, *self._began_probation(new, old)]
+
+    def _refused(self, comparison: Comparison, code: Code, look: Look) -> list[ModelEvent]:
+        """The champion stays, or comes back."""
+        new, old = comparison.new, comparison.old
+        rejected = self._found(comparison, code, look, new, "rejected")
+        if not comparison.probation:
+            self._close()
+            return [rejected]
+        back = self._found(comparison, code, look, old, "champion", named=f"rollback_{code}", previous=new)
+        self._close(old)
+        return [back, rejected]
+
+    def _found(
+        self,
+        comparison: Comparison,
+        code: Code,
+        look: Look,
+        version: str,
+        stage: Stage,
+        *,
+        named: str = "",
+        previous: str | None = None,
+        cameras: tuple[str, ...] = (),
+    ) -> ModelEvent:
+        """A step that rests on the pairs, with their numbers; *named* as the code that people read."""
+        strata = (self._book.strata(self._model, kind) for kind in ("class", "camera"))
+        cause = (comparison.comparison_id, named or code, str(look.pairs.count) if code == "comparing" else "")
+        because = f"{named or code}: {sentence(self._rules, code, comparison, look)}"
+        if named == "approval":
+            because += f"; a person has to say yes: catseye models promote {version}"
+        metrics = numbers(self._rules, look, *strata)
+        return self._said(cause, version, stage, because, previous=previous, cameras=cameras, metrics=metrics)
+
+    # -- the book
+
+    @property
+    def _line(self) -> Line:
+        return self._book.line(self._model)
+
+    def _put(self, comparison: Comparison) -> None:
+        self._book.put_line(self._model, replace(self._line, comparison=comparison))
+
+    def _close(self, champion: str = "") -> None:
+        """The comparison is over; there may be another *champion*."""
+        self._book.forget_pairs(self._model)
+        line = replace(self._line, comparison=None)
+        self._book.put_line(self._model, line.crowned(champion) if champion else line)
+
+    def _began(self, new: str, old: str, *, probation: bool) -> Comparison:
+        comparison = Comparison(
+            comparison_id=digest("comparison", self._model, self._event_id(new), self._event_id(old)),
+            new=new,
+            old=old,
+            probation=probation,
+            since_ms=self._now_ms,
+        )
+        self._put(comparison)
+        return comparison
+
+    def _began_probation(self, champion: str, before: str) -> list[ModelEvent]:
+        if self._stage(before) in _GONE:  # there is nothing to go back to
+            return []
+        comparison = self._began(champion, before, probation=True)
+        because = f"probation: {champion} is champion, and has to prove no worse on the same labelled frames"
+        return [self._said((comparison.comparison_id,), before, "shadow", because)]
+
+    def _said(
+        self,
+        cause: tuple[str, ...],
+        version: str,
+        stage: Stage,
+        because: str,
+        *,
+        previous: str | None = None,
+        cameras: tuple[str, ...] = (),
+        metrics: dict[str, float] | None = None,
+    ) -> ModelEvent:
+        """The next event of a version, known here from now on."""
+        event = replace(
+            self._version(version),
+            event_id=digest(NAME, *cause, self._model, version, stage),
+            stage=stage,
+            previous_version=previous,
+            because=because,
+            by=NAME,
+            at_ms=self._now_ms,
+            cameras=list(cameras),
+            metrics=metrics or {},
+        )
+        self._book.put_version(event)
+        return event
+
+    def _version(self, version: str) -> ModelEvent:
+        """The newest event of a version that was heard of. Raises KeyError for another."""
+        return self._book.version(self._model, version)
+
+    def _stage(self, version: str) -> Stage:
+        return self._version(version).stage
+
+    def _standing(self, version: str) -> int:
+        waits = version in self._line.queue  # it was rejected, and is wanted again
+        return _STANDING["candidate" if waits else self._stage(version)]
+
+    def _event_id(self, version: str) -> str:
+        return self._version(version).event_id
+
+    def _is_due(self, version: str) -> bool:
+        """Whether it goes on as the shadow of a new champion."""
+        return self._line.probation_due and version == self._line.former[0]

@@ -1,0 +1,194 @@
+"""What a comparison has come to: a stable code, and the sentence and the numbers that go with it. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from services.rollout.book import Comparison
+from services.rollout.test import Evidence, Pairs, evidence_of_better, evidence_of_worse
+
+Code = Literal[
+    "better",  # promote
+    "worse",  # reject; on probation, roll back
+    "class_worse",
+    "camera_worse",
+    "no_difference",
+    "too_few_labels",
+    "probation_passed",
+    "canary_passed",
+    "comparing",  # goes on, and says how it stands
+    "waits",  # goes on, and says nothing
+]
+SHOWN: Final = 20
+"""Classes, and cameras, whose numbers an event carries: those on which the new version does worst."""
+_MOST: Final = 1e15  # more evidence than that is not told apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What an operator can turn; `services.rollout.settings` says what each means."""
+
+    alpha: float = 0.05
+    reject_alpha: float = 0.05
+    margin: float = 0.0
+    tolerance: float = 0.0
+    stratum_tolerance: float = 0.05
+    least_propensity: float = 0.0
+    labels_min: int = 50
+    labels_max: int = 5_000
+    shadow_max_ms: int = 14 * 24 * 3_600_000
+    probation_labels: int = 1_000
+    probation_max_ms: int = 7 * 24 * 3_600_000
+    approval: bool = False
+    canary_cameras: tuple[str, ...] = ()
+    canary_ms: int = 3_600_000
+
+    @property
+    def promotes_at(self) -> float:
+        """Logarithm of the evidence of better that promotes."""
+        return -math.log(self.alpha)
+
+    @property
+    def rejects_at(self) -> float:
+        """Logarithm of the evidence of worse that rejects."""
+        return -math.log(self.reject_alpha)
+
+    def least(self, pairs: Pairs) -> float:
+        """Propensity that weighs 1."""
+        return self.least_propensity or pairs.least_propensity
+
+
+@dataclass(frozen=True)
+class Look:
+    """A comparison at a moment.
+
+    Attributes:
+        pairs: All of them.
+        better: Evidence that the new version is better by more than the margin.
+        worse: Evidence that it is worse by more than the tolerance.
+    """
+
+    pairs: Pairs
+    better: Evidence
+    worse: Evidence
+
+
+def look_at(rules: Rules, pairs: Pairs) -> Look:
+    """Weigh all pairs of a comparison."""
+    least = rules.least(pairs)
+    return Look(
+        pairs,
+        evidence_of_better(pairs, rules.margin, least),
+        evidence_of_worse(pairs, rules.tolerance, least),
+    )
+
+
+def has_fallen(rules: Rules, pairs: Pairs, least_propensity: float, strata: int) -> bool:
+    """Whether the new version is worse on one class or camera.
+
+    Args:
+        rules: Of the operator.
+        pairs: Of that class or camera.
+        least_propensity: Of all pairs.
+        strata: How many classes, or cameras, there are so far: they share the chance of a false word (Bonferroni).
+    """
+    found = evidence_of_worse(pairs, rules.stratum_tolerance, least_propensity)
+    return found.log >= rules.rejects_at + math.log(strata)
+
+
+def verdict(rules: Rules, comparison: Comparison, look: Look, now_ms: int) -> Code:
+    """What to do now. What speaks against the new version comes first."""
+    if look.worse.log >= rules.rejects_at:
+        return "worse"
+    if comparison.fallen:
+        return "class_worse" if comparison.fallen.startswith("class ") else "camera_worse"
+    if comparison.probation:
+        passed_ms = now_ms - comparison.since_ms
+        over = look.pairs.count >= rules.probation_labels or passed_ms >= rules.probation_max_ms
+        return "probation_passed" if over else "waits"
+    if comparison.canary_since_ms is not None:
+        return "canary_passed" if now_ms - comparison.canary_since_ms >= rules.canary_ms else "waits"
+    return "waits" if comparison.awaits_approval else _of_shadow(rules, comparison, look, now_ms)
+
+
+def _of_shadow(rules: Rules, comparison: Comparison, look: Look, now_ms: int) -> Code:
+    count, passed_ms = look.pairs.count, now_ms - comparison.since_ms
+    if count >= rules.labels_min and look.better.log >= rules.promotes_at:
+        return "better"
+    if count >= rules.labels_max or passed_ms >= rules.shadow_max_ms:
+        return "no_difference" if count >= rules.labels_min else "too_few_labels"
+    return "comparing" if count >= max(rules.labels_min, 2 * comparison.told_pairs) else "waits"
+
+
+def sentence(rules: Rules, code: Code, comparison: Comparison, look: Look) -> str:
+    """What was found, with the numbers, for a person."""
+    pairs = look.pairs
+    if code == "too_few_labels":
+        return f"{pairs.count} labelled frames in the time given, {rules.labels_min} needed; the champion stays"
+    new, old = pairs.accuracies()
+    ends: dict[Code, str] = {
+        "better": f"evidence {_capped(look.better):.3g} of {1 / rules.alpha:g} needed that it is better",
+        "worse": f"evidence {_capped(look.worse):.3g} of {1 / rules.reject_alpha:g} needed that it is worse",
+        "class_worse": f"on {comparison.fallen} it is worse by more than {rules.stratum_tolerance:g}",
+        "camera_worse": f"on {comparison.fallen} it is worse by more than {rules.stratum_tolerance:g}",
+        "no_difference": "no evidence that it is better, and no more labels are waited for; the champion stays",
+        "probation_passed": "nothing speaks against the new champion",
+        "canary_passed": "nothing spoke against it on the canary's cameras",
+        "comparing": needs(rules, look),
+    }
+    return (
+        f"on {pairs.count} labelled frames that both predicted {comparison.new} is right on {new:.1%} and "
+        f"{comparison.old} on {old:.1%}, {pairs.wins} only the first and {pairs.losses} only the second: {ends[code]}"
+    )
+
+
+def needs(rules: Rules, look: Look) -> str:
+    """What is still needed, if all goes on as it did."""
+    to_promote, to_reject = _to_go(rules, look)
+    if math.isfinite(to_promote):
+        return f"about {to_promote:.0f} more labels to promote it"
+    if math.isfinite(to_reject):
+        return f"about {to_reject:.0f} more labels to reject it"
+    return f"no difference that labels could show soon; rejected after {rules.labels_max}"
+
+
+def numbers(rules: Rules, look: Look, classes: Mapping[str, Pairs], cameras: Mapping[str, Pairs]) -> dict[str, float]:
+    """What a step rests on.
+
+    Returns:
+        pairs, wins, losses; accuracy_new and accuracy_old; evidence_better and evidence_worse with what is needed of
+        them; labels_to_promote and labels_to_reject at the current effect, left out where it leads there never; by
+        class and camera pairs and difference of accuracies, new less old.
+    """
+    new, old = look.pairs.accuracies()
+    found = {
+        "pairs": float(look.pairs.count),
+        "wins": float(look.pairs.wins),
+        "losses": float(look.pairs.losses),
+        "accuracy_new": new,
+        "accuracy_old": old,
+        "evidence_better": _capped(look.better),
+        "evidence_better_needed": 1 / rules.alpha,
+        "evidence_worse": _capped(look.worse),
+        "evidence_worse_needed": 1 / rules.reject_alpha,
+    }
+    names = ("labels_to_promote", "labels_to_reject")
+    found |= {name: to_go for name, to_go in zip(names, _to_go(rules, look), strict=True) if math.isfinite(to_go)}
+    for kind, strata in (("class", classes), ("camera", cameras)):
+        worst = sorted(strata.items(), key=lambda item: (item[1].wins - item[1].losses, item[0]))[:SHOWN]
+        for name, pairs in worst:
+            found[f"{kind}/{name}/pairs"] = float(pairs.count)
+            found[f"{kind}/{name}/difference"] = pairs.difference()
+    return found
+
+
+def _to_go(rules: Rules, look: Look) -> tuple[float, float]:
+    """Pairs until it is promoted, and until it is rejected; infinite where it does not go there."""
+    count = look.pairs.count
+    promoted = look.better.pairs_to_go(rules.promotes_at, count)
+    return max(promoted, float(rules.labels_min - count)), look.worse.pairs_to_go(rules.rejects_at, count)
+
+
+def _capped(evidence: Evidence) -> float:
+    return min(_MOST, math.exp(min(evidence.log, 50.0)))

@@ -1,0 +1,194 @@
+"""Reads what a training rests on: outcomes up to a cut-off, the newest record of each alert, frames by their offsets.
+
+Partitions are assigned and offsets given: no group, no commits, so that reading the archive disturbs nobody and can be
+done again. Committed records only; an end is a position, since markers of transactions leave holes between offsets.
+"""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from catseye.codec import Codec
+from catseye.errors import BadRecord, Unavailable
+from catseye.kafka import log_bounds, reader_config
+from catseye.records import AcceptedFrame, Alert, ModelEvent, Outcome
+from catseye.settings import Settings
+from catseye.topics import BY_NAME, full_name
+from services.trainer.dataset import Labelled, Labels, runs
+
+CHUNK = 2_000
+QUIET_S = 30.0
+"""Nothing for so long, and the end not reached: the topic cannot be read."""
+SEEK_GAP = 200
+"""Offsets: below, reading on costs less than the round trip of a seek (6 KB frames from a local broker)."""
+
+Ranges = dict[int, tuple[int, int]]
+
+
+class Taken(NamedTuple):
+    """A labelled frame and its picture.
+
+    Attributes:
+        frame: Frame and label.
+        jpeg: The picture, byte for byte as it came.
+        perceptual_hash: As ingest measured it.
+    """
+
+    frame: Labelled
+    jpeg: bytes
+    perceptual_hash: int
+
+
+class Archive:
+    """The topics of one fleet.
+
+    Args:
+        settings: How to reach the broker.
+        codec: Reads records.
+    """
+
+    def __init__(self, settings: Settings, codec: Codec) -> None:
+        self._settings = settings
+        self._codec = codec
+
+    def labels_until(self, cut_off_ms: int, *, most: int) -> tuple[Labels, Ranges]:
+        """Outcomes that the broker had written by *cut_off_ms*, the newest ones of each partition, *most* in all.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        topic = full_name("outcomes", self._settings.topic_prefix)
+        bounds = self._bounds("outcomes")
+        ends = self._ends_by_time(topic, bounds, cut_off_ms)
+        share = max(1, most // len(bounds))
+        ranges = {partition: (max(first, ends[partition] - share), ends[partition]) for partition, (first, _) in bounds}
+        labels = Labels()
+        for message in self._read(topic, {partition: [own] for partition, own in ranges.items()}):
+            try:
+                labels.on_outcome(self._codec.decode(message.value(), Outcome))
+            except BadRecord:
+                continue  # only ground truth writes here; one label fewer
+        return labels, ranges
+
+    def alerts(self) -> dict[str, Alert]:
+        """Newest record of each alert, by id. Raises `Unavailable`."""
+        found: dict[str, Alert] = {}
+        stretches = {partition: [bounds] for partition, bounds in self._bounds("alerts")}
+        for message in self._read(full_name("alerts", self._settings.topic_prefix), stretches):
+            try:
+                alert = self._codec.decode(message.value(), Alert)
+            except BadRecord:
+                continue
+            if alert.alert_id not in found or alert.revision >= found[alert.alert_id].revision:
+                found[alert.alert_id] = alert
+        return found
+
+    def model_events(self) -> Iterator[ModelEvent]:
+        """Every event on `models`, in order. Raises `Unavailable`."""
+        stretches = {partition: [bounds] for partition, bounds in self._bounds("models")}
+        for message in self._read(full_name("models", self._settings.topic_prefix), stretches):
+            try:
+                yield self._codec.decode(message.value(), ModelEvent)
+            except BadRecord:
+                continue  # people write here too; what cannot be read names no champion and answers nothing
+
+    def frames(self, wanted: Sequence[Labelled]) -> list[Taken]:
+        """The pictures of *wanted*, by time; what the archive holds no more is absent.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        topic = full_name("frames.accepted", self._settings.topic_prefix)
+        firsts = {partition: first for partition, (first, _) in self._bounds("frames.accepted")}
+        by_place = {(frame.partition, frame.offset): frame for frame in wanted}
+        offsets: dict[int, list[int]] = defaultdict(list)
+        for partition, offset in by_place:
+            if offset >= firsts.get(partition, offset + 1):
+                offsets[partition].append(offset)
+        stretches = {
+            partition: [(first, last + 1) for first, last in runs(own, gap=SEEK_GAP)]
+            for partition, own in offsets.items()
+        }
+        taken: list[Taken] = []
+        for message in self._read(topic, stretches):
+            frame = by_place.get((message.partition(), message.offset()))
+            if frame is not None:
+                accepted = self._codec.decode(message.value(), AcceptedFrame)
+                taken.append(Taken(frame, accepted.jpeg, accepted.perceptual_hash))
+        return sorted(taken, key=lambda one: (one.frame.received_at_ms, one.frame.name))
+
+    def _bounds(self, name: str) -> list[tuple[int, tuple[int, int]]]:
+        partitions = list(range(self._settings.partitions if BY_NAME[name].by_camera else 1))
+        return sorted(log_bounds(self._settings, full_name(name, self._settings.topic_prefix), partitions).items())
+
+    def _ends_by_time(
+        self, topic: str, bounds: Sequence[tuple[int, tuple[int, int]]], cut_off_ms: int
+    ) -> dict[int, int]:
+        """The first offset of each partition that was written after *cut_off_ms*."""
+        reader = self._reader(topic)
+        try:
+            asked = [TopicPartition(topic, partition, cut_off_ms + 1) for partition, _ in bounds]
+            found = {place.partition: place.offset for place in reader.offsets_for_times(asked, timeout=10)}
+        except KafkaException as fault:
+            raise Unavailable(f"{topic} cannot be read: {fault}") from fault
+        finally:
+            reader.close()
+        # Negative where nothing was written since: then the end is the end.
+        return {partition: found[partition] if found[partition] >= 0 else end for partition, (_, end) in bounds}
+
+    def _read(self, topic: str, stretches: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[Any]:
+        """Records of each partition from the first offset of a stretch to before its second, one after another."""
+        left = {
+            partition: whole
+            for partition, own in stretches.items()
+            if (whole := deque(stretch for stretch in own if stretch[1] > stretch[0]))
+        }
+        if not left:
+            return
+        reader = self._reader(topic)
+        try:
+            reader.assign([TopicPartition(topic, partition, own[0][0]) for partition, own in left.items()])
+            heard_s = time.monotonic()
+            while left:
+                moved: set[int] = set()
+                for message in reader.consume(CHUNK, 0.2):
+                    error, partition = message.error(), message.partition()
+                    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                        if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
+                            raise Unavailable(f"{topic} cannot be read: {error.str()}")
+                        continue
+                    if partition not in left or partition in moved:
+                        continue  # taken from the broker before the seek
+                    heard_s = time.monotonic()
+                    offset = message.offset() or 0
+                    end = left[partition][0][1]
+                    if error is None and offset < end:
+                        yield message
+                    # At the end of a partition the offset is a position; short of ours, a transaction is still open.
+                    if offset + (error is None) >= end:
+                        moved.add(partition)
+                        self._next_stretch(reader, topic, partition, left)
+                if time.monotonic() - heard_s > QUIET_S:
+                    raise Unavailable(
+                        f"{topic} cannot be read: nothing came for {QUIET_S:.0f} s from partitions {sorted(left)}"
+                    )
+        finally:
+            reader.close()
+
+    def _next_stretch(
+        self, reader: Consumer, topic: str, partition: int, left: dict[int, deque[tuple[int, int]]]
+    ) -> None:
+        left[partition].popleft()
+        if left[partition]:
+            reader.seek(TopicPartition(topic, partition, left[partition][0][0]))
+        else:
+            del left[partition]
+
+    def _reader(self, topic: str) -> Consumer:
+        return Consumer(
+            reader_config(self._settings, f"{topic}.snapshot")
+            | {"enable.partition.eof": True, "fetch.wait.max.ms": 50, "queued.max.messages.kbytes": 8_192}
+        )

@@ -1,0 +1,100 @@
+"""The process that trains, seen from the service: it is started, heard, and ended when its time is over.
+
+It holds torch and the frames, so the service stays small, a training that runs out of memory takes nobody with it, and
+the system gives everything back at its end. It lives no longer than the service: when its standard input closes, it
+ends.
+"""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+import msgspec
+
+from services.trainer.job import Job, Said
+from services.trainer.settings import TrainerSettings
+
+GRACE = 1.5
+"""How far a training may overrun its budget, as a factor: it plans its steps by a clock, the rest is estimated."""
+GRACE_S = 30.0
+
+
+class Child:
+    """A process that does one training. It starts before there is one: loading torch takes 5 s, 30 on a busy machine.
+
+    Args:
+        settings: Of the service; the child reads its own from the same environment.
+    """
+
+    def __init__(self, settings: TrainerSettings) -> None:
+        self._budget_s = settings.trainer_budget_s
+        self._ends_s = math.inf
+        self._said: SimpleQueue[Said] = SimpleQueue()
+        heard, spoken = os.pipe()
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(settings.trainer_threads),
+            # Threads that wait give their core away, for services run beside the trainer.
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+        try:
+            # Its output is ours; what it has to say comes through a pipe of its own, since libraries print too.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.trainer", "attempt", "--say", str(spoken)],
+                stdin=subprocess.PIPE,
+                pass_fds=(spoken,),
+                env=environment,
+            )
+        finally:
+            os.close(spoken)
+        self._ears = Thread(target=self._listen, args=(heard,), name="child", daemon=True)
+        self._ears.start()
+
+    def begin(self, job: Job) -> None:
+        """Let it do *job*; its time runs from now on."""
+        assert self._process.stdin is not None
+        self._ends_s = time.monotonic() + self._budget_s * GRACE + GRACE_S
+        # If it has fallen meanwhile, its status tells.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(msgspec.json.encode(job) + b"\n")
+            self._process.stdin.flush()
+
+    def heard(self) -> Iterator[Said]:
+        """What it said since the last call."""
+        while True:
+            try:
+                yield self._said.get_nowait()
+            except Empty:
+                return
+
+    @property
+    def status(self) -> int | None:
+        """Exit status; None while it runs, or while what it said is not yet heard."""
+        status = self._process.poll()
+        return None if self._ears.is_alive() else status
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its time is over."""
+        return time.monotonic() > self._ends_s
+
+    def end(self) -> None:
+        """End it at once: nothing of it needs to be tidied up."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def _listen(self, heard: int) -> None:
+        with os.fdopen(heard, "rb") as lines:
+            for line in lines:
+                self._said.put(msgspec.json.decode(line, type=Said))

@@ -1,0 +1,122 @@
+"""What to do with a decision to retrain. Law: one answer a decision, however often it is read.
+
+The answer is a model event that carries the decision's id: a candidate, or a rejection with its reason. Its own id is
+made of the decision alone, so that a training that a crash cut short and that was done again says the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from catseye.identity import digest
+from catseye.records import Alert, ModelEvent, RetrainDecision, Stage
+
+BY = "trainer"
+NO_FILE = ""
+"""Hash of a refusal: no model was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Fine-tune *champion* for a decision."""
+
+    champion: ModelEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer a decision without a training; *because* begins with a stable code."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Nothing to do: *why* is for the log."""
+
+    why: str
+
+
+class Register:
+    """What the events on `models` say, in their order."""
+
+    def __init__(self) -> None:
+        self._champions: dict[str, ModelEvent] = {}
+        self._answered: set[str] = set()
+
+    def on_event(self, event: ModelEvent) -> None:
+        """Take one event in."""
+        if event.stage == "champion":
+            self._champions[event.model] = event
+        if event.decision_id is not None:
+            self._answered.add(event.decision_id)
+
+    def on_decision(self, decision: RetrainDecision) -> Train | Refuse | Pass:
+        """What to do with *decision*."""
+        if not decision.accepted:
+            return Pass("it was decided not to train")
+        if decision.decision_id in self._answered:
+            return Pass("answered before")
+        champion = self._champions.get(decision.model)
+        if champion is None:
+            return Refuse(f"no_champion: model {decision.model} has no champion to go on from")
+        if decision.base_version not in ("", champion.version):
+            return Refuse(
+                f"superseded: the decision was about version {decision.base_version}, the champion is now "
+                f"{champion.version}"
+            )
+        return Train(champion)
+
+
+def answer(
+    decision: RetrainDecision,
+    stage: Stage,
+    because: str,
+    at_ms: int,
+    *,
+    sha256: str = NO_FILE,
+    signature: bytes = b"",
+    dataset_sha256: str | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> ModelEvent:
+    """The event that answers *decision*.
+
+    Args:
+        decision: What was asked.
+        stage: candidate or rejected.
+        because: Why; begins with a stable code where it is a rejection.
+        at_ms: Unix milliseconds.
+        sha256: Of the model file; `NO_FILE` when none was made. Then the version is named after the decision.
+        signature: Of the file.
+        dataset_sha256: Of the manifest, when there is one.
+        metrics: Numbers that the answer rests on.
+    """
+    return ModelEvent(
+        event_id=digest("training", decision.decision_id),
+        model=decision.model,
+        version=(sha256 or decision.decision_id)[:12],
+        stage=stage,
+        sha256=sha256,
+        signature=signature,
+        because=because,
+        by=BY,
+        at_ms=at_ms,
+        metrics=dict(metrics or {}),
+        dataset_sha256=dataset_sha256,
+        decision_id=decision.decision_id,
+    )
+
+
+def changed_cameras(decision: RetrainDecision, alerts: Mapping[str, Alert]) -> dict[str, int]:
+    """Camera to the time since when it may have changed, Unix milliseconds, by the alerts that caused *decision*.
+
+    Args:
+        decision: Its causes name alerts, and perhaps requests of people, which name no camera.
+        alerts: Newest record of each alert, by id.
+    """
+    since: dict[str, int] = {}
+    for cause in decision.causes:
+        alert = alerts.get(cause)
+        if alert is not None:
+            for camera in {*alert.cameras, *([alert.camera] if alert.camera else [])}:
+                since[camera] = min(alert.since_ms, since.get(camera, alert.since_ms))
+    return since

@@ -1,0 +1,191 @@
+"""Whether a candidate may become a shadow: better where the road drifted, and not worse elsewhere.
+
+Both models answer the same frames, so only those count on which one is right and the other wrong (McNemar, 1947). Of
+these the candidate's share is judged by its Wilson interval: all of it over one half is evidence of better, all of it
+under one half of worse. Slices by class and camera are many, so the interval is widened by their number (Bonferroni),
+and a loss must also be larger than a margin to count. Nothing here was trained on: the golden set is frozen, the window
+was held out.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
+from typing import Literal
+
+Where = Literal["golden", "drifted", "elsewhere"]
+GOLDEN: Where = "golden"
+DRIFTED: Where = "drifted"
+ELSEWHERE: Where = "elsewhere"
+
+MOST_ROWS = 200
+"""Rows that a model event carries: a fleet of thousands of cameras does not fit into one record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One held-out frame and whether each model is right about it.
+
+    Args:
+        where: golden, or held-out frames of the road: drifted cameras since their change, or elsewhere.
+        camera: Its camera; empty for golden crops.
+        label: Its true class.
+        champion: Whether the champion is right.
+        candidate: Whether the candidate is right.
+    """
+
+    where: Where
+    camera: str
+    label: str
+    champion: bool
+    candidate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A slice of the held-out frames.
+
+    Args:
+        name: What it is: ``drifted``, ``elsewhere/class/car``, ``elsewhere/camera/north-1``.
+        frames: How many.
+        champion: How many of them the champion has right.
+        candidate: How many the candidate has right.
+        won: Frames that only the candidate has right.
+        lost: Frames that only the champion has right.
+        low: Lower end of the interval of won / (won + lost); 0 where both agree on all.
+        high: Upper end; 1 where both agree on all.
+    """
+
+    name: str
+    frames: int
+    champion: int
+    candidate: int
+    won: int
+    lost: int
+    low: float
+    high: float
+
+    @property
+    def gain(self) -> float:
+        """Accuracy won, -1 to 1."""
+        return (self.candidate - self.champion) / self.frames
+
+    @property
+    def is_better(self) -> bool:
+        """Whether there is evidence that the candidate is better here."""
+        return self.low > 0.5
+
+    def is_worse(self, margin: float) -> bool:
+        """Whether there is evidence that the candidate is worse here, and by more than *margin*."""
+        return self.high < 0.5 and self.gain < -margin
+
+    def __str__(self) -> str:
+        champion, candidate = self.champion / self.frames, self.candidate / self.frames
+        return f"{self.name} {champion:.1%} to {candidate:.1%} of {self.frames} (won {self.won}, lost {self.lost})"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says.
+
+    Args:
+        passed: Whether the candidate may go on.
+        because: One sentence with the numbers; begins with a stable code where it did not pass.
+        rows: The whole table: the three wholes first, then by class and by camera.
+    """
+
+    passed: bool
+    because: str
+    rows: tuple[Row, ...]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The table as numbers by name, the rows with most frames first where there are too many."""
+        kept = sorted(self.rows, key=lambda row: (row.name.count("/"), -row.frames, row.name))[:MOST_ROWS]
+        return {
+            f"{row.name}/{name}": value
+            for row in kept
+            for name, value in (
+                ("frames", float(row.frames)),
+                ("champion", row.champion / row.frames),
+                ("candidate", row.candidate / row.frames),
+                ("won", float(row.won)),
+                ("lost", float(row.lost)),
+            )
+        }
+
+
+def judge(judged: Sequence[Judged], *, margin: float, error: float) -> Verdict:
+    """Judge a candidate.
+
+    Args:
+        judged: Held-out frames.
+        margin: Accuracy that may be lost elsewhere, 0 to 1, even with evidence that it is lost.
+        error: Chance with which a candidate that is as good as the champion is taken for better where it drifted, or
+            for worse anywhere, 0 to 1.
+    """
+    slices: dict[str, list[Judged]] = defaultdict(list)
+    for frame in judged:
+        slices[frame.where].append(frame)
+        slices[f"{frame.where}/class/{frame.label}"].append(frame)
+        if frame.camera:
+            slices[f"{frame.where}/camera/{frame.camera}"].append(frame)
+    z = NormalDist().inv_cdf(1 - error / 2)
+    z_slices = NormalDist().inv_cdf(1 - error / 2 / max(1, len(slices)))
+    rows = {
+        name: _row(name, own, z if name == DRIFTED else z_slices)
+        for name, own in sorted(slices.items(), key=lambda item: (item[0].count("/"), item[0]))
+    }
+    table = tuple(rows.values())
+    drifted = rows.get(DRIFTED)
+    if drifted is not None and not drifted.is_better:
+        return Verdict(False, f"gate: no evidence of better where it drifted: {drifted}", table)
+    worse = [row for row in table if row.is_worse(margin)]
+    if worse:
+        return Verdict(False, f"gate: worse by more than {margin:.1%}: {'; '.join(map(str, worse[:3]))}", table)
+    if not judged:
+        return Verdict(False, "gate: there is no held-out frame to judge by", table)
+    wholes = [str(row) for row in table if "/" not in row.name]
+    return Verdict(True, f"passed the gate: {'; '.join(wholes)}", table)
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """The table for a person."""
+    head = "| slice | frames | champion | candidate | won | lost |\n| --- | --- | --- | --- | --- | --- |\n"
+    return head + "".join(
+        f"| {row.name} | {row.frames} | {_with_interval(row.champion, row.frames)} "
+        f"| {_with_interval(row.candidate, row.frames)} | {row.won} | {row.lost} |\n"
+        for row in rows
+    )
+
+
+def _with_interval(right: int, of: int) -> str:
+    low, high = wilson(right, of, NormalDist().inv_cdf(0.975))
+    return f"{right / of:.1%} ({low:.1%} to {high:.1%})"
+
+
+def _row(name: str, judged: Sequence[Judged], z: float) -> Row:
+    won = sum(frame.candidate and not frame.champion for frame in judged)
+    lost = sum(frame.champion and not frame.candidate for frame in judged)
+    low, high = wilson(won, won + lost, z)
+    return Row(
+        name=name,
+        frames=len(judged),
+        champion=sum(frame.champion for frame in judged),
+        candidate=sum(frame.candidate for frame in judged),
+        won=won,
+        lost=lost,
+        low=low,
+        high=high,
+    )
+
+
+def wilson(right: int, of: int, z: float) -> tuple[float, float]:
+    """Interval of a share after Wilson, 1927, *z* standard deviations to each side; 0 to 1 without trials."""
+    if not of:
+        return 0.0, 1.0
+    share, z2 = right / of, z * z
+    centre = share + z2 / (2 * of)
+    half = z * sqrt(share * (1 - share) / of + z2 / (4 * of * of))
+    return max(0.0, (centre - half) / (1 + z2 / of)), min(1.0, (centre + half) / (1 + z2 / of))

@@ -1,0 +1,246 @@
+"""What drift knows of cameras through any road, with aborts, crashes and other batches anywhere.
+
+What may differ when records are cut into other batches, and is kept out of the comparison: a batch's predictions are
+taken before its outcomes; silence is looked for, and statistics are told, at the end of a batch; without a number of
+cameras in the settings the thresholds go by the cameras that were seen, those of the whole batch at once.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from catseye.codec import Codec
+from catseye.records import CameraReport, Outcome, Prediction
+from catseye.stream import Output
+from services.drift.core import DriftCore
+from services.drift.layout import REFERENCE, WATCH
+from services.drift.report import report
+from services.drift.rules import Rules
+from services.drift.table import Shared, Table, Version
+from tests.simulation.cameras import QUICK, Camera, Watched, ms, outcome
+from tests.simulation.partitions import FakeMessage, Partition
+
+CODEC: Final = Codec()
+RULES: Final = Rules(reference_samples=60, reference_span_ms=0, fleet_cameras=2, false_per_week=1e6)
+NAMES: Final = ("a", "b")
+MODES: Final = (
+    "steady",
+    "steady",
+    "dark",
+    "bright",
+    "frozen",
+    "black",
+    "clock",
+    "night",
+    "wrong labels",
+    "no labels",
+    "next version",
+    "telemetry",
+    "pause",
+)
+Kept = tuple[list[str], list[bytes], dict[int, Version], Shared]
+segments = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(MODES), st.integers(1, 50)), min_size=1, max_size=6
+)
+seeds = st.integers(0, 5)
+
+
+class Road:
+    """Records of two cameras, in order of time."""
+
+    def __init__(self, seed: int) -> None:
+        self._cameras = {name: Camera(name, seed=seed, fps=20) for name in NAMES}
+        self._versions = dict.fromkeys(NAMES, 1)
+        self._last: dict[str, Prediction] = {}
+
+    def records(self, camera_name: str, mode: str, count: int) -> list[Prediction | Outcome]:
+        """What comes of *count* more frames of a camera, and of as many of the other one."""
+        camera = self._cameras[camera_name]
+        if mode == "next version":
+            self._versions[camera_name] += 1
+            camera.version = f"v{self._versions[camera_name]}"
+        if mode == "pause":
+            camera.at_s += 60.0
+        found: list[Prediction | Outcome] = []
+        for _ in range(count):
+            for each in self._cameras.values():  # the other one goes on, so that nobody misses it
+                found += self._seen(each, mode if each is camera else "steady")
+        for each in self._cameras.values():
+            each.at_s = camera.at_s
+        return found
+
+    def _seen(self, camera: Camera, mode: str) -> list[Prediction | Outcome]:
+        """A frame and, in most modes, its label."""
+        shot = self._last[camera.name] = self._shot(camera, mode)
+        if mode == "no labels":
+            return [shot]
+        label = "tractor" if mode == "wrong labels" else camera.truth[shot.sequence]
+        return [shot, outcome(shot, label, propensity=0.25 if shot.sequence % 3 else 1.0)]
+
+    def _shot(self, camera: Camera, mode: str) -> Prediction:
+        modes: dict[str, dict[str, Any]] = {
+            "dark": {"brightness": 0.3},
+            "bright": {"brightness": 0.8, "contrast": 0.1, "bright_share": 0.2},
+            "black": {"brightness": 0.001, "contrast": 0.0, "sharpness": 0.0},
+            "night": {"brightness": 0.12 + camera.sequence % 7 / 500},
+            "telemetry": {"telemetry": {"temperature": 30.0 + camera.sequence % 5, "voltage": 12.0}},
+            "clock": {"captured_at_ms": ms(camera.at_s) - 3_600_000},
+        }
+        changes = modes.get(mode, {})
+        if mode == "frozen" and camera.name in self._last:
+            last = self._last[camera.name]
+            changes = {name: getattr(last, name) for name in ("brightness", "sharpness", "perceptual_hash")}
+        return camera.shot(**changes)
+
+
+def told(seed: int, story: Sequence[tuple[str, str, int]]) -> list[Prediction | Outcome]:
+    """All records of a road."""
+    road = Road(seed)
+    return [record for segment in story for record in road.records(*segment)]
+
+
+def message(record: Prediction | Outcome) -> FakeMessage:
+    """A record as it lies on its topic."""
+    topic = "predictions" if isinstance(record, Prediction) else "outcomes"
+    return FakeMessage(topic, CODEC.encode(record), name=record.camera.encode())
+
+
+def core() -> DriftCore:
+    return DriftCore(CODEC, "", RULES)
+
+
+def known(table: Table) -> Kept:
+    """All that a table holds, to the bit."""
+    count = len(table)
+    rows = [room[:count].tobytes() for room in (table.reference, table.watch, table.learning)]
+    return list(table.names), rows, dict(table.versions), replace(table.shared)
+
+
+def by_camera(table: Table) -> dict[str, list[bytes]]:
+    """The same without what cameras share, whatever their order."""
+    rooms = (table.reference, table.watch, table.learning)
+    return {name: [room[row].tobytes() for room in rooms] for row, name in enumerate(table.names)}
+
+
+def by_key(outputs: Sequence[Output]) -> dict[bytes | None, list[Output]]:
+    """What was said of each camera, in order: whose turn is first goes by the log that a table was made of."""
+    found: dict[bytes | None, list[Output]] = {}
+    for output in outputs:
+        found.setdefault(output.key, []).append(output)
+    return found
+
+
+def unheard(shared: Shared) -> Shared:
+    """Facts of a partition, but for when this process last heard of it."""
+    return replace(shared, heard_at_ms=0)
+
+
+def cuts(data: st.DataObject, messages: Sequence[FakeMessage]) -> list[list[FakeMessage]]:
+    """*messages* in batches of any size."""
+    batches, left = [], list(messages)
+    while left:
+        size = data.draw(st.integers(1, 200), "batch")
+        batches.append(left[:size])
+        left = left[size:]
+    return batches
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, segments, st.data())
+def test_an_abort_never_happened_and_a_crash_loses_nothing(
+    seed: int, story: list[tuple[str, str, int]], data: st.DataObject
+) -> None:
+    """To the bit, while learning, with alarms raised and with a new version; and what is written is the same."""
+    messages = [message(record) for record in told(seed, story)]
+    partition, straight = Partition(core), Partition(core)
+    for number, batch in enumerate(cuts(data, messages)):
+        now_ms = ms(number)
+        match data.draw(st.sampled_from(["take", "abort", "crash"])):
+            case "abort":
+                before = known(partition.state)
+                partition.abort(batch, now_ms)
+                assert partition.state.changes() == []
+                assert known(partition.state) == before
+            case "crash":
+                partition.crash()
+        partition.take(batch, now_ms)
+        straight.take(batch, now_ms)
+        assert partition.state.changes() == []
+    for lived in (partition.rebuilt(), partition.state):
+        assert by_camera(lived) == by_camera(straight.state)
+        assert lived.versions == straight.state.versions
+        assert unheard(lived.shared) == unheard(straight.state.shared)
+    assert by_key(partition.outputs) == by_key(straight.outputs)
+
+
+@pytest.mark.parametrize("kind", [Prediction, Outcome])
+@settings(max_examples=25, deadline=None)
+@given(seeds, segments, st.data())
+def test_other_batches_leave_each_camera_as_it_is(
+    kind: type[Prediction] | type[Outcome], seed: int, story: list[tuple[str, str, int]], data: st.DataObject
+) -> None:
+    """Frames in any batches, and labels in any batches once their frames are known, give the same bits."""
+    records = told(seed, [segment for segment in story if segment[1] != "pause"])
+    frames = [message(each) for each in records if isinstance(each, Prediction)]
+    labels = [message(each) for each in records if isinstance(each, Outcome)]
+    one, other = Partition(core), Partition(core)
+    if kind is Outcome:
+        one.take(frames)
+        other.take(frames)
+    chosen = frames if kind is Prediction else labels
+    for batch in cuts(data, chosen):
+        one.take(batch)
+    for each in chosen:
+        other.take([each])
+    assert by_camera(one.state) == by_camera(other.state)
+    assert alarms(one.state) == alarms(other.state)
+
+
+def alarms(table: Table) -> list[CameraReport]:
+    """What is said of each camera now, at one time."""
+    rows = sorted(range(len(table)), key=table.names.__getitem__)
+    return [report(table, row, RULES, 0, ("frames.accepted", 0)) for row in rows]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, segments, st.integers(0, 100_000))
+def test_time_that_is_told_twice_changes_nothing_more(
+    seed: int, story: list[tuple[str, str, int]], later_ms: int
+) -> None:
+    """Absences are raised once."""
+    partition = Partition(core)
+    partition.take([message(record) for record in told(seed, story)], 0)
+    partition.core.on_time({0: partition.state}, later_ms)
+    before = known(partition.state)
+    assert list(partition.core.on_time({0: partition.state}, later_ms)) == []
+    assert known(partition.state) == before
+
+
+def test_a_camera_is_known_in_at_most_8_kilobytes() -> None:
+    """What is normal and what is seen, together, as they lie on the state topic."""
+    assert REFERENCE.itemsize + WATCH.itemsize <= 8 * 1_024
+
+
+def test_learning_leaves_the_log_when_it_is_done() -> None:
+    """Its key is removed, and a table made of the log is as the one that lived."""
+    watched, camera = Watched(QUICK), Camera()
+    log: dict[bytes, bytes | None] = {}
+    gone = []
+    for _ in range(30):
+        watched.live(camera, 10)
+        log |= dict(watched.table.changes())
+        gone.append(log.get(b"a\0l", b"") is None)
+        watched.table.commit()
+    assert (gone[0], gone[-1]) == (False, True)
+    assert not np.frombuffer(watched.table.learning[0].tobytes(), np.uint8).any()
+    restored = Table()
+    for key, value in log.items():
+        restored.restore(key, value)
+    restored.commit()
+    assert known(restored)[:3] == known(watched.table)[:3]
+    assert unheard(restored.shared) == unheard(watched.table.shared)

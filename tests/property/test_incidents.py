@@ -1,0 +1,127 @@
+"""Incidents through any reports in any order, any number of times, with aborts and crashes anywhere."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catseye.records import Alarm, Alert, CameraReport
+from services.incidents.causes import by_lane, is_blocked_by_faults, is_fault, lane_of
+from tests.simulation.incidents import Incidents, alarm, message, report
+
+CAMERAS = ("a", "b", "c")
+STATISTICAL = ("input", "predictions", "accuracy", "accuracy_floor", "labels_missing", "telemetry")
+KINDS = (*STATISTICAL, "camera_frozen", "camera_black", "camera_silent")
+CHANGES = st.tuples(st.sampled_from(CAMERAS), st.integers(1, 20), st.sets(st.sampled_from(KINDS), max_size=3))
+LONG_S = 200.0
+"""More than it takes to settle, to resolve and to get over a fault."""
+
+
+@st.composite
+def roads(draw: st.DrawFn) -> list[CameraReport]:
+    """Reports of a few cameras as time goes on: each says all that is raised, with causes that stay while it is."""
+    raised: dict[str, dict[str, Alarm]] = {camera: {} for camera in CAMERAS}
+    reports, at_s = [], 0
+    for camera, seconds, kinds in draw(st.lists(CHANGES, max_size=25)):
+        at_s += seconds
+        before = raised[camera]
+        raised[camera] = {kind: before.get(kind) or alarm(kind, at_s) for kind in sorted(kinds)}
+        reports.append(report(camera, at_s, *raised[camera].values(), version=f"v{at_s // 100}"))
+    return reports
+
+
+def lives(alerts: Sequence[Alert]) -> dict[str, list[Alert]]:
+    """Records of each alert, in order."""
+    found: dict[str, list[Alert]] = defaultdict(list)
+    for alert in alerts:
+        found[alert.alert_id].append(alert)
+    return found
+
+
+def check(alerts: Sequence[Alert]) -> None:
+    """Each alert has a life: revisions count, states follow, camera and cause stay."""
+    for life in lives(alerts).values():
+        assert [alert.revision for alert in life] == list(range(len(life)))
+        assert len({(alert.camera, lane_of(alert.kind)) for alert in life}) == 1
+        assert life[0].state in ("opened", "suppressed")
+        for before, after in pairwise(life):
+            assert (before.state == "resolved") == (after.state == "opened")
+            assert after.updated_at_ms >= before.updated_at_ms
+    open_now: set[tuple[str | None, str]] = set()
+    for alert in alerts:
+        place = (alert.camera, lane_of(alert.kind))
+        if alert.state == "opened":
+            assert place not in open_now
+            open_now.add(place)
+        elif alert.state == "resolved":
+            open_now.discard(place)
+
+
+def straight(reports: Sequence[CameraReport]) -> Incidents:
+    """All in one go."""
+    incidents = Incidents()
+    incidents.take(*reports)
+    return incidents
+
+
+def at_ms(reports: Sequence[CameraReport]) -> int:
+    """The end of a road."""
+    return max((each.at_ms for each in reports), default=report("a", 0).at_ms)
+
+
+@given(roads())
+def test_what_lasts_has_exactly_one_alert_and_what_is_over_has_none(reports: list[CameraReport]) -> None:
+    """Once things stay as they are, the open alerts are those of the causes that are raised, less what a fault
+    silences; and once all is well none is open."""
+    incidents = straight(reports)
+    last = {each.camera: each for each in reports}
+    incidents.wait(LONG_S)
+    check(incidents.alerts)
+    newest = [life[-1] for life in lives(incidents.alerts).values()]
+    shown = sorted((each.camera, lane_of(each.kind)) for each in newest if each.state in ("opened", "updated"))
+    expected = []
+    for camera, held in last.items():
+        lanes = by_lane(held.alarms)
+        faulty = any(map(is_fault, lanes))
+        expected += [(camera, lane) for lane in lanes if not (faulty and is_blocked_by_faults(lane))]
+    assert shown == sorted(expected)
+    end_s = (at_ms(reports) - report("a", 0).at_ms) / 1_000 + LONG_S
+    incidents.take(*[report(camera, end_s) for camera in CAMERAS])
+    incidents.wait(LONG_S)
+    check(incidents.alerts)
+    assert {life[-1].state for life in lives(incidents.alerts).values()} <= {"resolved"}
+
+
+@given(roads(), st.data())
+def test_repeats_batches_aborts_and_crashes_change_nothing(reports: list[CameraReport], data: st.DataObject) -> None:
+    """The same reports give the same records, to the last field, however they come."""
+    expected = straight(reports).alerts
+    incidents, left = Incidents(), list(reports)
+    done: list[CameraReport] = []
+    while left:
+        size = data.draw(st.integers(1, len(left)), "batch")
+        batch, left = left[:size], left[size:]
+        match data.draw(st.sampled_from(["take", "abort", "crash", "repeat"])):
+            case "abort":
+                incidents.partition.abort([message(each) for each in batch])
+            case "crash":
+                incidents.partition.crash()
+            case "repeat" if done:
+                again = data.draw(st.lists(st.sampled_from(done), max_size=3), "again")
+                assert incidents.take(*again) == []
+        incidents.take(*batch)
+        done += batch
+    assert incidents.alerts == expected
+
+
+@given(roads(), st.randoms(use_true_random=False))
+def test_in_any_order_each_alert_has_one_life(reports: list[CameraReport], chance: Random) -> None:
+    """What comes late is passed over; nothing opens twice."""
+    chance.shuffle(reports)
+    incidents = straight(reports)
+    incidents.wait(LONG_S)
+    check(incidents.alerts)
+    assert straight(reports).alerts == incidents.alerts[: len(straight(reports).alerts)]

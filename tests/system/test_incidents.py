@@ -1,0 +1,121 @@
+"""Incidents on a real broker: each alert lives once, through kill -9 and with a person's word in between."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from msgspec.structs import replace
+
+from catseye.cli import main
+from catseye.codec import Codec
+from catseye.records import Alert, CameraReport
+from infra.local.kafka import KafkaCluster
+from infra.local.services import Service
+from tests.simulation.incidents import alarm, report
+from tests.system.running import Running, running, wait_until
+
+pytestmark = pytest.mark.broker
+
+CODEC = Codec()
+LATER_S = 1_000
+
+
+@pytest.fixture
+def service(broker: KafkaCluster, prefix: str, tmp_path: Path) -> Iterator[Running]:
+    """Incidents alone, with topics of its own; cameras have more partitions than its topics."""
+    variables = {"CATSEYE_PARTITIONS": "3"}
+    with running(broker.bootstrap_servers, tmp_path, prefix, [Service("incidents", 0)], variables=variables) as found:
+        yield found
+
+
+def say(service: Running, *reports: CameraReport) -> None:
+    """As drift does."""
+    producer = Producer({"bootstrap.servers": service.settings.kafka_bootstrap_servers, "enable.idempotence": True})
+    for each in reports:
+        topic = f"{service.settings.topic_prefix}drift.reports"
+        producer.produce(topic, CODEC.encode(each), each.camera.encode(), 0)
+    assert producer.flush(30) == 0
+
+
+def alerts(service: Running) -> list[Alert]:
+    """All that is on the topic."""
+    return service.records("alerts")
+
+
+def states(service: Running) -> list[tuple[str | None, str, int, str]]:
+    """Camera, state, revision and author of each."""
+    return [(alert.camera, alert.state, alert.revision, alert.by) for alert in alerts(service)]
+
+
+def command(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
+    """The object that `catseye alerts` prints."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["alerts", *argv, "--json", "-"])
+    assert not ended.value.code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_alerts_live_once_through_a_crash_and_a_person_is_heard(
+    service: Running, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened at once, killed, nothing said again; suppressed by a person, then quiet until it is over."""
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    frozen = alarm("camera_frozen", 0)
+    say(service, report("a", 0, frozen), report("b", 0, frozen))
+    wait_until(lambda: len(alerts(service)) >= 2, "two alerts and the first one's cameras")
+    say(service, report("a", 5, frozen), report("c", 5))
+    wait_until(lambda: len(alerts(service)) >= 3, "the first one names both cameras")
+    first, second, named = alerts(service)
+    assert (first.incident_id, second.incident_id, named.cameras) == (first.alert_id, first.alert_id, ["a", "b"])
+    # Killed and started again: it knows all from its own log, and reports that come again say nothing new.
+    os.kill(service.process("incidents").pid, signal.SIGKILL)
+    wait_until(lambda: service.starts()["incidents-0"] == 2, "a new process")
+    wait_until(lambda: bool(service.stack.status()["ready"]), "it is ready")
+    say(service, report("a", 5, frozen), report("b", 0, frozen), report("c", 6))
+    assert [each["alert_id"] for each in command(capsys, "list")["alerts"]] == sorted([first.alert_id, second.alert_id])
+    word = command(capsys, "suppress", second.alert_id[:8], "--reason", "road works")
+    assert (word["state"], word["revision"], word["by"]) == ("suppressed", 1, "ada")
+    seen = command(capsys, "acknowledge", first.alert_id)
+    assert (seen["state"], seen["revision"]) == ("acknowledged", 2)
+    wait_until(lambda: service.counted("incidents").get("acknowledged") == 1, "the words are heard")
+    # Another fault of both cameras changes the kind: the one that was suppressed keeps quiet.
+    black = alarm("camera_black", LATER_S)
+    say(service, report("a", LATER_S, frozen, black), report("b", LATER_S, frozen, black))
+    say(service, report("a", LATER_S + 10), report("b", LATER_S + 10), report("c", LATER_S + 40))
+    wait_until(lambda: [state for _, state, *_ in states(service)].count("resolved") == 2, "both end")
+    assert states(service) == [
+        ("a", "opened", 0, "incidents"),
+        ("b", "opened", 0, "incidents"),
+        ("a", "updated", 1, "incidents"),
+        ("b", "suppressed", 1, "ada"),
+        ("a", "acknowledged", 2, "ada"),
+        ("a", "updated", 3, "incidents"),
+        ("a", "resolved", 4, "incidents"),
+        ("b", "resolved", 2, "incidents"),
+    ]
+    assert command(capsys, "list") == {"alerts": []}
+    assert len(command(capsys, "list", "--all", "--camera", "b")["alerts"]) == 1
+
+
+def test_a_word_that_collides_with_a_record_is_said_again(service: Running) -> None:
+    """Two records of one revision, by two authors, and a third that holds."""
+    say(service, report("a", 0, alarm("camera_frozen", 0)))
+    wait_until(lambda: len(alerts(service)) == 1, "an alert")
+    (alert,) = alerts(service)
+    word = replace(alert, state="suppressed", by="ada", explanation="Quiet, please.")
+    producer = Producer({"bootstrap.servers": service.settings.kafka_bootstrap_servers})
+    topic = f"{service.settings.topic_prefix}alerts"
+    producer.produce(topic, CODEC.encode(word), alert.alert_id.encode(), 0)
+    assert producer.flush(30) == 0
+    wait_until(lambda: len(alerts(service)) == 3, "the word and what holds")
+    held = alerts(service)[-1]
+    assert (held.state, held.revision, held.by, held.explanation) == ("suppressed", 1, "incidents", "Quiet, please.")
+    time.sleep(1)  # nothing more is said of it
+    assert len(alerts(service)) == 3

@@ -1,0 +1,376 @@
+"""The trainer's loop on a broker: one answer a decision, also through kill -9. Runs in the trainer's environment."""
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+from numpy.typing import NDArray
+
+from catseye.codec import Codec
+from catseye.errors import BadModel
+from catseye.identity import prediction_id
+from catseye.jpeg import decode_rgb
+from catseye.kafka import client_config
+from catseye.models import key_folder, store_of
+from catseye.net import Net
+from catseye.records import AcceptedFrame, Alert, ModelEvent, Outcome, Record, RetrainDecision
+from catseye.settings import Settings
+from catseye.signing import verify
+from catseye.topics import full_name
+from infra.local.kafka import KafkaCluster
+from infra.local.services import Service
+from services.ingest.quality import measure
+from services.simulator.weather import corrupt
+from tests.system.running import CROPS, ROOT, Running, running, wait_until
+
+MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
+PARTITIONS = 2
+BEFORE, FRESH = 200, 340
+CHANGED, SAME = "north", "south"
+PATIENCE_S = 280.0
+SETTINGS = {
+    "CATSEYE_PARTITIONS": str(PARTITIONS),
+    "CATSEYE_TRAINER_BUDGET_S": "80",
+    "CATSEYE_TRAINER_EPOCHS": "4",
+    "CATSEYE_TRAINER_MARGIN": "0.05",
+}
+
+pytestmark = pytest.mark.timeout(600)
+
+
+class Shown(NamedTuple):
+    """A picture as a camera showed it."""
+
+    camera: str
+    label: str
+    image: NDArray[np.uint8]
+    jpeg: bytes
+
+
+class Road:
+    """What ingest, inference, ground truth, incidents and the trigger would have written."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._codec = Codec()
+        self._net = Net(MODEL.read_bytes())
+        self._producer = Producer(client_config(settings))
+        self._began_ms = time.time_ns() // 1_000_000 - 1_000_000
+        self._count = 0
+
+    def write(self, topic: str, key: str, record: Record, partition: int = 0) -> int:
+        """Write one record; returns its offset."""
+        offsets: list[int] = []
+        self._producer.produce(
+            full_name(topic, self.settings.topic_prefix),
+            self._codec.encode(record),
+            key.encode(),
+            partition=partition,
+            on_delivery=lambda _, message: offsets.append(message.offset() or 0),
+        )
+        assert self._producer.flush(30) == 0
+        return offsets[0]
+
+    def labelled(self, shown: Sequence[Shown], wrong_share: float = 0.0) -> int:
+        """Write frames and their outcomes; returns the time of the first, Unix milliseconds."""
+        chance = np.random.default_rng(7)
+        answer = self._net.predict([one.image for one in shown]).probabilities
+        classes = self._net.spec.classes
+        first_ms = self._began_ms + self._count
+        for one, chances in zip(shown, answer, strict=True):
+            self._count += 1
+            others = [name for name in classes if name != one.label]
+            label = str(chance.choice(others)) if chance.random() < wrong_share else one.label
+            self._one(one, label, classes[int(chances.argmax())], chances)
+        return first_ms
+
+    def _one(self, one: Shown, label: str, predicted: str, chances: NDArray[np.float32]) -> None:
+        partition = 0 if one.camera == CHANGED else 1
+        at_ms = self._began_ms + self._count
+        quality = measure(one.image)
+        frame = AcceptedFrame(
+            camera=one.camera,
+            boot="b",
+            sequence=self._count,
+            captured_at_ms=at_ms,
+            received_at_ms=at_ms,
+            jpeg=one.jpeg,
+            width=one.image.shape[1],
+            height=one.image.shape[0],
+            **quality._asdict(),
+        )
+        offset = self.write("frames.accepted", one.camera, frame, partition)
+        classes = self._net.spec.classes
+        outcome = Outcome(
+            camera=one.camera,
+            boot="b",
+            sequence=self._count,
+            captured_at_ms=at_ms,
+            received_at_ms=at_ms,
+            predicted_at_ms=at_ms,
+            prediction_id=prediction_id(one.camera, "b", self._count, "vehicles", "v", "champion"),
+            model="vehicles",
+            version="v",
+            role="champion",
+            frame_partition=partition,
+            frame_offset=offset,
+            predicted=predicted,
+            confidence=float(chances.max()),
+            change="matched",
+            label=label,
+            correct=label == predicted,
+            label_probability=float(chances[classes.index(label)]),
+            brightness=quality.brightness,
+            source="person",
+            propensity=0.9,
+            labelled_at_ms=at_ms,
+            label_received_at_ms=at_ms,
+            label_delay_ms=0,
+        )
+        self.write("outcomes", one.camera, outcome, partition)
+
+    def alert(self, since_ms: int) -> str:
+        """An alert on the changed camera; returns its id."""
+        alert = Alert(
+            alert_id="a" * 32,
+            revision=0,
+            state="opened",
+            kind="input",
+            severity="warning",
+            camera=CHANGED,
+            cameras=[CHANGED],
+            signal="contrast",
+            phase="day",
+            detector="esr",
+            estimate=0.1,
+            reference=0.2,
+            evidence=9.0,
+            threshold=5.0,
+            model="vehicles",
+            version="v",
+            since_ms=since_ms,
+            opened_at_ms=since_ms,
+            updated_at_ms=since_ms,
+            explanation="fog",
+            by="a test",
+        )
+        self.write("alerts", alert.alert_id, alert)
+        return alert.alert_id
+
+    def decide(self, causes: Sequence[str], *, base_version: str = "", accepted: bool = True) -> RetrainDecision:
+        """Write a decision."""
+        decision = RetrainDecision(
+            decision_id=secrets.token_hex(16),
+            model="vehicles",
+            base_version=base_version,
+            accepted=accepted,
+            because="drift",
+            detail="a test",
+            causes=list(causes),
+            by="a test",
+            decided_at_ms=time.time_ns() // 1_000_000,
+        )
+        self.write("retraining", decision.model, decision)
+        return decision
+
+
+def pictures(label_paths: Sequence[tuple[str, Path]], camera: str, fog: int = 0) -> list[Shown]:
+    """Crops as *camera* shows them, in clear air or in fog."""
+    shown = []
+    for place, (label, path) in enumerate(label_paths):
+        jpeg = path.read_bytes()
+        image = decode_rgb(jpeg)
+        if fog:
+            image = corrupt(image, "fog", fog, np.random.default_rng(place))
+        shown.append(Shown(camera, label, image, jpeg if not fog else _encoded(image)))
+    return shown
+
+
+def _encoded(image: NDArray[np.uint8]) -> bytes:
+    import simplejpeg
+
+    encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), 95, "RGB", "420")
+    return encoded
+
+
+def crops() -> list[tuple[str, Path]]:
+    """Class and file of the example's crops, but for the ten last ones of each class, classes in turn."""
+    by_class = [sorted(folder.glob("*.jpg"))[:-10] for folder in sorted(CROPS.iterdir()) if folder.is_dir()]
+    return [(path.parent.name, path) for turn in zip(*by_class, strict=True) for path in turn]
+
+
+def examples(root: Path) -> Path:
+    """The ten last crops of each class: what the golden set is cut from."""
+    for folder in sorted(path for path in CROPS.iterdir() if path.is_dir()):
+        (root / folder.name).mkdir(parents=True)
+        for path in sorted(folder.glob("*.jpg"))[-10:]:
+            shutil.copy(path, root / folder.name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def foggy(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Road, str]]:
+    """A trainer, a road on which one camera of two stands in fog, and the id of the alert that says so."""
+    folder = tmp_path_factory.mktemp("foggy")
+    variables = SETTINGS | {"CATSEYE_TRAINER_EXAMPLES_DIR": str(examples(folder / "examples"))}
+    with running(
+        broker.bootstrap_servers,
+        folder / "stack",
+        f"test-{secrets.token_hex(4)}.",
+        [Service("trainer", 0)],
+        model=MODEL.read_bytes(),
+        variables=variables,
+    ) as found:
+        road = Road(found.settings)
+        road.labelled(pictures(crops()[:BEFORE], SAME))
+        since_ms = road.labelled(pictures(crops()[BEFORE : BEFORE + FRESH], CHANGED, fog=4))
+        yield found, road, road.alert(since_ms)
+
+
+def test_a_model_file_becomes_a_net_and_a_file_again() -> None:
+    """The same to 1e-4 of a logit: as it was read, awake, and written back after its weights have changed."""
+    import onnx
+    import torch
+
+    from services.trainer import export
+    from services.trainer.champion import graph_with, net_of, wake
+
+    graph = onnx.load(MODEL)
+    net = net_of(graph, 6)
+    inputs = np.random.default_rng(0).standard_normal((8, 3, 100, 100), dtype=np.float32)
+
+    def served(model: onnx.ModelProto) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = export.session_of(model).run(["logits"], {"image": inputs})[0]
+        return logits
+
+    def said() -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = net(torch.from_numpy(inputs)).numpy()
+        return logits
+
+    expected = served(graph)
+    np.testing.assert_allclose(said(), expected, atol=1e-4)
+    wake(net, [inputs[:4], inputs[4:]])
+    np.testing.assert_allclose(said(), expected, atol=1e-4)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    changed = graph_with(graph, net)
+    assert np.abs(said() - expected).max() > 0.01
+    np.testing.assert_allclose(served(changed), said(), atol=1e-3)
+    # The activation maps are weighted by the new classifier too: they add up to the new logits.
+    logits, maps = export.session_of(changed).run(["logits", "activation_maps"], {"image": inputs})
+    rest = logits - maps.mean(axis=(2, 3))
+    np.testing.assert_allclose(rest, np.broadcast_to(rest[0], rest.shape), atol=1e-3)
+
+
+def test_a_model_of_another_architecture_is_refused_by_name() -> None:
+    """What is missing is named, and so is what is not known."""
+    import onnx
+    from onnx import numpy_helper
+
+    from services.trainer.champion import graph_with, net_of
+
+    graph = onnx.load(MODEL)
+    net = net_of(graph, 6)
+    with pytest.raises(BadModel, match=r"its architecture is another: net\.classifier\.weight is \(6, 160\), not"):
+        net_of(graph, 7)
+    graph.graph.initializer.append(numpy_helper.from_array(np.ones((2, 2), dtype=np.float32), "more"))
+    with pytest.raises(BadModel, match="holds more, which is no weight"):
+        graph_with(graph, net)
+
+
+def test_steps_are_as_many_as_the_budget_allows() -> None:
+    """Those that are done stay done."""
+    from services.trainer.fit import affordable
+
+    found = [affordable(16, 100, spent_s, budget_s) for spent_s, budget_s in ((4, 10), (4, 100), (4, 1), (4, np.inf))]
+    assert found == [40, 100, 16, 100]
+
+
+def answers(found: Running, decision: RetrainDecision) -> list[ModelEvent]:
+    """Model events that answer *decision*."""
+    return [event for event in found.records("models") if event.decision_id == decision.decision_id]
+
+
+def answered(found: Running, decision: RetrainDecision) -> ModelEvent:
+    """Wait for the one answer."""
+    wait_until(lambda: bool(answers(found, decision)), "the trainer answers", PATIENCE_S)
+    (event,) = answers(found, decision)
+    return event
+
+
+def test_a_decision_about_another_champion_is_refused_without_a_training(foggy: tuple[Running, Road, str]) -> None:
+    """And one that was not accepted is passed by."""
+    found, road, alert_id = foggy
+    declined = road.decide([alert_id], accepted=False)
+    event = answered(found, road.decide([alert_id], base_version="another"))
+    assert (event.stage, event.because.partition(":")[0], event.sha256) == ("rejected", "superseded", "")
+    assert answers(found, declined) == []
+
+
+def test_a_decision_leads_to_one_candidate(foggy: tuple[Running, Road, str]) -> None:
+    """Signed, with its data set, better in fog; the same decision once more leads to nothing."""
+    found, road, alert_id = foggy
+    settings = road.settings
+    decision = road.decide([alert_id])
+    event = answered(found, decision)
+    assert (event.stage, event.because.partition(":")[0]) == ("candidate", "passed the gate")
+    verify(event.sha256, event.signature, key_folder(settings))
+    net = Net(store_of(settings).get(event.sha256))
+    assert event.version == event.sha256[:12]
+    assert net.spec.trained["decision_id"] == decision.decision_id
+    manifest: dict[str, Any] = json.loads(store_of(settings).get(event.dataset_sha256 or ""))
+    assert manifest["decision_id"] == decision.decision_id
+    assert set(manifest["changed_since_ms"]) == {CHANGED}
+    assert (manifest["labelled"], manifest["gone"], manifest["propensities"]) == (540, 0, {"0.90": 540})
+    assert event.metrics["drifted/candidate"] > event.metrics["drifted/champion"] + 0.1
+    assert event.metrics["golden/frames"] == 6 * round(10 * 0.25)
+    assert list((settings.data_dir / "mlruns").glob("*/*/metrics/drifted"))
+    road.write("retraining", decision.model, decision)
+    marker = answered(found, road.decide([], base_version="another"))
+    assert (marker.stage, len(answers(found, decision))) == ("rejected", 1)
+
+
+def test_a_killed_trainer_answers_once_after_it_was_started_again(foggy: tuple[Running, Road, str]) -> None:
+    """kill -9 while it trains: the training dies with it, and is done again."""
+    found, road, alert_id = foggy
+    decision = road.decide([alert_id])
+    log = found.settings.data_dir / "logs" / "trainer-0.log"
+
+    def times_fitting() -> int:
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        return sum(line.get("phase") == "fitting" and line["decision_id"] == decision.decision_id for line in lines)
+
+    wait_until(lambda: times_fitting() > 0, "it fits", PATIENCE_S)
+    found.process("trainer").kill()
+    event = answered(found, decision)
+    assert event.stage == "candidate"
+    wait_until(lambda: found.starts() == {"trainer-0": 2}, "it was started again")
+    marker = answered(found, road.decide([], base_version="another"))
+    assert (marker.stage, len(answers(found, decision))) == ("rejected", 1)
+
+
+def test_wrong_labels_are_rejected_by_name(broker: KafkaCluster, tmp_path: Path, prefix: str) -> None:
+    """Four in ten are wrong: no training, and the reason says labels."""
+    with running(
+        broker.bootstrap_servers,
+        tmp_path,
+        prefix,
+        [Service("trainer", 0)],
+        model=MODEL.read_bytes(),
+        variables=SETTINGS,
+    ) as found:
+        road = Road(found.settings)
+        road.labelled(pictures(crops()[:BEFORE], SAME))
+        since_ms = road.labelled(pictures(crops()[BEFORE : BEFORE + FRESH], CHANGED), wrong_share=0.4)
+        event = answered(found, road.decide([road.alert(since_ms)]))
+        assert (event.stage, event.because.partition(":")[0], event.sha256) == ("rejected", "labels", "")
+        assert event.metrics["data/fresh_suspect_share"] > 0.3

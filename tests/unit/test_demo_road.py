@@ -1,0 +1,146 @@
+"""What the command line of the demo comes to: options of the simulator, length, what drift learns by, alerts."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from catseye.errors import Misconfigured
+from catseye.records import Alert
+from infra.local.demo_alerts import alert_figures
+from infra.local.demo_road import Wishes, of_services, reference_samples, wishes
+from tests.unit.test_cli_alerts import NOW_MS, alert
+
+ROAD = {"cameras": 6, "fps": 20.0, "label_delay": 5.0, "label_share": 0.9, "change_cameras": None, "seed": 1}
+
+
+def asked(**changes: Any) -> Wishes:
+    """The command line with nothing on it, or something."""
+    nothing = {"scenario": None, "after": None, "change_at": None, "duration": None, "frames": None, "headless": True}
+    return wishes(model=Path("m.onnx"), **(nothing | ROAD | changes))
+
+
+def options(found: Wishes) -> dict[str, str]:
+    """Options of the simulator by their names."""
+    return dict(zip(found.road[::2], found.road[1::2], strict=True))
+
+
+def test_a_road_on_which_nothing_happens() -> None:
+    """A minute; no change is named, so that the simulator makes none."""
+    found = asked(change_at=10.0)
+    assert (found.duration_s, found.change_at_s, found.worse_model) == (60.0, None, False)
+    assert options(found) == {
+        "--day": "86400.0",
+        "--cameras": "6",
+        "--fps": "20.0",
+        "--label-delay": "5.0",
+        "--label-share": "0.9",
+        "--seed": "1",
+        "--duration": "60.0",
+    }
+    assert asked(scenario="none").duration_s == 60.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "change_at_s", "duration_s"),
+    [
+        ({"scenario": "fog"}, 30.0, 90.0),
+        ({"scenario": "fog", "change_at": 45.0}, 45.0, 105.0),
+        ({"scenario": "fog", "duration": 50.0}, 30.0, 50.0),
+        ({"after": Path("/after")}, 30.0, 90.0),
+        ({"after": Path("/after"), "change_at": 0.0}, 0.0, 60.0),
+    ],
+)
+def test_a_road_goes_on_after_something_happened(
+    changes: dict[str, Any], change_at_s: float, duration_s: float
+) -> None:
+    """For a minute, unless it is said how long."""
+    found = asked(**changes)
+    assert (found.change_at_s, found.duration_s) == (change_at_s, duration_s)
+    assert (options(found)["--change-at"], options(found)["--duration"]) == (str(change_at_s), str(duration_s))
+
+
+def test_folders_and_files_reach_the_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scenario's file by its whole path: the simulator runs elsewhere."""
+    (tmp_path / "mine.yaml").write_text("{name: mine, sentence: Black., change: {kind: black}, at_s: 7, cameras: 1}")
+    monkeypatch.chdir(tmp_path)
+    found = asked(scenario="mine.yaml", frames=Path("/frames"), change_cameras="2")
+    assert found.change_at_s == 7.0
+    assert options(found)["--scenario"] == str(tmp_path / "mine.yaml")
+    assert (options(found)["--frames"], options(found)["--change-cameras"]) == ("/frames", "2")
+    assert options(asked(after=Path("/after")))["--after"] == "/after"
+
+
+def test_a_scenario_may_want_a_worse_model() -> None:
+    """The simulator has none: the demo promotes it."""
+    found = asked(scenario="model_worse")
+    assert (found.worse_model, found.change_at_s) == (True, 30.0)
+
+
+def test_two_things_at_once_are_refused() -> None:
+    """And a scenario that does not exist."""
+    with pytest.raises(Misconfigured, match="--after is a scenario of its own"):
+        asked(scenario="fog", after=Path("/after"))
+    with pytest.raises(Misconfigured, match="there is no scenario frog; did you mean fog"):
+        asked(scenario="frog")
+
+
+@pytest.mark.parametrize(
+    ("change_at_s", "fps", "label_share", "expected"),
+    [(30, 20, 0.9, 324), (30, 2, 1, 200), (600, 20, 1, 1_000), (0, 20, 1, 200)],
+)
+def test_drift_learns_before_the_change(change_at_s: float, fps: float, label_share: float, expected: int) -> None:
+    """Of what the slowest camera has by then, within bounds."""
+    assert reference_samples(change_at_s, fps, label_share) == expected
+
+
+def test_settings_of_the_person_go_first() -> None:
+    """The demo fills in what is not said."""
+    found = asked()
+    assert of_services(found, {}) == {
+        "CATSEYE_DRIFT_REFERENCE_SAMPLES": "324",
+        "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
+    }
+    assert of_services(found, {"CATSEYE_DRIFT_REFERENCE_SAMPLES": "500"}) == {"CATSEYE_DRIFT_REFERENCE_SPAN_H": "0"}
+
+
+def seen(record: Alert, at_s: float, **changes: Any) -> Alert:
+    """A further record of an alert."""
+    return replace(record, updated_at_ms=NOW_MS + round(at_s * 1_000), **changes)
+
+
+def test_alerts_are_as_they_were_when_publishing_ended() -> None:
+    """Times count from its beginning; what opened after its end is left out, and what was said then counts no more."""
+    first, second = alert("b", 10), alert("a", 5, camera=None)
+    late = seen(alert("c", 61, kind="camera_silent"), 61)
+    records = [
+        seen(second, 5),
+        seen(first, 10),
+        seen(second, 20, state="resolved", resolved_at_ms=NOW_MS + 20_000),
+        seen(first, 60, state="updated"),
+        late,
+        seen(first, 62, state="suppressed"),
+        seen(late, 63, state="resolved"),
+    ]
+    found, left_out = alert_figures(records, float(NOW_MS), NOW_MS + 60_000.0)
+    assert found == [
+        {
+            "alert_id": "a" * 32,
+            "kind": "input",
+            "camera": None,
+            "state": "resolved",
+            "opened_at_s": 5.0,
+            "resolved_at_s": 20.0,
+        },
+        {
+            "alert_id": "b" * 32,
+            "kind": "input",
+            "camera": "gate",
+            "state": "updated",
+            "opened_at_s": 10.0,
+            "resolved_at_s": None,
+        },
+    ]
+    assert [msgspec.to_builtins(each)["kind"] for each in left_out] == ["camera_silent"]

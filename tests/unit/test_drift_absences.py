@@ -1,0 +1,186 @@
+"""What does not come, and what cannot be accepted."""
+
+import pytest
+
+from services.drift import absences
+from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, ms
+from tests.simulation.partitions import FakeMessage
+
+
+def refuse(watched: Watched, count: int, at_s: float, reason: str = "jpeg_corrupt", camera: str = "a") -> None:
+    """So many frames of a camera became dead letters."""
+    for number in range(count):
+        row = watched.table.row(camera)
+        watched._note(absences.refused(watched.table, row, reason, ms(at_s) + number))
+
+
+def test_a_camera_that_stops_is_silent_and_comes_back() -> None:
+    """After five times its longest pause and a grace, since its last frame; the first frame ends it."""
+    camera, watched = Camera(fps=20), Watched()
+    watched.see(*camera.shots(100))
+    stopped_s = camera.at_s - 0.05
+    watched.look(stopped_s + 5.2)
+    assert watched.history() == []
+    watched.look(stopped_s + 5.3)
+    assert watched.history() == [("camera_silent", True)]
+    alarm = watched.alarm("camera_silent")
+    assert (alarm.since_ms, alarm.raised_at_ms) == (ms(stopped_s), ms(stopped_s + 5.3))
+    assert alarm.examples_after == []
+    watched.look(stopped_s + 60)
+    assert len(watched.history()) == 1
+    camera.at_s = stopped_s + 60
+    watched.see(camera.shot())
+    assert watched.history() == [("camera_silent", True), ("camera_silent", False)]
+
+
+def test_a_pause_that_is_usual_is_no_silence() -> None:
+    """A camera that sends one frame in ten minutes is missed after fifty."""
+    camera, watched = Camera(fps=1 / 600), Watched()
+    watched.see(*camera.shots(30))
+    last_s = camera.at_s - 600
+    watched.look(last_s + 2_900)
+    assert watched.history() == []
+    watched.look(last_s + 3_100)
+    assert watched.history() == [("camera_silent", True)]
+
+
+def test_a_camera_of_few_frames_is_not_missed() -> None:
+    """Nobody knows its pace yet; and nothing is said of an empty table."""
+    watched = Watched()
+    watched.look(1_000)
+    watched.see(*Camera().shots(19))
+    watched.look(1_000)
+    assert watched.history() == []
+
+
+def test_labels_that_stop_are_missed_while_frames_come() -> None:
+    """And not while none come: no frames, no labels."""
+    camera, watched = Camera(), Watched()
+    watched.live(camera, 150)
+    watched.see(*camera.shots(400))
+    watched.look(camera.at_s)
+    assert watched.history() == [("labels_missing", True)]
+    watched.live(camera, 1)
+    assert watched.history() == [("labels_missing", True), ("labels_missing", False)]
+    silent, alone = Camera(), Watched()
+    alone.live(silent, 150)
+    alone.look(silent.at_s + 1_000)
+    assert alone.history() == [("camera_silent", True)]
+
+
+def test_labels_that_never_came_are_not_missed() -> None:
+    """A hundred make a habit."""
+    camera, watched = Camera(), Watched()
+    watched.live(camera, 99)
+    watched.see(*camera.shots(1_000))
+    watched.look(camera.at_s)
+    assert ("labels_missing", True) not in watched.history()
+
+
+def test_many_refused_frames_are_dead_letters_and_no_silence() -> None:
+    """Ten, or a fifth of its frames; the camera speaks, if badly. It ends when they have faded."""
+    camera, watched = Camera(fps=0.5), Watched()
+    watched.see(*camera.shots(60))
+    last_s = camera.at_s - 2
+    refuse(watched, 9, last_s)
+    assert watched.history() == []
+    refuse(watched, 20, last_s + 1)
+    assert watched.history() == [("camera_dead_letters", True)]
+    watched.look(last_s + 16)
+    assert watched.history() == [("camera_dead_letters", True)]
+    watched.see(*camera.shots(400))
+    watched.look(camera.at_s)
+    assert watched.history() == [("camera_dead_letters", True), ("camera_dead_letters", False)]
+
+
+def test_few_refused_frames_of_many_are_nothing() -> None:
+    """Ten in a minute of 1,200 are not a fifth."""
+    camera, watched = Camera(fps=20), Watched()
+    watched.see(*camera.shots(200))
+    refuse(watched, 100, camera.at_s)
+    assert watched.history() == []
+
+
+def test_a_stranger_s_refused_frames_are_told_too() -> None:
+    """A camera of which nothing was ever accepted: the report names it, and no model."""
+    watched = Watched()
+    refuse(watched, 11, 0.0)
+    assert watched.history() == [("camera_dead_letters", True)]
+    report = watched.report()
+    assert (report.camera, report.model, report.version, report.learning_left) == ("a", "", "", 200)
+
+
+@pytest.mark.parametrize("reason", ["captured_in_future", "captured_too_long_ago"])
+def test_frames_refused_for_their_time_are_a_wrong_clock(reason: str) -> None:
+    """It ends when frames with a right clock come again."""
+    camera, watched = Camera(fps=1), Watched()
+    watched.see(*camera.shots(60))
+    refuse(watched, 15, camera.at_s, reason)
+    assert watched.history() == [("camera_clock", True)]
+    watched.see(*camera.shots(19))
+    assert watched.history() == [("camera_clock", True)]
+    watched.see(*camera.shots(2))
+    assert watched.history() == [("camera_clock", True), ("camera_clock", False)]
+
+
+def test_a_backlog_is_no_silence() -> None:
+    """Time goes on with the records while they come, however late they are, and with the clock after."""
+    camera, watched = Camera(fps=20), Watched()
+    core, table = watched.core, watched.table
+    watched.see(*camera.shots(100))
+    table.shares().heard_at_ms = ms(10_000)
+    assert core.on_time({0: table}, ms(10_004)) == []
+    (output,) = core.on_time({0: table}, ms(10_006))
+    assert (output.topic, output.key) == ("drift.reports", b"a")
+    assert watched.kinds() == {"camera_silent"}
+
+
+def test_time_in_which_nobody_listened_is_no_silence() -> None:
+    """After an hour in which this service was down it waits for what lies on the log before it says who is silent."""
+    camera, watched = Camera(fps=20), Watched()
+    watched.see(*camera.shots(100))
+    watched.table.shares().heard_at_ms = ms(5)
+    log = watched.table.changes()
+    restarted = Watched(QUICK)
+    for key, value in log:
+        restarted.table.restore(key, value)
+    restarted.table.commit()
+    assert restarted.core.on_time({0: restarted.table}, ms(3_600)) == []
+    assert restarted.kinds() == set()
+
+
+def test_a_camera_alone_is_silent_though_labels_still_come() -> None:
+    """Labels of earlier frames are no frames."""
+    camera, watched = Camera(fps=20), Watched()
+    shots = watched.live(camera, 150)
+    for number, shot in enumerate(shots[:60]):
+        heard_s = camera.at_s + number
+        (late,) = camera.labelled([shot], delay_s=heard_s - shot.sequence / camera.fps)
+        watched.core.on_batch([FakeMessage("outcomes", CODEC.encode(late))], {0: watched.table}, ms(heard_s))
+        watched.core.on_time({0: watched.table}, ms(heard_s))
+    assert watched.kinds() == {"camera_silent"}
+
+
+def test_a_new_version_does_not_make_labels_missing() -> None:
+    """Labels of the version before go on for as long as labels take: they are labels."""
+    camera, watched = Camera(fps=20), Watched()
+    old = watched.live(camera, 300)
+    camera.version = "v2"
+    for number in range(400):
+        watched.see(camera.shot())
+        late = old[number % len(old)]
+        watched.label(*camera.labelled([late], delay_s=camera.at_s - late.sequence / 20))
+    watched.look(camera.at_s)
+    assert ("labels_missing", True) not in watched.history()
+
+
+def test_labels_of_a_blind_camera_are_labels() -> None:
+    """A frozen camera whose frames are labelled has a fault, and not also missing labels."""
+    camera, watched = Camera(fps=20), Watched()
+    watched.live(camera, 300)
+    for _ in range(400):
+        shot = camera.shot(brightness=0.5, sharpness=0.05, perceptual_hash=77)
+        watched.see(shot)
+        watched.label(*camera.labelled([shot]))
+    watched.look(camera.at_s)
+    assert watched.kinds() == {"camera_frozen"}

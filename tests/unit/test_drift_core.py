@@ -1,0 +1,205 @@
+"""Records in, reports and statistics out: what is sorted where, what is refused, and what is told when."""
+
+from dataclasses import replace as changed_rules
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from catseye.dead_letters import dead_letter
+from catseye.errors import BadRecord, Reason
+from catseye.records import CameraReport, DeadLetter, DriftStatistic, Outcome, Prediction
+from catseye.stream import Output
+from services.drift.core import DriftCore
+from services.drift.report import version_of
+from services.drift.table import Table
+from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, ms, outcome
+from tests.simulation.partitions import FakeMessage
+
+
+def message(record: Prediction | Outcome | DeadLetter, place: int = 0) -> FakeMessage:
+    """A record as it lies on its topic."""
+    topics = {Prediction: "predictions", Outcome: "outcomes", DeadLetter: "dead-letters"}
+    return FakeMessage(topics[type(record)], CODEC.encode(record), place=place)
+
+
+def letter(reason: str = "jpeg_corrupt", **changes: Any) -> DeadLetter:
+    """What ingest says of a frame that it refused."""
+    refused = FakeMessage("frames", b"?", name=b"a")
+    sound = dead_letter("ingest", refused, BadRecord(Reason.JPEG_CORRUPT, "why"), ms(1))
+    return replace(sound, reason=reason, **changes)
+
+
+class Service:
+    """The core and tables of some partitions."""
+
+    def __init__(self, partitions: int = 1, rules: Any = QUICK) -> None:
+        self.core = DriftCore(CODEC, "", rules)
+        self.tables = {number: Table() for number in range(partitions)}
+
+    def take(self, *records: Prediction | Outcome | DeadLetter | FakeMessage, now_s: float = 0) -> list[Output]:
+        batch = [each if isinstance(each, FakeMessage) else message(each) for each in records]
+        return self.core.on_batch(batch, self.tables, ms(now_s))
+
+
+def reports(outputs: list[Output]) -> list[CameraReport]:
+    return [CODEC.decode(each.value, CameraReport) for each in outputs if each.topic == "drift.reports"]
+
+
+def told(outputs: list[Output]) -> list[DriftStatistic]:
+    return [CODEC.decode(each.value, DriftStatistic) for each in outputs if each.topic == "statistics"]
+
+
+def test_a_report_goes_out_when_something_changed() -> None:
+    """A version, the end of learning, an alarm; keyed by the camera, on the one partition that reports have."""
+    service, camera = Service(2), Camera()
+    (first,) = [each for each in service.take(message(camera.shot(), 1)) if each.topic == "drift.reports"]
+    assert (first.partition, first.key) == (0, b"a")
+    assert CODEC.decode(first.value, CameraReport).version == "v1"
+    lefts = []
+    for shot in camera.shots(250):
+        lefts += [report.learning_left for report in reports(service.take(message(shot, 1)))]
+    assert lefts == [0]
+    raised = []
+    for shot in camera.shots(40, brightness=0.001):
+        raised += [[alarm.kind for alarm in report.alarms] for report in reports(service.take(message(shot, 1)))]
+    assert raised == [["camera_black"]]
+    assert service.core.counted() == {"frames_watched": 291, "reported": 3, "labels_watched": 0}
+
+
+def test_statistics_go_out_every_few_seconds_of_event_time() -> None:
+    """Of each camera that has shown a prediction, to the partition of its frames; and with labels its report too."""
+    service, camera = Service(), Camera(fps=2)
+    at_s = []
+    for shot in camera.shots(30):
+        outputs = service.take(shot)
+        if told(outputs):
+            at_s.append((shot.received_at_ms - ms(0)) / 1_000)
+            assert {each.key for each in outputs} == {b"a"}
+            assert {statistic.at_ms for statistic in told(outputs)} == {shot.received_at_ms}
+    assert at_s == [0, 5, 10]
+    shots = camera.shots(20)
+    labels = [outcome(shots[0], "car")]
+    assert len(reports(service.take(*shots, *labels))) == 1
+
+
+def test_of_a_large_fleet_each_camera_has_its_turn() -> None:
+    """Two hundred at once, whoever was not among them the next time."""
+    service = Service()
+    cameras = [Camera(f"cam-{number:03d}", seed=number, fps=0.1) for number in range(250)]
+    seen = []
+    for _ in range(3):
+        outputs = service.take(*[camera.shot() for camera in cameras])
+        seen.append({statistic.camera for statistic in told(outputs)})
+    assert [len(each) for each in seen] == [200, 200, 200]
+    assert seen[0] | seen[1] == {camera.name for camera in cameras}
+
+
+def test_partitions_know_nothing_of_each_other() -> None:
+    """A camera is known where its records lie."""
+    service, camera = Service(2), Camera()
+    service.take(message(camera.shot(), 1))
+    assert (len(service.tables[0]), len(service.tables[1])) == (0, 1)
+    for at_s in (0, 3_600, 7_200):  # where nothing ever came nobody is missed
+        assert service.core.on_time(service.tables, ms(at_s))[1:] == []
+    assert service.core.on_time({0: service.tables[0]}, ms(9_000)) == []
+
+
+@pytest.mark.parametrize("topic", ["predictions", "outcomes", "dead-letters"])
+def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(topic: str) -> None:
+    """With its bytes as they were."""
+    service, camera = Service(), Camera()
+    outputs = service.take(FakeMessage(topic, b"\xff", 7), camera.shot(), now_s=3)
+    (output,) = [each for each in outputs if each.topic == "dead-letters"]
+    refused = CODEC.decode(output.value, DeadLetter)
+    assert (refused.service, refused.topic, refused.offset, refused.value) == ("drift", topic, 7, b"\xff")
+    assert (output.key, refused.refused_at_ms) == (f"{topic}-0".encode(), ms(3))
+    assert len(reports(outputs)) == 1
+    assert service.core.counted()["dead_unknown_format"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "camera"),
+    [
+        ({}, "a"),
+        ({"camera": "b"}, "b"),
+        ({"topic": "frames.rekeyed"}, "a"),
+        ({"topic": "labels"}, None),
+        ({"key": b"\xff"}, None),
+        ({"key": None}, None),
+        ({"key": b""}, None),
+    ],
+)
+def test_a_refused_frame_counts_for_its_camera(changes: dict[str, Any], camera: str | None) -> None:
+    """As it was read, or as the key has it; refused labels and what has no name count for nobody."""
+    service = Service()
+    service.take(*[letter(**changes) for _ in range(11)])
+    assert service.tables[0].names == ([] if camera is None else [camera])
+    if camera:
+        assert [alarm.kind for alarm in reports_of(service, camera)] == ["camera_dead_letters"]
+
+
+def reports_of(service: Service, camera: str) -> list[Any]:
+    """Alarms of a camera now."""
+    watched = Watched()
+    watched.core, watched.table = service.core, service.tables[0]
+    return watched.report(camera).alarms
+
+
+def test_a_camera_that_was_only_refused_has_no_statistics() -> None:
+    """And no model; others beside it have theirs."""
+    service, camera = Service(), Camera("b")
+    service.take(letter())
+    outputs = service.take(camera.shot())
+    assert {statistic.camera for statistic in told(outputs)} == {"b"}
+    assert version_of(service.tables[0], 0).model == ""
+
+
+def test_at_most_four_readings_of_a_device_are_watched() -> None:
+    """The first that come; names that do not fit are left out, and a name that is taken keeps its place."""
+    service, camera = Service(), Camera()
+    readings = {"volt": 1.0, "temperature": 2.0, "a name that is far too long": 3.0, "µ": 4.0}
+    service.take(camera.shot(telemetry=readings))
+    assert service.tables[0].slots(0) == ("temperature", "volt")
+    service.take(camera.shot(telemetry={"e": 1.0, "d": 2.0, "c": 3.0, "volt": 4.0}))
+    service.take(camera.shot(telemetry={"b": 1.0}))
+    stranger = Camera("b")
+    service.take(stranger.shot(telemetry={"a name that is far too long": 3.0}))
+    assert service.tables[0].slots(1) == ()
+    assert service.tables[0].slots(0) == ("temperature", "volt", "c", "d")
+
+
+@pytest.mark.parametrize("name", ["", "t\0", "\0"])
+def test_readings_with_odd_names_are_the_same_after_a_restart(name: str) -> None:
+    """What a table restored from the log watches is what the one that lived watched."""
+    service, camera = Service(), Camera()
+    service.take(camera.shot(telemetry={name: 1.0, "volt": 12.0}))
+    restored = Table()
+    for key, value in service.tables[0].changes():
+        restored.restore(key, value)
+    assert restored.slots(0) == service.tables[0].slots(0)
+
+
+def test_a_reading_that_is_huge_poisons_nothing() -> None:
+    """A finite number that a float32 cannot hold is no reading, and everything that is told stays a number."""
+    service, camera = Service(), Camera()
+    for number in range(300):
+        reading = 1e300 if number % 50 == 7 else 20.0 + number % 3
+        outputs = service.take(camera.shot(telemetry={"temperature": reading}))
+        for statistic in told(outputs):
+            assert abs(statistic.estimate) < 1e30
+            assert abs(statistic.reference) < 1e30
+
+
+def test_the_same_records_lead_to_the_same_words() -> None:
+    """Byte for byte, ids included: nothing is drawn and no clock is read."""
+    rules = changed_rules(QUICK, fleet_cameras=0)
+    records: list[Prediction | Outcome] = []
+    for seed in (1, 2):
+        camera = Camera(f"cam-{seed}", seed=seed)
+        shots = [*camera.shots(250), *camera.shots(60, brightness=0.001), *camera.shots(80, brightness=0.8)]
+        records += [*shots, *camera.labelled(shots)]
+    first, second = Service(rules=rules).take(*records), Service(rules=rules).take(*records)
+    assert first == second
+    causes = [alarm.cause for report in reports(first) for alarm in report.alarms]
+    assert len(set(causes)) == len(causes) > 0

@@ -1,0 +1,206 @@
+"""Accuracy as labels come: unbiased by how frames were chosen, in each light, by class, and against a floor."""
+
+from dataclasses import replace as changed_rules
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from catseye.records import Outcome
+from services.drift.layout import ACCURACY, REFERENCE, WATCH
+from services.drift.outcomes import Outcomes, expected, of_outcomes, outcomes, weigh
+from services.drift.streams import Fed
+from tests.simulation.cameras import CLASSES, QUICK, Camera, Watched, outcome
+
+ROWS = np.zeros(1, np.int64)
+STRICT = changed_rules(QUICK, false_per_week=1.0)
+"""One false alarm a week: what alarms under it is no chance."""
+
+
+def column(said: Outcome) -> Outcomes:
+    """One outcome of row 0."""
+    return outcomes([0], [said], [CLASSES], 0.18)
+
+
+def one(**changes: Any) -> Outcome:
+    shot = Camera(error_share=0).shot()
+    return outcome(shot, shot.label, **changes)
+
+
+def whole(losses: float = 0.05, phase: int = 1, weights: float = 1_000) -> NDArray[Any]:
+    """A reference of labels in one phase."""
+    known = np.zeros(1, REFERENCE)
+    known["labels_closed"][0, phase] = 1
+    for name in ("label_weights", "label_squares"):
+        known[name][0, phase] = weights / 3
+        known[name][0, phase, 0] = weights
+    known["label_losses"][0, phase] = known["label_weights"][0, phase] * losses
+    return known
+
+
+def fed(known: NDArray[Any], seen: Outcomes, weight: float = 1.0) -> Fed:
+    """Streams of a label under the usual tolerances."""
+    return of_outcomes(known, seen, np.array([weight], np.float32), accuracy=0.02, new_phase=0.1, floor=0.4)
+
+
+def labelled_because_unsure(camera: Camera, watched: Watched, count: int, propensity: float) -> None:
+    """Frames of which the model is unsure are all labelled, the others with a chance of *propensity*."""
+    lot = np.random.default_rng(9)
+    for _ in range(count):
+        shot = camera.shot()
+        watched.see(shot)
+        wrong = camera.truth[shot.sequence] != shot.label
+        unsure = wrong or max(shot.probabilities.values()) < 0.8
+        chance = 1.0 if unsure else propensity
+        if lot.random() < chance:
+            watched.label(*camera.labelled([shot], propensity=chance))
+
+
+def test_labels_that_were_chosen_because_the_model_was_unsure_raise_nothing() -> None:
+    """A camera that learned from random labels of one frame in five, and then has the unsure ones labelled too: three
+    times as many of its labels are wrong, and its accuracy is what it was."""
+    camera, watched = Camera(), Watched(STRICT)
+    lot = np.random.default_rng(5)
+    for _ in range(2_500):
+        shot = camera.shot()
+        watched.see(shot)
+        if lot.random() < 0.2:
+            watched.label(*camera.labelled([shot], propensity=0.2))
+    labelled_because_unsure(camera, watched, 3_000, 0.2)
+    assert [kind for kind, _ in watched.history() if kind.startswith("accuracy")] == []
+    report = watched.report()
+    assert report.recent_errors / report.recent_labels == pytest.approx(0.04, abs=0.03)
+
+
+def test_and_one_that_gets_worse_is_seen_through_them() -> None:
+    """The same choice of labels, and three frames in ten wrong."""
+    camera, watched = Camera(), Watched(STRICT)
+    labelled_because_unsure(camera, watched, 2_500, 0.2)
+    assert watched.history() == []
+    camera.error_share = 0.3
+    labelled_because_unsure(camera, watched, 2_500, 0.2)
+    assert ("accuracy", True) in watched.history()
+
+
+def test_a_label_weighs_the_least_propensity_over_its_own() -> None:
+    """So weights stay in [0, 1]; recent labels and errors are counted by them."""
+    watch = np.zeros(1, WATCH)
+    assert weigh(watch, column(one(propensity=0.5)))[0] == 1
+    assert weigh(watch, column(one(propensity=1.0)))[0] == 0.5
+    assert weigh(watch, column(one(propensity=0.1)))[0] == 1
+    assert weigh(watch, column(one(propensity=1.0, correct=False)))[0] == pytest.approx(0.1)
+    fade = 1 - 1 / 200
+    assert watch["recent_labels"][0] == pytest.approx(fade**3 + 0.5 * fade**2 + fade + 0.1)
+    assert watch["recent_errors"][0] == pytest.approx(0.1)
+
+
+def test_a_loss_is_held_against_its_phase_its_class_and_the_floor() -> None:
+    """Bounds are the reference's mean, 1.64 standard errors, and the tolerance."""
+    known = whole(0.05)
+    found = fed(known, column(one(correct=False)))
+    slack = 1.64 * np.sqrt((0.05 + 1 / 1_000) * 0.95 / 1_000)
+    assert found.bound[0, 0] == pytest.approx(0.05 + slack + 0.02, rel=1e-3)
+    bucket = CLASSES.index(str(one().label))
+    assert (found.x[0, 0], found.x[0, 1 + bucket], found.x[0, -1]) == pytest.approx((1, 1, 1), rel=1e-5)
+    assert found.bound[0, -1] == pytest.approx(0.6)
+    others = [place for place in range(1, ACCURACY.streams) if place != 1 + bucket]
+    assert np.isnan(found.x[0, others]).all()
+
+
+def test_a_phase_that_is_not_known_is_held_against_the_worst_that_is() -> None:
+    """With its own tolerance; where none is known only the floor holds."""
+    dark = column(one(brightness=0.1))
+    found = fed(whole(0.05), dark)
+    slack = 1.64 * np.sqrt((0.05 + 1 / 1_000) * 0.95 / 1_000)
+    assert found.bound[0, 0] == pytest.approx(0.05 + slack + 0.1, rel=1e-3)
+    assert np.isnan(found.x[0, 1:-1]).all()
+    nothing = fed(np.zeros(1, REFERENCE), dark)
+    assert np.isnan(nothing.x[0, :-1]).all()
+    assert nothing.x[0, -1] == 0
+
+
+def test_a_rare_class_and_a_hopeless_reference_claim_nothing() -> None:
+    """Thirty labels of a class, and a bound that leaves something to see."""
+    known = whole(0.05)
+    known["label_weights"][0, 1, 1:] = 29
+    assert np.isnan(fed(known, column(one())).x[0, 1:-1]).all()
+    assert np.isnan(fed(whole(0.97), column(one())).x[0, :-1]).all()
+
+
+def test_a_weight_draws_a_loss_to_its_bound() -> None:
+    """Half a weight is half a bet; none is none."""
+    full, half, none = (fed(whole(), column(one(correct=False)), weight) for weight in (1.0, 0.5, 0.0))
+    assert half.x[0, 0] == pytest.approx((full.x[0, 0] + full.bound[0, 0]) / 2, rel=1e-4)
+    assert none.x[0, 0] == none.bound[0, 0]
+
+
+def test_the_usual_loss_is_that_of_all_phases() -> None:
+    """And NaN where there is no label."""
+    known = whole(0.05)
+    known["label_weights"][0, 0, 0], known["label_losses"][0, 0, 0] = 1_000, 150
+    assert expected(known, ROWS)[0] == pytest.approx(0.1)
+    assert np.isnan(expected(np.zeros(1, REFERENCE), ROWS)[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"change": "corrected"},
+        {"change": "withdrawn", "label": None, "correct": None},
+        {"role": "shadow"},
+        {"version": "v0"},
+        {"model": "other"},
+    ],
+)
+def test_what_says_nothing_of_the_model_that_predicts_is_not_counted(changes: dict[str, Any]) -> None:
+    """Corrections, withdrawals, shadows and versions that are gone."""
+    camera, watched = Camera(), Watched()
+    watched.live(camera, 10)
+    before = watched.table.watch[0].tobytes()
+    said = outcome(camera.shots(1)[0], "car")
+    watched.label(replace(said, **changes))
+    assert watched.table.watch[0].tobytes() == before
+    assert watched.core.counted()["labels_watched"] == 10
+
+
+def test_labels_of_frames_of_a_blind_camera_are_not_counted() -> None:
+    """From the moment the fault began until it ended, whenever they come."""
+    camera, watched = Camera(), Watched()
+    watched.live(camera, 100)
+    before = watched.see_and_keep(camera.shots(5))
+    blind = watched.see_and_keep(camera.shots(40, brightness=0.01))
+    watched.label(*camera.labelled(blind, delay_s=5))
+    assert watched.core.counted()["labels_watched"] == 100
+    after = watched.see_and_keep(camera.shots(60))
+    watched.label(*camera.labelled(before + blind + after[-5:], delay_s=9))
+    assert watched.core.counted()["labels_watched"] == 10
+
+
+def test_a_fall_of_accuracy_is_seen_and_says_by_how_much() -> None:
+    """A loss of .04 that becomes .3: the alarm shows both, and since when."""
+    camera, watched = Camera(), Watched(STRICT)
+    watched.live(camera, 600)
+    camera.error_share = 0.3
+    worse_s = camera.at_s
+    while ("accuracy", True) not in watched.history():
+        watched.live(camera, 1)
+    alarm = watched.alarm("accuracy")
+    assert alarm.signal == "loss"
+    assert alarm.reference == pytest.approx(0.04, abs=0.03)
+    assert alarm.reference + 0.03 < alarm.estimate < 0.4
+    assert abs(alarm.since_ms - alarm.raised_at_ms) <= 30_000
+    assert alarm.evidence >= alarm.threshold > 1_000
+    assert camera.at_s - worse_s <= 30
+
+
+def test_accuracy_under_the_floor_alarms_whatever_is_usual() -> None:
+    """A model that was always wrong in seven of ten has no loss that rose, and is too bad."""
+    camera, watched = Camera(error_share=0.75), Watched(STRICT)
+    watched.live(camera, 800)
+    assert {kind for kind, _ in watched.history()} == {"accuracy_floor"}
+    alarm = watched.alarm("accuracy_floor")
+    assert alarm.signal == "accuracy"
+    assert alarm.reference == pytest.approx(0.4)
+    assert alarm.estimate == pytest.approx(0.25, abs=0.1)

@@ -1,0 +1,97 @@
+"""How far apart frames must be to count as independent: measured, not assumed."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.drift.layout import LEARNING, LOSS_PACE
+from services.drift.pace import measure, pace
+
+ONE = slice(0, 1)
+
+
+def measured(values: NDArray[Any], column: int = 0) -> int:
+    """Pace of a signal that had these values while a camera learned."""
+    learning = np.zeros(1, LEARNING)
+    columns = slice(column, column + 1)
+    rows = np.zeros(1, np.int64)
+    for value in values.astype(np.float32):
+        measure(learning, rows, columns, np.array([[value]]))
+    return int(pace(learning, 0, columns)[0])
+
+
+def persistent(persistence: float, count: int, seed: int) -> NDArray[np.float64]:
+    """An autoregressive process of the first order."""
+    chance = np.random.default_rng(seed)
+    values = np.zeros(count)
+    for place in range(1, count):
+        values[place] = persistence * values[place - 1] + chance.normal() * np.sqrt(1 - persistence**2)
+    return values
+
+
+def test_independent_samples_are_all_taken() -> None:
+    """In nineteen of twenty references, whatever they are distributed like."""
+    normal = [measured(np.random.default_rng(seed).normal(size=1_000)) for seed in range(40)]
+    skewed = [measured(np.random.default_rng(seed).lognormal(size=1_000)) for seed in range(40)]
+    assert np.mean(np.array(normal) == 1) >= 0.95
+    assert np.mean(np.array(skewed) == 1) >= 0.9
+
+
+def test_a_persistence_of_six_tenths_gives_one_in_about_ten() -> None:
+    """Its autocorrelation falls to .01 at lag 9."""
+    found = [measured(persistent(0.6, 1_000, seed)) for seed in range(10)]
+    assert 8 <= np.median(found) <= 13
+    assert min(found) >= 6
+
+
+def test_a_slow_signal_gives_a_long_pace() -> None:
+    """Of a persistence of .99 at 1,000 samples: 458 were right, and a hundred keep most of the promise."""
+    assert min(measured(persistent(0.99, 1_000, seed)) for seed in range(10)) >= 100
+
+
+def test_noise_on_a_slow_signal_does_not_hide_it() -> None:
+    """Half of the variance is noise of each frame, the other half wanders: the pace is some dozens still."""
+    chance = np.random.default_rng(5)
+    found = [measured(persistent(0.99, 1_000, seed) + chance.normal(size=1_000)) for seed in range(10)]
+    assert np.median(found) >= 40
+
+
+def test_a_weak_but_long_correlation_is_found_by_blocks() -> None:
+    """A twelfth of the variance wanders for an hour, the rest is noise: no single lag shows it, in most references."""
+    chance = np.random.default_rng(6)
+    found = [
+        measured(np.sqrt(0.08) * persistent(0.983, 1_000, seed) + np.sqrt(0.92) * chance.normal(size=1_000))
+        for seed in range(20)
+    ]
+    assert np.median(found) >= 32
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.02, 324), (0.05, 324), (0.02, 1_000), (0.05, 1_000)])
+def test_rare_errors_that_come_by_chance_are_all_taken(share: float, count: int) -> None:
+    """Two errors that happen to be a lag apart are no persistence: accuracy would be watched one label in thousands."""
+    found = np.array([measured(np.random.default_rng(seed).random(count) < share, LOSS_PACE) for seed in range(100)])
+    assert np.mean(found > 10) <= 0.01
+    assert np.mean(found == 1) >= 0.9
+
+
+def test_what_never_moves_and_what_is_missing_are_taken_always() -> None:
+    """No variance is no correlation; a missing value counts as the mean."""
+    assert measured(np.full(500, 0.3)) == 1
+    assert measured(np.full(500, np.nan)) == 1
+    values = np.random.default_rng(1).normal(size=500)
+    values[::3] = np.nan
+    assert measured(values) == 1
+
+
+def test_columns_are_measured_apart() -> None:
+    """Two rows and two columns at once: each has its own pace."""
+    learning = np.zeros(2, LEARNING)
+    slow, fast = persistent(0.9, 800, 1), np.random.default_rng(2).normal(size=800)
+    for count in range(800):
+        values = np.array([[slow[count], fast[count]], [fast[count], slow[count]]], np.float32)
+        measure(learning, np.array([0, 1]), slice(3, 5), values)
+    first, second = pace(learning, 0, slice(3, 5)), pace(learning, 1, slice(3, 5))
+    assert (first[1], second[0]) == (1, 1)
+    assert min(first[0], second[1]) >= 20

@@ -1,0 +1,190 @@
+"""Evidence: what streams are fed, how a family gathers it, and when it calms."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.drift.layout import (
+    ACCURACY,
+    BUCKETS,
+    FAMILIES,
+    FRAME_STREAMS,
+    INPUT,
+    PREDICTIONS,
+    RANKED,
+    REFERENCE,
+    SAID,
+    STREAMS,
+    WATCH,
+    WEIGHTS,
+)
+from services.drift.streams import (
+    FRAMES_FAMILIES,
+    OUTCOME_FAMILIES,
+    SHORTEST_WINDOW,
+    Fed,
+    calmed,
+    crossed,
+    forget,
+    of_frames,
+    paces,
+    take,
+    weighed,
+)
+
+ROWS = np.zeros(1, np.int64)
+DAY = np.ones(1, np.int64)
+INPUT_PLACE = FAMILIES.index(INPUT)
+
+
+def known(frames: int = 1_000, pace: int = 1) -> NDArray[np.void]:
+    """A whole reference in which everything was said at .2, with a standard deviation of .1."""
+    reference = np.zeros(1, REFERENCE)
+    reference["histogram"][0, 1, :, 10] = frames // 2
+    reference["frames"][0, 1] = frames
+    reference["said_mean"][0, 1] = 0.2
+    reference["said_m2"][0, 1] = frames * 0.01
+    reference["pace"][0] = pace
+    return reference
+
+
+def fed_by(rank: float, said: float, reference: NDArray[np.void]) -> Fed:
+    """Streams of a frame whose ranks and probabilities are all alike."""
+    ranks = np.full((1, RANKED), rank, np.float32)
+    numbers = np.full((1, SAID), said, np.float32)
+    return of_frames(ranks, numbers, reference, ROWS, DAY, rank=0.05, probability=0.02)
+
+
+def alike(value: float, bound: float, streams: int = FRAME_STREAMS) -> Fed:
+    """All streams of a block fed the same."""
+    return Fed(np.full((1, streams), value, np.float32), np.full((1, streams), bound, np.float32))
+
+
+def test_a_rank_goes_up_down_and_out() -> None:
+    """Three streams a signal, each in [0, 1], against half plus what a finite reference and the operator allow."""
+    fed = fed_by(0.9, 0.3, known())
+    assert fed.x[0, :3] == pytest.approx([0.9, 0.1, 0.8])
+    assert fed.bound[0, :3] == pytest.approx([0.5 + 0.05 + 1.64 * 0.2887 * np.sqrt(1 / 500)] * 3, rel=1e-4)
+
+
+def test_what_is_said_goes_up_and_down() -> None:
+    """Against the reference's mean, its error and the tolerance, on both sides."""
+    fed = fed_by(0.5, 0.3, known())
+    up, down = PREDICTIONS.first, PREDICTIONS.first + SAID
+    slack = 1.64 * 0.1 / np.sqrt(1_000) + 0.02
+    assert (fed.x[0, up], fed.x[0, down]) == pytest.approx((0.3, 0.7))
+    assert (fed.bound[0, up], fed.bound[0, down]) == pytest.approx((0.2 + slack, 0.8 + slack), rel=1e-4)
+
+
+def test_a_smaller_and_a_slower_reference_allows_more() -> None:
+    """A hundred frames, or a thousand of which one in ten counts, are the same; and little of them claims nothing."""
+    small, slow = fed_by(0.5, 0.2, known(100)).bound, fed_by(0.5, 0.2, known(1_000, pace=10)).bound
+    assert small == pytest.approx(slow, rel=1e-4)
+    assert (small >= fed_by(0.5, 0.2, known()).bound).all()
+    assert np.isnan(fed_by(0.5, 0.2, known(10, pace=50)).x[0, : 3 * RANKED]).all()
+
+
+def test_a_missing_value_feeds_nothing() -> None:
+    """Its streams take NaN, and their evidence stays."""
+    fed = fed_by(float("nan"), float("nan"), known())
+    assert np.isnan(fed.x).all()
+    watch = np.zeros(1, WATCH)
+    watch["evidence"] = 3
+    take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([1_000]))
+    assert (watch["evidence"] == 3).all()
+    assert not watch["window"].any()
+
+
+def test_each_stream_takes_one_frame_in_its_pace() -> None:
+    """Three streams a signal; what is said goes by the slower of confidence and class; at least every frame."""
+    reference = np.zeros(1, REFERENCE)
+    reference["pace"][0, :RANKED] = np.arange(RANKED)
+    reference["pace"][0, RANKED : RANKED + 2] = 4, 7
+    every = paces(reference, ROWS)[0]
+    assert every[: 3 * RANKED].tolist() == [max(signal, 1) for signal in range(RANKED) for _ in range(3)]
+    assert every[3 * RANKED :].tolist() == [7] * (2 * SAID)
+
+
+def test_weights_of_a_family_are_one_and_its_streams_are_its_own() -> None:
+    """So the family's evidence is a mean of e-detectors and keeps their promise; all labels together count half."""
+    assert WEIGHTS.sum(axis=0) == pytest.approx(np.ones(len(FAMILIES)), rel=1e-6)
+    assert ((WEIGHTS > 0).sum(axis=1) == 1).all()
+    assert WEIGHTS.shape == (STREAMS, len(FAMILIES))
+    assert WEIGHTS[ACCURACY.first, FAMILIES.index(ACCURACY)] == 0.5
+    assert WEIGHTS[ACCURACY.first + 1, FAMILIES.index(ACCURACY)] == 0.5 / BUCKETS
+
+
+def test_evidence_stays_low_at_the_bound_and_grows_beyond_it() -> None:
+    """After R samples at the bound it is R; beyond, it grows exponentially and the family says since when."""
+    watch = np.zeros(1, WATCH)
+    for at in range(100):
+        take(watch, ROWS, alike(0.5, 0.5), FRAMES_FAMILIES, np.array([at]))
+    assert watch["family"][0, INPUT_PLACE] == pytest.approx(100, rel=1e-3)
+    watch = np.zeros(1, WATCH)
+    for at in range(100):
+        take(watch, ROWS, alike(0.45, 0.5), FRAMES_FAMILIES, np.array([at]))
+    assert watch["family"][0, INPUT_PLACE] < 100
+    for at in range(100, 160):
+        take(watch, ROWS, alike(0.9, 0.5), FRAMES_FAMILIES, np.array([at]))
+    assert watch["family"][0, INPUT_PLACE] > 1e6
+    assert 95 <= watch["since_ms"][0, INPUT_PLACE] <= 105
+    assert watch["window"][0, INPUT_PLACE] == 160
+    assert not watch["family"][0, OUTCOME_FAMILIES].any()
+
+
+def test_a_family_s_evidence_is_its_streams_together() -> None:
+    """And the stream with the most of it is the one that is told."""
+    watch = np.zeros(1, WATCH)
+    fed = alike(0.4, 0.5)
+    fed.x[0, 7] = 0.95
+    for at in range(50):
+        take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([at]))
+    shares = weighed(watch, ROWS, FRAMES_FAMILIES)[0, INPUT.slice]
+    assert watch["family"][0, INPUT_PLACE] == pytest.approx(shares.sum(), rel=1e-4)
+    assert [int(watch["top"][0, INPUT_PLACE]), int(shares.argmax())] == [7, 7]
+
+
+def test_an_alarm_is_raised_once_at_the_threshold() -> None:
+    """What is raised does not cross again."""
+    watch = np.zeros(1, WATCH)
+    watch["family"][0] = 1_000
+    threshold = np.array([[1_000.0]], np.float32)
+    assert crossed(watch, ROWS, FRAMES_FAMILIES, threshold).all()
+    assert not crossed(watch, ROWS, FRAMES_FAMILIES, threshold + 1).any()
+    watch["raised"][0, INPUT_PLACE] = 1
+    assert crossed(watch, ROWS, FRAMES_FAMILIES, threshold)[0].tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("span", "window", "family", "verdict"),
+    [
+        (0, SHORTEST_WINDOW - 1, 0, (False, False)),
+        (0, SHORTEST_WINDOW, 0, (True, False)),
+        (0, SHORTEST_WINDOW, 10 * SHORTEST_WINDOW, (True, False)),
+        (0, SHORTEST_WINDOW, 11 * SHORTEST_WINDOW, (False, True)),
+        (100, 199, 0, (False, False)),
+        (100, 200, 0, (True, False)),
+    ],
+)
+def test_an_alarm_calms_after_a_window_without_evidence(
+    span: int, window: int, family: float, verdict: tuple[bool, bool]
+) -> None:
+    """At least as long as it took to be raised, twice; a window with evidence begins again."""
+    watch = np.zeros(1, WATCH)
+    watch["raised"][0, INPUT_PLACE] = 1
+    watch["span"][0], watch["window"][0], watch["family"][0] = span, window, family
+    calm, again = calmed(watch, ROWS, FRAMES_FAMILIES)
+    assert (bool(calm[0, INPUT_PLACE]), bool(again[0, INPUT_PLACE])) == verdict
+    assert not calm[0, INPUT_PLACE + 1 :].any()  # of what is not raised nothing calms
+
+
+def test_forgetting_a_family_leaves_the_others() -> None:
+    """No evidence, a new window."""
+    watch = np.zeros(1, WATCH)
+    for name in ("evidence", "family", "cusum", "window"):
+        watch[name] = 5
+    forget(watch, 0, INPUT_PLACE)
+    assert not watch["evidence"][0, INPUT.slice].any()
+    assert (watch["evidence"][0, INPUT.streams :] == 5).all()
+    for name in ("family", "cusum", "window"):
+        assert watch[name][0].tolist() == [0, 5, 5, 5, 5]

@@ -1,0 +1,354 @@
+"""Incidents: what is raised has one alert, of the right kind, and the alert has a life."""
+
+import re
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from catseye.errors import Reason
+from catseye.identity import digest
+from catseye.records import Alarm, Alert, DeadLetter
+from services.incidents import NAME
+from services.incidents.causes import lane_of
+from services.incidents.life import Rules
+from tests.simulation.incidents import CODEC, Incidents, alarm, message, ms, report
+
+INPUT, PREDICTIONS, ACCURACY = (alarm(kind, 0) for kind in ("input", "predictions", "accuracy"))
+FROZEN = alarm("camera_frozen", 0)
+
+
+def said(alerts: list[Alert]) -> list[tuple[str | None, str, str]]:
+    """Camera, kind and state of each."""
+    return [(alert.camera, alert.kind, alert.state) for alert in alerts]
+
+
+def opened(*alarms: Alarm, rules: Rules | None = None, **changes: Any) -> tuple[Incidents, Alert]:
+    """A service that has opened one alert for what is wrong with camera a since moment 0."""
+    incidents = Incidents(rules)
+    incidents.take(report("a", -60), report("a", 0, *alarms, **changes), report("z", 5))
+    (alert,) = incidents.alerts
+    assert alert.state == "opened"
+    return incidents, alert
+
+
+@pytest.mark.parametrize(
+    ("alarms", "kind", "severity"),
+    [
+        ([INPUT], "input", "warning"),
+        ([INPUT, PREDICTIONS], "input", "warning"),
+        ([INPUT, PREDICTIONS, ACCURACY], "input", "critical"),
+        ([PREDICTIONS], "class_mix", "info"),
+        ([PREDICTIONS, ACCURACY], "class_mix", "critical"),
+        ([ACCURACY], "concept", "critical"),
+        ([alarm("telemetry", 0)], "telemetry", "info"),
+        ([alarm("labels_missing", 0)], "labels_missing", "warning"),
+        ([alarm("service_slow", 0)], "service_slow", "warning"),
+        ([alarm("accuracy_floor", 0)], "accuracy_floor", "critical"),
+        ([alarm("camera_dead_letters", 0)], "camera_dead_letters", "warning"),
+        ([alarm("camera_silent", 0)], "camera_silent", "critical"),
+        ([FROZEN, alarm("camera_black", 0), alarm("camera_blurred", 0)], "camera_black", "critical"),
+    ],
+)
+def test_alarms_together_mean_one_thing(alarms: list[Alarm], kind: str, severity: str) -> None:
+    """In the order of explanation; the alert is of its camera and says when it began."""
+    _, alert = opened(*alarms)
+    assert (alert.kind, alert.severity, alert.camera, alert.cameras) == (kind, severity, "a", ["a"])
+    assert (alert.revision, alert.by, alert.group, alert.since_ms) == (0, NAME, None, ms(-1))
+    assert (
+        alert.incident_id == alert.alert_id == digest("alert", "a", lane_of(kind), min(each.cause for each in alarms))
+    )
+    assert alert.explanation.startswith("Since 2027-01-15 07:59:59 UTC camera a ")
+
+
+def test_a_new_version_explains_what_began_after_it() -> None:
+    """Within an hour, when the pictures did not move; a version that was always there explains nothing."""
+    new: dict[str, Any] = {"version": "v2", "version_since_ms": ms(-30)}
+    incidents, alert = opened(ACCURACY, PREDICTIONS, **new)
+    assert (alert.kind, alert.severity, alert.version) == ("model_version", "critical", "v2")
+    assert "before, it was vehicles v1" in alert.explanation
+    # An input that moves later explains it better.
+    (updated,) = incidents.take(report("a", 8, ACCURACY, PREDICTIONS, alarm("input", 8), **new))
+    assert (updated.kind, updated.state, updated.alert_id, updated.revision) == ("input", "updated", alert.alert_id, 1)
+    assert opened(INPUT, ACCURACY, **new)[1].kind == "input"
+    assert opened(ACCURACY, version="v2", version_since_ms=ms(-3_602))[1].kind == "concept"
+    assert opened(ACCURACY, version="v2", version_since_ms=ms(-0.5))[1].kind == "model_version"
+    assert opened(ACCURACY, version="v2", version_since_ms=ms(20))[1].kind == "concept"
+    assert opened(ACCURACY)[1].kind == "concept"
+
+
+def test_a_version_stays_to_blame_once_it_is() -> None:
+    """Though the next one comes while the alert is open."""
+    incidents, _ = opened(ACCURACY, version="v2", version_since_ms=ms(-30))
+    assert incidents.take(report("a", 10, ACCURACY, version="v3", version_since_ms=ms(9))) == []
+    (updated,) = incidents.take(report("a", 40, ACCURACY, version="v3", version_since_ms=ms(9)))
+    assert (updated.kind, updated.state, updated.version) == ("model_version", "updated", "v3")
+
+
+def test_an_alert_waits_for_the_other_families() -> None:
+    """Alarms that arrive one after the other open one alert, of the right kind at once, as of when it was due."""
+    incidents = Incidents()
+    assert incidents.take(report("a", 0, ACCURACY), report("a", 2, ACCURACY, alarm("input", 2)), report("b", 4.9)) == []
+    (alert,) = incidents.take(report("b", 60))
+    assert (alert.kind, alert.severity, alert.opened_at_ms) == ("input", "critical", ms(5))
+    assert alert.alert_id == digest("alert", "a", "drift", ACCURACY.cause)
+
+
+def test_a_later_family_changes_the_kind_and_a_cleared_one_does_not() -> None:
+    """The alert stays the same; what goes while another stays does not turn the explanation round."""
+    incidents, alert = opened(PREDICTIONS)
+    (updated,) = incidents.take(report("a", 9, PREDICTIONS, alarm("input", 9)))
+    assert (updated.alert_id, updated.kind, updated.state) == (alert.alert_id, "input", "updated")
+    assert incidents.take(report("a", 20, PREDICTIONS)) == []
+    (told,) = incidents.take(report("a", 39, PREDICTIONS))
+    assert (told.kind, told.state, told.revision) == ("input", "updated", 2)
+    assert "By now its pictures are as before" in told.explanation
+
+
+def test_what_does_not_last_opens_nothing() -> None:
+    """An alarm that goes before it has settled was none."""
+    incidents = Incidents()
+    assert incidents.take(report("a", 0, INPUT), report("a", 4), report("a", 60)) == []
+
+
+def test_time_passes_while_no_report_comes() -> None:
+    """A fleet of one camera opens and resolves as well; the moment is the one at which it was due."""
+    incidents = Incidents()
+    assert incidents.wait(10) == []
+    incidents.take(report("a", 0, INPUT))
+    (alert,) = incidents.wait(6)
+    assert (alert.state, alert.opened_at_ms) == ("opened", ms(5))
+    incidents.take(report("a", 20))
+    (over,) = incidents.wait(11)
+    assert (over.state, over.resolved_at_ms) == ("resolved", ms(30))
+
+
+def test_an_alert_ends_when_all_behind_it_has_been_well_for_a_while() -> None:
+    """What comes back in time is not worth a word; the end is a record."""
+    incidents, alert = opened(INPUT)
+    assert incidents.take(report("a", 20), report("a", 29, INPUT), report("a", 40)) == []
+    (over,) = incidents.take(report("b", 50))
+    assert (over.alert_id, over.state, over.revision, over.resolved_at_ms) == (alert.alert_id, "resolved", 1, ms(50))
+    assert over.explanation.startswith("Over since 2027-01-15 08:00:50 UTC, after 45 s. It was: Since ")
+    assert incidents.take(report("a", 60), report("a", 200)) == []
+
+
+@pytest.mark.parametrize(("end_s", "said_so"), [(20, "15 s"), (1_000, "17 min"), (20_000, "5.6 h")])
+def test_how_long_it_lasted_is_said(end_s: float, said_so: str) -> None:
+    """In seconds, minutes or hours."""
+    incidents, _ = opened(INPUT)
+    (over,) = incidents.take(report("a", end_s - 10), report("a", end_s))
+    assert f"after {said_so}." in over.explanation
+
+
+def test_another_cause_is_another_alert_and_the_same_cause_the_same() -> None:
+    """Ids are made of causes; one that comes back goes on counting its records."""
+    incidents, first = opened(INPUT)
+    incidents.take(report("a", 20), report("a", 30))
+    again = alarm("input", 40)
+    (second,) = incidents.take(report("a", 40, again), report("b", 45))
+    assert (second.alert_id, second.incident_id) == (digest("alert", "a", "drift", again.cause), first.alert_id)
+    incidents.take(report("a", 50), report("a", 60))
+    (third,) = incidents.take(report("a", 70, INPUT), report("b", 75))
+    assert (third.alert_id, third.state, third.revision) == (first.alert_id, "opened", 2)
+
+
+def test_a_report_seen_twice_or_late_changes_nothing() -> None:
+    """The newest report of a camera holds."""
+    incidents = Incidents()
+    first, second = report("a", 0, FROZEN), report("a", 3, FROZEN, INPUT)
+    assert said(incidents.take(first)) == [("a", "camera_frozen", "opened")]
+    assert incidents.take(first, second, first, report("a", 1), second) == []
+
+
+# -- faults
+
+
+def test_a_fault_silences_what_follows_of_it() -> None:
+    """Statistical alarms are mentioned in the fault's alert, and open one only if they outlast it by a while."""
+    incidents = Incidents()
+    (fault,) = incidents.take(report("a", 0, FROZEN, INPUT, alarm("labels_missing", 0), alarm("telemetry", 0)))
+    assert "raised now: input, labels_missing" in fault.explanation
+    assert "Raised besides: telemetry" in fault.explanation
+    assert said(incidents.take(report("a", 10, INPUT))) == [("a", "telemetry", "opened")]
+    assert said(incidents.take(report("a", 20, INPUT))) == [
+        ("a", "camera_frozen", "resolved"),
+        ("a", "telemetry", "resolved"),
+    ]
+    assert said(incidents.take(report("a", 21, INPUT), report("b", 49))) == []
+    assert said(incidents.take(report("b", 51))) == [("a", "input", "opened")]
+
+
+def test_a_fault_that_comes_shortly_after_is_the_explanation() -> None:
+    """The time to settle covers that."""
+    incidents = Incidents()
+    assert incidents.take(report("a", 0, INPUT)) == []
+    assert said(incidents.take(report("a", 2, INPUT, FROZEN), report("b", 60))) == [("a", "camera_frozen", "opened")]
+
+
+def test_an_open_alert_is_quiet_while_the_camera_has_a_fault() -> None:
+    """It is set to suppressed and comes back when the fault is over."""
+    incidents, alert = opened(INPUT)
+    fault, quiet = incidents.take(report("a", 10, INPUT, FROZEN))
+    assert said([fault, quiet]) == [("a", "camera_frozen", "opened"), ("a", "input", "suppressed")]
+    assert quiet.explanation.startswith("Kept quiet while the camera has a fault")
+    over, back = incidents.take(report("a", 20, INPUT), report("a", 30, INPUT))
+    assert said([over, back]) == [("a", "camera_frozen", "resolved"), ("a", "input", "updated")]
+    assert (back.alert_id, back.revision, back.opened_at_ms) == (alert.alert_id, 2, alert.opened_at_ms)
+
+
+def test_a_quiet_alert_ends_during_the_fault() -> None:
+    """Its alarms are gone: it resolves all the same."""
+    incidents, _ = opened(INPUT)
+    incidents.take(report("a", 10, INPUT, FROZEN))
+    assert said(incidents.take(report("a", 20, FROZEN), report("a", 31, FROZEN))) == [("a", "input", "resolved")]
+
+
+def test_a_plainer_fault_of_the_picture_changes_the_kind() -> None:
+    """A black picture is frozen too: one alert, by the plainest name."""
+    incidents, alert = opened(FROZEN)
+    (updated,) = incidents.take(report("a", 10, FROZEN, alarm("camera_black", 10)))
+    assert (updated.alert_id, updated.kind) == (alert.alert_id, "camera_black")
+    assert "So the camera also sends the same picture again and again" in updated.explanation
+
+
+# -- updates
+
+
+def test_updates_are_seldom_unless_they_matter() -> None:
+    """Numbers alone say nothing, another signal says so after a while, another severity at once."""
+    incidents, _ = opened(INPUT)
+    assert incidents.take(report("a", 60, replace(INPUT, estimate=0.1))) == []
+    other = replace(INPUT, signal="brightness")
+    assert said(incidents.take(report("a", 61, other))) == [("a", "input", "updated")]
+    assert incidents.take(report("a", 70, INPUT)) == []
+    (due,) = incidents.take(report("b", 100))
+    assert (due.signal, due.updated_at_ms) == ("sharpness", ms(91))
+    (floor, worse) = incidents.take(report("a", 101, INPUT, alarm("accuracy_floor", 101)))
+    assert (floor.kind, worse.kind, worse.severity, worse.state) == ("accuracy_floor", "input", "critical", "updated")
+
+
+def test_the_strongest_alarm_of_a_kind_is_shown() -> None:
+    """Evidence counts against its threshold; without a threshold as it is."""
+    weak, strong = replace(INPUT, signal="contrast", evidence=90, threshold=80), replace(INPUT, evidence=5, threshold=1)
+    assert opened(weak, strong)[1].signal == opened(strong, weak)[1].signal == "sharpness"
+    assert opened(strong, replace(INPUT, signal="contrast", evidence=6, threshold=0))[1].signal == "contrast"
+
+
+# -- groups
+
+
+def test_cameras_of_a_group_are_one_incident() -> None:
+    """Each keeps its alert; the first one's names them all, at most once a second."""
+    incidents, first = opened(INPUT)
+    second, named = incidents.take(report("b", 10, INPUT), report("z", 15))
+    assert (second.incident_id, second.cameras, second.group) == (first.alert_id, ["a", "b"], "fleet")
+    assert second.alert_id != first.alert_id
+    assert (named.alert_id, named.state, named.cameras) == (first.alert_id, "updated", ["a", "b"])
+    assert "on a, b of group fleet" in named.explanation
+    incidents.take(*[report(name, 20, INPUT) for name in "cdefg"])
+    later = incidents.take(report("z", 30))
+    assert [alert.camera for alert in later] == ["c", "a", "d", "e", "f", "g", "a"]
+    assert later[-1].cameras == list("abcdefg")
+    assert "on a, b, c, d, e and 2 more cameras" in later[-1].explanation
+
+
+def test_another_kind_and_a_later_hour_are_other_incidents() -> None:
+    """And an alert whose kind changes goes over to the incident of its new kind."""
+    incidents, first = opened(INPUT)
+    (mix,) = incidents.take(report("b", 10, PREDICTIONS), report("z", 15))
+    assert mix.incident_id == mix.alert_id
+    over = incidents.take(report("b", 20, PREDICTIONS, alarm("input", 20)))[0]
+    assert (over.alert_id, over.incident_id, over.cameras) == (mix.alert_id, first.alert_id, ["a", "b"])
+    incidents.take(report("c", 4_000, INPUT))
+    late = incidents.take(report("z", 4_010))
+    assert [(alert.camera, alert.incident_id == alert.alert_id) for alert in late if alert.state == "opened"] == [
+        ("c", True)
+    ]
+    # The group has another incident by now: the older one names no further cameras.
+    (worse,) = incidents.take(report("b", 4_020, PREDICTIONS, INPUT, ACCURACY))
+    assert (worse.incident_id, worse.cameras) == (first.alert_id, ["a", "b"])
+
+
+def test_a_pattern_names_the_groups() -> None:
+    """A camera that it does not match is by itself."""
+    incidents = Incidents(Rules(group_pattern=re.compile(r"^(\w+)-")))
+    cameras = ("north-1", "south-1", "alone", "north-2", "lonely")
+    incidents.take(*[report(camera, 0, FROZEN) for camera in cameras])
+    assert {alert.camera: (alert.group, alert.cameras) for alert in incidents.alerts if alert.revision == 0} == {
+        "north-1": (None, ["north-1"]),
+        "south-1": (None, ["south-1"]),
+        "alone": (None, ["alone"]),
+        "north-2": ("north", ["north-1", "north-2"]),
+        "lonely": (None, ["lonely"]),
+    }
+
+
+# -- the fleet
+
+
+def test_the_fleet_has_a_floor_of_its_own() -> None:
+    """Opened when 95 % sure and labels suffice, resolved when the number itself is back."""
+    incidents = Incidents()
+    assert incidents.take(report("a", 0, recent_labels=99, recent_errors=99)) == []
+    assert incidents.take(report("b", 0.5, recent_labels=50, recent_errors=50)) == []  # looked at once a second
+    (alert,) = incidents.take(report("b", 1, recent_labels=51, recent_errors=26))
+    assert (alert.camera, alert.kind, alert.severity, alert.cameras) == (None, "accuracy_floor", "critical", [])
+    assert (alert.estimate, alert.threshold, alert.incident_id) == (25 / 150, 0.40, alert.alert_id)
+    assert alert.explanation.startswith("Since 2027-01-15 08:00:01 UTC the whole fleet ")
+    # Too few labels, then 39 % of enough: what was so holds. Then 56 % for ten seconds.
+    assert incidents.take(report("a", 3, recent_labels=10, recent_errors=5)) == []
+    assert incidents.take(report("a", 20, recent_labels=99, recent_errors=65)) == []
+    assert incidents.take(report("a", 30, recent_labels=99, recent_errors=40)) == []
+    (over,) = incidents.take(report("a", 35, recent_labels=99, recent_errors=65), report("z", 40))
+    assert (over.alert_id, over.state, over.resolved_at_ms) == (alert.alert_id, "resolved", ms(40))
+    (again,) = incidents.take(report("a", 50, recent_labels=99, recent_errors=99))
+    assert (again.state, again.alert_id == alert.alert_id) == ("opened", False)
+
+
+def test_a_fleet_that_may_be_right_often_enough_is_left_alone() -> None:
+    """39 of 100 right is no proof of less than 40 %."""
+    assert Incidents().take(report("a", 0, recent_labels=100, recent_errors=61)) == []
+
+
+# -- bad records
+
+
+@pytest.mark.parametrize("topic", ["drift.reports", "alerts"])
+def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(topic: str) -> None:
+    """A dead letter with its reason."""
+    incidents = Incidents()
+    incidents.batch([message(b"rubbish", topic), message(report("a", 0, FROZEN))])
+    letter, alert = incidents.partition.outputs
+    assert CODEC.decode(letter.value, DeadLetter).reason == Reason.UNKNOWN_FORMAT
+    assert (letter.topic, letter.key) == ("dead-letters", f"{topic}-0".encode())
+    assert (alert.topic, alert.partition, alert.key) == (
+        "alerts",
+        0,
+        digest("alert", "a", "picture", FROZEN.cause).encode(),
+    )
+
+
+def test_what_happened_is_counted() -> None:
+    """By event, for metrics."""
+    incidents = Incidents()
+    core, book = incidents.partition.core, incidents.partition.state
+    core.on_batch([message(report("a", 0, FROZEN)), message(report("a", 0, FROZEN))], {0: book}, 0)
+    assert core.counted() == {"report": 1, "report_repeated": 1, "alert_opened": 1}
+
+
+def test_a_camera_that_is_behind_keeps_its_own_time() -> None:
+    """Its report comes late: its alert waits for others all the same, and bears the time of its own frames."""
+    incidents = Incidents()
+    assert incidents.take(report("z", 60), report("a", 0, INPUT), report("z", 64)) == []
+    (alert,) = incidents.take(report("z", 66))
+    assert (alert.opened_at_ms, alert.updated_at_ms) == (ms(5), ms(5))
+    # Its next report is nearer to the others: what waits is due the sooner.
+    incidents.take(report("z", 90), report("b", 71, INPUT))
+    assert incidents.take(report("z", 92), report("b", 75, INPUT)) == []
+    due = incidents.take(report("z", 93.5))
+    assert [(each.camera, each.updated_at_ms) for each in due if each.camera == "b"] == [("b", ms(76))]
+    incidents, _ = opened(INPUT)
+    incidents.take(report("z", 60))
+    (over,) = incidents.take(report("a", 10), report("z", 80))
+    assert (over.state, over.resolved_at_ms) == ("resolved", ms(20))

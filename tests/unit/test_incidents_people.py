@@ -1,0 +1,165 @@
+"""Incidents: what a person says of an alert holds, also when both speak at once, and after a crash."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from catseye.records import Alert
+from catseye.suppression import UNTIL_RESOLVED, suppressed, suppressed_until_ms, without_suppression
+from services.incidents import NAME
+from tests.simulation.incidents import Incidents, alarm, ms, report
+
+INPUT, OTHER = alarm("input", 0), alarm("predictions", 50)
+
+
+def opened() -> tuple[Incidents, Alert]:
+    """A service that has opened one alert."""
+    incidents = Incidents()
+    incidents.take(report("a", 0, INPUT))
+    (alert,) = incidents.take(report("z", 5))
+    return incidents, alert
+
+
+def silenced(alert: Alert, until_ms: int = UNTIL_RESOLVED, **changes: Any) -> Alert:
+    """The record that `catseye alerts suppress` writes."""
+    text = suppressed(alert.explanation, "ada", until_ms, "road works")
+    own = replace(alert, state="suppressed", by="ada", revision=alert.revision + 1, explanation=text)
+    return replace(own, **changes)
+
+
+def seen(alert: Alert) -> Alert:
+    """The record that `catseye alerts acknowledge` writes."""
+    return replace(alert, state="acknowledged", by="ada", revision=alert.revision + 1)
+
+
+def test_a_suppressed_alert_says_no_more_until_it_is_over() -> None:
+    """Whatever else is raised; the end is said."""
+    incidents, alert = opened()
+    assert incidents.take(silenced(alert)) == []
+    assert incidents.take(report("a", 50, INPUT, OTHER), report("a", 100, INPUT)) == []
+    (over,) = incidents.take(report("a", 110), report("z", 120))
+    assert (over.state, over.revision, over.alert_id) == ("resolved", 2, alert.alert_id)
+    assert "Suppressed" not in over.explanation
+    (next_one,) = incidents.take(report("a", 130, OTHER), report("z", 140))
+    assert next_one.state == "opened"
+
+
+def test_a_suppression_that_ends_lets_the_alert_speak_again() -> None:
+    """At its moment."""
+    incidents, alert = opened()
+    assert incidents.take(silenced(alert, ms(60)), report("a", 50, INPUT)) == []
+    (back,) = incidents.take(report("z", 70))
+    assert (back.state, back.kind, back.revision, back.updated_at_ms) == ("updated", "input", 2, ms(60))
+
+
+def test_suppression_for_a_time_holds_for_the_next_alert_of_the_kind() -> None:
+    """It is suppressed from its first record on, says whose word that is, and opens when the time is over."""
+    incidents, alert = opened()
+    incidents.take(silenced(alert, ms(100)), report("a", 10), report("a", 20))
+    (first,) = incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))
+    assert (first.state, first.revision) == ("suppressed", 0)
+    assert first.explanation.startswith("Suppressed by ada until 2027-01-15T08:01:40Z || Since ")
+    (late,) = incidents.take(report("z", 110))
+    assert (late.alert_id, late.state, late.revision) == (first.alert_id, "opened", 1)
+
+
+def test_a_word_on_an_alert_that_is_over_holds_for_the_next_one() -> None:
+    """And on one that was never heard of, too."""
+    incidents, alert = opened()
+    incidents.take(report("a", 10), report("a", 20))
+    assert incidents.take(silenced(alert, ms(1_000))) == []
+    assert [each.state for each in incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))] == [
+        "suppressed"
+    ]
+    unknown = replace(silenced(alert, ms(1_000)), alert_id="b" * 32, camera="b", kind="camera_frozen")
+    incidents.take(unknown)
+    assert [each.state for each in incidents.take(report("b", 40, alarm("camera_frozen", 40)))] == ["suppressed"]
+
+
+def test_an_acknowledged_alert_speaks_up_only_when_it_means_something_else() -> None:
+    """Another signal is an acknowledged record, another kind an updated one."""
+    incidents, alert = opened()
+    assert incidents.take(seen(alert), report("a", 20, INPUT)) == []
+    (other,) = incidents.take(report("a", 40, replace(INPUT, signal="contrast")))
+    assert (other.state, other.revision) == ("acknowledged", 2)
+    accuracy = alarm("accuracy", 50)
+    (worse,) = incidents.take(report("a", 50, INPUT, accuracy))
+    assert (worse.state, worse.severity) == ("updated", "critical")
+
+
+def test_acknowledging_takes_a_silence_back() -> None:
+    """Of this alert and of the next ones."""
+    incidents, alert = opened()
+    word = silenced(alert, ms(1_000))
+    incidents.take(word, seen(word))
+    (told,) = incidents.take(report("a", 50, replace(INPUT, signal="contrast")))
+    assert (told.state, told.revision) == ("acknowledged", 3)
+    incidents.take(report("a", 60), report("a", 70))
+    assert [each.state for each in incidents.take(report("a", 80, alarm("input", 80)), report("z", 85))] == ["opened"]
+
+
+@pytest.mark.parametrize("revision", [0, 1])
+def test_when_both_speak_at_once_the_word_is_said_again(revision: int) -> None:
+    """The person had not seen our newest record: what holds then is one record that has both, with a new revision."""
+    incidents, alert = opened()
+    (ours,) = incidents.take(report("a", 10, INPUT, alarm("accuracy", 10)))
+    word = silenced(alert, revision=revision)
+    (both,) = incidents.take(word)
+    assert (both.state, both.revision, both.by, both.severity) == ("suppressed", 2, NAME, ours.severity)
+    assert both.explanation == word.explanation
+    assert incidents.take(word) == []  # a repeat
+    assert incidents.take(report("a", 60, INPUT, OTHER)) == []
+
+
+def test_a_fault_and_a_person_may_both_want_it_quiet() -> None:
+    """It is quiet until neither does."""
+    incidents, alert = opened()
+    frozen = alarm("camera_frozen", 10)
+    incidents.take(silenced(alert, ms(20)))
+    assert [each.kind for each in incidents.take(report("a", 10, INPUT, frozen))] == ["camera_frozen"]
+    assert incidents.take(report("a", 30, INPUT, frozen)) == []
+    states = [(each.kind, each.state) for each in incidents.take(report("a", 40, INPUT), report("a", 50, INPUT))]
+    assert states == [("camera_frozen", "resolved"), ("input", "updated")]
+
+
+def test_a_seen_alert_is_still_silenced_by_a_fault() -> None:
+    """What a person has seen does not make it true."""
+    incidents, alert = opened()
+    frozen = alarm("camera_frozen", 10)
+    incidents.take(seen(alert))
+    states = [(each.kind, each.state) for each in incidents.take(report("a", 10, INPUT, frozen))]
+    assert states == [("camera_frozen", "opened"), ("input", "suppressed")]
+
+
+def test_the_fleet_s_alert_is_silenced_too() -> None:
+    """It has no camera."""
+    incidents = Incidents()
+    (alert,) = incidents.take(report("a", 0, recent_labels=200, recent_errors=200))
+    assert incidents.take(silenced(alert), report("a", 10, recent_labels=200, recent_errors=200)) == []
+    (over,) = incidents.take(report("a", 20, recent_labels=200), report("a", 30, recent_labels=200))
+    assert (over.camera, over.state, over.revision) == (None, "resolved", 2)
+
+
+@pytest.mark.parametrize("state", ["opened", "updated", "resolved"])
+def test_other_words_and_other_services_are_none_of_ours(state: Any) -> None:
+    """Only suppressed and acknowledged are for people to say."""
+    incidents, alert = opened()
+    assert incidents.take(replace(alert, by="rollout", state=state), report("a", 20, INPUT)) == []
+
+
+# -- how it is written
+
+
+def test_a_suppression_is_read_as_it_was_written() -> None:
+    """Until when, to the second; what is in the reason cannot be mistaken for its end."""
+    text = suppressed("Since today.", "ada | bob", ms(7_200), "works || until\nit resolves | all")
+    assert text == (
+        "Suppressed by ada / bob until 2027-01-15T10:00:00Z; reason: works // until it resolves / all || Since today."
+    )
+    assert suppressed_until_ms(text) == ms(7_200)
+    assert without_suppression(text) == "Since today."
+    again = suppressed(text, "bob", UNTIL_RESOLVED)
+    assert again == "Suppressed by bob until it resolves || Since today."
+    assert suppressed_until_ms(again) == suppressed_until_ms("Since today.") == UNTIL_RESOLVED
+    assert without_suppression("Since today.") == "Since today."

@@ -1,0 +1,486 @@
+"""Rollout's steps: candidate, shadow, champion on probation, champion; and every way back."""
+
+import math
+from typing import Any
+
+import pytest
+
+from catseye.errors import Misconfigured, Reason
+from catseye.records import DeadLetter, ModelEvent, PairedOutcome
+from catseye.settings import load
+from services.rollout import NAME
+from services.rollout.__main__ import build, rules_of
+from services.rollout.core import RolloutCore
+from services.rollout.settings import RolloutSettings
+from services.rollout.verdict import SHOWN, Rules
+from tests.simulation.partitions import FakeMessage
+from tests.simulation.rollout import CODEC, MODEL, START_MS, Rollout, event, pair
+
+
+def started(**rules: Any) -> Rollout:
+    """Champion A, and B that is compared with it."""
+    rollout = Rollout(**rules)
+    assert rollout.hear(event("A", "champion")) == []
+    assert rollout.hear(event("B", "candidate")) == [("B", "shadow", "compared")]
+    return rollout
+
+
+def on_probation(**rules: Any) -> Rollout:
+    """B promoted by force over A."""
+    rollout = Rollout(**rules)
+    rollout.hear(event("A", "champion"))
+    assert rollout.hear(event("B", "champion")) == [("A", "shadow", "probation")]
+    return rollout
+
+
+def pairs(champion: str, shadow: str, right: str, count: int, **changes: Any) -> list[PairedOutcome]:
+    """So many frames on which those of *right* were right."""
+    return [pair(champion, shadow, right, number, **changes) for number in range(count)]
+
+
+# -- evidence
+
+
+def test_a_better_candidate_is_promoted_as_soon_as_it_is_proved() -> None:
+    """At the least number of labels; the champion before becomes its shadow, all with numbers."""
+    rollout = started(labels_min=30)
+    assert rollout.see(*pairs("A", "B", "B", 20), *pairs("A", "B", "A B", 9)) == []
+    assert rollout.see(*pairs("A", "B", "A B", 20)) == [("B", "champion", "better"), ("A", "shadow", "probation")]
+    _, promoted, probation = rollout.said
+    assert (promoted.previous_version, promoted.by, promoted.cameras) == ("A", NAME, [])
+    assert (promoted.sha256, promoted.signature, promoted.at_ms) == (
+        event("B", "candidate").sha256,
+        b"B",
+        rollout.now_ms,
+    )
+    assert (promoted.metrics["pairs"], promoted.metrics["wins"], promoted.metrics["losses"]) == (30, 20, 0)
+    assert promoted.metrics["accuracy_new"] == 1
+    assert promoted.metrics["accuracy_old"] == pytest.approx(1 / 3)
+    assert promoted.metrics["evidence_better"] > promoted.metrics["evidence_better_needed"] == pytest.approx(20)
+    assert promoted.metrics["labels_to_promote"] == 0
+    assert "labels_to_reject" not in promoted.metrics
+    assert promoted.because.startswith("better: on 30 labelled frames that both predicted B is right on 100.0% and A")
+    assert (probation.version, probation.metrics, probation.previous_version) == ("A", {}, None)
+
+
+def test_a_worse_candidate_is_rejected_and_the_next_one_has_its_turn() -> None:
+    """Candidates wait in the order in which they came; evidence against one needs no least number of labels."""
+    rollout = started()
+    assert rollout.hear(event("C", "candidate"), event("D", "candidate")) == []
+    assert rollout.see(*pairs("A", "B", "A", 7)) == [("B", "rejected", "worse")]
+    assert rollout.wait() == [("C", "shadow", "compared")]
+    assert "1 more wait" in rollout.said[-1].because
+    assert rollout.see(*pairs("A", "B", "B", 100)) == []  # late labels of the comparison before
+    assert rollout.see(*pairs("A", "C", "A", 7)) == [("C", "rejected", "worse")]
+    assert rollout.wait() == [("D", "shadow", "compared")]
+
+
+def test_the_ways_of_a_candidate_go_with_it() -> None:
+    """Data set and decision of the training stand on each step, so that whoever decided learns of it."""
+    rollout = Rollout()
+    rollout.hear(event("A", "champion"), event("B", "candidate", decision_id="d", dataset_sha256="s"))
+    rollout.see(*pairs("A", "B", "A", 7))
+    assert [(each.decision_id, each.dataset_sha256) for each in rollout.said] == [("d", "s")] * 2
+
+
+def test_how_it_stands_is_said_at_twice_as_many_labels_each_time() -> None:
+    """With what is still needed; ids differ, though nothing else changed."""
+    rollout = started(labels_min=10, labels_max=1_000)
+    mixed = [*pairs("A", "B", "B", 3), *pairs("A", "B", "A", 2), *pairs("A", "B", "A B", 5)]
+    assert rollout.see(*mixed * 4) == [("B", "shadow", "comparing")] * 3
+    first, second, third = rollout.said[1:]
+    assert [each.metrics["pairs"] for each in (first, second, third)] == [10, 20, 40]
+    assert len({first.event_id, second.event_id, third.event_id}) == 3
+    assert f"about {third.metrics['labels_to_promote']:.0f} more labels to promote it" in third.because
+    rollout = started(labels_min=10)
+    rollout.see(*pairs("A", "B", "A", 4), *pairs("A", "B", "", 6))
+    assert "more labels to reject it" in rollout.said[-1].because
+    rollout = started(labels_min=10)
+    rollout.see(*pairs("A", "B", "", 10))
+    assert rollout.said[-1].because.endswith("no difference that labels could show soon; rejected after 5000")
+
+
+def test_what_cannot_be_told_apart_is_rejected_in_the_end() -> None:
+    """The champion stays: after so many labels, or so much time."""
+    rollout = started(labels_min=10, labels_max=20)
+    assert rollout.see(*pairs("A", "B", "A B", 20))[-1] == ("B", "rejected", "no_difference")
+    rollout = started(labels_min=10, shadow_max_ms=60_000)
+    rollout.see(*pairs("A", "B", "A B", 10))
+    assert rollout.wait(49.9) == []
+    assert rollout.wait(10.1) == [("B", "rejected", "no_difference")]
+    rollout = started(labels_min=10, shadow_max_ms=60_000)
+    assert rollout.wait(60) == [("B", "rejected", "too_few_labels")]
+    assert "0 labelled frames in the time given, 10 needed" in rollout.said[-1].because
+
+
+def test_labels_that_contradict_both_are_no_evidence() -> None:
+    """Wrong labels promote nobody."""
+    rollout = started(labels_min=10)
+    assert [code for _, _, code in rollout.see(*pairs("A", "B", "", 1_000))] == ["comparing"] * 7
+
+
+@pytest.mark.parametrize(("changes", "code"), [({"label": "car"}, "class_worse"), ({"camera": "x"}, "camera_worse")])
+def test_a_candidate_that_falls_on_one_class_or_camera_is_rejected(changes: dict[str, str], code: str) -> None:
+    """Though it is better in all; the numbers of each are on the event."""
+    rollout = started(labels_min=1_000)
+    other = {"camera": "y", "champion_predicted": "car", "shadow_predicted": "van", "label": "van"}
+    falls = {"camera": "y", "champion_predicted": "car", "shadow_predicted": "van", "label": "car"} | changes
+    wins = [pair("A", "B", "", n, **other) for n in range(60)]
+    falls_x = [pair("A", "B", "", n, **falls) for n in range(14)]
+    if "camera" in changes:  # so that no class falls
+        falls_x = [each for n in range(14) for each in (falls_x[n], pair("A", "B", "", n, **other | {"label": "van"}))]
+        wins += [pair("A", "B", "B", n, camera="y") for n in range(30)]
+    (step,) = rollout.see(*wins, *falls_x)
+    assert step == ("B", "rejected", code)
+    rejected = rollout.said[-1]
+    kind, name = ("class", "car") if code == "class_worse" else ("camera", "x")
+    assert f"on {kind} {name} it is worse by more than 0.05" in rejected.because
+    assert rejected.metrics[f"{kind}/{name}/difference"] == pytest.approx(-1)
+    assert rejected.metrics["class/van/difference"] == pytest.approx(1)
+
+
+def test_an_event_shows_the_worst_strata_only() -> None:
+    """A fleet is large; a record is not."""
+    rollout = started(labels_min=SHOWN + 10)
+    rollout.see(*[pair("A", "B", "A B", camera=f"c{n:02}") for n in range(SHOWN + 9)])
+    rollout.see(pair("A", "B", "A", camera="worst"))
+    shown = [name for name in rollout.said[-1].metrics if name.startswith("camera/") and name.endswith("/pairs")]
+    assert (len(shown), shown[0]) == (SHOWN, "camera/worst/pairs")
+
+
+# -- probation
+
+
+def test_a_new_champion_that_is_worse_is_rolled_back() -> None:
+    """By evidence of either orientation: late labels of before the promotion count as well."""
+    rollout = on_probation()
+    said = rollout.see(*pairs("A", "B", "A", 4), *pairs("B", "A", "A", 3))
+    assert said == [("A", "champion", "rollback_worse"), ("B", "rejected", "worse")]
+    back, rejected = rollout.said[-2:]
+    assert (back.previous_version, rejected.previous_version) == ("B", None)
+    assert back.metrics["losses"] == rejected.metrics["losses"] == 7
+    assert rollout.wait() == []
+    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert "with champion A" in rollout.said[-1].because
+
+
+def test_a_new_champion_that_falls_on_a_class_is_rolled_back() -> None:
+    """The same guard as before the promotion."""
+    rollout = on_probation()
+    rollout.see(*pairs("B", "A", "B", 60, label="van", champion_predicted="van", shadow_predicted="car"))
+    said = rollout.see(*pairs("B", "A", "A", 14))
+    assert said == [("A", "champion", "rollback_class_worse"), ("B", "rejected", "class_worse")]
+
+
+def test_probation_ends_by_labels_or_time() -> None:
+    """Then the champion before it is retired, and the next candidate has its turn."""
+    rollout = on_probation(probation_labels=40)
+    rollout.hear(event("C", "candidate"))
+    assert rollout.see(*pairs("B", "A", "A B", 40)) == [("A", "retired", "probation_passed")]
+    assert rollout.wait() == [("C", "shadow", "compared")]
+    rollout = on_probation(probation_max_ms=60_000)
+    assert rollout.wait(60) == [("A", "retired", "probation_passed")]
+    assert rollout.wait(1_000_000) == []
+
+
+# -- a person, and settings
+
+
+def test_a_promotion_may_need_a_yes() -> None:
+    """It says so once and waits; evidence against it is still heard; a person's yes is a promotion."""
+    rollout = started(labels_min=10, approval=True, shadow_max_ms=600_000)
+    assert rollout.see(*pairs("A", "B", "B", 12)) == [("B", "shadow", "approval")]
+    assert rollout.said[-1].because.endswith("; a person has to say yes: catseye models promote B")
+    assert rollout.see(*pairs("A", "B", "B", 30)) == []
+    assert rollout.wait(1_000) == []
+    assert rollout.hear(event("B", "champion")) == [("A", "shadow", "probation")]
+    rollout = started(labels_min=10, approval=True)
+    assert rollout.see(*pairs("A", "B", "B", 10)) == [("B", "shadow", "approval")]
+    assert rollout.see(*pairs("A", "B", "A", 60)) == [("B", "rejected", "worse")]
+
+
+def test_a_canary_gets_it_first() -> None:
+    """Some cameras for a while, then all; or back, if something speaks against it."""
+    rules: dict[str, Any] = {"labels_min": 10, "canary_cameras": ("x", "y"), "canary_ms": 60_000}
+    rollout = started(**rules)
+    assert rollout.see(*pairs("A", "B", "B", 10)) == [("B", "champion", "canary")]
+    assert rollout.said[-1].cameras == ["x", "y"]
+    assert rollout.wait(59) == []
+    assert rollout.wait(1) == [("B", "champion", "canary_passed"), ("A", "shadow", "probation")]
+    assert (rollout.said[-2].cameras, rollout.said[-2].previous_version) == ([], "A")
+    rollout = started(**rules)
+    rollout.see(*pairs("A", "B", "B", 10))
+    assert rollout.see(*pairs("A", "B", "A", 60)) == [("B", "rejected", "worse")]
+    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+
+
+def test_a_persons_canary_is_no_champion() -> None:
+    """Unless there is no other."""
+    rollout = started()
+    assert rollout.hear(event("B", "champion", cameras=["x"])) == []
+    rollout = Rollout()
+    rollout.hear(event("A", "champion", cameras=["x"]))
+    assert rollout.hear(event("B", "candidate")) == [("B", "shadow", "compared")]
+
+
+def test_a_person_may_promote_another_one_meanwhile() -> None:
+    """The one that was compared is compared with the new champion afterwards."""
+    rollout = started(probation_labels=10)
+    assert rollout.hear(event("C", "champion")) == [("A", "shadow", "probation")]
+    rollout.see(*pairs("C", "A", "A C", 10))
+    assert rollout.wait() == [("B", "shadow", "compared")]
+    assert "champion C" in rollout.said[-1].because
+
+
+def test_a_person_may_promote_a_third_one_during_probation() -> None:
+    """The shadow of the probation that is over need not predict any more."""
+    rollout = on_probation()
+    assert rollout.hear(event("C", "champion")) == [("A", "retired", "probation_ended"), ("B", "shadow", "probation")]
+
+
+def test_a_person_may_roll_back() -> None:
+    """Two words, in either order; no probation for the champion that comes back, and nothing is repeated."""
+    words = event("A", "champion", previous_version="B", because="rolled back"), event("B", "rejected")
+    for said in (words, words[::-1]):
+        rollout = on_probation()
+        assert rollout.hear(*said) == []
+        assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+        assert "champion A" in rollout.said[-1].because
+
+
+def test_the_champion_before_is_back_when_a_person_rejects_the_champion() -> None:
+    """On probation and later; its place in the queue, if any, is gone. Without one before it nothing can be done."""
+    rollout = on_probation()
+    assert rollout.hear(event("B", "rejected")) == [("A", "champion", "champion_rejected")]
+    assert rollout.said[-1].previous_version == "B"
+    assert rollout.hear(event("A", "rejected")) == []
+    rollout = on_probation(probation_labels=10)
+    rollout.see(*pairs("B", "A", "A B", 10))
+    rollout.hear(event("C", "candidate"), event("A", "candidate"))
+    assert rollout.hear(event("B", "retired")) == [("A", "champion", "champion_rejected"), ("C", "shadow", "compared")]
+    assert rollout.see(*pairs("A", "C", "A", 7)) == [("C", "rejected", "worse")]
+    assert rollout.wait() == []
+
+
+def test_the_candidate_under_way_is_compared_with_the_champion_that_comes_back() -> None:
+    """Its comparison was with one that is gone."""
+    rollout = on_probation(probation_labels=10)
+    rollout.see(*pairs("B", "A", "A B", 10))
+    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert rollout.hear(event("B", "rejected")) == [("A", "champion", "champion_rejected"), ("C", "shadow", "compared")]
+
+
+def test_a_person_may_reject_whoever_waits_or_is_compared() -> None:
+    """It is dropped; the next one has its turn. An old champion that is rejected ends the probation."""
+    rollout = started()
+    rollout.hear(event("C", "candidate"), event("D", "candidate"))
+    assert rollout.hear(event("C", "rejected")) == []
+    assert rollout.hear(event("B", "rejected")) == [("D", "shadow", "compared")]
+    rollout = on_probation()
+    rollout.hear(event("C", "candidate"))
+    assert rollout.hear(event("A", "rejected")) == [("C", "shadow", "compared")]
+
+
+def test_a_person_may_choose_who_is_compared() -> None:
+    """It comes at once; the one under way comes after it. A probation ends without a word on it."""
+    rollout = started()
+    assert rollout.hear(event("C", "shadow")) == [("C", "shadow", "compared")]
+    assert rollout.hear(event("C", "shadow", because="again")) == []
+    assert rollout.hear(event("A", "shadow")) == []
+    rollout.see(*pairs("A", "C", "A", 7))
+    assert rollout.wait() == [("B", "shadow", "compared")]
+    rollout = on_probation()
+    assert rollout.hear(event("C", "shadow")) == [("A", "retired", "probation_ended"), ("C", "shadow", "compared")]
+
+
+def test_the_champion_before_may_be_the_shadow_already() -> None:
+    """Whoever promotes may say so too; nothing else comes of it. One that is gone is not put on probation."""
+    rollout = Rollout()
+    rollout.hear(event("A", "champion"))
+    assert rollout.hear(event("B", "champion"), event("A", "shadow")) == [("A", "shadow", "probation")]
+    rollout = Rollout()
+    rollout.hear(event("A", "champion"))
+    assert rollout.hear(event("B", "champion"), event("A", "retired")) == []
+    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+
+
+def test_a_champion_that_nothing_can_replace_goes_on() -> None:
+    """Rejected by a person, with no other: candidates are compared with it, and none of them with itself."""
+    rollout = started(labels_min=10)
+    assert rollout.hear(event("A", "rejected"), event("A", "candidate")) == [("B", "shadow", "compared")]
+    assert rollout.hear(event("A", "rejected", because="really")) == [("B", "shadow", "compared")]
+    assert rollout.see(*pairs("A", "B", "B", 10)) == [("B", "champion", "better")]
+    assert rollout.wait() == []
+
+
+def test_a_former_champion_that_is_wanted_again_is_better_than_one_that_is_rejected() -> None:
+    """Both were rejected; the one under way is compared with the one that is back."""
+    rollout = on_probation()
+    rollout.see(*pairs("B", "A", "A", 7))
+    assert rollout.hear(event("A", "rejected"), event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert rollout.hear(event("B", "candidate")) == [
+        ("B", "champion", "champion_rejected"),
+        ("C", "shadow", "compared"),
+    ]
+    assert "with champion B" in rollout.said[-1].because
+
+
+def test_a_candidate_that_is_announced_again_stays_what_it_became() -> None:
+    """Unless it was rejected, and somebody wants it compared again."""
+    rollout = started()
+    assert rollout.hear(event("B", "candidate", because="again"), event("A", "candidate")) == []
+    rollout.see(*pairs("A", "B", "A", 7))
+    assert rollout.hear(event("B", "candidate")) == []  # the very same word, once more
+    assert rollout.hear(event("B", "candidate", because="labels were wrong")) == [("B", "shadow", "compared")]
+    assert len({each.event_id for each in rollout.said}) == len(rollout.said)
+
+
+def test_the_champion_promoted_again_is_the_champion() -> None:
+    """No probation against itself; nor is there anything to compare a candidate with before there is a champion."""
+    rollout = Rollout()
+    assert rollout.hear(event("B", "candidate"), event("A", "candidate")) == []
+    assert rollout.hear(event("A", "champion")) == [("B", "shadow", "compared")]
+    assert rollout.hear(event("A", "champion", because="again")) == []
+
+
+def test_models_do_not_mix() -> None:
+    """Two models that have versions of the same name."""
+    rollout = started()
+    other = {"model": "signs"}
+    assert rollout.hear(event("A", "champion", **other)) == []
+    assert rollout.hear(event("B", "candidate", **other)) == [("B", "shadow", "compared")]
+    assert rollout.see(*pairs("A", "B", "A", 6), *pairs("A", "B", "B", 6, **other), pair("A", "B", "A")) == [
+        ("B", "rejected", "worse")
+    ]
+    assert rollout.said[-1].model == MODEL
+
+
+# -- replays and bad input
+
+
+def test_nothing_is_done_before_the_register_is_silent() -> None:
+    """A register that is read again from the start, with all state lost, leads to no step that was taken back since."""
+    rollout = started(labels_min=10)
+    rollout.see(*pairs("A", "B", "B", 10), *pairs("B", "A", "A", 30))
+    assert [code for _, _, code in rollout.steps()] == ["compared", "better", "probation", "rollback_worse", "worse"]
+    again = Rollout(labels_min=10)
+    for message in rollout.register:
+        again.take([message])
+        again.take(rollout.pairs[:5])
+        again.now_ms += 500
+    assert again.said == []
+    assert again.wait() == []
+    assert again.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+
+
+def test_a_promotion_survives_a_lost_state() -> None:
+    """The champion's probation goes on, or stays over."""
+    rollout = started(labels_min=10)
+    rollout.see(*pairs("A", "B", "B", 10))
+    again = Rollout()
+    again.take(rollout.register)
+    assert again.wait() == [("A", "shadow", "probation")]
+    rollout.now_ms += 8 * 24 * 3_600_000
+    assert rollout.wait() == [("A", "retired", "probation_passed")]
+    again = Rollout()
+    again.take(rollout.register)
+    assert again.wait() == []
+
+
+def test_a_log_that_is_read_again_counts_nothing_twice() -> None:
+    """With the state as it is: offsets of a group are forgotten sooner than a state topic."""
+    rollout = started(labels_min=10)
+    rollout.see(*pairs("A", "B", "A", 5))
+    rollout.take([*rollout.register, *rollout.pairs])
+    rollout.wait()
+    assert [code for _, _, code in rollout.steps()] == ["compared"]
+    assert rollout.partition.state.pairs(MODEL, "all").count == 5
+
+
+def test_labels_that_come_while_the_register_speaks_count_and_decide_later() -> None:
+    """What is due is done when it has been silent; what fell stays fallen."""
+    rollout = started(labels_min=1_000)
+    rollout.hear(event("X", "candidate"), wait=False)
+    vans = pairs("A", "B", "B", 60, label="van", champion_predicted="car", shadow_predicted="van")
+    assert rollout.see(*vans, *pairs("A", "B", "A", 14)) == []
+    assert rollout.wait() == [("B", "rejected", "class_worse"), ("X", "shadow", "compared")]
+
+
+def test_a_clock_that_is_set_back_delays_and_no_more() -> None:
+    """It waits for silence anew."""
+    rollout = started()
+    rollout.now_ms -= 3_600_000
+    assert rollout.hear(event("B", "rejected"), event("C", "candidate"), wait=False) == []
+    rollout.now_ms -= 3_600_000
+    assert rollout.wait() == [("C", "shadow", "compared")]
+
+
+@pytest.mark.parametrize("propensity", [0.0, -1.0, 1.5, math.nan])
+def test_a_pair_with_an_impossible_propensity_is_refused(propensity: float) -> None:
+    """As what cannot be read is: to the dead letters."""
+    rollout = started()
+    rollout.take(rollout.paired([pair("A", "B", "A", propensity=propensity)]))
+    rollout.take([FakeMessage("models", b"\x00"), FakeMessage("outcomes.paired", None)])
+    letters = [
+        CODEC.decode(each.value, DeadLetter) for each in rollout.partition.outputs if each.topic == "dead-letters"
+    ]
+    assert [letter.reason for letter in letters][:1] == [Reason.FIELD_OUT_OF_RANGE]
+    assert [letter.topic for letter in letters] == ["outcomes.paired", "models", "outcomes.paired"]
+    assert rollout.partition.state.pairs(MODEL, "all").count == 0
+
+
+def test_a_version_that_was_never_heard_of_is_no_version() -> None:
+    """Asked for by name."""
+    with pytest.raises(KeyError):
+        Rollout().partition.state.version(MODEL, "A")
+
+
+def test_the_counts_tell_what_happened() -> None:
+    """By event."""
+    core = RolloutCore(CODEC, "", Rules(labels_min=10))
+    book = core.new_state()
+    core.on_time({0: book}, START_MS)
+    heard: list[ModelEvent] = [event("A", "champion"), event("B", "candidate"), event("B", "candidate")]
+    core.on_batch([FakeMessage("models", CODEC.encode(each), n) for n, each in enumerate(heard)], {0: book}, START_MS)
+    core.on_time({0: book}, START_MS + 1_000)
+    seen = [*pairs("A", "B", "A", 7), pair("A", "Z", "A")]
+    core.on_batch(
+        [FakeMessage("outcomes.paired", CODEC.encode(each), n) for n, each in enumerate([*seen, seen[0]])],
+        {0: book},
+        START_MS + 1_000,
+    )
+    core.on_batch([FakeMessage("outcomes.paired", CODEC.encode(seen[0]), 0)], {0: book}, START_MS + 1_000)
+    assert core.counted() == {
+        "heard_champion": 1,
+        "heard_candidate": 1,
+        "model_event_repeated": 1,
+        "said_shadow": 1,
+        "pair": 7,
+        "pair_of_no_comparison": 2,
+        "said_rejected": 1,
+        "pair_repeated": 1,
+    }
+
+
+# -- settings
+
+
+@pytest.mark.usefixtures("bare_environment")
+def test_settings_become_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In milliseconds; rollout's topics have one partition, whatever cameras have."""
+    monkeypatch.setenv("CATSEYE_PARTITIONS", "12")
+    settings = load(RolloutSettings, service=NAME)
+    assert (settings.partitions, rules_of(settings)) == (1, Rules())
+    monkeypatch.setenv("CATSEYE_ROLLOUT_CANARY_CAMERAS", "a, b,")
+    monkeypatch.setenv("CATSEYE_ROLLOUT_CANARY_H", "0.5")
+    settings = load(RolloutSettings, service=NAME)
+    assert rules_of(settings) == Rules(canary_cameras=("a", "b"), canary_ms=1_800_000)
+    assert isinstance(build(settings, CODEC, None), RolloutCore)
+
+
+@pytest.mark.usefixtures("bare_environment")
+def test_a_minimum_over_the_maximum_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, in words."""
+    monkeypatch.setenv("CATSEYE_ROLLOUT_LABELS_MAX", "49")
+    with pytest.raises(Misconfigured, match=r"CATSEYE_ROLLOUT_LABELS_MAX: .*must not be under"):
+        load(RolloutSettings, service=NAME)
