@@ -181,7 +181,7 @@ def _estimates(table: Table, row: int) -> list[tuple[str, float, float]]:
         recent = np.cumsum(watch["recent_histogram"]) / max(float(watch["recent_histogram"].sum()), 1e-9)
         edges = np.concatenate([[0.0], share]), np.concatenate([[0.0], recent])
         place = float(np.interp(loss, edges[0], np.arange(CONFIDENCE_BINS + 1)))
-        below = float(np.interp(place, np.arange(CONFIDENCE_BINS + 1), edges[1]))
+        below = min(float(np.interp(place, np.arange(CONFIDENCE_BINS + 1), edges[1])), 1.0)  # shares round up
         found.append(("accuracy_atc", 1 - below, _Z95 * float(np.sqrt(below * (1 - below) / _RECENT))))
         doc = min(max(1 - loss - (_reference_confidence(known) - confidence), 0.0), 1.0)
         found.append(("accuracy_doc", doc, spread))

@@ -150,8 +150,6 @@ def test_the_usual_loss_is_that_of_all_phases() -> None:
         {"change": "corrected"},
         {"change": "withdrawn", "label": None, "correct": None},
         {"role": "shadow"},
-        {"version": "v0"},
-        {"model": "other"},
     ],
 )
 def test_what_says_nothing_of_the_model_that_predicts_is_not_counted(changes: dict[str, Any]) -> None:
@@ -162,6 +160,19 @@ def test_what_says_nothing_of_the_model_that_predicts_is_not_counted(changes: di
     said = outcome(camera.shots(1)[0], "car")
     watched.label(replace(said, **changes))
     assert watched.table.watch[0].tobytes() == before
+    assert watched.core.counted()["labels_watched"] == 10
+
+
+@pytest.mark.parametrize("changes", [{"version": "v0"}, {"model": "other"}])
+def test_labels_of_a_model_that_is_gone_only_show_that_labels_come(changes: dict[str, Any]) -> None:
+    """They are no evidence and nothing is learned of them; without them labels would seem to be missing."""
+    camera, watched = Camera(), Watched()
+    watched.live(camera, 10)
+    table, fields = watched.table, ("evidence", "recent_labels", "recent_errors", "labelled")
+    before = [table.watch[name][0].tobytes() for name in fields] + [table.reference[0].tobytes()]
+    watched.label(replace(outcome(camera.shots(1)[0], "car"), **changes))
+    assert [table.watch[name][0].tobytes() for name in fields] + [table.reference[0].tobytes()] == before
+    assert table.watch["labels"][0] == 11
     assert watched.core.counted()["labels_watched"] == 10
 
 

@@ -223,6 +223,15 @@ def test_calibrated_confidence_that_agreed_with_labels_is_valid() -> None:
         assert statistic.estimate == pytest.approx(0.93, abs=0.1)
 
 
+def test_a_model_that_is_always_wrong_has_an_accuracy_that_is_a_number() -> None:
+    """Shares of confidence are sums of many roundings: none of them makes an interval that is not a number."""
+    for seed in range(8):
+        camera, watched = Camera(seed=seed, error_share=1.0), Watched(replace(QUICK, reference_samples=60))
+        watched.live(camera, 70 + seed)
+        check_numbers(statistics_of(watched))
+        assert by_name(watched)["accuracy_atc"].estimate >= 0
+
+
 def test_without_labels_a_loss_is_not_known() -> None:
     """NaN inside, and never outside."""
     watched = Watched()

@@ -1,0 +1,86 @@
+"""Start the retrain trigger: settings, log, health, broker, app.
+
+Exit status: 0 told to stop; 1 failed, a supervisor should start it again; 2 misconfigured, a person must act.
+"""
+
+import logging
+import os
+import sys
+import time
+from threading import Thread
+
+import faust
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from catseye import clock, log
+from catseye.errors import Misconfigured, Unavailable
+from catseye.health import Health, Watchdog
+from catseye.kafka import check_partitions, wait_for_broker
+from catseye.metrics import Metrics
+from catseye.registry import codec_for
+from catseye.settings import load
+from catseye.topics import full_name, state_topic
+from services.retrain_trigger import NAME
+from services.retrain_trigger.judge import Judge
+from services.retrain_trigger.settings import RetrainTriggerSettings, rules_of
+from services.retrain_trigger.trigger import build
+
+STUCK_S = 30
+"""An event loop that gave no sign for so long will give none; taking office on a slow broker takes less."""
+
+
+class _Forward(logging.Handler):
+    """Writes what Faust and aiokafka log as lines of ours."""
+
+    def __init__(self, logger: FilteringBoundLogger) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fault = record.exc_info[1] if record.exc_info else None
+        more = {"fault": repr(fault)} if fault is not None else {}
+        self._logger.log(record.levelno, record.name, what=record.getMessage(), **more)
+
+
+def main() -> None:
+    try:
+        settings = load(RetrainTriggerSettings, service=NAME)
+        logger = log.set_up(NAME, settings.instance, settings.log_level)
+    except Misconfigured as fault:
+        print(fault, file=sys.stderr)  # noqa: T201 - there is no logger without settings
+        sys.exit(2)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Forward(logger)])
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)  # a look that takes long is no fault
+    health = Health(Metrics(CollectorRegistry()), logger.info)
+    try:
+        port = health.serve(settings.health_host, settings.health_port)
+        logger.info("listening", host=settings.health_host, port=port)
+        wait_for_broker(settings)
+        prefix = settings.topic_prefix
+        check_partitions(settings, (full_name("outcomes", prefix), state_topic(NAME, prefix)))
+        codec = codec_for(settings)
+        judge = Judge(settings, codec, rules_of(settings), clock.now_ms, logger.info)
+        app = build(settings, codec, judge, health)
+    except Misconfigured as fault:
+        logger.error("misconfigured", what=str(fault))
+        sys.exit(2)
+    except Unavailable as fault:
+        logger.error("failed", what=str(fault))
+        sys.exit(1)
+    Thread(target=_end_when_stuck, args=(health, logger), name="watchdog", daemon=True).start()
+    worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True, loglevel="WARNING")
+    worker.spinner = None
+    worker.execute_from_commandline()
+
+
+def _end_when_stuck(health: Health, logger: FilteringBoundLogger) -> None:
+    watchdog = Watchdog(STUCK_S)
+    while not watchdog.look(health.beat_at):
+        time.sleep(1)
+    logger.error("stuck", what=f"the event loop gave no sign for {STUCK_S} s; a new process is needed")
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
