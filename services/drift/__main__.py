@@ -17,6 +17,7 @@ def rules_of(settings: DriftSettings) -> Rules:
     return Rules(
         reference_samples=settings.drift_reference_samples,
         reference_span_ms=int(settings.drift_reference_span_h * 3_600_000),
+        telemetry_span_ms=int(settings.drift_telemetry_span_h * 3_600_000),
         false_per_week=settings.drift_false_incidents_per_week,
         fleet_cameras=settings.drift_fleet_cameras,
         partitions=settings.partitions,

@@ -140,6 +140,14 @@ def expected(reference: NDArray[Any], rows: Ints) -> Floats:
     return loss
 
 
+def worst(reference: NDArray[Any], row: int) -> float:
+    """Upper confidence bound of the mean loss of the class that is most often wrong: no changed mix of classes makes
+    more of the loss; 1 where no class is known well enough."""
+    limits = _limits(reference, np.array([row]))[0, :, 1:]
+    often = reference["label_weights"][row, :, 1:] >= _FEWEST_OF_CLASS
+    return float(limits[often].max()) if often.any() else 1.0
+
+
 def _limits(reference: NDArray[Any], rows: Ints) -> Floats:
     """Upper confidence bound of the mean loss, by phase and class, [n, PHASES, 1 + BUCKETS]."""
     weights = np.maximum(reference["label_weights"][rows], 1e-9)

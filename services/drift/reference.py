@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FEATURES, RANKED
+from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FEATURES, PICTURE, RANKED
 from services.drift.sample import Floats, Frames, Ints
 
 _EDGE: Final = 3.0
@@ -96,6 +96,12 @@ def ranks(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Fl
     # The frame itself counts as one more, in the middle of its bin: ranks stay off 0 and 1, as a p-value must.
     rank = (up_to - at / 2 + 0.5) / (total + 1)
     return np.where((bins >= 0) & (total > 0), rank, np.nan).astype(np.float32)
+
+
+def leave_telemetry_out(reference: Reference, row: int, phase: int) -> None:
+    """Do not watch what the device of *row* tells in *phase*: too little of its wandering was seen to know what is
+    normal. Without counts a signal has no ranks."""
+    reference["histogram"][row, phase, len(PICTURE) :] = 0
 
 
 def usual(reference: Reference, rows: Ints, phase: Ints, signal: int) -> tuple[Floats, Floats]:

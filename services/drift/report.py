@@ -25,7 +25,7 @@ from services.drift.layout import (
     SAID,
     TELEMETRY,
 )
-from services.drift.outcomes import expected
+from services.drift.outcomes import expected, worst
 from services.drift.rules import Rules
 from services.drift.streams import FRAMES_FAMILIES, OUTCOME_FAMILIES, weighed
 from services.drift.table import Table, Version
@@ -63,6 +63,7 @@ def report(table: Table, row: int, rules: Rules, at_ms: int, frames: tuple[str, 
         learning_left=learning_left(table, row, rules.reference_samples),
         recent_labels=float(watch["recent_labels"]),
         recent_errors=float(watch["recent_errors"]),
+        worst_loss=min(worst(table.reference, row), 1.0),
         estimated_accuracy=estimate,
         estimate_valid=valid,
     )

@@ -11,6 +11,7 @@ class Rules:
     Attributes:
         reference_samples: Frames, and labels, that a reference is made of.
         reference_span_ms: Shortest time that it covers.
+        telemetry_span_ms: Time that it must cover before what devices tell is watched.
         false_per_week: False alarms of the whole fleet in a week.
         fleet_cameras: Cameras that share them; 0 counts those that are seen.
         partitions: Of the topics that are read: one table sees one of so many parts of the fleet.
@@ -27,6 +28,7 @@ class Rules:
 
     reference_samples: int = 1_000
     reference_span_ms: int = 3 * 86_400_000
+    telemetry_span_ms: int = 86_400_000
     false_per_week: float = 1.0
     fleet_cameras: int = 0
     partitions: int = 1

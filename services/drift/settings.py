@@ -22,6 +22,11 @@ class DriftSettings(Settings):
     drift_reference_span_h: float = Field(
         default=72, ge=0, description="Shortest time that a reference covers: one day may be like no other, hours"
     )
+    drift_telemetry_span_h: float = Field(
+        default=24,
+        ge=0,
+        description="Time a reference must cover before device telemetry is watched: boxes warm with the day, hours",
+    )
     drift_false_incidents_per_week: float = Field(
         default=1.0, gt=0, description="False alarms that the whole fleet may have in a week of no change"
     )

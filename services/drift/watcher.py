@@ -159,9 +159,14 @@ class Watcher:
         so_far = known["frames"][place]
         kept = (so_far % quarter == 0) & (so_far <= 4 * quarter)
         known["examples"][rows[kept], (so_far[kept] // quarter - 1) % 4] = seen.offset[kept]
-        over = (so_far >= rules.reference_samples) & (seen.at_ms - known["began_ms"][place] >= rules.reference_span_ms)
+        covered = seen.at_ms - known["began_ms"][place]
+        over = (so_far >= rules.reference_samples) & (covered >= rules.reference_span_ms)
         for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
             _close(table, row, its_phase)
+        for row, its_phase in zip(
+            *(each[over & (covered < rules.telemetry_span_ms)].tolist() for each in place), strict=True
+        ):
+            reference.leave_telemetry_out(known, row, its_phase)
         return set(rows[over].tolist())
 
     def _test(self, table: Table, seen: Frames, phase: Ints) -> set[int]:

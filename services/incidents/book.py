@@ -27,6 +27,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
         raised: Kinds that are raised now.
         gone_ms: Since when none is; None while one is.
         blames_version: Whether a new version of the model began shortly before.
+        beyond_mix: Whether accuracy fell further than another mix of classes can make it.
         alert: Its last record; None before it opened.
         shown: Whether it was ever opened, not only suppressed.
         held_until_ms: Until when a person wants it quiet; 0 when nobody does.
@@ -43,6 +44,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     raised: tuple[str, ...] = ()
     gone_ms: int | None = None
     blames_version: bool = False
+    beyond_mix: bool = False
     alert: Alert | None = None
     shown: bool = False
     held_until_ms: int = 0
@@ -76,6 +78,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
         version_before: The one before; empty while no other was seen.
         recent_labels: Of the newest report.
         recent_errors: The same.
+        worst_loss: The same.
         lanes: Causes under way, by name.
         revisions: Last revision of alerts that are over, oldest first, so that one that comes back goes on counting.
         quiet: Kinds that a person wants no alert of for a while.
@@ -93,6 +96,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     version_before: str = ""
     recent_labels: float = 0.0
     recent_errors: float = 0.0
+    worst_loss: float = 1.0
     lanes: dict[str, Lane] = {}
     revisions: dict[str, int] = {}
     quiet: dict[str, Quiet] = {}

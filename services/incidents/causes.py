@@ -99,10 +99,16 @@ def is_of_new_version(behind: Mapping[str, Alarm], version_before: str, version_
     return bool(version_before) and soon and raised_at_ms >= version_since_ms
 
 
-def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool) -> str:
+def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool, beyond_mix: bool) -> str:
     """Kind of the alert: what explains all that was raised since it began, whether or not it still is.
 
     So the kind moves on as further alarms come, and does not move back while they go one after the other.
+
+    Args:
+        lane: Of the alert.
+        behind: Newest alarm of each kind.
+        blames_version: Whether a new version of the model explains it.
+        beyond_mix: Whether accuracy fell further than any mix of the classes that were known makes it.
     """
     if lane == PICTURE:
         return min(behind, key=PICTURE_FAULTS.index)
@@ -112,7 +118,7 @@ def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool) -> 
         return "input"
     if blames_version:
         return "model_version"
-    return "class_mix" if "predictions" in behind else "concept"
+    return "class_mix" if "predictions" in behind and not beyond_mix else "concept"
 
 
 def main_alarm(kind: str, behind: Mapping[str, Alarm]) -> Alarm:

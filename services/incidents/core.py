@@ -190,6 +190,7 @@ def _noted(watched: Watched, report: CameraReport, lag_ms: int) -> Watched:
         version_before=f"{watched.model} {watched.version}" if changed else watched.version_before,
         recent_labels=report.recent_labels,
         recent_errors=report.recent_errors,
+        worst_loss=report.worst_loss,
     )
 
 

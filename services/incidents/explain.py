@@ -22,7 +22,7 @@ _WHAT: Final = {
     "telemetry": "reports device readings that are not usual",
     "input": "shows other pictures than those it was learned on",
     "class_mix": "sees another mix of classes, and its pictures look as before",
-    "concept": "is classified wrongly more often, though neither its pictures nor the mix of predictions moved",
+    "concept": "is classified wrongly more often than another mix of classes explains, and its pictures look as before",
     "model_version": "is classified differently since a new version of the model serves, and its pictures look as "
     "before",
     "accuracy_floor": "is classified right less often than the floor allows",

@@ -115,7 +115,16 @@ class _Look:
         behind, blames = (found, False) if lane.alert is None else (lane.behind | found, lane.blames_version)
         if name == DRIFT and not blames:
             blames = is_of_new_version(behind, self._watched.version_before, self._watched.version_since_ms)
-        lane = replace(lane, behind=behind, raised=tuple(sorted(found)), gone_ms=None, blames_version=blames)
+        watched = self._watched
+        beyond = lane.beyond_mix or watched.recent_errors > watched.worst_loss * watched.recent_labels
+        lane = replace(
+            lane,
+            behind=behind,
+            raised=tuple(sorted(found)),
+            gone_ms=None,
+            blames_version=blames,
+            beyond_mix=beyond and "accuracy" in behind,
+        )
         if lane.alert is None:
             return self._waiting(name, lane)
         if lane.held_until_ms > self._at_ms or self._is_blocked(name):
@@ -229,7 +238,7 @@ class _Look:
         return replace(lane, alert=alert, shown=shown, told=facts.told(), written_ms=self._at_ms)
 
     def _kind(self, name: str, lane: Lane) -> str:
-        return kind_of(name, lane.behind, blames_version=lane.blames_version)
+        return kind_of(name, lane.behind, blames_version=lane.blames_version, beyond_mix=lane.beyond_mix)
 
     def _severity(self, kind: str, lane: Lane) -> Severity:
         floor = any(alarm.kind == "accuracy_floor" for alarm in self._watched.alarms)

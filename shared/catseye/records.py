@@ -223,6 +223,8 @@ class CameraReport(Record, frozen=True, kw_only=True):
         learning_left: Samples still needed before the camera's first reference is whole; 0 when it can claim anything.
         recent_labels: Labels in the recent window, weighted by propensity and age.
         recent_errors: Those among them that contradict their prediction.
+        worst_loss: Most that a changed mix of classes alone makes of the loss, 0 to 1: that of the worst class, known
+            so far.
         estimated_accuracy: Accuracy of the recent window, estimated without labels, 0 to 1.
         estimate_valid: Whether the assumption behind estimated_accuracy holds now.
     """
@@ -238,6 +240,7 @@ class CameraReport(Record, frozen=True, kw_only=True):
     learning_left: int
     recent_labels: float
     recent_errors: float
+    worst_loss: float = 1.0
     estimated_accuracy: float | None = None
     estimate_valid: bool
 

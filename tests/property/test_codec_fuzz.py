@@ -70,6 +70,7 @@ def test_every_earlier_version_comes_as_todays_record(old: Any, data: st.DataObj
         assert codec.leading_fields(value, kind, last) == leading
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.sampled_from(EVERY_VERSION).filter(lambda schema: "Alert" in schema["name"]), max_size=12), st.data()

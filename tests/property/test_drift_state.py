@@ -25,8 +25,12 @@ from services.drift.table import Shared, Table, Version
 from tests.simulation.cameras import QUICK, Camera, Watched, ms, outcome
 from tests.simulation.partitions import FakeMessage, Partition
 
+pytestmark = pytest.mark.slow
+
 CODEC: Final = Codec()
-RULES: Final = Rules(reference_samples=60, reference_span_ms=0, fleet_cameras=2, false_per_week=1e6)
+RULES: Final = Rules(
+    reference_samples=60, reference_span_ms=0, telemetry_span_ms=0, fleet_cameras=2, false_per_week=1e6
+)
 NAMES: Final = ("a", "b")
 MODES: Final = (
     "steady",

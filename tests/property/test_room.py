@@ -1,5 +1,6 @@
 """The waiting room against plain mappings, through any order of work, commits, rollbacks and new starts."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -267,5 +268,5 @@ class RoomAndMappings(RuleBasedStateMachine):
         assert self.room.is_expired(stranger) == (self.known.marks.get(stranger[:-8], (-1, 0))[0] >= 71)
 
 
-TestRoom = RoomAndMappings.TestCase
+TestRoom = pytest.mark.slow(RoomAndMappings.TestCase)
 TestRoom.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

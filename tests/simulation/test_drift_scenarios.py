@@ -96,7 +96,7 @@ def test_nothing_happens_through_days_of_light_and_nothing_is_said(
     ``--drift-hour``."""
     minutes = 60 if request.config.getoption("--drift-hour", default=False) else 15
     plan = quiet_plan(pictures, cameras=6, fps=4, duration_s=minutes * 60, day_ms=600_000)
-    rules = Rules(reference_samples=1_000, reference_span_ms=600_000)
+    rules = Rules(reference_samples=1_000, reference_span_ms=600_000, telemetry_span_ms=600_000)
     played = VirtualRoad(lens, rules, telemetry=True).play(plan, pictures)
     assert told(played.alerts) == []
     assert {report.learning_left for report in played.reports[-6:]} == {0}

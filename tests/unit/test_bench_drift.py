@@ -304,6 +304,7 @@ def test_the_oracles_statistic_starts_at_nothing() -> None:
     assert oracle.take(np.ones(3), np.zeros(3)) == pytest.approx(math.log(3))
 
 
+@pytest.mark.slow
 def test_the_short_form_works() -> None:
     """From streams to page; its figures mean nothing."""
     report = drift.run(Options(short=True, progress=Console(file=io.StringIO())))

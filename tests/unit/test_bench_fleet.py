@@ -13,6 +13,7 @@ from infra.benches.harness import Options
 from services.drift.layout import ALARMS
 
 
+@pytest.mark.slow
 def test_the_short_form_watches_a_fleet_with_and_without_changes() -> None:
     """One row for the quiet fleet, one a change and one for what happened beside them, and those of the cost."""
     report = bench.run(Options(short=True, progress=Console(file=io.StringIO())))

@@ -64,7 +64,7 @@ def test_a_report_goes_out_when_something_changed() -> None:
     for shot in camera.shots(40, brightness=0.001):
         raised += [[alarm.kind for alarm in report.alarms] for report in reports(service.take(message(shot, 1)))]
     assert raised == [["camera_black"]]
-    assert service.core.counted() == {"frames_watched": 291, "reported": 3, "labels_watched": 0}
+    assert service.core.counted() == {"frames_watched": 291, "reported": 3}
 
 
 def test_statistics_go_out_every_few_seconds_of_event_time() -> None:

@@ -58,6 +58,7 @@ def labelled_because_unsure(camera: Camera, watched: Watched, count: int, propen
             watched.label(*camera.labelled([shot], propensity=chance))
 
 
+@pytest.mark.slow
 def test_labels_that_were_chosen_because_the_model_was_unsure_raise_nothing() -> None:
     """A camera that learned from random labels of one frame in five, and then has the unsure ones labelled too: three
     times as many of its labels are wrong, and its accuracy is what it was."""
@@ -74,6 +75,7 @@ def test_labels_that_were_chosen_because_the_model_was_unsure_raise_nothing() ->
     assert report.recent_errors / report.recent_labels == pytest.approx(0.04, abs=0.03)
 
 
+@pytest.mark.slow
 def test_and_one_that_gets_worse_is_seen_through_them() -> None:
     """The same choice of labels, and three frames in ten wrong."""
     camera, watched = Camera(), Watched(STRICT)

@@ -31,6 +31,7 @@ def persistent(persistence: float, count: int, seed: int) -> NDArray[np.float64]
     return values
 
 
+@pytest.mark.slow
 def test_independent_samples_are_all_taken() -> None:
     """In nineteen of twenty references, whatever they are distributed like."""
     normal = [measured(np.random.default_rng(seed).normal(size=1_000)) for seed in range(40)]
@@ -68,6 +69,7 @@ def test_a_weak_but_long_correlation_is_found_by_blocks() -> None:
     assert np.median(found) >= 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "count"), [(0.02, 324), (0.05, 324), (0.02, 1_000), (0.05, 1_000)])
 def test_rare_errors_that_come_by_chance_are_all_taken(share: float, count: int) -> None:
     """Two errors that happen to be a lag apart are no persistence: accuracy would be watched one label in thousands."""

@@ -223,13 +223,22 @@ def test_calibrated_confidence_that_agreed_with_labels_is_valid() -> None:
         assert statistic.estimate == pytest.approx(0.93, abs=0.1)
 
 
-def test_a_model_that_is_always_wrong_has_an_accuracy_that_is_a_number() -> None:
+def test_a_model_that_is_often_wrong_has_an_accuracy_that_is_a_number() -> None:
     """Shares of confidence are sums of many roundings: none of them makes an interval that is not a number."""
     for seed in range(8):
-        camera, watched = Camera(seed=seed, error_share=1.0), Watched(replace(QUICK, reference_samples=60))
+        camera, watched = Camera(seed=seed, error_share=0.5), Watched(replace(QUICK, reference_samples=60))
         watched.live(camera, 70 + seed)
         check_numbers(statistics_of(watched))
         assert by_name(watched)["accuracy_atc"].estimate >= 0
+
+
+def test_a_report_says_what_a_changed_mix_could_make_of_the_loss() -> None:
+    """That of the class that is most often wrong; nothing is known of it before there are labels of it."""
+    camera, watched = Camera(error_share=0.1), Watched()
+    watched.see(*camera.shots(10))
+    assert watched.report().worst_loss == 1.0
+    watched.live(camera, 400)
+    assert 0.1 < watched.report().worst_loss < 0.35
 
 
 def test_without_labels_a_loss_is_not_known() -> None:

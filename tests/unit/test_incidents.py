@@ -61,6 +61,16 @@ def test_alarms_together_mean_one_thing(alarms: list[Alarm], kind: str, severity
     assert alert.explanation.startswith("Since 2027-01-15 07:59:59 UTC camera a ")
 
 
+@pytest.mark.parametrize(("errors", "kind"), [(9.0, "class_mix"), (11.0, "concept")])
+def test_a_changed_mix_explains_no_more_than_the_worst_class(errors: float, kind: str) -> None:
+    """Of a class of which one in ten is missed a mix can make no worse than that."""
+    labels: dict[str, Any] = {"recent_labels": 100.0, "recent_errors": errors, "worst_loss": 0.1}
+    incidents, alert = opened(PREDICTIONS, ACCURACY, **labels)
+    assert alert.kind == kind
+    assert incidents.take(report("a", 8, PREDICTIONS, ACCURACY, **labels | {"recent_errors": 9.0})) == []
+    assert opened(PREDICTIONS, **labels)[1].kind == "class_mix"
+
+
 def test_a_new_version_explains_what_began_after_it() -> None:
     """Within an hour, when the pictures did not move; a version that was always there explains nothing."""
     new: dict[str, Any] = {"version": "v2", "version_since_ms": ms(-30)}

@@ -84,6 +84,7 @@ def lines_of(work: Callable[[], object]) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_a_waiting_prediction_costs_at_most_120_bytes() -> None:
     """200,000 of them with six classes, dense as publishers count."""
     tracemalloc.start()
@@ -94,6 +95,7 @@ def test_a_waiting_prediction_costs_at_most_120_bytes() -> None:
     assert used / room.waiting < 120
 
 
+@pytest.mark.slow
 def test_what_a_shadow_said_costs_at_most_30_bytes() -> None:
     """Beside the prediction; of six classes."""
     tracemalloc.start()
