@@ -28,20 +28,20 @@ from catseye.signing import make_keys
 from infra.local.checker import Report, check
 from infra.local.demo_alerts import alert_figures, read_alerts, wait_for_alerts
 from infra.local.demo_figures import Scoreboard, summary
-from infra.local.demo_models import candidate, models_seen, promote, registered
+from infra.local.demo_loop import Loop, decisions_made, step_line
+from infra.local.demo_models import MODEL, candidate, models_seen, promote, registered
 from infra.local.demo_road import Wishes, of_services, wishes
 from infra.local.demo_view import line, news_line, screen, summary_table
 from infra.local.evidence import Ledger
 from infra.local.jvm import ROOT
 from infra.local.log_reader import read_log
 from infra.local.processes import last_line
-from infra.local.services import PASSING_WATCHING
+from infra.local.services import PASSING, PASSING_WATCHING
 from infra.local.stack import Stack
 from infra.local.warm_up import warm_up
-from infra.local.watch import Watch
+from infra.local.watch import STEPS, WATCHED, Watch
 from services.simulator.scenario import SCENARIOS
 
-MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
 REFRESH_S = 0.25
 LINE_EVERY_S = 5.0
 PARTITIONS = 3
@@ -94,15 +94,18 @@ class Demo:
         self._model = ""
         self._began_s = time.time()
         self._worse: ModelEvent | None = None
+        self._loop = Loop(wishes.change_at_s or 0.0)
+        self._road_ended = False
 
     def run(self) -> tuple[dict[str, Any], Report]:
         """Do everything; returns the object for JSON and the checker's report."""
         with ExitStack() as undo:
             settings = self._set_up(undo)
             env = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers}
-            watch = undo.enter_context(Watch(env, self._log("watch")))
+            watch = undo.enter_context(Watch(env, self._log("watch"), (*WATCHED, *STEPS)))
             setup_s = time.time() - self._started_s
-            self._say(f"ready after {setup_s:.1f} s; publishing for {self._wishes.duration_s:.0f} s")
+            until = ", or until the loop has closed" if self._wishes.until_closed else ""
+            self._say(f"ready after {setup_s:.1f} s; publishing for {self._wishes.duration_s:.0f} s{until}")
             self._began_s = time.time()
             simulator = self._simulator(env)
             undo.callback(_end, simulator)
@@ -115,13 +118,13 @@ class Demo:
             log = read_log(settings)
             report = check(ledger, log)
             self._board.on_sightings(watch.sightings())
-            started_at_ms = self._started_at_ms()
+            started_at_ms, ended_at_ms = self._span_ms()
             figures = summary(ledger, log, report, self._board.seen_at_ms, started_at_ms)
-            ended_at_ms = started_at_ms + self._wishes.duration_s * 1_000
             figures["alerts"], late = alert_figures(read_alerts(settings), started_at_ms, ended_at_ms)
             if late:
                 said = ", ".join(f"{alert.kind} on {alert.camera or 'the fleet'}" for alert in late)
                 self._say(f"alerts that opened after publishing had ended, and are left out: {said}")
+            figures["decisions"] = decisions_made(settings, started_at_ms)
             figures["models"] = models_seen(settings, started_at_ms)
             figures["setup_s"] = round(setup_s, 3)
             figures["duration_s"] = round(ended_s - started_at_ms / 1_000, 3)
@@ -144,7 +147,8 @@ class Demo:
             self._say("making a worse model of it, which will be promoted")
             self._worse = candidate(settings, codec, self._wishes.model, self._wishes.frames)
         self._say("starting the services")
-        Stack(load(Settings), services=PASSING_WATCHING).up()
+        happens = self._wishes.change_at_s is not None
+        Stack(load(Settings), services=PASSING if happens else PASSING_WATCHING).up()
         if plan.brokers:
             warm_up(settings)
         return settings
@@ -172,7 +176,9 @@ class Demo:
         while True:
             status = simulator.poll()
             board.on_ledger(self._ledgers.entries())
-            board.on_sightings(watch.sightings())
+            sightings = watch.sightings()
+            board.on_sightings(sightings)
+            self._loop.on_sightings(sightings)
             board.forget(time.time() * 1_000)
             if status is not None:
                 if status:
@@ -191,8 +197,9 @@ class Demo:
             elapsed_s = time.time() - self._began_s
             self._phase = self._phase_at(elapsed_s, running=status is None)
             self._promote_in_time(settings)
+            self._end_in_time(simulator)
             refresh()
-            self._tell_news(publishing=elapsed_s < self._wishes.duration_s)
+            self._tell_news(publishing=elapsed_s < self._wishes.duration_s and not self._road_ended)
             if self._wishes.headless and elapsed_s >= line_s:
                 line_s += LINE_EVERY_S
                 self._say(line(board, elapsed_s=elapsed_s, duration_s=self._wishes.duration_s))
@@ -209,17 +216,28 @@ class Demo:
             self._model = f"{self._worse.model} {self._worse.version}"
             self._worse = None
 
+    def _end_in_time(self, simulator: "subprocess.Popen[bytes]") -> None:
+        """End the road once nothing more is to be waited for."""
+        began_ms = self._board.began_ms
+        if not self._wishes.until_closed or self._road_ended or began_ms is None:
+            return
+        if self._loop.has_closed(began_ms, time.time() * 1_000, len(self._board.alerts_open)):
+            self._road_ended = True
+            self._say("nothing more is to be waited for: the road ends")
+            simulator.terminate()
+
     def _tell_news(self, *, publishing: bool) -> None:
         """Say which alerts opened or ended; once the road is over, cameras only seem to fall silent."""
         news, self._board.news = self._board.news, []
         if self._wishes.headless and publishing:
             for seen in news:
-                self._say(news_line(seen))
+                self._say(step_line(seen) or news_line(seen))
 
     def _phase_at(self, elapsed_s: float, *, running: bool) -> str:
         if not running:
             return "waiting for the last ends"
-        return "publishing" if elapsed_s < self._wishes.duration_s else "labels that were still due, hurried"
+        publishing = elapsed_s < self._wishes.duration_s and not self._road_ended
+        return "publishing" if publishing else "labels that were still due, hurried"
 
     def _screen(self) -> Any:
         return screen(
@@ -230,13 +248,14 @@ class Demo:
             model=self._model,
         )
 
-    def _started_at_ms(self) -> float:
-        """When the first frame could be due, by the ledger's last line."""
+    def _span_ms(self) -> tuple[float, float]:
+        """When the first frame could be due, by the ledger's last line, and when publishing ended."""
         with self._ledger_file.open("rb") as lines:
             ends = [msgspec.json.decode(entry) for entry in lines if entry.startswith(b'{"kind":"end"')]
         if not ends:
             raise Unavailable(f"the simulator did not finish: {last_line(self._log('simulator'))}")
-        return float(ends[-1]["started_at_ms"])
+        started_ms, ended_ms = float(ends[-1]["started_at_ms"]), float(ends[-1]["ended_at_ms"])
+        return started_ms, min(started_ms + self._wishes.duration_s * 1_000, ended_ms)
 
     def _log(self, name: str) -> Path:
         self._logs.mkdir(parents=True, exist_ok=True)

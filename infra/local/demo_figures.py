@@ -67,7 +67,8 @@ class Scoreboard:
         self.reasons: Counter[str] = Counter()
         self.began_ms: float | None = None  # when the first frame was due
         self.alerts: dict[str, Sighting] = {}  # newest record of each
-        self.news: list[Sighting] = []  # alerts that opened or ended, until somebody takes them
+        # Alerts that opened or ended, decisions and events of models, until somebody takes them.
+        self.news: list[Sighting] = []
         self._intended_ms: dict[FrameKey, float] = {}
         self._open: set[FrameKey] = set()
         self._ended: set[FrameKey] = set()
@@ -106,6 +107,8 @@ class Scoreboard:
                     self.alerts[seen.name] = seen
                     if seen.other in ("opened", "resolved"):
                         self.news.append(seen)
+                case "models" | "retraining":
+                    self.news.append(seen)
 
     @property
     def frames_open(self) -> set[FrameKey]:
@@ -231,7 +234,7 @@ def latencies_ms(ledger: Ledger, log: Log, seen_at_ms: Mapping[FrameKey, float])
 def summary(
     ledger: Ledger, log: Log, report: Report, seen_at_ms: Mapping[FrameKey, float], started_at_ms: float
 ) -> dict[str, Any]:
-    """The object of `infra/demo --json`, but for models and durations. An infinite latency is null there."""
+    """The object of `infra/demo --json`, but for alerts, decisions, models, durations; an infinite latency is null."""
     ordered = latencies_ms(ledger, log, seen_at_ms)
     return {
         "frames_published": report.frames_acknowledged,
@@ -250,8 +253,6 @@ def summary(
             "p99": round(percentile(ordered, 0.99), 1),
             "max": round(ordered[-1] if ordered else math.nan, 1),
         },
-        "alerts": [],
-        "decisions": [],
     }
 
 

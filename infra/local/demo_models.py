@@ -19,8 +19,10 @@ from infra.local.jvm import ROOT
 from infra.local.log_reader import read_whole
 from infra.local.worse_model import worse
 
+MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
 CROPS = ROOT / "infra" / "example" / "crops"
 BY = "infra/demo"
+BY_SCENARIO = "promoted by the scenario"
 _JUDGES = 60
 """Crops on which a model is compared with a worse one: a second a step or so."""
 
@@ -52,7 +54,7 @@ def candidate(settings: Settings, codec: Codec, model: Path, frames: Path | None
 
 def promote(settings: Settings, codec: Codec, event: ModelEvent) -> None:
     """Make a candidate the champion."""
-    because = "promoted by the scenario"
+    because = BY_SCENARIO
     step = digest("model", event.model, event.version, "champion", because)
     announce(
         settings,

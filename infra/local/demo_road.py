@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from catseye.errors import Misconfigured
+from infra.local.demo_loop import MOST_S
+from infra.local.demo_models import CROPS, MODEL
 from services.simulator.changes import Nothing
 from services.simulator.scenario import load_scenario
 
-AFTER_CHANGE_S = 60.0
-"""How long the road goes on after something has happened, unless --duration says."""
 DURATION_S = 60.0
 CHANGE_AT_S = 30.0
+LABELS_S = 25.0
+"""So many seconds' labels of the changed cameras a training waits for: what it learns the new road by."""
+_FEWEST_LABELS, _MOST_LABELS = 200, 1_500
 DAY_S = 86_400.0
 """A minute that drift learns from says nothing of a sun that crosses the sky in ten."""
 _SHARE_LEARNED = 0.6
@@ -27,10 +30,12 @@ class Wishes:
 
     Attributes:
         road: Options for the simulator, as they are.
-        duration_s: Of publishing.
+        duration_s: Of publishing, at most.
+        until_closed: Whether it ends before, as soon as the loop has closed.
         change_at_s: When something happens; None when nothing does.
         worse_model: Whether a worse model is promoted then.
         reference_samples: Frames, and labels, that drift learns a camera by.
+        fresh_labels: Labels of the new road that a training waits for.
         model: ONNX file to start with.
         frames: Folder of JPEGs; None for the example's.
         headless: Lines instead of a screen.
@@ -38,9 +43,11 @@ class Wishes:
 
     road: tuple[str, ...]
     duration_s: float
+    until_closed: bool
     change_at_s: float | None
     worse_model: bool
     reference_samples: int
+    fresh_labels: int
     model: Path
     frames: Path | None
     headless: bool
@@ -69,8 +76,9 @@ def wishes(
     change_at_s: float | None = None
     if happens or after is not None:
         change_at_s = change_at if change_at is not None else story.at_s if happens else CHANGE_AT_S
+    until_closed = duration is None and change_at_s is not None
     if duration is None:
-        duration = DURATION_S if change_at_s is None else change_at_s + AFTER_CHANGE_S
+        duration = DURATION_S if change_at_s is None else change_at_s + MOST_S
     given = {
         "day": DAY_S,
         "frames": frames,
@@ -83,9 +91,11 @@ def wishes(
     return Wishes(
         road=tuple(part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))),
         duration_s=duration,
+        until_closed=until_closed,
         change_at_s=change_at_s,
         worse_model=story.model == "worse",
         reference_samples=reference_samples(change_at_s or CHANGE_AT_S, road["fps"], road["label_share"]),
+        fresh_labels=fresh_labels(road["cameras"] * road["fps"] * road["label_share"] / 2),
         model=model,
         frames=frames,
         headless=headless,
@@ -98,11 +108,23 @@ def reference_samples(change_at_s: float, fps: float, label_share: float) -> int
     return min(max(round(labels), _FEWEST_SAMPLES), _MOST_SAMPLES)
 
 
+def fresh_labels(labels_per_s: float) -> int:
+    """Labels of the new road that a training waits for: 200 to 1,500."""
+    return min(max(round(LABELS_S * labels_per_s), _FEWEST_LABELS), _MOST_LABELS)
+
+
 def of_services(asked: Wishes, environment: Mapping[str, str]) -> dict[str, str]:
-    """Settings of the services that a demo sets unless *environment* does: a minute must be enough to learn in."""
+    """Settings of the services that a demo sets unless *environment* does: minutes must be enough for what takes days.
+
+    Crops of the time before are those of the example where the model is the example's, else those that are played.
+    """
+    examples = CROPS if asked.frames is None or asked.model == MODEL else asked.frames
     settings = {
         "CATSEYE_DRIFT_REFERENCE_SAMPLES": str(asked.reference_samples),
         "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
+        "CATSEYE_RETRAIN_TRIGGER_CONFIRM_S": "5",
+        "CATSEYE_RETRAIN_TRIGGER_LABELS": str(asked.fresh_labels),
+        "CATSEYE_TRAINER_EXAMPLES_DIR": str(examples),
     }
     return {name: value for name, value in settings.items() if name not in environment}
 

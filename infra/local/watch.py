@@ -22,7 +22,17 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 
 from catseye.errors import Unavailable
 from catseye.kafka import reader_config
-from catseye.records import Alert, DeadLetter, Frame, Label, Outcome, Prediction, UnmatchedLabel
+from catseye.records import (
+    Alert,
+    DeadLetter,
+    Frame,
+    Label,
+    ModelEvent,
+    Outcome,
+    Prediction,
+    RetrainDecision,
+    UnmatchedLabel,
+)
 from catseye.settings import Settings, load
 from catseye.topics import BY_NAME, full_name
 from infra.local.evidence import LABEL_TOPICS
@@ -30,6 +40,8 @@ from infra.local.log_reader import MALFORMED, head_reader, partitions_of
 from services.ingest.window import CameraWindow
 
 WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters", "ingest.state", "alerts")
+STEPS = ("models", "retraining")
+"""What happens to models: a reader may want that too."""
 CHUNK = 1_000
 
 
@@ -40,12 +52,14 @@ class Sighting(NamedTuple):
         topic: Without prefix.
         seen_at_ms: This machine's clock when the reader had it, Unix milliseconds.
         camera: Empty where it could not be read.
-        boot: Of the frame that it is about; of an alert its severity.
+        boot: Of the frame that it is about; of an alert its severity, of a model its stage, of a decision yes or no.
         sequence: The same; -1 where it could not be read; of an alert its revision.
         name: What may be seen once only: prediction_id; prediction_id, label and its clock; dead_letter_id; alert_id,
-            which with its revision is seen once.
-        said: The class predicted, the true class, the reason; of the state, the duplicates so far; an alert's kind.
-        other: Of an outcome the class predicted; of a dead letter the topic it came from; of an alert its state.
+            which with its revision is seen once; event_id; decision_id.
+        said: The class predicted, the true class, the reason; of the state, the duplicates so far; an alert's kind; a
+            model's version; a decision's reason.
+        other: Of an outcome the class predicted; of a dead letter the topic it came from; of an alert its state; of a
+            model the reason; of a decision its detail.
     """
 
     topic: str
@@ -89,6 +103,17 @@ def _alert(message: Any) -> Seen:
     return camera, fields["severity"], fields["revision"], fields["alert_id"], fields["kind"], fields["state"]
 
 
+def _model(message: Any) -> Seen:
+    fields = head_reader(ModelEvent, "because").read(message.value())
+    return "", fields["stage"], -1, fields["event_id"], fields["version"], fields["because"]
+
+
+def _decision(message: Any) -> Seen:
+    fields = head_reader(RetrainDecision, "detail").read(message.value())
+    accepted = "yes" if fields["accepted"] else "no"
+    return "", accepted, -1, fields["decision_id"], fields["because"], fields["detail"]
+
+
 def _dead_letter(prefix: str) -> Callable[[Any], Seen]:
     def read(message: Any) -> Seen:
         fields = head_reader(DeadLetter, "value").read(message.value())
@@ -117,6 +142,8 @@ def watch(settings: Settings, names: Sequence[str], out: IO[bytes], stop: Event)
         "dead-letters": _dead_letter(settings.topic_prefix),
         "ingest.state": _state,
         "alerts": _alert,
+        "models": _model,
+        "retraining": _decision,
     }
     wanted = {full_name(name, settings.topic_prefix): (name, readers[name]) for name in names}
     consumer = Consumer(reader_config(settings, f"{settings.topic_prefix}watch"))
