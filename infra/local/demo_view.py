@@ -87,6 +87,8 @@ def summary_table(figures: Mapping[str, Any]) -> Table:
         ("labels unmatched", f"{figures['labels_unmatched']:,}", None),
         ("accuracy", _percent(figures["accuracy"]), figures["accuracy"] >= GOOD_ACCURACY),
         ("alerts", _kinds(figures["alerts"]), None),
+        ("trainings decided", f"{sum(decision['accepted'] for decision in figures['decisions'])}", None),
+        ("champions", _champions(figures["models"]), None),
         ("latency p50", f"{_number(latency['p50'])} ms", None),
         ("latency p99", f"{_number(latency['p99'])} ms", latency["p99"] <= GOOD_P99_MS),
         ("latency max", f"{_number(latency['max'])} ms", None),
@@ -96,6 +98,11 @@ def summary_table(figures: Mapping[str, Any]) -> Table:
     for name, value, good in rows:
         table.add_row(name, Text(value, style={None: "", True: "green", False: "red"}[good]))
     return table
+
+
+def _champions(models: Sequence[Mapping[str, Any]]) -> str:
+    """Versions in the order in which they came to serve."""
+    return " → ".join(model["version"] for model in models if model["stage"] == "champion") or "-"
 
 
 def _head(elapsed_s: float, duration_s: float, phase: str) -> Text:

@@ -23,7 +23,7 @@ from infra.local.jvm import ROOT
 from infra.local.kafka import KafkaCluster
 from infra.local.processes import Process
 from infra.local.redis import RedisServer
-from infra.local.services import WATCHING, Service, children, is_ready
+from infra.local.services import OF_THE_LOOP, SERVICES, WATCHING, Service, children, is_ready
 from infra.local.supervise import GRACE_S, MISCONFIGURED, Child, read_children, write_children
 
 READY_S = 90.0
@@ -309,9 +309,9 @@ def describe(status: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _stack() -> Stack:
+def _stack(services: Sequence[Service] = WATCHING) -> Stack:
     os.chdir(ROOT)  # so that .env and relative settings are the repository's, wherever the command is called from
-    return Stack(load(Settings))
+    return Stack(load(Settings), services=services)
 
 
 def _workers(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, int]:
@@ -343,11 +343,19 @@ def main() -> None:
 @main.command()
 @click.option("--brokers", type=click.Choice(("1", "3")), help="Size of the cluster; default: what runs, else 1.")
 @click.option("--workers", multiple=True, metavar="SERVICE=N", callback=_workers, help="Processes of a service.")
+@click.option(
+    "--loop/--no-loop",
+    default=None,
+    help=f"With who retrains and rolls out: {', '.join(OF_THE_LOOP)}; default: what runs, else without.",
+)
 @json_option
-def up(brokers: str | None, workers: dict[str, int], json_file: Path | None) -> None:
+def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_file: Path | None) -> None:
     """Start what does not run; return when everything is ready."""
     started_s = time.monotonic()
-    stack = _stack()
+    if loop is None:
+        running = _stack()
+        loop = running.plan is not None and any(child.name.startswith(OF_THE_LOOP) for child in running.children)
+    stack = _stack(SERVICES if loop else WATCHING)
     stack.up(brokers=int(brokers) if brokers else None, workers=workers)
     status = stack.status()
     click.echo(describe(status))

@@ -15,8 +15,7 @@ from infra.local.watch import Sighting
 STARTED_MS = 1_000.0
 KEYS = {
     *("frames_published", "accepted", "dead", "duplicates", "predictions", "lost", "repeated", "labels_published"),
-    *("outcomes", "labels_unmatched", "accuracy", "accuracy_by_camera", "accuracy_timeline", "latency_ms", "alerts"),
-    *("decisions",),
+    *("outcomes", "labels_unmatched", "accuracy", "accuracy_by_camera", "accuracy_timeline", "latency_ms"),
 }
 
 
@@ -214,8 +213,11 @@ def test_the_screen_shows_cameras_and_what_is_bad() -> None:
 def test_the_summary_table_shows_an_infinite_latency() -> None:
     """What was lost shows in red numbers and an infinite latency."""
     ledger, log = Ledger.of([frame(0)]), Log()
-    figures = summary(ledger, log, check(ledger, log), {}, STARTED_MS) | {"setup_s": 1.0, "duration_s": 2.0}
+    champions = [{"version": version, "stage": stage} for version, stage in (("v1", "champion"), ("v2", "candidate"))]
+    more = {"alerts": [], "decisions": [{"accepted": True}, {"accepted": False}], "models": champions}
+    figures = summary(ledger, log, check(ledger, log), {}, STARTED_MS) | more | {"setup_s": 1.0, "duration_s": 2.0}
     console = Console(width=80)
     with console.capture() as captured:
         console.print(summary_table(figures))
     assert "∞ ms" in captured.get()
+    assert ["champions", "v1"] in [line.split() for line in captured.get().splitlines()]

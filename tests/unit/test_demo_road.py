@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from catseye.errors import Misconfigured
 from catseye.records import Alert
 from infra.local.demo_alerts import alert_figures
-from infra.local.demo_road import Wishes, of_services, reference_samples, wishes
+from infra.local.demo_models import CROPS, MODEL
+from infra.local.demo_road import Wishes, fresh_labels, of_services, reference_samples, wishes
 from tests.unit.test_cli_alerts import NOW_MS, alert
 
 ROAD = {"cameras": 6, "fps": 20.0, "label_delay": 5.0, "label_share": 0.9, "change_cameras": None, "seed": 1}
@@ -19,7 +20,7 @@ ROAD = {"cameras": 6, "fps": 20.0, "label_delay": 5.0, "label_share": 0.9, "chan
 def asked(**changes: Any) -> Wishes:
     """The command line with nothing on it, or something."""
     nothing = {"scenario": None, "after": None, "change_at": None, "duration": None, "frames": None, "headless": True}
-    return wishes(model=Path("m.onnx"), **(nothing | ROAD | changes))
+    return wishes(**({"model": Path("m.onnx")} | nothing | ROAD | changes))
 
 
 def options(found: Wishes) -> dict[str, str]:
@@ -46,18 +47,19 @@ def test_a_road_on_which_nothing_happens() -> None:
 @pytest.mark.parametrize(
     ("changes", "change_at_s", "duration_s"),
     [
-        ({"scenario": "fog"}, 30.0, 90.0),
-        ({"scenario": "fog", "change_at": 45.0}, 45.0, 105.0),
+        ({"scenario": "fog"}, 30.0, 600.0),
+        ({"scenario": "fog", "change_at": 45.0}, 45.0, 615.0),
         ({"scenario": "fog", "duration": 50.0}, 30.0, 50.0),
-        ({"after": Path("/after")}, 30.0, 90.0),
-        ({"after": Path("/after"), "change_at": 0.0}, 0.0, 60.0),
+        ({"after": Path("/after")}, 30.0, 600.0),
+        ({"after": Path("/after"), "change_at": 0.0}, 0.0, 570.0),
     ],
 )
 def test_a_road_goes_on_after_something_happened(
     changes: dict[str, Any], change_at_s: float, duration_s: float
 ) -> None:
-    """For a minute, unless it is said how long."""
+    """Until the loop has closed, unless it is said how long."""
     found = asked(**changes)
+    assert found.until_closed == ("duration" not in changes)
     assert (found.change_at_s, found.duration_s) == (change_at_s, duration_s)
     assert (options(found)["--change-at"], options(found)["--duration"]) == (str(change_at_s), str(duration_s))
 
@@ -96,14 +98,33 @@ def test_drift_learns_before_the_change(change_at_s: float, fps: float, label_sh
     assert reference_samples(change_at_s, fps, label_share) == expected
 
 
+@pytest.mark.parametrize(("labels_per_s", "expected"), [(54, 1_350), (2, 200), (500, 1_500)])
+def test_a_training_waits_for_labels_of_the_new_road(labels_per_s: float, expected: int) -> None:
+    """Of a cameras' half minute, within bounds."""
+    assert fresh_labels(labels_per_s) == expected
+
+
 def test_settings_of_the_person_go_first() -> None:
     """The demo fills in what is not said."""
     found = asked()
-    assert of_services(found, {}) == {
+    all_ = of_services(found, {})
+    assert all_ == {
         "CATSEYE_DRIFT_REFERENCE_SAMPLES": "324",
         "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
+        "CATSEYE_RETRAIN_TRIGGER_CONFIRM_S": "5",
+        "CATSEYE_RETRAIN_TRIGGER_LABELS": "1350",
+        "CATSEYE_TRAINER_EXAMPLES_DIR": str(CROPS),
     }
-    assert of_services(found, {"CATSEYE_DRIFT_REFERENCE_SAMPLES": "500"}) == {"CATSEYE_DRIFT_REFERENCE_SPAN_H": "0"}
+    theirs = "CATSEYE_DRIFT_REFERENCE_SAMPLES"
+    assert of_services(found, {theirs: "500"}) == {name: value for name, value in all_.items() if name != theirs}
+
+
+def test_the_time_before_is_that_of_the_model() -> None:
+    """Crops of the example with its model, else those that are played."""
+    played = Path("/frames")
+    assert of_services(asked(frames=played), {})["CATSEYE_TRAINER_EXAMPLES_DIR"] == str(played)
+    found = of_services(asked(frames=played, model=MODEL), {})
+    assert found["CATSEYE_TRAINER_EXAMPLES_DIR"] == str(CROPS)
 
 
 def seen(record: Alert, at_s: float, **changes: Any) -> Alert:
