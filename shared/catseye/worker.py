@@ -57,15 +57,17 @@ class Silent:
 
 class TransactionSize:
     """How many records the next transaction may take so that its work lasts about *target_s*, or as long as its commit
-    where that is longer: a broker that commits slowly must not hold a backlog up.
+    where that is longer: a broker that commits slowly must not hold a backlog up. Nor must a worker that waits between
+    transactions: in one it may do the work of the time until the next.
 
     Args:
         target_s: Wanted duration of the work, seconds.
+        every_s: Shortest time from one transaction to the next, seconds.
         most: Upper bound on records.
     """
 
-    def __init__(self, target_s: float, most: int) -> None:
-        self._target_s = target_s
+    def __init__(self, target_s: float, every_s: float, *, most: int) -> None:
+        self._target_s = max(target_s, every_s)
         self._most = most
         self._cost_s = 0.0
         self._commit_s = 0.0
@@ -115,7 +117,8 @@ class Worker(Generic[S]):
         self._settings = settings
         self._clock = clock
         self._probe = probe or Silent()
-        self._size = TransactionSize(settings.transaction_target_ms / 1_000, settings.transaction_max_records)
+        times_ms = settings.transaction_target_ms, settings.transaction_interval_ms
+        self._size = TransactionSize(*(ms / 1_000 for ms in times_ms), most=settings.transaction_max_records)
         self._states: dict[int, S] = {}
         self._next: dict[tuple[str, int], int] = {}
         self._restore: Restore | None = None

@@ -289,35 +289,42 @@ def test_a_restored_state_is_committed(world: InMemory) -> None:
 
 def test_a_transaction_takes_what_its_time_allows() -> None:
     """Small until a cost is known, then as many as fit, within bounds; half of what is believed is replaced."""
-    size = TransactionSize(0.06, 5_000)
+    size = TransactionSize(0.06, 0.02, most=5_000)
     told = [size.records()]
     for records, work_s in ((64, 0.0064), (600, 0.18), (400, 40.0), (1, 0.0)):
         size.took(records, work_s, 0.01)
         told.append(size.records())
     assert told == [64, 600, 300, 1, 2]
-    assert TransactionSize(0.06, 10).records() == 10
+    assert TransactionSize(0.06, 0.02, most=10).records() == 10
 
 
 def test_a_cheap_core_is_given_no_more_than_the_most() -> None:
     """However fast it is."""
-    size = TransactionSize(0.06, 5_000)
+    size = TransactionSize(0.06, 0.02, most=5_000)
     size.took(1_000, 1e-6, 0.01)
     assert size.records() == 5_000
 
 
 def test_a_slow_commit_makes_transactions_larger() -> None:
     """The work may take as long as the commit: else a backlog grows behind a slow broker."""
-    size = TransactionSize(0.06, 5_000)
+    size = TransactionSize(0.06, 0.02, most=5_000)
     for _ in range(20):
         size.took(100, 0.01, 0.3)
     assert size.records() == pytest.approx(3_000, rel=0.01)
+
+
+def test_a_worker_that_waits_between_transactions_takes_more_in_one() -> None:
+    """What comes in half a second is work for up to half a second: else a backlog grows while it waits."""
+    size = TransactionSize(0.06, 0.5, most=5_000)
+    size.took(64, 0.064, 0.01)
+    assert size.records() == 500
 
 
 def test_a_transaction_of_one_record_polls_no_more(world: InMemory) -> None:
     """The bound holds for the first record too."""
     world.publish(b"a", b"b", b"c")
     worker, probe = world.worker()
-    vars(worker)["_size"] = TransactionSize(0.06, 1)
+    vars(worker)["_size"] = TransactionSize(0.06, 0.02, most=1)
     worker.run(world.until(lambda: probe.records >= 3))
     assert world.seen() == counts(b"a", b"b", b"c")
 
