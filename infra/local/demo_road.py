@@ -14,9 +14,9 @@ from services.simulator.scenario import load_scenario
 
 DURATION_S = 60.0
 CHANGE_AT_S = 30.0
-LABELS_S = 25.0
+LABELS_S = 40.0
 """So many seconds' labels of the changed cameras a training waits for: what it learns the new road by."""
-_FEWEST_LABELS, _MOST_LABELS = 200, 1_500
+_FEWEST_LABELS, _MOST_LABELS = 200, 2_400
 DAY_S = 86_400.0
 """A minute that drift learns from says nothing of a sun that crosses the sky in ten."""
 _SHARE_LEARNED = 0.6
@@ -109,7 +109,7 @@ def reference_samples(change_at_s: float, fps: float, label_share: float) -> int
 
 
 def fresh_labels(labels_per_s: float) -> int:
-    """Labels of the new road that a training waits for: 200 to 1,500."""
+    """Labels of the new road that a training waits for: 200 to 2,400."""
     return min(max(round(LABELS_S * labels_per_s), _FEWEST_LABELS), _MOST_LABELS)
 
 
@@ -125,6 +125,7 @@ def of_services(asked: Wishes, environment: Mapping[str, str]) -> dict[str, str]
         "CATSEYE_RETRAIN_TRIGGER_CONFIRM_S": "5",
         "CATSEYE_RETRAIN_TRIGGER_LABELS": str(asked.fresh_labels),
         "CATSEYE_TRAINER_EXAMPLES_DIR": str(examples),
+        "CATSEYE_TRAINER_EPOCHS": "10",
     }
     return {name: value for name, value in settings.items() if name not in environment}
 

@@ -34,8 +34,26 @@ def store_of(settings: Settings) -> ArtifactStore:
     return ArtifactStore(settings.artifacts_url or f"file://{(settings.data_dir / 'artifacts').resolve()}")
 
 
-def register(settings: Settings, codec: Codec, onnx: bytes, stage: Stage, *, by: str, because: str) -> ModelEvent:
+def register(
+    settings: Settings,
+    codec: Codec,
+    onnx: bytes,
+    stage: Stage,
+    *,
+    by: str,
+    because: str,
+    decision_id: str | None = None,
+) -> ModelEvent:
     """Check, sign, keep and announce a model file; its version is the start of its hash.
+
+    Args:
+        settings: Where broker, store and key are.
+        codec: Writes the event.
+        onnx: The file.
+        stage: What it is to be.
+        by: Who says so.
+        because: Why.
+        decision_id: Decision of the retrain trigger that it answers; said twice, that is one event.
 
     Raises:
         BadModel: the file breaks the contract.
@@ -46,7 +64,7 @@ def register(settings: Settings, codec: Codec, onnx: bytes, stage: Stage, *, by:
     address = store_of(settings).put(onnx)
     version = address[:12]
     event = ModelEvent(
-        event_id=digest("model", name, version, stage, because),
+        event_id=digest("training", decision_id) if decision_id else digest("model", name, version, stage, because),
         model=name,
         version=version,
         stage=stage,
@@ -55,6 +73,7 @@ def register(settings: Settings, codec: Codec, onnx: bytes, stage: Stage, *, by:
         because=because,
         by=by,
         at_ms=clock.now_ms(),
+        decision_id=decision_id,
     )
     announce(settings, codec, event)
     return event

@@ -98,7 +98,7 @@ def test_drift_learns_before_the_change(change_at_s: float, fps: float, label_sh
     assert reference_samples(change_at_s, fps, label_share) == expected
 
 
-@pytest.mark.parametrize(("labels_per_s", "expected"), [(54, 1_350), (2, 200), (500, 1_500)])
+@pytest.mark.parametrize(("labels_per_s", "expected"), [(54, 2_160), (2, 200), (500, 2_400)])
 def test_a_training_waits_for_labels_of_the_new_road(labels_per_s: float, expected: int) -> None:
     """Of a cameras' half minute, within bounds."""
     assert fresh_labels(labels_per_s) == expected
@@ -112,8 +112,9 @@ def test_settings_of_the_person_go_first() -> None:
         "CATSEYE_DRIFT_REFERENCE_SAMPLES": "324",
         "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
         "CATSEYE_RETRAIN_TRIGGER_CONFIRM_S": "5",
-        "CATSEYE_RETRAIN_TRIGGER_LABELS": "1350",
+        "CATSEYE_RETRAIN_TRIGGER_LABELS": "2160",
         "CATSEYE_TRAINER_EXAMPLES_DIR": str(CROPS),
+        "CATSEYE_TRAINER_EPOCHS": "10",
     }
     theirs = "CATSEYE_DRIFT_REFERENCE_SAMPLES"
     assert of_services(found, {theirs: "500"}) == {name: value for name, value in all_.items() if name != theirs}

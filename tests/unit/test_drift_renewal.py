@@ -51,17 +51,39 @@ def test_the_first_version_renews_nothing() -> None:
     assert int(watched.table.reference["frames"][0, 1]) == 2
 
 
-def test_alarms_of_pictures_end_and_those_of_accuracy_stay() -> None:
-    """The road as it is now is what the new version was made for; that it is better it has yet to show."""
+def changed(error_share: float) -> tuple[Camera, Watched]:
+    """A camera that has learned, and whose road is another since."""
     camera, watched = Camera(), Watched()
     watched.live(camera, 400)
-    camera.error_share, camera.light = 0.5, 0.8
+    camera.error_share, camera.light = error_share, 0.8
     watched.live(camera, 200)
+    return camera, watched
+
+
+def test_on_a_changed_road_a_version_is_held_to_what_it_does_there() -> None:
+    """It was made for the road as it is now: what it does at first is usual, and worse than that is seen."""
+    camera, watched = changed(error_share=0.5)
     assert {"input", "accuracy"} <= watched.kinds()
-    camera.version, camera.error_share = "v2", 0.0
+    camera.version, camera.error_share = "v2", 0.12
     watched.live(camera, 1)
+    assert watched.kinds() == set()
+    assert not watched.table.reference[0]["labels_closed"].any()
+    watched.live(camera, 600)
+    assert watched.kinds() == set()
+    camera.error_share = 0.5
+    watched.live(camera, 300)
     assert "accuracy" in watched.kinds()
-    assert not {"input", "predictions"} & watched.kinds()
+
+
+def test_the_floor_stays_raised_until_a_version_is_over_it() -> None:
+    """And nothing is learned as usual as long as it is."""
+    camera, watched = changed(error_share=0.9)
+    assert "accuracy_floor" in watched.kinds()
+    camera.version = "v2"
+    watched.live(camera, 100)
+    assert watched.kinds() == {"accuracy_floor"}
+    assert not watched.table.reference[0]["label_weights"].any()
+    camera.error_share = 0.1
     watched.live(camera, 500)
     assert watched.kinds() == set()
 

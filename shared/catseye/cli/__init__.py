@@ -17,6 +17,7 @@ COMMANDS = {
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
     "alerts": ("alerts", "List alerts, acknowledge or silence one."),
     "models": ("models", "List, register, promote, reject and roll back models."),
+    "train": ("train", "Ask for a training, and hear what the retrain trigger says."),
     "dead": ("dead", "Look at refused records and send them again."),
 }
 MISCONFIGURED = 2
