@@ -124,7 +124,7 @@ class Demo:
             if late:
                 said = ", ".join(f"{alert.kind} on {alert.camera or 'the fleet'}" for alert in late)
                 self._say(f"alerts that opened after publishing had ended, and are left out: {said}")
-            figures["decisions"] = decisions_made(settings, started_at_ms)
+            figures["decisions"] = decisions_made(settings, started_at_ms, ended_at_ms)
             figures["models"] = models_seen(settings, started_at_ms)
             figures["setup_s"] = round(setup_s, 3)
             figures["duration_s"] = round(ended_s - started_at_ms / 1_000, 3)

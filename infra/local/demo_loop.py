@@ -69,8 +69,9 @@ def step_line(seen: Sighting) -> str | None:
     return None
 
 
-def decisions_made(settings: Settings, started_at_ms: float) -> list[dict[str, Any]]:
-    """Every decision of the retrain trigger, in order."""
+def decisions_made(settings: Settings, started_at_ms: float, ended_at_ms: float) -> list[dict[str, Any]]:
+    """Every decision of the retrain trigger while publishing went on, in order: a road that ends looks like cameras
+    that fall silent."""
     codec = codec_for(settings)
     decisions = [codec.decode(message.value(), RetrainDecision) for message in read_whole(settings, "retraining")]
     return [
@@ -81,4 +82,5 @@ def decisions_made(settings: Settings, started_at_ms: float) -> list[dict[str, A
             "at_s": round((decision.decided_at_ms - started_at_ms) / 1_000, 3),
         }
         for decision in decisions
+        if decision.decided_at_ms <= ended_at_ms
     ]

@@ -1,6 +1,6 @@
 """Watches cameras. Law: what is said of a camera depends on its own records alone, and is the same after a crash."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ _CAMERAS_AT_ONCE: Final = 200
 """Cameras whose statistics are written at once: of a larger fleet each has its turn."""
 _NAME_BYTES: Final = 16  # of telemetry, as its column in the layout holds it
 _REPORTS: Final = 0  # partition: all reports meet on the only one of their topic
+
+
+Tell = Callable[[set[int]], None]
 
 
 class DriftCore(Tally):
@@ -60,11 +63,14 @@ class DriftCore(Tally):
         for partition, sorted_ in seen.items():
             table = states[partition]
             table.shares().heard_at_ms = now_ms
-            changed = self.on_predictions(sorted_.predictions, table) | self.on_outcomes(sorted_.outcomes, table)
+            # At once, not at the end of the batch: what began and ended while a backlog was read is told too.
+            tell = self._teller(table, partition, outputs)
+            self.on_predictions(sorted_.predictions, table, tell)
+            self.on_outcomes(sorted_.outcomes, table, tell)
             for camera, reason, at_ms in sorted_.refused:
-                changed |= absences.refused(table, table.row(camera), reason, at_ms)
-            changed |= absences.look(table, table.shared.newest_ms)
-            outputs += self._told(table, partition, changed)
+                tell(absences.refused(table, table.row(camera), reason, at_ms))
+            tell(absences.look(table, table.shared.newest_ms))
+            outputs += self._statistics_in_turn(table, partition, tell)
         return outputs
 
     def on_time(self, states: Mapping[int, Table], now_ms: int) -> list[Output]:
@@ -79,8 +85,14 @@ class DriftCore(Tally):
                 outputs += [self._report(table, partition, row, at_ms) for row in sorted(changed)]
         return outputs
 
-    def on_predictions(self, predictions: Sequence[Prediction], table: Table) -> set[int]:
-        """Take predictions, each camera's in order; returns the rows whose alarms changed."""
+    def on_predictions(self, predictions: Sequence[Prediction], table: Table, tell: Tell = lambda _: None) -> set[int]:
+        """Take predictions, each camera's in order; returns the rows whose alarms changed.
+
+        Args:
+            predictions: Of cameras of one partition.
+            table: What is known of them.
+            tell: Gets the rows whose alarms have just changed.
+        """
         if not predictions:
             return set()
         changed: set[int] = set()
@@ -92,22 +104,26 @@ class DriftCore(Tally):
         first = 0
         for these in rounds:
             seen = columns.part(first, first + len(these))
-            changed |= self._renewed(table, seen, these) | self._watcher.frames(table, seen)
+            now_changed = self._renewed(table, seen, these) | self._watcher.frames(table, seen)
+            table.shares().newest_ms = max(table.shared.newest_ms, int(seen.at_ms.max()))
+            tell(now_changed)
+            changed |= now_changed
             first += len(these)
-        table.shares().newest_ms = max(table.shared.newest_ms, int(columns.at_ms.max()))
         self.events["frames_watched"] += len(predictions)
         return changed
 
-    def on_outcomes(self, matched: Sequence[Outcome], table: Table) -> set[int]:
-        """Take outcomes, each camera's in order; returns the rows whose alarms changed."""
+    def on_outcomes(self, matched: Sequence[Outcome], table: Table, tell: Tell = lambda _: None) -> set[int]:
+        """Take outcomes, each camera's in order; as `on_predictions`."""
         changed: set[int] = set()
         for these in _rounds([each for each in matched if each.change == "matched" and each.role == "champion"]):
             rows = [table.row(each.camera) for each in these]
             classes = [version_of(table, row).classes for row in rows]
             seen = outcomes(rows, these, classes, self._rules.night)
             counts = np.array([self._counts(table, row, each) for row, each in zip(rows, these, strict=True)])
-            changed |= self._watcher.labels(table, seen, counts)
+            now_changed = self._watcher.labels(table, seen, counts)
             table.shares().newest_ms = max(table.shared.newest_ms, int(seen.at_ms.max()))
+            tell(now_changed)
+            changed |= now_changed
             self.events["labels_watched"] += int(counts.sum())
         return changed
 
@@ -157,20 +173,27 @@ class DriftCore(Tally):
         began, ended = int(watch["blind_from_ms"]), int(watch["blind_until_ms"])
         return not (began and outcome.received_at_ms >= began and (ended <= began or outcome.received_at_ms <= ended))
 
-    def _told(self, table: Table, partition: int, changed: set[int]) -> list[Output]:
-        """Reports of what changed and, every few seconds of event time, statistics."""
+    def _teller(self, table: Table, partition: int, outputs: list[Output]) -> Tell:
+        """Writes reports of rows as they are now to *outputs*."""
+
+        def tell(rows: set[int]) -> None:
+            outputs.extend(self._report(table, partition, row, table.shared.newest_ms) for row in sorted(rows))
+
+        return tell
+
+    def _statistics_in_turn(self, table: Table, partition: int, tell: Tell) -> list[Output]:
+        """Every few seconds of event time: statistics of some cameras, and how accurate they are."""
         at_ms = table.shared.newest_ms
-        outputs: list[Output] = []
-        if at_ms - table.shared.told_ms >= self._rules.statistics_ms:
-            shared = table.shares()
-            shared.told_ms = at_ms
-            count = len(table)
-            turn = [(shared.turn + place) % count for place in range(min(count, _CAMERAS_AT_ONCE))]
-            shared.turn = (shared.turn + len(turn)) % max(count, 1)
-            rows = [row for row in turn if table.watch["version"][row]]
-            changed = changed | {row for row in rows if table.watch["labels"][row]}
-            outputs += self._statistics(table, partition, rows, at_ms)
-        return outputs + [self._report(table, partition, row, at_ms) for row in sorted(changed)]
+        if at_ms - table.shared.told_ms < self._rules.statistics_ms:
+            return []
+        shared = table.shares()
+        shared.told_ms = at_ms
+        count = len(table)
+        turn = [(shared.turn + place) % count for place in range(min(count, _CAMERAS_AT_ONCE))]
+        shared.turn = (shared.turn + len(turn)) % max(count, 1)
+        rows = [row for row in turn if table.watch["version"][row]]
+        tell({row for row in rows if table.watch["labels"][row]})
+        return self._statistics(table, partition, rows, at_ms)
 
     def _statistics(self, table: Table, partition: int, rows: list[int], at_ms: int) -> list[Output]:
         places = np.array(rows, np.int64)

@@ -3,8 +3,13 @@
 Faust 0.15.3 reads uncommitted records unless it writes exactly once, which has open defects (its issues 323, 177 and
 136), and has no setting for the one without the other. Alerts, outcomes and model events are written in transactions:
 what was taken back must not be acted on. aiokafka takes the level from the consumer when it starts.
+
+After a rebalance Faust drops what it had fetched and goes back to what was committed. Where nothing was committed yet
+aiokafka stays where it is, and what was dropped is never read: in two of seven runs with two instances some labels
+stayed uncounted. Such partitions are read from their beginning.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
@@ -15,6 +20,19 @@ class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def seek_to_committed(self) -> Mapping[Any, int | None]:
+        committed: Mapping[Any, int | None] = await self.call_thread(self._seek_to_committed)
+        return committed
+
+    async def _seek_to_committed(self) -> Mapping[Any, int | None]:
+        consumer = self._ensure_consumer()
+        committed: Mapping[Any, int | None] = await consumer.seek_to_committed()
+        changelogs = self.consumer.app.tables.changelog_topics
+        never = [place for place, offset in committed.items() if not offset and place.topic not in changelogs]
+        if never:
+            await consumer.seek_to_beginning(*never)
+        return committed
 
 
 class _Consumer(Consumer):  # type: ignore[misc]

@@ -37,6 +37,8 @@ SETTINGS = {
     "CATSEYE_RETRAIN_TRIGGER_LABELS_OF_CLASS": "5",
     "CATSEYE_RETRAIN_TRIGGER_LOOK_EVERY_S": "0.1",
 }
+COUNTED_S = 120.0
+"""Faust takes partitions over from an instance that was killed, and its changelog back, in up to a minute."""
 LOOKS_S = 1.0
 """Long enough for some looks: what has not been said by then is not going to be."""
 
@@ -136,7 +138,10 @@ class Fleet:
             last.update(answer.fresh_labels)
             return last == dict(self.published)
 
-        wait_until(counted, f"{dict(self.published)} are counted")
+        try:
+            wait_until(counted, f"{dict(self.published)} are counted", COUNTED_S)
+        except AssertionError as fault:
+            raise AssertionError(f"{fault}; the last count was {last}") from fault
         time.sleep(LOOKS_S)
         assert self.ask().fresh_labels == dict(self.published)
 

@@ -201,5 +201,14 @@ def test_the_same_records_lead_to_the_same_words() -> None:
         records += [*shots, *camera.labelled(shots)]
     first, second = Service(rules=rules).take(*records), Service(rules=rules).take(*records)
     assert first == second
-    causes = [alarm.cause for report in reports(first) for alarm in report.alarms]
-    assert len(set(causes)) == len(causes) > 0
+    raised = {(report.camera, alarm.kind, alarm.cause) for report in reports(first) for alarm in report.alarms}
+    assert len({cause for *_, cause in raised}) == len(raised) > 0
+
+
+def test_what_begins_and_ends_within_one_batch_is_told() -> None:
+    """Of a fault that came and went while a backlog is read both are said, in their order."""
+    camera, service = Camera(), Service()
+    shots = [*camera.shots(250), *camera.shots(60, brightness=0.001), *camera.shots(200)]
+    said = [[alarm.kind for alarm in report.alarms] for report in reports(service.take(*shots))]
+    assert said.index(["camera_black"]) < len(said) - 1
+    assert said[-1] == []

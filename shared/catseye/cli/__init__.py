@@ -18,6 +18,8 @@ COMMANDS = {
     "alerts": ("alerts", "List alerts, acknowledge or silence one."),
     "models": ("models", "List, register, promote, reject and roll back models."),
     "train": ("train", "Ask for a training, and hear what the retrain trigger says."),
+    "lineage": ("lineage", "Say where a prediction, a model or a dataset comes from, and what it led to."),
+    "report": ("report", "Write a model's card as one HTML file."),
     "dead": ("dead", "Look at refused records and send them again."),
 }
 MISCONFIGURED = 2

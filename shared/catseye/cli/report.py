@@ -1,0 +1,90 @@
+"""`catseye report`: a model's card as one HTML file."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from catseye import clock
+from catseye.card.contents import Card, card_of
+from catseye.card.figures import Labelled
+from catseye.card.page import as_html
+from catseye.cli.common import json_option, settings_with_broker, write_json
+from catseye.cli.lineage import Progress, chain_of, history_of
+from catseye.errors import BadRecord, Misconfigured
+from catseye.lineage.answer import without_rows
+from catseye.lineage.history import version_meant
+from catseye.lineage.past import Past, codec_of
+from catseye.records import Outcome
+
+_OUTCOMES = "outcomes"
+
+
+@click.command()
+@click.argument("version", metavar="MODEL_VERSION")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The HTML file [default: reports/MODEL-VERSION.html in the data folder]",
+)
+@json_option
+def report(version: str, out: Path | None, json_file: Path | None) -> None:
+    """Write the card of MODEL_VERSION as one HTML file; the version's first characters are enough.
+
+    Data, gate, accuracy and calibration on the labels so far, alerts, decisions, lineage, and what is not known. The
+    file needs nothing else: no script, no network.
+    """
+    settings = settings_with_broker()
+    with Past(settings, codec_of(settings)) as past:
+        history = history_of(past)
+        model, chosen = version_meant(history.versions(), version)
+        chain = chain_of(history, settings, model, chosen)
+        with Progress(f"reading {_OUTCOMES}") as progress:
+            labelled, unreadable = _labelled(past, model, chosen, progress)
+    card = card_of(history, chain, labelled.figures(), past.unreadable + unreadable, clock.now_ms())
+    file = out or settings.data_dir / "reports" / f"{_file_name(model, chosen)}.html"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(as_html(card), encoding="utf-8")
+    except OSError as fault:
+        raise Misconfigured(f"--out: {file} cannot be written: {fault}") from fault
+    if not write_json(json_file, as_json(card)):
+        click.echo(f"the card of {model} {chosen} is {file}")
+
+
+def as_json(card: Card) -> dict[str, Any]:
+    """The card as one JSON object; of manifests all but the rows, which the store has under their hash."""
+    content: dict[str, Any] = msgspec.to_builtins(card, builtin_types=(bytes,))
+    for link in content["chain"]:
+        if link["manifest"] is not None:
+            link["manifest"] = without_rows(link["manifest"])
+    return content
+
+
+def _labelled(past: Past, model: str, version: str, progress: Progress) -> tuple[Labelled, int]:
+    """The outcomes of one version, and how many outcomes nobody can read."""
+    labelled, unreadable = Labelled(model, version), 0
+    bounds = past.bounds([_OUTCOMES])
+    at = {part: first for part, (first, _) in bounds.items()}
+    total = sum(end - first for first, end in bounds.values())
+    # A version's name stands in its outcomes as it is: those without it need not be decoded.
+    name = version.encode()
+    for messages, positions in past.read(bounds):
+        for message in messages:
+            value = message.value()
+            if value is None or name not in value:
+                continue
+            try:
+                labelled.on_outcome(past.codec.decode(value, Outcome))
+            except BadRecord:
+                unreadable += 1  # the card says how many
+        at |= positions
+        progress.show(total - sum(bounds[part][1] - done for part, done in at.items()), total)
+    return labelled, unreadable
+
+
+def _file_name(model: str, version: str) -> str:
+    # Whoever writes to the register chooses the names.
+    return re.sub(r"[^A-Za-z0-9._-]", "_", f"{model}-{version}").lstrip(".")
