@@ -136,13 +136,19 @@ def topic_config(topic: Topic, settings: Settings) -> dict[str, str]:
     return config | {"retention.ms": "-1" if topic.kept is Kept.FOR_EVER else str(topic.kept.value * 3_600_000)}
 
 
+CREATED_S = 2.0
+"""A topic that has just been created may be unknown to a broker for so long."""
+
+
 def check_partitions(settings: Settings, names: tuple[str, ...]) -> None:
     """Refuse to start on topics that do not exist or that cannot be assigned together.
 
     Raises:
         Misconfigured: a topic is missing, or its number of partitions is not `CATSEYE_PARTITIONS`.
     """
-    there = admin(settings).list_topics(timeout=10).topics
+    asked, deadline = admin(settings), time.monotonic() + CREATED_S
+    while set(names) - (there := asked.list_topics(timeout=10).topics).keys() and time.monotonic() < deadline:
+        time.sleep(0.05)
     for name in names:
         if name not in there:
             raise Misconfigured(f"topic {name} does not exist: `catseye topics create` makes it")

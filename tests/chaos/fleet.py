@@ -33,6 +33,8 @@ from tests.chaos.tiny_model import tiny_model
 ROOT = Path(__file__).resolve().parents[2]
 CROPS = ROOT / "infra" / "example" / "crops"
 WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters")
+WATCHERS = ("drift", "incidents")
+"""Faults of theirs are in tests/system/test_drift.py; here they read along."""
 LOOK_EVERY_S = 0.2
 SESSION_TIMEOUT_MS = 3_000
 # Longer than a broker takes to start. One that finds a transaction past its time while it starts writes "aborted" into
@@ -47,7 +49,7 @@ class Fleet:
     Args:
         folder: Data, logs and the ledger.
         environment: Sets variables for this test.
-        workers: Processes of each service.
+        workers: Processes of each service but the watchers.
         services: What to start.
         variables: More settings.
     """
@@ -70,7 +72,7 @@ class Fleet:
             **(variables or {}),
         }.items():
             environment.setenv(name, value)
-        self._workers = {service.name: workers for service in services}
+        self._workers = {service.name: 1 if service.name in WATCHERS else workers for service in services}
         self._services = services
         self._folder = folder
         self._ledger_file = folder / "ledger.jsonl"

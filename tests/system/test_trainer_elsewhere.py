@@ -1,5 +1,6 @@
 """A trainer of one's own, as the example has it: a decision in, a candidate or a rejection out."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_a_decision_is_answered_once(
             try:
                 wait_until(lambda: len(found.records("models")) > 1, "the decision is answered")
             finally:
-                trainer.terminate()
+                trainer.send_signal(signal.SIGINT)  # leaves its group, which the next test has too
         _, answer = found.records("models")
         assert isinstance(answer, ModelEvent)
         assert (answer.stage, answer.decision_id, answer.by) == (stage, "e" * 32, "trainer_elsewhere")
