@@ -66,6 +66,11 @@ def test_the_demo_loses_and_repeats_nothing(tmp_path: Path) -> None:
     assert "What came of it" in done.stdout
 
 
+def _heed_ctrl_c() -> None:
+    """What a shell starts in the background inherits that Ctrl-C is ignored, and so would the demo."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.broker
 def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
     """A demo that is interrupted takes everything with it and says so."""
@@ -78,6 +83,7 @@ def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
         env=environment(),
         cwd=tmp_path,
         start_new_session=True,
+        preexec_fn=_heed_ctrl_c,
     )
     assert demo.stdout is not None
     for said in demo.stdout:

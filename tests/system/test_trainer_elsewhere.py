@@ -1,6 +1,5 @@
 """A trainer of one's own, as the example has it: a decision in, a candidate or a rejection out."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,8 @@ from tests.system.running import ROOT, Running, running, wait_until
 pytestmark = pytest.mark.broker
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
+SETTINGS = {"CATSEYE_SESSION_TIMEOUT_MS": "6000"}
+"""A trainer that was killed stays in its group for so long, which the next test has too."""
 HANDS_IN = "import json, sys; assert json.load(sys.stdin)['accepted']; print(sys.argv[1])"
 
 
@@ -52,7 +53,7 @@ def test_a_decision_is_answered_once(
     command: tuple[str, ...], stage: str, because: str, broker: KafkaCluster, prefix: str, tmp_path: Path
 ) -> None:
     """With what the command hands in; what was not accepted is passed by."""
-    with running(broker.bootstrap_servers, tmp_path, prefix, [], model=MODEL.read_bytes()) as found:
+    with running(broker.bootstrap_servers, tmp_path, prefix, [], model=MODEL.read_bytes(), variables=SETTINGS) as found:
         decided(found, "d" * 32, accepted=False)
         decided(found, "e" * 32)
         example = [sys.executable, str(ROOT / "infra" / "example" / "trainer_elsewhere.py"), sys.executable, *command]
@@ -60,7 +61,7 @@ def test_a_decision_is_answered_once(
             try:
                 wait_until(lambda: len(found.records("models")) > 1, "the decision is answered")
             finally:
-                trainer.send_signal(signal.SIGINT)  # leaves its group, which the next test has too
+                trainer.terminate()
         _, answer = found.records("models")
         assert isinstance(answer, ModelEvent)
         assert (answer.stage, answer.decision_id, answer.by) == (stage, "e" * 32, "trainer_elsewhere")

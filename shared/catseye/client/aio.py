@@ -13,6 +13,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectio
 
 from catseye import clock
 from catseye.client.aio_config import aio_config, aio_publisher_config
+from catseye.client.config import LONGEST_MS
 from catseye.client.drafts import Drafts, FrameId, label_of
 from catseye.client.publisher import Undelivered
 from catseye.client.reading import From, Reading, Unreadable
@@ -201,6 +202,9 @@ class Subscription:
                 **aio_config(self._settings),
                 group_id=self._group,
                 enable_auto_commit=False,
+                session_timeout_ms=self._settings.session_timeout_ms,
+                heartbeat_interval_ms=max(200, self._settings.session_timeout_ms // 5),
+                max_poll_interval_ms=LONGEST_MS,
                 isolation_level="read_committed",
                 auto_offset_reset="latest" if self._group is not None and self._from == "now" else "earliest",
             )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from catseye.kafka import PUBLIC_MAX_BYTES, Config, client_config
 from catseye.settings import Settings
 
+LONGEST_MS = 86_400_000  # librdkafka's most: a reader may work so long on one record, a trainer does
 LINGER_MS = 2  # frames are large and wanted soon: a batch waits no longer for company
 
 

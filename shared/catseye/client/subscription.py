@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from catseye.client.config import kafka_logger
+from catseye.client.config import LONGEST_MS, kafka_logger
 from catseye.client.reading import From, Reading, Unreadable
 from catseye.codec import Codec
 from catseye.errors import Misconfigured, Unavailable
@@ -164,8 +164,8 @@ def subscribe(
         topic: predictions, outcomes, statistics, alerts, or another name of the table of topics.
         camera: Only this camera's records.
         group: Members of one group share the records, and the group goes on where it left off: a record counts as
-            taken when the next one is asked for, so that after a crash one may come again. Without a group every
-            subscriber gets all.
+            taken when the next one is asked for, so that after a crash one may come again. It may take a day, as a
+            training does. Without a group every subscriber gets all.
         from_: ``now`` or ``beginning``. For a group only where it has no position yet.
         settings: Where the brokers are; left out, the environment's.
         timeout_s: Stop after so long without a record; left out, wait for ever.
@@ -189,6 +189,9 @@ def subscribe(
             "enable.auto.commit": group is not None,
             "auto.commit.interval.ms": 1_000,
             "enable.auto.offset.store": False,
+            "session.timeout.ms": settings.session_timeout_ms,
+            "heartbeat.interval.ms": max(200, settings.session_timeout_ms // 5),
+            "max.poll.interval.ms": LONGEST_MS,
         },
         logger=kafka_logger(),
     )
