@@ -12,7 +12,7 @@ from rich.console import Console
 
 from infra.benches.harness import BenchError, Options, Report, show
 
-BENCHES = ("pipeline", "worker", "latency", "join", "jpeg", "drift", "fleet", "rollout")
+BENCHES = ("pipeline", "worker", "latency", "swap", "join", "jpeg", "drift", "fleet", "rollout")
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
 
 

@@ -244,14 +244,17 @@ class Bench:
         }
 
     @contextmanager
-    def _chain(self, side: Side, frames: int) -> Iterator[tuple[Chain, Frames]]:
-        """Start a chain, let the warm-up go through, and give it with a maker of frames."""
+    def _chain(self, side: Side, frames: int, more: int = 0) -> Iterator[tuple[Chain, Frames]]:
+        """Start a chain, let the warm-up go through, and give it with a maker of frames.
+
+        Its reader tells when it has the warm-up, *frames* on top of that, and *more* on top of both.
+        """
         fleet = Fleet(self._bootstrap, BUILT / "bench", f"latency-{side.name}")
         if side is OURS:
             fleet.crown(MODEL.read_bytes())
         warm, made = self._size.warm, Frames(self._crops, time.time_ns() // 1_000_000)
         with ExitStack() as running:
-            reader = Arrivals(fleet, side.kind, (warm, warm + frames))
+            reader = Arrivals(fleet, side.kind, (warm, warm + frames, warm + frames + more))
             running.callback(reader.close)
             hops = []
             for nth, (module, *words) in enumerate(side.hops):

@@ -47,3 +47,4 @@ def renew(table: Table, row: int, version: int, at_ms: int) -> None:
     for name in ("tested", "recent_labels", "recent_errors", "recent_confidence", "recent_variance"):
         watch[name][row] = 0
     watch["recent_histogram"][row] = 0
+    watch["span"][row, _FLOOR] = 0  # how long the other version took says nothing of this one

@@ -1,6 +1,7 @@
 """The trainer: without a command it follows `retraining`; ``fit --frames DIR`` makes a model of a folder of crops."""
 
 import json
+import math
 import os
 import resource
 import signal
@@ -70,7 +71,9 @@ def attempt(spoken: int) -> None:
     # Memory that is written to, not addresses: torch reserves generously.
     limit = settings.trainer_memory_mb * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    from services.trainer.attempt import Attempt, warm  # noqa: PLC0415 - not at the top, see fit
+    # Not at the top, see fit.
+    from services.trainer.attempt import Attempt, warm  # noqa: PLC0415
+    from services.trainer.export import ExportFailed  # noqa: PLC0415
 
     warm(settings)
     asked = sys.stdin.buffer.readline()
@@ -81,11 +84,13 @@ def attempt(spoken: int) -> None:
     with os.fdopen(spoken, "wb", buffering=0) as words:
 
         def say(phase: str, result: Result | None = None, **numbers: float) -> None:
-            words.write(msgspec.json.encode(Said(phase=phase, numbers=numbers, result=result)) + b"\n")
+            # JSON has no name for a number that has run away; the other side would take the line for damaged.
+            finite = {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
+            words.write(msgspec.json.encode(Said(phase=phase, numbers=finite, result=result)) + b"\n")
 
         try:
             say("ended", Attempt(settings, codec_for(settings), job, say).run())
-        except (Misconfigured, BadModel) as fault:
+        except (Misconfigured, BadModel, ExportFailed) as fault:
             say("ended", Result(stage="rejected", because=f"cannot_train: {fault}"))
         except Unavailable as fault:
             click.echo(f"Error: {fault}", err=True)

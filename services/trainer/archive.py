@@ -115,9 +115,13 @@ class Archive:
         taken: list[Taken] = []
         for message in self._read(topic, stretches):
             frame = by_place.get((message.partition(), message.offset()))
-            if frame is not None:
+            if frame is None:
+                continue
+            try:
                 accepted = self._codec.decode(message.value(), AcceptedFrame)
-                taken.append(Taken(frame, accepted.jpeg, accepted.perceptual_hash))
+            except BadRecord:
+                continue  # as good as gone, and counted so
+            taken.append(Taken(frame, accepted.jpeg, accepted.perceptual_hash))
         return sorted(taken, key=lambda one: (one.frame.received_at_ms, one.frame.name))
 
     def _bounds(self, name: str) -> list[tuple[int, tuple[int, int]]]:
@@ -131,11 +135,14 @@ class Archive:
         reader = self._reader(topic)
         try:
             asked = [TopicPartition(topic, partition, cut_off_ms + 1) for partition, _ in bounds]
-            found = {place.partition: place.offset for place in reader.offsets_for_times(asked, timeout=10)}
+            places = reader.offsets_for_times(asked, timeout=10)
         except KafkaException as fault:
             raise Unavailable(f"{topic} cannot be read: {fault}") from fault
         finally:
             reader.close()
+        if faults := [str(place.error) for place in places if place.error is not None]:
+            raise Unavailable(f"{topic} cannot be read: {faults[0]}")
+        found = {place.partition: place.offset for place in places}
         # Negative where nothing was written since: then the end is the end.
         return {partition: found[partition] if found[partition] >= 0 else end for partition, (_, end) in bounds}
 
@@ -175,6 +182,8 @@ class Archive:
                     raise Unavailable(
                         f"{topic} cannot be read: nothing came for {QUIET_S:.0f} s from partitions {sorted(left)}"
                     )
+        except KafkaException as fault:
+            raise Unavailable(f"{topic} cannot be read: {fault}") from fault
         finally:
             reader.close()
 

@@ -4,7 +4,7 @@ Everything that it makes is stored under its own hash, and it announces nothing:
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,31 +18,32 @@ from numpy.typing import NDArray
 from catseye import model, signing
 from catseye.codec import Codec
 from catseye.errors import BadRecord, Unavailable
+from catseye.identity import digest
 from catseye.jpeg import decode_rgb
 from catseye.model import ModelSpec
 from catseye.models import key_folder, store_of
 from services.trainer import checks, dataset, export, gate, tracking
 from services.trainer.archive import Archive, Taken
 from services.trainer.calibrate import fit_temperature
-from services.trainer.champion import graph_with, net_of, wake
+from services.trainer.champion import graph_with, net_of
 from services.trainer.core import changed_cameras
-from services.trainer.data import Part
+from services.trainer.data import Part, batches, joined, taken
 from services.trainer.dataset import Labelled
 from services.trainer.examples import read_examples, shrink
-from services.trainer.fit import Recipe, Step, bfloat16_is_fast, fit, logits_of, steps_per_epoch
+from services.trainer.fine_tune import Parts, Say, fine_tune
+from services.trainer.fit import bfloat16_is_fast, logits_of
 from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, Judged, judge
 from services.trainer.job import Job, Result
 from services.trainer.likeness import perceptual_hash
 from services.trainer.net import Net
+from services.trainer.recipe import Recipe, Trial, as_parameters
 from services.trainer.run import code_fingerprint
 from services.trainer.settings import TrainerSettings
-from services.trainer.split import clusters, split
+from services.trainer.split import apart, clusters, lacking, split
 from services.trainer.suspects import suspects
 
-Say = Callable[..., None]
 Crop = NDArray[np.uint8]
 
-_WAKING_CROPS = 512
 _RESERVE_S = 60.0
 """What is left of the budget after fitting, for exporting, judging and storing; a quarter of a small budget."""
 
@@ -86,6 +87,7 @@ class Attempt:
             mix_share=0.3,
             mean_decay=0.99,
         )
+        self._trials: tuple[Trial, ...] = ()
         self._metrics: dict[str, float] = {}
 
     def run(self) -> Result:
@@ -95,6 +97,7 @@ class Attempt:
             Unavailable: the broker or the artifact store does not answer.
             Misconfigured: a folder of crops does not fit the model.
             BadModel: the champion is not one that can be gone on from.
+            ExportFailed: torch and onnxruntime do not say the same of the new net.
         """
         torch.set_num_threads(self._settings.trainer_threads)
         cv2.setNumThreads(1)
@@ -113,10 +116,14 @@ class Attempt:
         except Refused as fault:
             return self._ended(Result(stage="rejected", because=str(fault)), "")
         fresh = [dataset.is_fresh(frame, changed) for frame in frames.labelled]
-        golden_hashes = [perceptual_hash(crop) for crop in examples.golden.images]
-        cluster_of = clusters([*frames.hashes, *golden_hashes], bits=self._settings.trainer_hash_bits)
-        frozen = frozenset(cluster_of[len(frames.hashes) :].tolist())
-        cluster_of = cluster_of[: len(frames.hashes)]
+        of_golden, of_examples = (
+            [perceptual_hash(crop) for crop in part.images] for part in (examples.golden, examples.train)
+        )
+        cluster_of, golden, replayed = np.split(
+            clusters([*frames.hashes, *of_golden, *of_examples], bits=self._settings.trainer_hash_bits),
+            [len(frames.hashes), len(frames.hashes) + len(of_golden)],
+        )
+        frozen = frozenset(golden.tolist())
         parts = split(
             frames.labelled,
             cluster_of.tolist(),
@@ -137,17 +144,19 @@ class Attempt:
             golden_sha256=examples.golden_sha256,
             **told,
         )
-        dataset_sha256 = self._store.put(dataset.as_bytes(manifest))
+        dataset_sha256 = self._kept(dataset.as_bytes(manifest))
         self._say("dataset", frames=len(parts), fresh=sum(fresh), cameras_changed=len(changed))
         refusal = self._checked(frames, cluster_of, fresh, spec)
-        if not refusal and min(parts.count(part) for part in ("train", "validation", "window")) < 1:
-            refusal = "duplicates: near-identical frames leave no part to train on or to judge by"
-        if refusal:
+        if refusal := refusal or lacking(parts, fresh):
             return self._ended(Result(stage="rejected", because=refusal, dataset_sha256=dataset_sha256), "")
         at = {name: np.array([part == name for part in parts]) for name in dataset.PARTS}
-        train = _joined(_taken(frames.part, at["train"]), examples.train)
-        fitted = self._fitted(net, train, spec)
-        validation, window = _taken(frames.part, at["validation"]), _taken(frames.part, at["window"])
+        validation, window = taken(frames.part, at["validation"]), taken(frames.part, at["window"])
+        replay = taken(
+            examples.train, np.array(apart(replayed.tolist(), cluster_of.tolist(), parts, frozen), dtype=bool)
+        )
+        self._metrics["data/examples"] = float(len(examples.train.images))
+        self._metrics["data/examples_apart"] = float(len(replay.images))
+        fitted = self._fitted(net, Parts(taken(frames.part, at["train"]), replay, validation), spec)
         graph = graph_with(graph, fitted)
         content, candidate, spec = self._exported(graph, fitted, validation, window, spec, manifest, dataset_sha256)
         judged = self._judged(session, candidate, frames, at["window"], fresh, examples.golden, spec)
@@ -156,7 +165,7 @@ class Attempt:
         result = Result(
             stage="candidate" if verdict.passed else "rejected",
             because=verdict.because,
-            sha256=self._store.put(content),
+            sha256=self._kept(content),
             dataset_sha256=dataset_sha256,
         )
         return self._ended(result, gate.markdown(verdict.rows))
@@ -168,6 +177,12 @@ class Attempt:
         content = self._store.get(event.sha256)
         signing.verify(event.sha256, event.signature, key_folder(self._settings))
         return content
+
+    def _kept(self, content: bytes) -> str:
+        try:
+            return self._store.put(content)
+        except OSError as fault:
+            raise Unavailable(f"the artifact store keeps nothing: {fault}") from fault
 
     def _frames(self, session: Any, spec: ModelSpec) -> tuple[_Frames, dict[str, int], dict[str, Any]]:
         """Frames with their labels, the changed cameras, and what the manifest is told of where they came from."""
@@ -212,31 +227,30 @@ class Attempt:
         self._say("checked", **found.numbers)
         return found.refusal
 
-    def _fitted(self, net: Net, train: Part, spec: ModelSpec) -> Net:
-        chance = np.random.default_rng(self._settings.trainer_seed)
-        sample = chance.permutation(len(train.images))[:_WAKING_CROPS]
-        wake(net, (model.to_input([train.images[place] for place in some], spec) for some in _batches(sample)))
-        each = steps_per_epoch(len(train.images), self._recipe)
-
-        def show(step: Step) -> None:
-            if step.done % max(1, each // 4) == 0 or step.done == step.of:
-                self._say("fitting", step=step.done, of=step.of, epoch=step.done / each, loss=step.loss)
-
-        left_s = self._until_s - time.monotonic()
-        reserve_s = min(_RESERVE_S, self._settings.trainer_budget_s / 4)
+    def _fitted(self, net: Net, parts: Parts, spec: ModelSpec) -> Net:
+        settings = self._settings
         began_s = time.monotonic()
-        fitted = fit(
-            train,
+        tuned = fine_tune(
+            net,
+            parts,
             spec,
             self._recipe,
-            seed=self._settings.trainer_seed,
-            on_step=show,
-            start=net,
-            budget_s=max(1.0, left_s - reserve_s),
+            seed=settings.trainer_seed,
+            until_s=self._until_s - min(_RESERVE_S, settings.trainer_budget_s / 4),
+            trials=settings.trainer_search_trials,
+            # Another decision tries others of the grid; the same one, after a crash, the same.
+            search_seed=int(digest("search", self._job.decision.decision_id)[:8], 16),
+            say=self._say,
         )
+        self._recipe, self._trials = tuned.recipe, tuned.trials
+        replayed = round(tuned.recipe.replay_share * len(parts.examples.images))
         self._metrics["fit/seconds"] = round(time.monotonic() - began_s, 3)
-        self._metrics["fit/crops"] = float(len(train.images))
-        return fitted
+        self._metrics["fit/crops"] = float(len(parts.road.images) + replayed)
+        if tuned.trials:
+            self._metrics["search/trials"] = float(len(tuned.trials))
+            self._metrics["search/first_loss"] = tuned.trials[0].loss
+            self._metrics["search/best_loss"] = min(trial.loss for trial in tuned.trials if not trial.pruned)
+        return tuned.net
 
     def _exported(
         self,
@@ -251,10 +265,11 @@ class Attempt:
         """The candidate's file, what runs it, and what it says of itself."""
         self._say("exporting")
         validation_logits = logits_of(net, validation, spec)
-        temperature = round(fit_temperature(validation_logits, validation.labels), 4)
+        # Validation lies beside what was trained on: a candidate may not be surer than the champion that it comes from.
+        temperature = round(max(spec.temperature, fit_temperature(validation_logits, validation.labels)), 4)
         session = export.session_of(graph)
         model.check_graph(spec, session.get_inputs(), session.get_outputs())
-        both = _joined(validation, window)
+        both = joined(validation, window)
         self._metrics["export/parity"] = export.check_parity(
             np.concatenate([validation_logits, logits_of(net, window, spec)]), export.served_logits(session, both, spec)
         )
@@ -274,6 +289,7 @@ class Attempt:
                 "crops": manifest.by_part,
                 "recipe": asdict(self._recipe),
                 "seed": self._settings.trainer_seed,
+                "search_trials": len(self._trials),
                 "precision": "bfloat16" if bfloat16_is_fast() else "float32",
                 "torch": torch.__version__,
             },
@@ -292,7 +308,7 @@ class Attempt:
         spec: ModelSpec,
     ) -> list[Judged]:
         self._say("judging")
-        window = _taken(frames.part, in_window)
+        window = taken(frames.part, in_window)
         labelled = [frame for frame, taken in zip(frames.labelled, in_window, strict=True) if taken]
         where = [DRIFTED if is_fresh else ELSEWHERE for is_fresh, taken in zip(fresh, in_window, strict=True) if taken]
         own = frames.logits[in_window].argmax(axis=1) == window.labels
@@ -315,7 +331,7 @@ class Attempt:
         settings, decision = self._settings, self._job.decision
         uri = uri_of(settings)
         commit, dirty = tracking.code_version()
-        parameters = {name: str(value) for name, value in asdict(self._recipe).items()}
+        parameters = as_parameters(self._recipe)
         parameters |= {name: str(getattr(settings, name)) for name in type(settings).model_fields if "trainer_" in name}
         tags = {
             "catseye.decision_id": decision.decision_id,
@@ -340,6 +356,7 @@ class Attempt:
                 metrics=self._metrics,
                 tags=tags,
                 texts={"gate.md": table} if table else {},
+                trials=self._trials,
             )
             self._say(f"logged to {uri} as {run_id}")
         except Unavailable as fault:
@@ -376,7 +393,7 @@ def answers(session: Any, part: Part, spec: ModelSpec) -> tuple[NDArray[np.float
     names = [model.LOGITS, model.FEATURES if model.FEATURES in there else model.LOGITS]
     rows = [
         session.run(names, {model.IMAGE: model.to_input([part.images[place] for place in some], spec)})
-        for some in _batches(np.arange(len(part.images)))
+        for some in batches(np.arange(len(part.images)))
     ]
     return np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows])
 
@@ -390,15 +407,3 @@ def _decoded(taken: Sequence[Taken], spec: ModelSpec) -> tuple[list[Taken], list
             continue  # ingest decoded it once: counted as gone
         kept.append(one)
     return kept, images
-
-
-def _batches(places: NDArray[np.int64], size: int = 64) -> list[NDArray[np.int64]]:
-    return [places[start : start + size] for start in range(0, len(places), size)]
-
-
-def _taken(part: Part, chosen: NDArray[np.bool_]) -> Part:
-    return Part(tuple(image for image, taken in zip(part.images, chosen, strict=True) if taken), part.labels[chosen])
-
-
-def _joined(one: Part, other: Part) -> Part:
-    return Part(one.images + other.images, np.concatenate([one.labels, other.labels]))

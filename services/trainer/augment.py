@@ -4,7 +4,7 @@ All chance comes in as a generator, so that a seed gives the same crops again. C
 trains on goes through the same `catseye.model.to_input` as what it serves.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -45,6 +45,22 @@ class Augmentation:
     noise_share: float = 0.15
     jpeg_share: float = 0.15
     erase_share: float = 0.3
+
+    def scaled(self, strength: float) -> "Augmentation":
+        """The same, *strength* times as far, 0 to 2; mirroring stays, for a mirrored crop is as likely as the other."""
+        return replace(
+            self,
+            rotation_degrees=self.rotation_degrees * strength,
+            zoom=(self.zoom[0] ** strength, self.zoom[1] ** strength),
+            stretch=self.stretch * strength,
+            shift=self.shift * strength,
+            light=self.light * strength,
+            tint=self.tint * strength,
+            blur_share=self.blur_share * strength,
+            noise_share=self.noise_share * strength,
+            jpeg_share=self.jpeg_share * strength,
+            erase_share=self.erase_share * strength,
+        )
 
 
 def augment(crop: Crop, change: Augmentation, chance: np.random.Generator) -> Crop:

@@ -93,7 +93,7 @@ def wake(net: Net, batches: Iterable[NDArray[np.float32]]) -> None:
             hook.remove()
         for norm, seen in sums.items():
             mean, square = torch.stack(seen).mean(0)
-            spread = square - mean.square()
+            spread = (square - mean.square()).clamp_min(0.0)  # rounding makes next to nothing negative
             norm.running_mean.copy_(mean)
             norm.running_var.copy_(spread)
             norm.weight.copy_(torch.sqrt(spread + norm.eps))

@@ -70,6 +70,21 @@ class Part:
     labels: NDArray[np.int64]
 
 
+def taken(part: Part, chosen: NDArray[np.bool_]) -> Part:
+    """The crops of *part* that are *chosen*, bool [N]."""
+    return Part(tuple(image for image, own in zip(part.images, chosen, strict=True) if own), part.labels[chosen])
+
+
+def joined(one: Part, other: Part) -> Part:
+    """The crops of both."""
+    return Part(one.images + other.images, np.concatenate([one.labels, other.labels]))
+
+
+def batches(places: NDArray[np.int64], size: int = 64) -> list[NDArray[np.int64]]:
+    """*places*, *size* at a time."""
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
 def read_folder(frames: Path) -> Folder:
     """List the crops in *frames*: one folder of JPEGs a class, numbered in the order of capture.
 

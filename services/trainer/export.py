@@ -62,11 +62,7 @@ def without_traces(graph: onnx.ModelProto) -> None:
 
 
 def session_of(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """A session on one core, as a service has it.
-
-    Raises:
-        BadModel: The graph breaks the contract of `catseye.model`.
-    """
+    """A session on one core, as a service has it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -88,7 +84,7 @@ def check_parity(torch_logits: NDArray[np.float32], onnx_logits: NDArray[np.floa
     """The largest difference of a logit between torch and onnxruntime on the same crops.
 
     Raises:
-        ExportFailed: It is over `LARGEST_DIFFERENCE`, or a crop changed its class.
+        ExportFailed: It is over `LARGEST_DIFFERENCE`, or no number.
     """
     difference = float(np.abs(torch_logits - onnx_logits).max())
     if not difference <= LARGEST_DIFFERENCE:

@@ -1,8 +1,9 @@
 """Fitting: many passes over changed crops, and the mean of the weights on the way as the result.
 
-Nothing is chosen by looking at validation while fitting: the number of passes is fixed, the learning rate falls
-to zero with it, and the running mean of the weights (Izmailov et al., 2018, "Averaging Weights Leads to Wider
-Optima"; Tarvainen and Valpola, 2017) is taken at the end. So validation stays clean for calibration.
+Nothing about a fit is chosen by looking at validation on the way: the number of passes is fixed, the learning rate
+falls to zero with it, and the running mean of the weights (Izmailov et al., 2018, "Averaging Weights Leads to Wider
+Optima"; Tarvainen and Valpola, 2017) is taken at the end. So validation stays clean for calibration; only a search
+(`services.trainer.search`) compares whole fits by it.
 """
 
 import copy
@@ -11,7 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,43 +21,14 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from catseye.model import ModelSpec, to_input
-from services.trainer.augment import Augmentation, augment
+from services.trainer.augment import augment
 from services.trainer.data import Part
 from services.trainer.net import Net
+from services.trainer.recipe import Recipe
 
 _BATCHES_AHEAD = 4
 _PACED_EVERY = 16
 """Steps after which it is worked out anew how many fit into the budget; neighbours on the machine come and go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a net is fitted.
-
-    Args:
-        epochs: Passes over the training crops.
-        batch_crops: Crops a step.
-        learning_rate: The highest one, after warming up; from there it falls to zero along half a cosine.
-        warm_up_epochs: Passes until the highest learning rate.
-        momentum: Of stochastic gradient descent after Nesterov, 0 to 1.
-        weight_decay: Pull of convolution and classifier weights to zero.
-        label_smoothing: Share of each label that is spread over all classes, 0 to 1.
-        mix_share: Share of steps in which crops are mixed in pairs: half by blending (Zhang et al., 2018,
-            "mixup"), half by pasting a rectangle (Yun et al., 2019, "CutMix").
-        mean_decay: How much of the running mean of the weights is kept at each step, 0 to 1.
-        augmentation: How far crops are changed.
-    """
-
-    epochs: int = 80
-    batch_crops: int = 32
-    learning_rate: float = 0.05
-    warm_up_epochs: float = 2.0
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    mix_share: float = 0.5
-    mean_decay: float = 0.999
-    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +47,7 @@ def fit(
     *,
     seed: int,
     on_step: Callable[[Step], None],
+    on_pass: Callable[[Net], None] | None = None,
     start: Net | None = None,
     budget_s: float = math.inf,
 ) -> Net:
@@ -87,7 +61,8 @@ def fit(
         recipe: How.
         seed: Of weights, order, changes and mixing.
         on_step: Called after each step.
-        start: Net to go on from; None starts from nothing.
+        on_pass: Called with the mean net after each pass but the last; the fit ends with what it raises.
+        start: Net to go on from, which stays as it is; None starts from nothing.
         budget_s: Most seconds. Where the first steps show that they would not be enough, there are fewer steps, and
             the learning rate falls to zero with them.
 
@@ -97,7 +72,7 @@ def fit(
     began_s = time.monotonic()
     torch.manual_seed(seed)
     chance = np.random.default_rng([seed, 0])
-    net = (start or Net(len(spec.classes))).to(memory_format=torch.channels_last).train()
+    net = (copy.deepcopy(start) if start else Net(len(spec.classes))).to(memory_format=torch.channels_last).train()
     mean_net: Net = copy.deepcopy(net).eval()
     decayed = [weight for weight in net.parameters() if weight.ndim > 1]
     free = [weight for weight in net.parameters() if weight.ndim <= 1]
@@ -107,28 +82,30 @@ def fit(
         momentum=recipe.momentum,
         nesterov=True,
     )
-    steps = wanted = steps_per_epoch(len(part.images), recipe) * recipe.epochs
-    batches = _batches(part, spec, recipe, np.random.default_rng([seed, 1]))
-    for step, (inputs, labels) in enumerate(batches):
-        if step and step % _PACED_EVERY == 0:
-            steps = affordable(step, wanted, time.monotonic() - began_s, budget_s)
-        if step >= steps:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * rate(step, steps, recipe)
-        images = torch.from_numpy(inputs).contiguous(memory_format=torch.channels_last)
-        targets = _targets(labels, len(spec.classes), recipe)
-        images, targets = _mixed(images, targets, recipe, chance)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
-            logits = net(images)
-        loss = -(functional.log_softmax(logits.float(), 1) * targets).sum(1).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        # Early on the mean reaches back over a few steps only: the first weights say nothing.
-        _follow(mean_net, net, min(recipe.mean_decay, (1 + step) / (10 + step)))
-        on_step(Step(step + 1, steps, loss.item()))
-    batches.close()
+    each = steps_per_epoch(len(part.images), recipe)
+    steps = wanted = each * recipe.epochs
+    with closing(_batches(part, spec, recipe, np.random.default_rng([seed, 1]))) as batches:
+        for step, (inputs, labels) in enumerate(batches):
+            if step and step % _PACED_EVERY == 0:
+                steps = affordable(step, wanted, time.monotonic() - began_s, budget_s)
+            if step >= steps:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * rate(step, steps, recipe)
+            images = torch.from_numpy(inputs).contiguous(memory_format=torch.channels_last)
+            targets = _targets(labels, len(spec.classes), recipe)
+            images, targets = _mixed(images, targets, recipe, chance)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
+                logits = net(images)
+            loss = -(functional.log_softmax(logits.float(), 1) * targets).sum(1).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            # Early on the mean reaches back over a few steps only: the first weights say nothing.
+            _follow(mean_net, net, min(recipe.mean_decay, (1 + step) / (10 + step)))
+            on_step(Step(step + 1, steps, loss.item()))
+            if on_pass is not None and (step + 1) % each == 0 and step + 1 < steps:
+                on_pass(mean_net)
     return mean_net
 
 

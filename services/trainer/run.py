@@ -18,9 +18,10 @@ from services.trainer import card, export
 from services.trainer.calibrate import fit_temperature
 from services.trainer.card import Report
 from services.trainer.data import Crop, decode, fingerprint, read_folder, split_by_number
-from services.trainer.fit import Recipe, Step, bfloat16_is_fast, logits_of
+from services.trainer.fit import Step, bfloat16_is_fast, logits_of
 from services.trainer.fit import fit as fit_net
 from services.trainer.net import parameter_count
+from services.trainer.recipe import Recipe
 from services.trainer.score import score
 
 MEAN = (0.45, 0.45, 0.45)

@@ -18,8 +18,8 @@ from catseye.codec import Codec
 from catseye.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.health import Health
 from catseye.kafka import RECORD_MAX_BYTES, client_config, reader_config
+from catseye.model_check import check_file
 from catseye.models import key_folder, store_of
-from catseye.net import check_file
 from catseye.records import ModelEvent, RetrainDecision
 from catseye.topics import full_name
 from services.trainer import NAME
@@ -169,9 +169,10 @@ class Trainer:
         if self._child is None:
             self._child = Child(self._settings)
         child, job = self._child, self._job
+        # Also with a job: it ends so before it has read one, and the decision must wait for the person who mends it.
+        if child.status == MISCONFIGURED:
+            raise Misconfigured("the process that trains refuses to start; it has said why")
         if job is None:
-            if child.status == MISCONFIGURED:
-                raise Misconfigured("the process that trains refuses to start; it has said why")
             if child.status is not None:
                 raise Unavailable("the process that waits for a training ended by itself")
             return

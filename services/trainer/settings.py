@@ -56,6 +56,12 @@ class TrainerSettings(Settings):
     trainer_epochs: int = Field(default=6, ge=1, description="Most passes over the frames; time may allow fewer")
     trainer_learning_rate: float = Field(default=0.02, gt=0, description="Highest learning rate")
     trainer_seed: int = Field(default=1, ge=0, description="Of all chance")
+    trainer_search_trials: int = Field(
+        default=0,
+        ge=0,
+        description="Recipes that a training tries within its budget, its own first: other learning rates, weight "
+        "decays, augmentations and shares of the examples; the best on validation is kept, 0 tries no others",
+    )
 
     trainer_margin: float = Field(
         default=0.01, ge=0, lt=1, description="Accuracy that may be lost elsewhere even with evidence, 0 to 1"

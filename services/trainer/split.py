@@ -69,6 +69,35 @@ def split(
     return [part_of.get(int(cluster), "train") for cluster in cluster_of]
 
 
+def apart(
+    examples: Sequence[int], cluster_of: Sequence[int], parts: Sequence[Part], frozen: frozenset[int]
+) -> list[bool]:
+    """Whether each example crop may be trained on: nothing near-identical to it is held out.
+
+    Args:
+        examples: Cluster of each.
+        cluster_of: Cluster of each frame of the road.
+        parts: Part of each of these.
+        frozen: Clusters of the golden set.
+    """
+    held_out = frozen.union(cluster for cluster, part in zip(cluster_of, parts, strict=True) if part != "train")
+    return [cluster not in held_out for cluster in examples]
+
+
+def lacking(parts: Sequence[Part], fresh: Sequence[bool]) -> str:
+    """Why a split is of no use, in one sentence that begins with a stable code; empty where it is.
+
+    Args:
+        parts: Part of each frame.
+        fresh: Whether it shows the change.
+    """
+    if min(parts.count(part) for part in ("train", "validation", "window")) < 1:
+        return "duplicates: near-identical frames leave no part to train on or to judge by"
+    if any(fresh) and not any(shows and part == "window" for shows, part in zip(fresh, parts, strict=True)):
+        return "duplicates: near-identical frames leave none that shows the change to judge by"
+    return ""
+
+
 def _fill(part: Part, wanted: float, own: Sequence[int], part_of: dict[int, Part]) -> None:
     """Give *part* clusters, the ones seen last first, until it has *wanted* of these frames."""
     sizes = Counter(own)

@@ -8,11 +8,12 @@ import getpass
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from catseye.errors import Misconfigured, Unavailable
+from services.trainer.recipe import Trial, as_parameters
 
 _MOST_METRICS = 900
 """A server takes 1,000 a call."""
@@ -61,6 +62,7 @@ def log_training(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
     texts: Mapping[str, str],
+    trials: Sequence[Trial] = (),
 ) -> str:
     """Log one finished training. Returns the id of its run.
 
@@ -72,6 +74,7 @@ def log_training(
         metrics: What came out; one number each.
         tags: Whose code, whose data, whose wish.
         texts: File name to content.
+        trials: Recipes that were searched through; each becomes a run under this one.
 
     Raises:
         Unavailable: the server does not answer, or refuses.
@@ -94,8 +97,18 @@ def log_training(
         )
         for file, text in texts.items():
             client.log_text(run_id, text, file)
+        for number, trial in enumerate(trials):
+            under = {"mlflow.parentRunId": run_id, "mlflow.user": _who(), "catseye.pruned": str(trial.pruned).lower()}
+            trial_id = client.create_run(experiment_id, run_name=f"{name} trial {number}", tags=under).info.run_id
+            losses = [Metric("validation_loss", loss, now_ms, place) for place, loss in enumerate(trial.losses, 1)]
+            client.log_batch(
+                trial_id,
+                metrics=[*losses[:_MOST_METRICS], Metric("seconds", trial.seconds, now_ms, 0)],
+                params=[Param(key, value[:6_000]) for key, value in sorted(as_parameters(trial.recipe).items())],
+            )
+            client.set_terminated(trial_id, "KILLED" if trial.pruned else "FINISHED")
         client.set_terminated(run_id)
-    except MlflowException as fault:
+    except (MlflowException, OSError) as fault:
         raise Unavailable(f"MLflow at {uri} did not take the training: {fault}") from fault
     return run_id
 

@@ -15,7 +15,8 @@ from catseye.codec import Codec
 from catseye.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.identity import digest
 from catseye.kafka import client_config, log_bounds, reader_config
-from catseye.net import Net, check_file
+from catseye.model_check import check_file
+from catseye.net import Net
 from catseye.records import ModelEvent, Stage
 from catseye.settings import Settings
 from catseye.stages import Serves, Serving, Stages

@@ -1,17 +1,8 @@
-"""A model file that runs: onnxruntime on the processor, checked against its own golden crops before it serves.
+"""A model file that runs: onnxruntime on the processor, checked against its own golden crops before it serves."""
 
-`python -m catseye.net FILE` checks a file and exits: what comes from outside is parsed there first, in a process of
-its own with bounded memory and time, so that a file made to crash the parser crashes nothing else.
-"""
-
-import resource
-import subprocess
-import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
 import numpy as np
@@ -42,9 +33,6 @@ _CANNOT_LOAD = (
     ort_state.NotImplemented,
     ort_state.RuntimeException,
 )
-MODEL_MAX_BYTES = 512 * 2**20
-CHECK_TIMEOUT_S = 60
-CHECK_MEMORY_BYTES = 8 * 2**30  # of addresses, which onnxruntime reserves generously
 EMBEDDING_SIZE = 16
 
 Crop = NDArray[np.uint8]
@@ -115,44 +103,3 @@ def projection(size: int) -> NDArray[np.float32]:
     bits = b"".join(blake2b(b"catseye projection %d" % row, digest_size=2).digest() for row in range(size))
     signs = np.unpackbits(np.frombuffer(bits, np.uint8)).reshape(size, EMBEDDING_SIZE).astype(np.float32) * 2 - 1
     return signs / np.float32(np.sqrt(size))
-
-
-def check_file(onnx: bytes) -> None:
-    """Load *onnx* in a child process of bounded memory and time.
-
-    Raises:
-        BadModel: it is too large, breaks the contract, or the child died or hung over it.
-    """
-    if len(onnx) > MODEL_MAX_BYTES:
-        raise BadModel(f"the file has {len(onnx)} bytes; at most {MODEL_MAX_BYTES} are loaded")
-    with NamedTemporaryFile(suffix=".onnx") as file:
-        file.write(onnx)
-        file.flush()
-        try:
-            child = subprocess.run(
-                [sys.executable, "-m", "catseye.net", file.name],
-                capture_output=True,
-                text=True,
-                timeout=CHECK_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as fault:
-            raise BadModel(f"loading the file took over {CHECK_TIMEOUT_S} s") from fault
-    if child.returncode:
-        last = (child.stderr.strip().splitlines() or [f"the process ended with status {child.returncode}"])[-1]
-        raise BadModel(f"the file cannot be used: {last}")
-
-
-def _main(path: str) -> int:
-    resource.setrlimit(resource.RLIMIT_AS, (CHECK_MEMORY_BYTES, CHECK_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        Net(Path(path).read_bytes())
-    except BadModel as fault:
-        print(fault, file=sys.stderr)  # noqa: T201 - the parent reads it
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1]))

@@ -83,7 +83,7 @@ def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
         env=environment(),
         cwd=tmp_path,
         start_new_session=True,
-        preexec_fn=_heed_ctrl_c,
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - no thread of this process holds a lock
     )
     assert demo.stdout is not None
     for said in demo.stdout:

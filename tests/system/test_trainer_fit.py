@@ -1,9 +1,10 @@
-"""One short fit from a folder to a file that the serving side takes. Runs in the trainer's environment (torch)."""
+"""One short fit from a folder to a file that the serving side takes; short searches. In the trainer's environment."""
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -13,8 +14,14 @@ from click.testing import CliRunner
 
 from catseye import model
 from catseye.jpeg import decode_rgb
+from catseye.model import ModelSpec
 from services.trainer.__main__ import main
-from services.trainer.data import read_folder
+from services.trainer.data import Part, read_folder
+from services.trainer.recipe import GRID, Recipe, Trial
+
+if TYPE_CHECKING:
+    from services.trainer.net import Net
+    from services.trainer.search import Found
 
 EXAMPLE = Path(__file__).parents[2] / "infra" / "example" / "crops"
 CROPS_A_CLASS = 20
@@ -101,3 +108,185 @@ def test_a_seed_gives_the_same_net_again(fitted: tuple[Path, dict[str, Any]], fr
         for path in (fitted[0], again)
     )
     np.testing.assert_array_equal(first, second)
+
+
+SPEC = ModelSpec(
+    name="road",
+    classes=("dark", "light"),
+    height=32,
+    width=32,
+    mean=(0.45, 0.45, 0.45),
+    std=(0.22, 0.22, 0.22),
+    temperature=1.0,
+    golden=(),
+    attribution="",
+)
+TINY = Recipe(epochs=3, batch_crops=16, learning_rate=5e-5, warm_up_epochs=0.3, mix_share=0.0, mean_decay=0.9)
+"""Learns next to nothing: its learning rate is a thousandth of a good one."""
+
+
+def shades(count: int, seed: int) -> Part:
+    """Noise, dark and light in turn."""
+    chance = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    images = [chance.integers(0, 100, (32, 32, 3)) + 100 * label for label in labels]
+    return Part(tuple(image.astype(np.uint8) for image in images), labels)
+
+
+def loss_of(net: "Net") -> float:
+    """Cross entropy on crops that nothing was trained on."""
+    from services.trainer.calibrate import cross_entropy
+    from services.trainer.fit import logits_of
+
+    validation = shades(20, seed=2)
+    return cross_entropy(logits_of(net, validation, SPEC), validation.labels, 1.0)
+
+
+def searched(trials: int, seed: int = 1) -> "Found":
+    """A search among three learning rates with torch."""
+    from services.trainer.fit import fit
+    from services.trainer.net import Net
+    from services.trainer.search import search
+
+    def fitted(recipe: Recipe, on_pass: Callable[[Net], None]) -> Net:
+        return fit(shades(64, seed=1), SPEC, recipe, seed=1, on_step=lambda _: None, on_pass=on_pass)
+
+    grid = {"learning_rate": (1.0, 10.0, 1000.0)}
+    return search(TINY, fitted, loss_of, trials=trials, seed=seed, until_s=np.inf, on_trial=lambda _: None, grid=grid)
+
+
+def test_a_search_keeps_the_net_that_is_best_on_validation() -> None:
+    """The recipe itself comes first, each of the grid once, and the net is the one of the best trial."""
+    found = searched(4)
+    rates = [trial.recipe.learning_rate for trial in found.trials]
+    assert rates[0] == TINY.learning_rate
+    assert sorted(rates) == pytest.approx([5e-5, 5e-4, 5e-2])
+    assert found.best.recipe.learning_rate == max(rates)
+    assert found.best.loss == min(trial.loss for trial in found.trials) == loss_of(found.net)
+    assert found.best.loss < found.trials[0].loss - 0.05
+
+
+def test_a_search_can_be_done_again() -> None:
+    """As after a crash: the same trials in the same order, bit for bit."""
+    found, again = searched(2), searched(2)
+    assert [(trial.recipe, trial.losses) for trial in found.trials] == [
+        (trial.recipe, trial.losses) for trial in again.trials
+    ]
+
+
+class Played:
+    """A search whose fits take the seconds and have the losses that they are told.
+
+    Args:
+        takes_s: Seconds of a pass of each trial.
+        losses: Of each trial, pass by pass.
+    """
+
+    def __init__(self, takes_s: list[float], losses: list[list[float]]) -> None:
+        self._takes_s = takes_s
+        self._losses = losses
+        self._now_s = 0.0
+        self._heard: Iterator[float] = iter(())
+        self.seen: list[Trial] = []
+
+    def search(self, trials: int, until_s: float = np.inf, seed: int = 1) -> "Found":
+        """Search, in no time."""
+        from services.trainer.search import search
+
+        return search(
+            Recipe(epochs=len(self._losses[0])),
+            self._fit,
+            lambda _: next(self._heard),
+            trials=trials,
+            seed=seed,
+            until_s=until_s,
+            on_trial=self.seen.append,
+            clock=lambda: self._now_s,
+        )
+
+    def _fit(self, recipe: Recipe, on_pass: "Callable[[Net], None]") -> "Net":
+        from services.trainer.net import Net
+
+        place = len(self.seen)
+        net = Net(2)
+        self._heard = iter(self._losses[place])
+        for number in range(recipe.epochs):
+            self._now_s += self._takes_s[place]
+            if number + 1 < recipe.epochs:
+                on_pass(net)
+        return net
+
+
+def test_no_trial_begins_that_time_would_not_see_the_end_of() -> None:
+    """By the longest so far; the best until then is what came of it."""
+    found = Played([10, 20, 10, 10], [[3, 2], [2, 1], [1, 0], [1, 0]]).search(4, until_s=90)
+    assert ([trial.seconds for trial in found.trials], found.best.loss) == ([20, 40], 1)
+
+
+def test_a_first_trial_that_takes_all_the_time_is_the_only_one() -> None:
+    """As without a search."""
+    found = Played([50], [[3, 2]]).search(4, until_s=100)
+    assert ([trial.recipe for trial in found.trials], found.best.loss) == ([Recipe(epochs=2)], 2)
+
+
+def test_a_trial_that_falls_behind_is_given_up() -> None:
+    """Not before its second pass of four; and each is told of when it ends."""
+    played = Played([1, 1, 1], [[4, 3, 2, 1], [5, 4, 0, 0], [9, 2, 1, 0.5]])
+    found = played.search(3)
+    assert [(trial.losses, trial.pruned) for trial in found.trials] == [
+        ((4, 3, 2, 1), False),
+        ((5, 4), True),
+        ((9, 2, 1, 0.5), False),
+    ]
+    assert (found.best.loss, tuple(played.seen)) == (0.5, found.trials)
+
+
+def test_a_net_that_runs_away_is_never_the_best() -> None:
+    """Neither among others nor where it is the first."""
+    found = Played([1, 1], [[np.nan, np.inf], [3, 2]]).search(2)
+    assert ([trial.loss for trial in found.trials], found.best.loss) == ([1e6, 2], 2)
+
+
+def test_the_seed_makes_the_order() -> None:
+    """Another one looks elsewhere in the grid."""
+    orders = [
+        tuple(trial.recipe for trial in Played([1] * 4, [[2, 1]] * 4).search(4, seed=seed).trials) for seed in (7, 7, 8)
+    ]
+    assert (orders[0] == orders[1], orders[0] == orders[2], len(set(orders[0]))) == (True, False, 4)
+
+
+def test_a_search_ends_with_its_grid() -> None:
+    """Each recipe once, however many trials are asked for."""
+    count = int(np.prod([len(factors) for factors in GRID.values()]))
+    found = Played([1] * count, [[2, 1]] * count).search(10 * count)
+    assert (len(found.trials), len({trial.recipe for trial in found.trials})) == (count, count)
+
+
+def test_each_trial_is_a_run_under_its_training(tmp_path: Path) -> None:
+    """With its own parameters and its loss after each pass; one that was given up says so."""
+    from services.trainer import tracking
+
+    trials = (
+        Trial(Recipe(learning_rate=0.02), (0.7, 0.5), 3.0, pruned=False),
+        Trial(Recipe(learning_rate=0.04), (0.9,), 1.0, pruned=True),
+    )
+    uri = f"file://{tmp_path / 'mlruns'}"
+    run_id = tracking.log_training(
+        uri,
+        "road",
+        name="road d",
+        parameters={"learning_rate": "0.02"},
+        metrics={"search/trials": 2.0},
+        tags={"catseye.stage": "candidate"},
+        texts={},
+        trials=trials,
+    )
+    client = tracking.client_of(uri)
+    experiment_id = client.get_run(run_id).info.experiment_id
+    runs = client.search_runs([experiment_id], f"tags.mlflow.parentRunId = '{run_id}'", order_by=["tag.mlflow.runName"])
+    assert [
+        (run.info.run_name, run.info.status, run.data.params["learning_rate"], run.data.tags["catseye.pruned"])
+        for run in runs
+    ] == [("road d trial 0", "FINISHED", "0.02", "false"), ("road d trial 1", "KILLED", "0.04", "true")]
+    losses = [(one.step, one.value) for one in client.get_metric_history(runs[0].info.run_id, "validation_loss")]
+    assert losses == [(1, 0.7), (2, 0.5)]

@@ -40,6 +40,7 @@ SETTINGS = {
     "CATSEYE_TRAINER_BUDGET_S": "80",
     "CATSEYE_TRAINER_EPOCHS": "4",
     "CATSEYE_TRAINER_MARGIN": "0.05",
+    "CATSEYE_TRAINER_SEARCH_TRIALS": "2",
 }
 
 pytestmark = pytest.mark.timeout(600)
@@ -334,6 +335,11 @@ def test_a_decision_leads_to_one_candidate(foggy: tuple[Running, Road, str]) -> 
     assert event.metrics["drifted/candidate"] > event.metrics["drifted/champion"] + 0.1
     assert event.metrics["golden/frames"] == 6 * round(10 * 0.25)
     assert list((settings.data_dir / "mlruns").glob("*/*/metrics/drifted"))
+    # As many trials as time allowed, each a run of its own under that of the training.
+    trials = len(list((settings.data_dir / "mlruns").glob("*/*/tags/mlflow.parentRunId")))
+    assert 1 <= trials <= 2
+    assert (event.metrics["search/trials"], net.spec.trained["search_trials"]) == (trials, trials)
+    assert event.metrics["search/best_loss"] <= event.metrics["search/first_loss"]
     road.write("retraining", decision.model, decision)
     marker = answered(found, road.decide([], base_version="another"))
     assert (marker.stage, len(answers(found, decision))) == ("rejected", 1)

@@ -13,7 +13,7 @@ from catseye import net
 from catseye.errors import BadModel
 from catseye.jpeg import decode_rgb
 from catseye.model import FEATURES
-from catseye.net import EMBEDDING_SIZE, Net, check_file, projection
+from catseye.net import EMBEDDING_SIZE, Net, projection
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import bad_frames, encode, scene
 
@@ -110,27 +110,6 @@ def test_a_file_whose_golden_crops_come_out_differently_is_refused(tiny: bytes) 
     """Another temperature is another model."""
     with pytest.raises(BadModel, match="golden"):
         Net(changed(tiny, "catseye.temperature", "9.0"))
-
-
-def test_a_sound_file_passes_the_check(tiny: bytes) -> None:
-    """In a process of its own."""
-    check_file(tiny)
-
-
-def test_a_broken_file_fails_the_check(tiny: bytes) -> None:
-    """With the last thing that the process said."""
-    with pytest.raises(BadModel, match=r"the file cannot be used: .*golden"):
-        check_file(changed(tiny, "catseye.temperature", "9.0"))
-
-
-def test_a_file_that_hangs_or_is_too_large_fails_the_check(tiny: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limits themselves are made small."""
-    monkeypatch.setattr(net, "CHECK_TIMEOUT_S", 0.01)
-    with pytest.raises(BadModel, match=r"took over 0\.01 s"):
-        check_file(tiny)
-    monkeypatch.setattr(net, "MODEL_MAX_BYTES", len(tiny) - 1)
-    with pytest.raises(BadModel, match="at most"):
-        check_file(tiny)
 
 
 def test_a_golden_crop_that_is_no_jpeg_is_the_models_fault(tiny: bytes) -> None:

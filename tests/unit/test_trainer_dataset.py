@@ -23,7 +23,7 @@ from services.trainer.dataset import (
     manifest,
     runs,
 )
-from services.trainer.split import clusters, split
+from services.trainer.split import apart, clusters, lacking, split
 from tests.unit.test_trainer_core import decision
 
 CLASSES = ("bike", "car")
@@ -249,3 +249,30 @@ def test_a_cluster_of_most_of_a_camera_is_trained_on() -> None:
 def test_next_to_nothing_can_be_split(count: int, expected: list[Part]) -> None:
     """Without an error; what has no part to train on is refused afterwards."""
     assert parted([frame(number) for number in range(count)], range(count)) == expected
+
+
+def test_an_example_like_a_held_out_frame_is_not_trained_on() -> None:
+    """Nor one like the golden set; one like a training frame is, and one like none."""
+    assert apart([0, 1, 2, 3, 4], [0, 1, 2], ["train", "window", "validation"], frozenset({3})) == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "fresh", "expected"),
+    [
+        (["train", "validation", "window"], [False, False, True], ""),
+        (["train", "validation", "window"], [False, False, False], ""),
+        (["train", "validation", "window"], [True, True, False], "none that shows the change to judge by"),
+        (["train", "window", "window"], [False, False, True], "no part to train on or to judge by"),
+        ([], [], "no part to train on or to judge by"),
+    ],
+)
+def test_a_split_that_cannot_be_judged_is_refused(parts: list[Part], fresh: list[bool], expected: str) -> None:
+    """Least of all may the gate find no frame of the change, and call that no evidence against."""
+    found = lacking(parts, fresh)
+    assert (found.startswith("duplicates: "), found.endswith(expected)) == (bool(expected), True)

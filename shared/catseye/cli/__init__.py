@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "Ask for a training, and hear what the retrain trigger says."),
     "lineage": ("lineage", "Say where a prediction, a model or a dataset comes from, and what it led to."),
     "report": ("report", "Write a model's card as one HTML file."),
+    "replay": ("replay", "Say what a model would have said of recorded frames, scored with the labels as they came."),
     "dead": ("dead", "Look at refused records and send them again."),
 }
 MISCONFIGURED = 2
@@ -52,12 +53,17 @@ def catseye() -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one command. Exit status: 0 done, 1 it failed, 2 a person must change a setting or the command line."""
+    """Run one command of `catseye`, and exit."""
+    ended(catseye, argv)
+
+
+def ended(command: click.Command, argv: list[str] | None = None) -> None:
+    """Run *command*. Exit status: 0 done, 1 it failed, 2 a person must change a setting or the command line."""
     # What the clients have to say of a broker that goes and comes; a command says in one sentence what became of it.
     logging.getLogger("catseye.client").addHandler(logging.NullHandler())
     logging.getLogger("catseye.client").propagate = False
     try:
-        catseye(argv)
+        command(argv)
     except Misconfigured as fault:
         click.echo(f"Error: {fault}", err=True)
         sys.exit(MISCONFIGURED)

@@ -116,6 +116,22 @@ class Past:
             raise _said(fault, ", ".join(sorted(topics))) from fault
         return {part: (first, ends[part]) for part, first in firsts.items()}
 
+    def since(self, bounds: Bounds, at_ms: int) -> dict[Part, int]:
+        """The first offset of each partition of *bounds* that was written at *at_ms* or later; its end where none was.
+
+        Args:
+            bounds: As `bounds` gives them.
+            at_ms: The broker's clock, Unix milliseconds.
+        """
+        try:
+            found = self._offsets([TopicPartition(*part) for part in bounds], _SPECS.for_timestamp(at_ms))
+        except KafkaException as fault:
+            raise _said(fault, ", ".join(sorted({topic for topic, _ in bounds}))) from fault
+        return {
+            part: min(max(found[part], first), end) if found[part] >= 0 else end
+            for part, (first, end) in bounds.items()
+        }
+
     def read(
         self, wanted: Mapping[Part, tuple[int, int]], reader: Consumer | None = None
     ) -> Iterator[tuple[list[Any], dict[Part, int]]]:

@@ -1,0 +1,84 @@
+"""How a net is fitted, what a search may change about it, and how a trial of it went."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from services.trainer.augment import Augmentation
+
+GRID: dict[str, tuple[float, ...]] = {
+    "learning_rate": (0.5, 1.0, 2.0),
+    "weight_decay": (1.0, 4.0),
+    "augmentation": (0.5, 1.0),
+    "replay_share": (0.5, 1.0),
+}
+"""What a search tries, as factors on the recipe that it begins with: 24 recipes, and 1 everywhere is that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a net is fitted.
+
+    Args:
+        epochs: Passes over the training crops.
+        batch_crops: Crops a step.
+        learning_rate: The highest one, after warming up; from there it falls to zero along half a cosine.
+        warm_up_epochs: Passes until the highest learning rate.
+        momentum: Of stochastic gradient descent after Nesterov, 0 to 1.
+        weight_decay: Pull of convolution and classifier weights to zero.
+        label_smoothing: Share of each label that is spread over all classes, 0 to 1.
+        mix_share: Share of steps in which crops are mixed in pairs: half by blending (Zhang et al., 2018,
+            "mixup"), half by pasting a rectangle (Yun et al., 2019, "CutMix").
+        mean_decay: How much of the running mean of the weights is kept at each step, 0 to 1.
+        augmentation: How far crops are changed.
+        replay_share: Share of the example crops that stand beside the road's, 0 to 1; says nothing without them.
+    """
+
+    epochs: int = 80
+    batch_crops: int = 32
+    learning_rate: float = 0.05
+    warm_up_epochs: float = 2.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    mix_share: float = 0.5
+    mean_decay: float = 0.999
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    replay_share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One recipe that a search tried.
+
+    Args:
+        recipe: Which.
+        losses: Cross entropy on validation after each pass, in nats.
+        seconds: How long it took.
+        pruned: Whether it was given up on the way.
+    """
+
+    recipe: Recipe
+    losses: tuple[float, ...]
+    seconds: float
+    pruned: bool
+
+    @property
+    def loss(self) -> float:
+        """The last one."""
+        return self.losses[-1]
+
+
+def varied(recipe: Recipe, factors: Mapping[str, float]) -> Recipe:
+    """*recipe* times *factors*, by the names of `GRID`; what is not named stays."""
+    return replace(
+        recipe,
+        learning_rate=recipe.learning_rate * factors.get("learning_rate", 1.0),
+        weight_decay=recipe.weight_decay * factors.get("weight_decay", 1.0),
+        augmentation=recipe.augmentation.scaled(factors.get("augmentation", 1.0)),
+        replay_share=recipe.replay_share * factors.get("replay_share", 1.0),
+    )
+
+
+def as_parameters(recipe: Recipe) -> dict[str, str]:
+    """Each setting of *recipe* by name, as text."""
+    return {name: str(value) for name, value in asdict(recipe).items()}
