@@ -25,6 +25,8 @@ PICTURE_FAULTS: Final = (
     "camera_moved",
 )
 """Faults that a look at the picture shows, the plainest first: a black picture is frozen and blurred too."""
+PICTURES_FOLLOW_MS: Final = 5_000
+"""A road that changes moves its pictures first, or within so long after the predictions."""
 _BLOCKED: Final = (DRIFT, "accuracy_floor", "labels_missing")
 _WAITS: Final = (DRIFT, "telemetry")
 _SEVERITY: Final[Mapping[str, Severity]] = {
@@ -102,7 +104,9 @@ def is_of_new_version(behind: Mapping[str, Alarm], version_before: str, version_
 def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool, beyond_mix: bool) -> str:
     """Kind of the alert: what explains all that was raised since it began, whether or not it still is.
 
-    So the kind moves on as further alarms come, and does not move back while they go one after the other.
+    So the kind moves on as further alarms come, and does not move back while they go one after the other. Other classes
+    make other pictures in the end: pictures that move well after the predictions did are explained by the mix, as long
+    as accuracy is too.
 
     Args:
         lane: Of the alert.
@@ -114,11 +118,18 @@ def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool, bey
         return min(behind, key=PICTURE_FAULTS.index)
     if lane != DRIFT:
         return lane
-    if "input" in behind:
+    if "input" in behind and (blames_version or beyond_mix or not _follows(behind)):
         return "input"
     if blames_version:
         return "model_version"
     return "class_mix" if "predictions" in behind and not beyond_mix else "concept"
+
+
+def _follows(behind: Mapping[str, Alarm]) -> bool:
+    """Whether pictures moved so much later than the predictions that they only show what was predicted."""
+    if "predictions" not in behind:
+        return False
+    return behind["input"].raised_at_ms >= behind["predictions"].raised_at_ms + PICTURES_FOLLOW_MS
 
 
 def main_alarm(kind: str, behind: Mapping[str, Alarm]) -> Alarm:

@@ -100,7 +100,10 @@ def paragraph(facts: Facts) -> str:
     kind = facts.kind
     subject = "the whole fleet" if facts.camera is None else f"camera {facts.camera}"
     since_ms = min(alarm.since_ms for alarm in facts.behind.values())
-    sentences = [f"Since {_at(since_ms)} {subject} {_WHAT.get(kind, f'has an alarm of kind {kind}')}"]
+    what = _WHAT.get(kind, f"has an alarm of kind {kind}")
+    if kind == "class_mix" and "input" in facts.behind:
+        what = "sees another mix of classes, and its pictures moved after that"
+    sentences = [f"Since {_at(since_ms)} {subject} {what}"]
     if facts.group is not None:
         sentences.append(
             f"The same is seen on {_names(facts.cameras)} of group {facts.group}: something that they share is "

@@ -106,13 +106,27 @@ def test_an_alert_waits_for_the_other_families() -> None:
 
 def test_a_later_family_changes_the_kind_and_a_cleared_one_does_not() -> None:
     """The alert stays the same; what goes while another stays does not turn the explanation round."""
-    incidents, alert = opened(PREDICTIONS)
-    (updated,) = incidents.take(report("a", 9, PREDICTIONS, alarm("input", 9)))
+    incidents, alert = opened(ACCURACY)
+    (updated,) = incidents.take(report("a", 9, ACCURACY, alarm("input", 9)))
     assert (updated.alert_id, updated.kind, updated.state) == (alert.alert_id, "input", "updated")
-    assert incidents.take(report("a", 20, PREDICTIONS)) == []
-    (told,) = incidents.take(report("a", 39, PREDICTIONS))
+    assert incidents.take(report("a", 20, ACCURACY)) == []
+    (told,) = incidents.take(report("a", 39, ACCURACY))
     assert (told.kind, told.state, told.revision) == ("input", "updated", 2)
     assert "By now its pictures are as before" in told.explanation
+
+
+def test_pictures_that_follow_a_mix_are_explained_by_it() -> None:
+    """Other classes make other pictures in the end; unless answers are worse than the mix explains."""
+    worse: dict[str, Any] = {"recent_labels": 100.0, "recent_errors": 11.0, "worst_loss": 0.1}
+    incidents, _ = opened(PREDICTIONS)
+    assert incidents.take(report("a", 9, PREDICTIONS, alarm("input", 9))) == []
+    (told,) = incidents.take(report("a", 60, PREDICTIONS, alarm("input", 9)))
+    assert told.kind == "class_mix"
+    assert "sees another mix of classes, and its pictures moved after that" in told.explanation
+    incidents, _ = opened(PREDICTIONS)
+    (road,) = incidents.take(report("a", 9, PREDICTIONS, ACCURACY, alarm("input", 9), **worse))
+    assert road.kind == "input"
+    assert opened(PREDICTIONS, alarm("input", 4))[1].kind == "input"
 
 
 def test_what_does_not_last_opens_nothing() -> None:
@@ -266,10 +280,10 @@ def test_cameras_of_a_group_are_one_incident() -> None:
 def test_another_kind_and_a_later_hour_are_other_incidents() -> None:
     """And an alert whose kind changes goes over to the incident of its new kind."""
     incidents, first = opened(INPUT)
-    (mix,) = incidents.take(report("b", 10, PREDICTIONS), report("z", 15))
-    assert mix.incident_id == mix.alert_id
-    over = incidents.take(report("b", 20, PREDICTIONS, alarm("input", 20)))[0]
-    assert (over.alert_id, over.incident_id, over.cameras) == (mix.alert_id, first.alert_id, ["a", "b"])
+    (alone,) = incidents.take(report("b", 10, ACCURACY), report("z", 15))
+    assert alone.incident_id == alone.alert_id
+    over = incidents.take(report("b", 20, ACCURACY, alarm("input", 20)))[0]
+    assert (over.alert_id, over.incident_id, over.cameras) == (alone.alert_id, first.alert_id, ["a", "b"])
     incidents.take(report("c", 4_000, INPUT))
     late = incidents.take(report("z", 4_010))
     assert [(alert.camera, alert.incident_id == alert.alert_id) for alert in late if alert.state == "opened"] == [
