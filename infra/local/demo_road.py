@@ -17,8 +17,9 @@ CHANGE_AT_S = 30.0
 LABELS_S = 40.0
 """So many seconds' labels of the changed cameras a training waits for: what it learns the new road by."""
 _FEWEST_LABELS, _MOST_LABELS = 200, 2_400
-DAY_S = 86_400.0
-"""A minute that drift learns from says nothing of a sun that crosses the sky in ten."""
+DAY_S = 365 * 86_400.0
+"""So long that light stands still: to who has learned for a quarter of a minute its next step is a change, and rightly
+so. With a day of a day one of six cameras saw such a step in seven minutes."""
 _SHARE_LEARNED = 0.6
 """Of the frames until the change: the slowest camera of the simulator has so many of what the mean one has."""
 _FEWEST_SAMPLES, _MOST_SAMPLES = 200, 1_000

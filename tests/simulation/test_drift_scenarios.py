@@ -1,8 +1,8 @@
 """Every shipped scenario leads to the right alert on the right cameras, and a road on which nothing happens to none.
 
-Roads are played in virtual time with the settings that infra/demo gives drift. A day lasts a day unless a test says
-otherwise: what is learned in a quarter of a minute cannot hold the light of ten. Devices are silent where something
-happens, since no scenario is about them, and speak where nothing does.
+Roads are played in virtual time with the settings that infra/demo gives drift. Light stands still, as it does there,
+unless a test says otherwise: what is learned in a quarter of a minute cannot hold its next step. Devices are silent
+where something happens, since no scenario is about them, and speak where nothing does.
 """
 
 from collections import Counter
@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from catseye.records import Alert
+from infra.local.demo_road import DAY_S
 from services.drift.rules import Rules
 from services.simulator.core import Plan
 from services.simulator.pictures import Pictures
@@ -21,7 +22,7 @@ FPS = 20.0
 CAMERAS = 2
 CHANGE_AT_S = 30.0
 DURATION_S = 90.0
-REAL_DAY_MS = 86_400_000.0
+STILL_MS = DAY_S * 1_000
 DEMO = Rules(reference_samples=324, reference_span_ms=0)
 """infra/demo: 60 % of the labels that come before the change, whatever time that takes."""
 
@@ -64,7 +65,7 @@ def check_one_life_each(played: Played) -> None:
 def test_a_scenario_is_seen_where_it_happens_and_nothing_else_is(name: str, pictures: Pictures, lens: Lens) -> None:
     """A right alert on each changed camera, only right or allowed ones there, none elsewhere, each opened once."""
     scenario = load_scenario(name)
-    quiet = quiet_plan(pictures, cameras=CAMERAS, fps=FPS, duration_s=DURATION_S, day_ms=REAL_DAY_MS)
+    quiet = quiet_plan(pictures, cameras=CAMERAS, fps=FPS, duration_s=DURATION_S, day_ms=STILL_MS)
     plan = planned(quiet, scenario, at_s=CHANGE_AT_S)
     worse_from_ms = CHANGE_AT_S * 1_000 if scenario.model == "worse" else None
     played = VirtualRoad(lens, DEMO, worse_from_ms=worse_from_ms, telemetry=False).play(plan, pictures)
@@ -82,7 +83,7 @@ def test_a_scenario_is_seen_where_it_happens_and_nothing_else_is(name: str, pict
 @pytest.mark.parametrize("telemetry", [False, True], ids=["pictures", "pictures and devices"])
 def test_nothing_happens_for_as_long_as_the_demo_lasts(telemetry: bool, pictures: Pictures, lens: Lens) -> None:
     """Six cameras at 20 frames/s, learned within a quarter of a minute: no alert of any kind."""
-    plan = quiet_plan(pictures, cameras=6, fps=FPS, duration_s=DURATION_S, day_ms=REAL_DAY_MS)
+    plan = quiet_plan(pictures, cameras=6, fps=FPS, duration_s=DURATION_S, day_ms=STILL_MS)
     played = VirtualRoad(lens, DEMO, telemetry=telemetry).play(plan, pictures)
     assert told(played.alerts) == []
     assert {report.learning_left for report in played.reports[-6:]} == {0}

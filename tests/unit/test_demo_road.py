@@ -33,7 +33,7 @@ def test_a_road_on_which_nothing_happens() -> None:
     found = asked(change_at=10.0)
     assert (found.duration_s, found.change_at_s, found.worse_model) == (60.0, None, False)
     assert options(found) == {
-        "--day": "86400.0",
+        "--day": "31536000.0",
         "--cameras": "6",
         "--fps": "20.0",
         "--label-delay": "5.0",
