@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-frames", type=int, default=25_000, help="frames of each (100000: the proof)")
     parser.addoption("--frames", default=None, help="folder of JPEGs that ingest must accept, beside the crops here")
     group.addoption("--chaos-first-seed", type=int, default=1, help="the first schedule")
+
+
+def pytest_configure() -> None:
+    """No test is timed, those of hypothesis neither; the trainer's environment has none of it."""
+    if find_spec("hypothesis"):
+        from hypothesis import settings
+
+        settings.register_profile("untimed", deadline=None)
+        settings.load_profile("untimed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from catseye.codec import Codec
 from catseye.records import CameraReport, Outcome, Prediction
 from catseye.stream import Output
+from services.drift.alarms import FIRST_ABSENCE
 from services.drift.core import DriftCore
 from services.drift.layout import REFERENCE, WATCH
 from services.drift.report import report
@@ -126,8 +127,12 @@ def known(table: Table) -> Kept:
 
 
 def by_camera(table: Table) -> dict[str, list[bytes]]:
-    """The same without what cameras share, whatever their order."""
-    rooms = (table.reference, table.watch, table.learning)
+    """The same without what cameras share, whatever their order, and without when absences were noticed: that is at the
+    end of a batch, also of one that the other side does not have."""
+    watch = table.watch.copy()
+    for field in ("raised_since_ms", "raised_at_ms", "cause"):
+        watch[field][:, FIRST_ABSENCE:] = np.zeros((), watch[field].dtype)
+    rooms = (table.reference, watch, table.learning)
     return {name: [room[row].tobytes() for room in rooms] for row, name in enumerate(table.names)}
 
 
