@@ -10,9 +10,10 @@ was held out.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from statistics import NormalDist
 from typing import Literal
+
+from catseye.card.figures import wilson
 
 Where = Literal["golden", "drifted", "elsewhere"]
 GOLDEN: Where = "golden"
@@ -179,13 +180,3 @@ def _row(name: str, judged: Sequence[Judged], z: float) -> Row:
         low=low,
         high=high,
     )
-
-
-def wilson(right: int, of: int, z: float) -> tuple[float, float]:
-    """Interval of a share after Wilson, 1927, *z* standard deviations to each side; 0 to 1 without trials."""
-    if not of:
-        return 0.0, 1.0
-    share, z2 = right / of, z * z
-    centre = share + z2 / (2 * of)
-    half = z * sqrt(share * (1 - share) / of + z2 / (4 * of * of))
-    return max(0.0, (centre - half) / (1 + z2 / of)), min(1.0, (centre + half) / (1 + z2 / of))

@@ -71,7 +71,7 @@ class Trainer:
                 "group.instance.id": identity,
                 "client.id": identity,
                 "session.timeout.ms": settings.session_timeout_ms,
-                "heartbeat.interval.ms": max(200, settings.session_timeout_ms // 5),
+                "heartbeat.interval.ms": settings.heartbeat_ms,
             }
         )
         self._producer = Producer(

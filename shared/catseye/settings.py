@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         default="info", description="Least severe line to write"
     )
 
+    @property
+    def heartbeat_ms(self) -> int:
+        """How often a member of a group gives a sign of life: some may be lost within a session."""
+        return max(200, self.session_timeout_ms // 5)
+
 
 T = TypeVar("T", bound=Settings)
 

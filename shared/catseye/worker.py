@@ -139,7 +139,7 @@ class Worker(Generic[S]):
                 "client.id": self._identity,
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": settings.session_timeout_ms,
-                "heartbeat.interval.ms": max(200, settings.session_timeout_ms // 5),
+                "heartbeat.interval.ms": settings.heartbeat_ms,
                 "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
             }
         )

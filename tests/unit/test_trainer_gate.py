@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from catseye.card.figures import wilson
 from services.trainer.checks import Limits, check
-from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, MOST_ROWS, Judged, Row, judge, markdown, wilson
+from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, MOST_ROWS, Judged, Row, judge, markdown
 from services.trainer.gate import Where as WhereOf
 from services.trainer.score import Share
 from services.trainer.suspects import confident, neighbours_say, suspects

@@ -203,7 +203,7 @@ class Subscription:
                 group_id=self._group,
                 enable_auto_commit=False,
                 session_timeout_ms=self._settings.session_timeout_ms,
-                heartbeat_interval_ms=max(200, self._settings.session_timeout_ms // 5),
+                heartbeat_interval_ms=self._settings.heartbeat_ms,
                 max_poll_interval_ms=LONGEST_MS,
                 isolation_level="read_committed",
                 auto_offset_reset="latest" if self._group is not None and self._from == "now" else "earliest",

@@ -190,7 +190,7 @@ def subscribe(
             "auto.commit.interval.ms": 1_000,
             "enable.auto.offset.store": False,
             "session.timeout.ms": settings.session_timeout_ms,
-            "heartbeat.interval.ms": max(200, settings.session_timeout_ms // 5),
+            "heartbeat.interval.ms": settings.heartbeat_ms,
             "max.poll.interval.ms": LONGEST_MS,
         },
         logger=kafka_logger(),
