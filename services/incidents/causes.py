@@ -25,8 +25,8 @@ PICTURE_FAULTS: Final = (
     "camera_moved",
 )
 """Faults that a look at the picture shows, the plainest first: a black picture is frozen and blurred too."""
-PICTURES_FOLLOW_MS: Final = 5_000
-"""A road that changes moves its pictures first, or within so long after the predictions."""
+PICTURES_FOLLOW: Final = 4
+"""A road that changes moves its pictures before so many times the time that it takes to move the predictions."""
 _BLOCKED: Final = (DRIFT, "accuracy_floor", "labels_missing")
 _WAITS: Final = (DRIFT, "telemetry")
 _SEVERITY: Final[Mapping[str, Severity]] = {
@@ -126,10 +126,15 @@ def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool, bey
 
 
 def _follows(behind: Mapping[str, Alarm]) -> bool:
-    """Whether pictures moved so much later than the predictions that they only show what was predicted."""
+    """Whether pictures moved so much later than the predictions that they only show what was predicted.
+
+    Counted from the first suspect time, so that neither the camera's rate nor the size of the change matters.
+    """
     if "predictions" not in behind:
         return False
-    return behind["input"].raised_at_ms >= behind["predictions"].raised_at_ms + PICTURES_FOLLOW_MS
+    pictures, predictions = behind["input"], behind["predictions"]
+    since_ms = min(pictures.since_ms, predictions.since_ms)
+    return pictures.raised_at_ms - since_ms >= PICTURES_FOLLOW * (predictions.raised_at_ms - since_ms)
 
 
 def main_alarm(kind: str, behind: Mapping[str, Alarm]) -> Alarm:

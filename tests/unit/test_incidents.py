@@ -126,7 +126,9 @@ def test_pictures_that_follow_a_mix_are_explained_by_it() -> None:
     incidents, _ = opened(PREDICTIONS)
     (road,) = incidents.take(report("a", 9, PREDICTIONS, ACCURACY, alarm("input", 9), **worse))
     assert road.kind == "input"
-    assert opened(PREDICTIONS, alarm("input", 4))[1].kind == "input"
+    slow = alarm("predictions", 0, since_ms=ms(-60))
+    assert opened(PREDICTIONS, alarm("input", 2.9))[1].kind == opened(slow, alarm("input", 4))[1].kind == "input"
+    assert opened(PREDICTIONS, alarm("input", 3))[1].kind == "class_mix"
 
 
 def test_what_does_not_last_opens_nothing() -> None:
