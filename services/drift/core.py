@@ -9,7 +9,7 @@ import numpy as np
 from catseye.codec import Codec
 from catseye.dead_letters import dead_letter, source_of
 from catseye.errors import BadRecord
-from catseye.identity import digest
+from catseye.identity import DOCTOR, digest
 from catseye.records import DeadLetter, Outcome, Prediction
 from catseye.stream import Message, Output, Tally
 from catseye.topics import full_name
@@ -130,13 +130,18 @@ class DriftCore(Tally):
     def _sort(self, message: Message, batch: "_Batch") -> None:
         topic = message.topic()
         if topic == self._topics["predictions"]:
-            batch.predictions.append(self._codec.decode(message.value(), Prediction))
+            prediction = self._codec.decode(message.value(), Prediction)
+            if prediction.camera != DOCTOR:
+                batch.predictions.append(prediction)
         elif topic == self._topics["outcomes"]:
             batch.outcomes.append(self._codec.decode(message.value(), Outcome))
         else:
             letter = self._codec.leading_fields(message.value(), DeadLetter, "key")
             camera = _camera_of(letter)
-            if camera and letter["topic"] in (self._topics["frames"], self._topics["frames.rekeyed"]):
+            if camera not in (None, DOCTOR) and letter["topic"] in (
+                self._topics["frames"],
+                self._topics["frames.rekeyed"],
+            ):
                 batch.refused.append((camera, letter["reason"], letter["refused_at_ms"]))
 
     def _renewed(self, table: Table, seen: Frames, predictions: Sequence[Prediction]) -> set[int]:

@@ -72,7 +72,7 @@ class IngestCore(Tally):
                     outputs += self.on_frame(message, states[message.partition()], now_ms)
             except BadRecord as fault:
                 self.events[f"dead_{fault.reason}"] += 1
-                letter = dead_letter("ingest", message, fault, now_ms)
+                letter = dead_letter("ingest", message, fault, now_ms, camera=self._camera(message))
                 outputs.append(
                     Output(self._dead_letters, message.partition(), source_of(message), self._codec.encode(letter))
                 )
@@ -106,6 +106,16 @@ class IngestCore(Tally):
             return []
         self.events["frame_accepted"] += 1
         return [Output(self._frames_accepted, home, key, self._codec.encode(accepted))]
+
+    def _camera(self, message: Message) -> str | None:
+        """Camera of a record that is refused, where it can be read and is a name."""
+        kind = Label if message.topic() == self._labels else Frame
+        try:
+            camera = str(self._codec.leading_fields(message.value(), kind, "camera")["camera"])
+            check_identity(camera, boot="", sequence=0)
+        except BadRecord:
+            return None
+        return camera
 
     def on_label(self, message: Message, now_ms: int) -> list[Output]:
         """Accept one label. Raises `BadRecord`."""

@@ -4,10 +4,11 @@ Every instance counts labels of the partitions that it has, into a table whose c
 the one partition of alerts, models and retraining: it is the judge, adds the counts up and decides.
 
 Faust delivers at least once and fences nobody off. Counting again changes nothing, since the table knows up to which
-offset it counted, and its changelog is flushed before an offset is committed; of two values the one that counted
+offset it counted, and its changelog is written before an offset is committed; of two values the one that counted
 further holds, whoever wrote it last. Decisions are written by the judge's own fenced producer.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -34,6 +35,20 @@ from services.retrain_trigger.settings import RetrainTriggerSettings
 
 class Counts(faust.Table):  # type: ignore[misc]
     """Label counts by camera. Recovers the value that counted furthest, where Faust would take the last one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unwritten: set[asyncio.Future[Any]] = set()
+
+    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
+        change = super().send_changelog(*args, **kwargs)
+        self._unwritten.add(change)
+        change.add_done_callback(self._unwritten.discard)
+        return change
+
+    async def written(self) -> None:
+        """Wait until the broker has every change so far. Raises what a change failed with."""
+        await asyncio.gather(*self._unwritten)
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         best: dict[bytes, Held] = {}

@@ -177,7 +177,7 @@ class Codec:
     def leading_fields(self, value: bytes | None, kind: type[Record], last: str) -> dict[str, Any]:
         """Fields of a record of *kind* from the first up to *last*: Avro stands in order, so the rest need not be read.
 
-        For records of our own services only: what follows *last* is not looked at. Raises as `decode` does.
+        What follows *last* is not looked at, so of what others wrote no more than these is known. Raises as `decode`.
         """
         if not value:
             raise BadRecord(Reason.UNKNOWN_FORMAT, "the value is empty; a record in Avro is needed")

@@ -8,8 +8,8 @@ from catseye.stream import Message
 APPEND_TIME = 2  # the broker's clock wrote the timestamp, not the publisher's (Kafka's TimestampType)
 
 
-def dead_letter(service: str, message: Message, fault: BadRecord, now_ms: int) -> DeadLetter:
-    """The record of a refusal of *message* by *service*."""
+def dead_letter(service: str, message: Message, fault: BadRecord, now_ms: int, camera: str | None = None) -> DeadLetter:
+    """The record of a refusal of *message* by *service*, with its *camera* where that could be read."""
     return DeadLetter(
         dead_letter_id=dead_letter_id(message.topic(), message.partition(), message.offset()),
         service=service,
@@ -20,6 +20,7 @@ def dead_letter(service: str, message: Message, fault: BadRecord, now_ms: int) -
         offset=message.offset(),
         written_at_ms=written_ms(message, now_ms),
         refused_at_ms=now_ms,
+        camera=camera,
         key=message.key(),
         value=message.value(),
     )

@@ -2,6 +2,10 @@
 
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Final
+
+DOCTOR: Final = "catseye-doctor"
+"""Camera of the frames that `catseye doctor` sends; nobody watches whether it drifts or falls silent."""
 
 
 def frame_id(camera: str, boot: str, sequence: int) -> str:

@@ -279,6 +279,22 @@ def test_a_judge_that_was_paused_says_nothing_when_it_wakes(fleet: Fleet) -> Non
     assert [decision.because for decision in fleet.decisions() if decision.accepted] == ["drift"]
 
 
+@pytest.mark.usefixtures("environment")
+def test_an_offset_is_committed_once_its_counts_are_written() -> None:
+    """By our transport; Faust alone leaves out the change that is on its way."""
+    (service,) = TRIGGER
+    done = subprocess.run(
+        [service.argv[0], str(ROOT / "tests" / "system" / "faust_commits.py")],
+        env={"PATH": "", "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    alone, ours, changes = map(int, done.stdout.split())
+    assert alone < ours == changes
+
+
 def test_topics_that_are_missing_are_named(
     broker: KafkaCluster, tmp_path: Path, prefix: str, environment: None
 ) -> None:

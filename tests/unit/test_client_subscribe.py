@@ -101,7 +101,10 @@ def test_a_subscriber_gets_wanted_records_and_hears_of_unreadable_ones() -> None
         ]
     )
     with subscription(inbox, camera="a", unreadable=unreadable) as frames:
-        assert [each.sequence for each in frames] == [1, 3]
+        before: Place | None = frames.place
+        found: list[tuple[int, Place | None]] = [(each.sequence, frames.place) for each in frames]
+    places = [Place(topic="t.frames", partition=partition, offset=offset) for partition, offset in ((0, 4), (1, 9))]
+    assert (before, found) == (None, [(1, places[0]), (3, places[1])])
     assert [(each.place, each.reason, each.value) for each in unreadable] == [
         (Place(topic="t.frames", partition=1, offset=6), "unknown_format", b"?")
     ]

@@ -267,6 +267,7 @@ def test_each_bad_picture_is_dead_for_its_own_reason(bad: Any) -> None:
     ingest = Ingest(Limits())
     outputs = ingest.take([message(frame(jpeg=bad.jpeg))])
     assert reasons(outputs) == [bad.reason]
+    assert CODEC.decode(outputs[0].value, DeadLetter).camera == frame().camera
     assert ingest.known() == {partition: {} for partition in range(PARTITIONS)}
 
 

@@ -12,6 +12,8 @@ from catseye.errors import BadModel, BadRecord, Misconfigured, Unavailable
 COMMANDS = {
     "topics": ("topics", "Show or create the topics."),
     "settings": ("settings", "List every setting: value, default, meaning."),
+    "doctor": ("doctor", "Send one marked frame and name the hop that does not answer."),
+    "cameras": ("cameras", "List cameras: their model, accuracy and what is wrong."),
     "publish": ("publish", "Publish JPEG files as frames of a camera."),
     "label": ("publish", "Say what a frame showed."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),

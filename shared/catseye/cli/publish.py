@@ -1,37 +1,56 @@
 """`catseye publish` and `catseye label`: the SDK by hand."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
 from catseye.cli.common import json_option, settings_with_broker, write_json
+from catseye.cli.video import is_stream, jpegs
 from catseye.client import FrameId, Publisher
 from catseye.errors import BadRecord, Misconfigured, Reason
 
 _SUFFIXES = frozenset({".jpg", ".jpeg"})
+_START = b"\xff\xd8"  # of every JPEG
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH…")
+@click.argument("sources", nargs=-1, required=True, metavar="PATH|VIDEO|rtsp://…")
 @click.option("--camera", required=True, help="Name of the camera.")
 @click.option("--explain", is_flag=True, help="Ask for a class activation map with each prediction.")
+@click.option("--fps", type=click.FloatRange(0, min_open=True), help="Of a video: at most so many frames a second.")
+@click.option("--fast", is_flag=True, help="Of a video file: all at once, not at its own pace.")
 @json_option
-def publish(paths: tuple[Path, ...], camera: str, explain: bool, json_file: Path | None) -> None:
-    """Publish JPEG files, and those in folders, in the order of their names; print each frame's name.
+def publish(
+    sources: tuple[str, ...], camera: str, explain: bool, fps: float | None, fast: bool, json_file: Path | None
+) -> None:
+    """Publish JPEG files, those in folders in the order of their names, videos and live streams.
 
-    Done when the broker has acknowledged all of them.
+    Prints each frame's name once the broker has it. A stream is published until Ctrl-C.
     """
-    pictures = [picture for path in paths for picture in _pictures(path)]
-    frames: list[FrameId] = []
+    names: list[str] = []
+    quiet = str(json_file) == "-"
+
+    def told(source: str) -> Callable[[FrameId], None]:
+        def acknowledged(frame: FrameId) -> None:
+            names.append(str(frame))
+            if not quiet:
+                click.echo(f"{frame}\t{source}")
+
+        return acknowledged
+
+    pictures = [each for source in sources for each in _pictures(source)]
     with Publisher(settings_with_broker(), camera=camera) as publisher:
-        for picture in pictures:
-            try:
-                frames.append(publisher.publish(picture.read_bytes(), explain=explain))
-            except BadRecord as fault:
-                raise BadRecord(fault.reason, f"{picture}: {fault.detail}") from fault
-    if not write_json(json_file, {"published": len(frames), "frames": [str(frame) for frame in frames]}):
-        for frame, picture in zip(frames, pictures, strict=True):
-            click.echo(f"{frame}\t{picture}")
+        try:
+            for picture in pictures:
+                for jpeg in _jpegs(picture, fps=fps, fast=fast):
+                    try:
+                        publisher.publish(jpeg, explain=explain, on_acknowledged=told(picture))
+                    except BadRecord as fault:
+                        raise BadRecord(fault.reason, f"{picture}: {fault.detail}") from fault
+        except KeyboardInterrupt:  # how a live stream is ended: what was sent is still waited for
+            click.echo("stopped", err=True)
+    write_json(json_file, {"published": len(names), "frames": names})
 
 
 @click.command()
@@ -62,10 +81,26 @@ def label(
         click.echo(f"{name}\t{'withdrawn' if class_ is None else class_}")
 
 
-def _pictures(path: Path) -> list[Path]:
+def _pictures(source: str) -> list[str]:
+    """What is to be published, one after the other. Raises `Misconfigured`."""
+    if is_stream(source):
+        return [source]
+    path = Path(source)
+    if not path.exists():
+        raise Misconfigured(f"{source} is not there")
     if path.is_file():
-        return [path]
+        return [source]
     found = sorted(each for each in path.rglob("*") if each.suffix.lower() in _SUFFIXES)
     if not found:
         raise Misconfigured(f"there is no JPEG in {path}")
-    return found
+    return [str(each) for each in found]
+
+
+def _jpegs(source: str, *, fps: float | None, fast: bool) -> Iterator[bytes]:
+    """A picture as it is, whatever is wrong with it; the frames of a video."""
+    if is_stream(source):
+        return jpegs(source, fps=fps, fast=fast)
+    with Path(source).open("rb") as file:
+        if Path(source).suffix.lower() in _SUFFIXES or file.read(len(_START)) == _START:
+            return iter([Path(source).read_bytes()])
+    return jpegs(source, fps=fps, fast=fast)

@@ -20,7 +20,7 @@ from catseye.client.reading import From, Reading, Unreadable
 from catseye.client.subscription import log_unreadable, no_broker, no_topic
 from catseye.codec import Codec
 from catseye.errors import Misconfigured, Unavailable
-from catseye.records import Record
+from catseye.records import Place, Record
 from catseye.registry import codec_for
 from catseye.settings import Settings, load
 from catseye.topics import full_name
@@ -218,6 +218,12 @@ class Subscription:
         finally:
             if self._codec is None:
                 await self._inbox.stop()
+
+    @property
+    def place(self) -> Place | None:
+        """Where the record handed out last lies; None before the first one."""
+        last = self._handed_out
+        return last and Place(topic=self._reading.name, partition=last.partition, offset=last.offset)
 
     async def close(self) -> None:
         """Leave. The record handed out last counts as taken."""

@@ -13,6 +13,7 @@ from catseye.client.reading import From, Reading, Unreadable
 from catseye.codec import Codec
 from catseye.errors import Misconfigured, Unavailable
 from catseye.kafka import reader_config
+from catseye.records import Place
 from catseye.registry import codec_for
 from catseye.settings import Settings, load
 
@@ -92,6 +93,12 @@ class Subscription:
                 return record
             self._take(message)
         raise StopIteration
+
+    @property
+    def place(self) -> Place | None:
+        """Where the record handed out last lies; None before the first one."""
+        last = self._handed_out
+        return last and Place(topic=self._reading.name, partition=last.partition(), offset=last.offset())
 
     def close(self) -> None:
         """Leave. The record handed out last counts as taken."""

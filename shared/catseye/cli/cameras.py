@@ -1,0 +1,60 @@
+"""`catseye cameras`: each camera, what answers for it and what is wrong with it now."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
+from catseye.client import subscribe
+from catseye.records import CameraReport
+
+_FEWEST_LABELS = 1.0
+
+
+@click.group()
+def cameras() -> None:
+    """List cameras."""
+
+
+@cameras.command("list")
+@json_option
+def list_(json_file: Path | None) -> None:
+    """List the cameras that drift has seen, by name, as it saw them last.
+
+    Accuracy is that of the recent labels; in brackets, without labels, what confidence makes likely.
+    """
+    with subscribe("drift.reports", from_="beginning", until_end=True, settings=settings_with_broker()) as reports:
+        newest = {report.camera: report for report in reports}
+    shown = [newest[name] for name in sorted(newest)]
+    content = [
+        {
+            **{name: getattr(report, name) for name in ("camera", "at_ms", "model", "version", "learning_left")},
+            "accuracy": accuracy(report),
+            "estimated_accuracy": report.estimated_accuracy if report.estimate_valid else None,
+            "alarms": [msgspec.to_builtins(alarm) for alarm in report.alarms],
+        }
+        for report in shown
+    ]
+    if write_json(json_file, {"cameras": content}):
+        return
+    if not shown:
+        click.echo("no camera was seen yet")
+        return
+    table([("CAMERA", "REPORTED", "MODEL", "ACCURACY", "REFERENCE", "ALARMS"), *map(_row, shown)])
+
+
+def accuracy(report: CameraReport) -> float | None:
+    """Share of the recent labels that agree, 0 to 1; None without labels."""
+    if report.recent_labels < _FEWEST_LABELS:
+        return None
+    return 1 - report.recent_errors / report.recent_labels
+
+
+def _row(report: CameraReport) -> tuple[str, ...]:
+    known = accuracy(report)
+    estimated = f"({report.estimated_accuracy or 0:.1%})" if report.estimate_valid else "-"
+    says = estimated if known is None else f"{known:.1%}"
+    learning = "whole" if not report.learning_left else f"{report.learning_left:,} samples to go"
+    alarms = ", ".join(sorted(alarm.kind for alarm in report.alarms)) or "-"
+    return report.camera, at(report.at_ms), f"{report.model} {report.version}", says, learning, alarms

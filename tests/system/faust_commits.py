@@ -1,0 +1,75 @@
+"""Run by test_retrain_trigger.py in the trigger's environment: what is written when an offset is committed.
+
+Prints how many changes were written at the commit by Faust alone, which leaves out the one that its sender has in hand;
+by our transport; and how many there were.
+"""
+
+import asyncio
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.producer import ProducerBuffer
+
+from services.retrain_trigger.committed import CommittedTransport
+from services.retrain_trigger.trigger import Counts
+
+CHANGES = 3
+
+
+class SlowTopic:
+    """Takes a moment for each record, as a broker does."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    async def publish_message(self, change: Any, wait: bool) -> None:
+        await asyncio.sleep(0.02)
+        self.written += 1
+        change.set_result(None)
+
+
+class Thread:
+    """Commits at once; notes what was written then."""
+
+    def __init__(self, topic: SlowTopic) -> None:
+        self.topic = topic
+        self.seen = -1
+
+    async def commit(self, _: Any) -> bool:
+        self.seen = self.topic.written
+        return True
+
+
+async def written_at_commit(kind: type) -> int:
+    """How many of the changes are written when a consumer of *kind* commits, right after Faust's own flush."""
+    app = faust.App("commits", broker="kafka://127.0.0.1:1", store="memory://", Table=Counts)
+    topic = SlowTopic()
+    buffer = ProducerBuffer()
+    buffer.app = app
+    table = app.Table("counts", partitions=1)
+    table.changelog_topic = SimpleNamespace(send_soon=lambda **_: put(buffer, topic), get_topic_name=lambda: "counts")
+    async with buffer:
+        for number in range(CHANGES):
+            table.send_changelog(0, b"camera", b"%d" % number)
+        await buffer.flush()
+        consumer: Any = object.__new__(kind)
+        consumer.app, consumer._thread = app, Thread(topic)
+        await consumer._commit({("outcomes", 0): CHANGES})
+        seen: int = consumer._thread.seen
+        await table.written()
+    return seen
+
+
+def put(buffer: Any, topic: SlowTopic) -> Any:
+    """What a topic's send_soon does."""
+    change = faust.types.FutureMessage(SimpleNamespace(channel=topic))
+    buffer.put(change)
+    return change
+
+
+if __name__ == "__main__":
+    at_commit = [asyncio.run(written_at_commit(kind)) for kind in (Consumer, CommittedTransport.Consumer)]
+    sys.stdout.write(f"{at_commit[0]} {at_commit[1]} {CHANGES}\n")

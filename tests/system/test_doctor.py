@@ -1,0 +1,122 @@
+"""`catseye doctor` on real services: each hop that does not answer is named; nobody takes its camera for one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catseye.client import Publisher
+from catseye.identity import DOCTOR
+from catseye.kafka import create_topics
+from infra.local.kafka import KafkaCluster
+from infra.local.services import PASSING_WATCHING
+from tests.system.running import CROPS, ROOT, Running, running, wait_until
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+
+MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
+HOPS = ["broker", "topics", "publish", "ingest", "inference", "ground_truth", "drift", "incidents"]
+PATIENCE_S, IMPATIENCE_S = 15, 2
+
+
+def command(*argv: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Exit status and standard output of a `catseye` command, which says nothing on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "catseye", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | dict(environment or {}),
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def doctor(timeout_s: int = PATIENCE_S, environment: Mapping[str, str] | None = None) -> tuple[int, Any]:
+    """Exit status and answer."""
+    status, out = command("doctor", "--timeout", str(timeout_s), "--json", "-", environment=environment)
+    return status, json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def watching(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Services that predict, join and watch."""
+    folder = tmp_path_factory.mktemp("doctor")
+    with running(
+        broker.bootstrap_servers,
+        folder,
+        "doctor-test.",
+        PASSING_WATCHING,
+        model=MODEL.read_bytes(),
+        variables={"CATSEYE_PARTITIONS": "2"},
+    ) as found:
+        yield found
+
+
+def test_all_hops_answer_and_the_marked_camera_is_none(watching: Running) -> None:
+    """By JSON and in words; drift knows of the cameras that there are, and of the doctor's nothing."""
+    status, found = doctor()
+    assert (status, found["healthy"], found["silent"]) == (0, True, None)
+    assert [hop["hop"] for hop in found["hops"]] == HOPS
+    assert all(hop["answered"] and hop["ms"] >= 0 for hop in found["hops"])
+    assert command("cameras", "list") == (0, "no camera was seen yet\n")
+    with Publisher(watching.settings, camera="gate") as publisher:
+        publisher.publish(next((CROPS / "car").glob("*.jpg")).read_bytes())
+    wait_until(lambda: len(watching.records("drift.reports")) > 0, "a report of the camera")
+    status, out = command("doctor", "--timeout", str(PATIENCE_S))
+    assert (status, out.splitlines()[-1], len(out.splitlines())) == (0, "all hops answer", len(HOPS) + 1)
+    (listed,) = json.loads(command("cameras", "list", "--json", "-")[1])["cameras"]
+    assert (listed["camera"], listed["accuracy"], listed["alarms"]) == ("gate", None, [])
+    assert listed["learning_left"] > 0
+    assert "samples to go" in command("cameras", "list")[1]
+    assert {prediction.camera for prediction in watching.records("predictions")} == {DOCTOR, "gate"}
+
+
+@pytest.mark.parametrize("service", ["inference", "drift"])
+def test_a_service_that_stands_still_is_named(watching: Running, service: str) -> None:
+    """And answers again when it goes on."""
+    process = watching.process(service)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        status, found = doctor(IMPATIENCE_S)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    assert (status, found["healthy"], found["silent"]) == (1, False, service)
+    assert [hop["answered"] for hop in found["hops"]] == [True] * HOPS.index(service) + [False]
+    assert "worker" in found["hops"][-1]["says"]
+    assert doctor()[1]["healthy"]
+
+
+def test_what_is_not_there_is_named(broker: KafkaCluster, watching: Running, tmp_path: Path) -> None:
+    """A broker, topics, workers; a frame that is refused says why."""
+    assert doctor(environment={"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})[1]["silent"] == "broker"
+    nothing = {"CATSEYE_TOPIC_PREFIX": "doctor-nothing."}
+    status, found = doctor(environment=nothing)
+    assert (status, found["silent"]) == (1, "topics")
+    assert "catseye topics create" in found["hops"][-1]["says"]
+    settings = watching.settings.__class__(
+        kafka_bootstrap_servers=broker.bootstrap_servers, topic_prefix="doctor-nothing.", partitions=2
+    )
+    create_topics(settings)
+    found = doctor(1, nothing)[1]
+    assert found["silent"] == "ingest"
+    assert "no worker takes part" in found["hops"][-1]["says"]
+    ingest = [service for service in PASSING_WATCHING if service.name == "ingest"]
+    with running(
+        broker.bootstrap_servers,
+        tmp_path,
+        "doctor-nothing.",
+        ingest,
+        variables={"CATSEYE_INGEST_JPEG_MAX_BYTES": "100"},
+    ):
+        found = doctor(IMPATIENCE_S)[1]
+    assert found["silent"] == "ingest"
+    assert "refused the frame: jpeg_too_large" in found["hops"][-1]["says"]
