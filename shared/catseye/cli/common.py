@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from catseye.errors import Unavailable
 from catseye.settings import Settings, load
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 _ANSWER_S = 5.0
 
@@ -23,22 +26,27 @@ json_option = click.option(
 
 def settings_with_broker() -> Settings:
     """The environment's settings, once the broker answers. Raises `Misconfigured`, `Unavailable`."""
-    # Not at the top: commands that need no broker start faster.
     from confluent_kafka import KafkaException  # noqa: PLC0415
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-
-    from catseye.kafka import client_config  # noqa: PLC0415
 
     settings = load(Settings)
     try:
-        # Quiet: librdkafka would write a line for each of its attempts, and one sentence is wanted.
-        AdminClient(client_config(settings) | {"log_level": 0}).list_topics(timeout=_ANSWER_S)
+        quiet_admin(settings).list_topics(timeout=_ANSWER_S)
     except KafkaException as fault:
         raise Unavailable(
             f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: is it up, and is KAFKA_BOOTSTRAP_SERVERS "
             "right? `infra/stack up` starts one"
         ) from fault
     return settings
+
+
+def quiet_admin(settings: Settings) -> "AdminClient":
+    """A client of which nothing is heard: librdkafka writes a line for each attempt where one sentence is wanted."""
+    # Not at the top: commands that need no broker start faster.
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    from catseye.kafka import client_config  # noqa: PLC0415
+
+    return AdminClient(client_config(settings) | {"log_level": 0})
 
 
 def write_json(json_file: Path | None, content: dict[str, Any]) -> bool:

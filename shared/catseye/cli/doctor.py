@@ -11,11 +11,10 @@ import numpy as np
 import simplejpeg
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
-from catseye.cli.common import json_option, settings_with_broker, write_json
+from catseye.cli.common import json_option, quiet_admin, settings_with_broker, write_json
 from catseye.client import FrameId, Publisher, Subscription, subscribe
 from catseye.errors import Unavailable
 from catseye.identity import DOCTOR
-from catseye.kafka import admin
 from catseye.records import Place
 from catseye.settings import Settings
 from catseye.topics import TOPICS, full_name
@@ -128,7 +127,7 @@ def _answered(hop: str, began_s: float, says: str) -> Hop:
 
 def _topics(settings: Settings) -> Hop:
     began_s = time.monotonic()
-    there = admin(settings).list_topics(timeout=_ANSWER_S).topics
+    there = quiet_admin(settings).list_topics(timeout=_ANSWER_S).topics
     wanted = [full_name(topic.name, settings.topic_prefix) for topic in TOPICS]
     if missing := [name for name in wanted if name not in there]:
         return Hop("topics", None, f"not there: {', '.join(missing)}; `catseye topics create` makes them")
@@ -148,7 +147,7 @@ def _came(records: Subscription, frame: FrameId) -> Any:
 
 def _passed(settings: Settings, service: str, place: Place, timeout_s: float) -> Hop:
     """Whether a service has taken what lies at *place*: then its group's position is behind it."""
-    client, group = admin(settings), settings.topic_prefix + service
+    client, group = quiet_admin(settings), settings.topic_prefix + service
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(place.topic, place.partition)])
     began_s = time.monotonic()
     while time.monotonic() - began_s < timeout_s:
@@ -170,7 +169,7 @@ def _why(settings: Settings, service: str) -> str:
 
 def _workers(settings: Settings, service: str) -> int:
     """How many workers of a service its group knows."""
-    client, group = admin(settings), settings.topic_prefix + service  # a client that is let go of answers no more
+    client, group = quiet_admin(settings), settings.topic_prefix + service  # a client that is let go of answers no more
     try:
         return len(client.describe_consumer_groups([group])[group].result(_ANSWER_S).members)
     except KafkaException:
