@@ -12,8 +12,10 @@ from rich.console import Console
 
 from infra.benches.harness import BenchError, Options, Report, show
 
-BENCHES = ("pipeline", "worker", "latency", "swap", "join", "jpeg", "drift", "fleet", "rollout")
+BENCHES = ("pipeline", "worker", "latency", "swap", "join", "jpeg", "drift", "fleet", "rollout", "loop")
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
+NEVER_SHORT = ("loop",)
+"""What `--short` leaves out: minutes at least, and tests/live plays the same."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,7 +44,8 @@ def main(
     console = Console() if sys.stdout.isatty() else Console(width=140)
     options = Options(short, only, pairs, grid, long, bootstrap)
     reports: list[Report] = []
-    for name in names or BENCHES:
+    everything = [name for name in BENCHES if not (short and name in NEVER_SHORT)]
+    for name in names or everything:
         bench = importlib.import_module(f"infra.benches.{name}")
         try:
             reports.append(bench.run(options))
