@@ -22,6 +22,7 @@ from services.rollout import NAME
 from services.rollout.book import Book, Comparison, Kind
 from services.rollout.facts import noted
 from services.rollout.steps import Steps
+from services.rollout.told import alerts_of
 from services.rollout.verdict import Rules, has_fallen
 
 QUIET_MS: Final = 1_000
@@ -42,6 +43,7 @@ class RolloutCore(Tally):
         self._codec = codec
         self._rules = rules
         self._models = full_name("models", prefix)
+        self._alerts = full_name("alerts", prefix)
         self._dead_letters = full_name("dead-letters", prefix)
         self._heard_ms: int | None = None  # when the register last said something new, by our clock
 
@@ -63,7 +65,7 @@ class RolloutCore(Tally):
                 self.events[f"dead_{fault.reason}"] += 1
                 letter = self._codec.encode(dead_letter(NAME, message, fault, now_ms))
                 outputs.append(Output(self._dead_letters, message.partition(), source_of(message), letter))
-            outputs += [self._output(event, message.partition()) for event in said]
+            outputs += self._outputs(said, message.partition())
         return outputs
 
     def on_time(self, states: Mapping[int, Book], now_ms: int) -> list[Output]:
@@ -71,10 +73,10 @@ class RolloutCore(Tally):
         if not self._is_quiet(now_ms):
             return []
         return [
-            self._output(event, partition)
+            output
             for partition, book in states.items()
             for model in book.models()
-            for event in Steps(self._rules, book, model, now_ms).due()
+            for output in self._outputs(Steps(self._rules, book, model, now_ms).due(), partition)
         ]
 
     def on_model(self, event: ModelEvent, book: Book, now_ms: int) -> None:
@@ -143,6 +145,15 @@ class RolloutCore(Tally):
             self._heard_ms = now_ms
         return now_ms - self._heard_ms >= QUIET_MS
 
-    def _output(self, event: ModelEvent, partition: int) -> Output:
-        self.events[f"said_{event.stage}"] += 1
-        return Output(self._models, partition, f"{event.model}/{event.version}".encode(), self._codec.encode(event))
+    def _outputs(self, events: Sequence[ModelEvent], partition: int) -> list[Output]:
+        """The steps, and what people are told of them; both topics have one partition."""
+        outputs = []
+        for event in events:
+            self.events[f"said_{event.stage}"] += 1
+            key = f"{event.model}/{event.version}".encode()
+            outputs.append(Output(self._models, partition, key, self._codec.encode(event)))
+            outputs += [
+                Output(self._alerts, partition, alert.alert_id.encode(), self._codec.encode(alert))
+                for alert in alerts_of(event)
+            ]
+        return outputs

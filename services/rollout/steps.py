@@ -164,7 +164,8 @@ class Steps:
         because = f"{named or code}: {sentence(self._rules, code, comparison, look)}"
         if named == "approval":
             because += f"; a person has to say yes: catseye models promote {version}"
-        metrics = numbers(self._rules, look, *strata)
+        took = {"seconds": (self._now_ms - comparison.since_ms) / 1_000}
+        metrics = took | numbers(self._rules, look, *strata)
         return self._said(cause, version, stage, because, previous=previous, cameras=cameras, metrics=metrics)
 
     # -- the book

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from catseye.codec import Codec
 from catseye.identity import digest
-from catseye.records import ModelEvent, PairedOutcome, Stage
+from catseye.records import Alert, ModelEvent, PairedOutcome, Stage
 from catseye.stream import Output
 from services.rollout.book import Book
 from services.rollout.core import RolloutCore
@@ -77,6 +77,11 @@ class Rollout:
     def said(self) -> list[ModelEvent]:
         """All events that the service wrote."""
         return [CODEC.decode(output.value, ModelEvent) for output in self.partition.outputs if output.topic == "models"]
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """All states of alerts that it wrote."""
+        return [CODEC.decode(output.value, Alert) for output in self.partition.outputs if output.topic == "alerts"]
 
     def steps(self) -> list[tuple[str, Stage, str]]:
         """Version, stage and code of each of them."""

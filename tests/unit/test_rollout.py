@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from catseye.errors import Misconfigured, Reason
 from catseye.records import DeadLetter, ModelEvent, PairedOutcome
@@ -61,6 +62,7 @@ def test_a_better_candidate_is_promoted_as_soon_as_it_is_proved() -> None:
     assert "labels_to_reject" not in promoted.metrics
     assert promoted.because.startswith("better: on 30 labelled frames that both predicted B is right on 100.0% and A")
     assert (probation.version, probation.metrics, probation.previous_version) == ("A", {}, None)
+    assert rollout.alerts == []
 
 
 def test_a_worse_candidate_is_rejected_and_the_next_one_has_its_turn() -> None:
@@ -159,6 +161,15 @@ def test_a_new_champion_that_is_worse_is_rolled_back() -> None:
     back, rejected = rollout.said[-2:]
     assert (back.previous_version, rejected.previous_version) == ("B", None)
     assert back.metrics["losses"] == rejected.metrics["losses"] == 7
+    opened, resolved = rollout.alerts
+    assert (opened.state, resolved.state, resolved.resolved_at_ms) == ("opened", "resolved", back.at_ms)
+    assert opened == replace(resolved, state="opened", revision=0, resolved_at_ms=None)
+    assert (opened.kind, opened.severity, opened.version, opened.camera) == ("model_version", "critical", "B", None)
+    assert (opened.estimate, opened.reference, round(opened.threshold)) == (0.0, 1.0, 20)
+    assert opened.evidence > opened.threshold
+    assert opened.since_ms == back.at_ms - round(back.metrics["seconds"] * 1_000)
+    assert "Version B of vehicles was worse than A, which is champion again after" in opened.explanation
+    assert "on 7 labelled frames" in opened.explanation
     assert rollout.wait() == []
     assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
     assert "with champion A" in rollout.said[-1].because
@@ -170,6 +181,7 @@ def test_a_new_champion_that_falls_on_a_class_is_rolled_back() -> None:
     rollout.see(*pairs("B", "A", "B", 60, label="van", champion_predicted="van", shadow_predicted="car"))
     said = rollout.see(*pairs("B", "A", "A", 14))
     assert said == [("A", "champion", "rollback_class_worse"), ("B", "rejected", "class_worse")]
+    assert len(rollout.alerts) == 2
 
 
 def test_probation_ends_by_labels_or_time() -> None:
