@@ -9,9 +9,10 @@ loop's own: to see the change, to believe it, to collect labels to train on, to 
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,12 @@ def row_of(figures: Mapping[str, Any]) -> Row:
     promoted = [model["at_s"] for model in figures["models"] if model["stage"] == "champion"][1:]
     if not (decided and candidates and promoted):
         raise BenchError("the loop did not close: no decision, no candidate or no promotion")
-    back = {camera: _accuracy(figures["accuracy_timeline"], camera, promoted[0] + SETTLED_S) for camera in CHANGED}
+    timeline, settled_s = figures["accuracy_timeline"], promoted[0] + SETTLED_S
+    back = {camera: _accuracy(timeline, {camera}, settled_s, math.inf) for camera in CHANGED}
     if min(back.values()) < RECOVERED:
         raise BenchError(f"accuracy is not back: {back}")
+    others = {slot["camera"] for slot in timeline} - set(CHANGED)
+    lost = _accuracy(timeline, others, 0, CHANGE_AT_S) - _accuracy(timeline, others, settled_s, math.inf)
     seen = min(alert["opened_at_s"] for alert in figures["alerts"])
     parts = {
         "to_alert_s": seen - CHANGE_AT_S,
@@ -66,12 +70,13 @@ def row_of(figures: Mapping[str, Any]) -> Row:
     }
     whole = promoted[0] - CHANGE_AT_S
     total = LABEL_DELAY_S + parts["training_s"] + parts["test_s"]
-    return {**parts, "whole_s": whole, "sum_s": total, "ratio": whole / total, "accuracy_back": min(back.values())}
+    ends = {"whole_s": whole, "sum_s": total, "ratio": whole / total}
+    return {**parts, **ends, "accuracy_back": min(back.values()), "lost_elsewhere": lost}
 
 
-def _accuracy(timeline: Sequence[Mapping[str, Any]], camera: str, from_s: float) -> float:
-    """Of one camera from a moment on; 0 without labels."""
-    slots = [slot for slot in timeline if slot["camera"] == camera and slot["at_s"] >= from_s]
+def _accuracy(timeline: Sequence[Mapping[str, Any]], cameras: Set[str], from_s: float, to_s: float) -> float:
+    """Of some cameras in a stretch of time; 0 without labels."""
+    slots = [slot for slot in timeline if slot["camera"] in cameras and from_s <= slot["at_s"] < to_s]
     labels = sum(slot["n"] for slot in slots)
     return sum(slot["n"] * slot["accuracy"] for slot in slots) / labels if labels else 0.0
 

@@ -23,7 +23,7 @@ def figures(**changes: Any) -> dict[str, Any]:
         ],
         "accuracy_timeline": [
             {"at_s": at_s, "camera": camera, "n": count, "accuracy": accuracy}
-            for camera in CHANGED
+            for camera in (*CHANGED, "cam-04")
             for at_s, count, accuracy in slots
         ],
     }
@@ -37,6 +37,7 @@ def test_the_parts_of_a_road() -> None:
     assert [row[name] for name in parts] == [10.0, 20.0, 150.0, 10.0]
     assert (row["whole_s"], row["sum_s"], row["ratio"]) == (190.0, 165.0, 190 / 165)
     assert row["accuracy_back"] == pytest.approx(0.96)
+    assert row["lost_elsewhere"] == pytest.approx(0.98 - 0.96)
 
 
 @pytest.mark.parametrize(
