@@ -9,7 +9,7 @@ import numpy as np
 from catseye.codec import Codec
 from catseye.dead_letters import dead_letter, source_of
 from catseye.errors import BadRecord
-from catseye.identity import DOCTOR, digest
+from catseye.identity import DOCTOR, digest, partition_of
 from catseye.records import DeadLetter, Outcome, Prediction
 from catseye.stream import Message, Output, Tally
 from catseye.topics import full_name
@@ -61,6 +61,8 @@ class DriftCore(Tally):
                 letter = self._codec.encode(dead_letter("drift", message, fault, now_ms))
                 outputs.append(Output(self._topics["dead-letters"], partition, source_of(message), letter))
         for partition, sorted_ in seen.items():
+            if not (sorted_.predictions or sorted_.outcomes or sorted_.refused):
+                continue
             table = states[partition]
             table.shares().heard_at_ms = now_ms
             # At once, not at the end of the batch: what began and ended while a backlog was read is told too.
@@ -138,10 +140,11 @@ class DriftCore(Tally):
         else:
             letter = self._codec.leading_fields(message.value(), DeadLetter, "key")
             camera = _camera_of(letter)
-            if camera not in (None, DOCTOR) and letter["topic"] in (
-                self._topics["frames"],
-                self._topics["frames.rekeyed"],
-            ):
+            of_frames = letter["topic"] in (self._topics["frames"], self._topics["frames.rekeyed"])
+            if camera in (None, DOCTOR) or not of_frames:
+                return
+            # By its key alone it may lie anywhere; another partition's table is no place for a camera.
+            if partition_of(camera, self._rules.partitions) == message.partition():
                 batch.refused.append((camera, letter["reason"], letter["refused_at_ms"]))
 
     def _renewed(self, table: Table, seen: Frames, predictions: Sequence[Prediction]) -> set[int]:

@@ -134,7 +134,9 @@ def _follows(behind: Mapping[str, Alarm]) -> bool:
         return False
     pictures, predictions = behind["input"], behind["predictions"]
     since_ms = min(pictures.since_ms, predictions.since_ms)
-    return pictures.raised_at_ms - since_ms >= PICTURES_FOLLOW * (predictions.raised_at_ms - since_ms)
+    took_ms = predictions.raised_at_ms - since_ms
+    # A detector of river's does not say since when: nobody knows how long it took.
+    return 0 < PICTURES_FOLLOW * took_ms <= pictures.raised_at_ms - since_ms
 
 
 def main_alarm(kind: str, behind: Mapping[str, Alarm]) -> Alarm:

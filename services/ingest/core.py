@@ -72,10 +72,10 @@ class IngestCore(Tally):
                     outputs += self.on_frame(message, states[message.partition()], now_ms)
             except BadRecord as fault:
                 self.events[f"dead_{fault.reason}"] += 1
-                letter = dead_letter("ingest", message, fault, now_ms, camera=self._camera(message))
-                outputs.append(
-                    Output(self._dead_letters, message.partition(), source_of(message), self._codec.encode(letter))
-                )
+                camera = self._camera(message)
+                letter = self._codec.encode(dead_letter("ingest", message, fault, now_ms, camera=camera))
+                home = partition_of(camera, self._partitions) if camera else message.partition()
+                outputs.append(Output(self._dead_letters, home, source_of(message), letter))
         return outputs
 
     def on_time(self, states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:

@@ -43,12 +43,20 @@ class Counts(faust.Table):  # type: ignore[misc]
     def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
         change = super().send_changelog(*args, **kwargs)
         self._unwritten.add(change)
-        change.add_done_callback(self._unwritten.discard)
+        change.add_done_callback(self._forget)
         return change
 
     async def written(self) -> None:
-        """Wait until the broker has every change so far. Raises what a change failed with."""
-        await asyncio.gather(*self._unwritten)
+        """Wait until the broker has every change so far. Raises what a change failed with, now and ever after."""
+        if self._unwritten:
+            await asyncio.wait(list(self._unwritten))
+        for change in self._unwritten:
+            if change.done():
+                change.result()
+
+    def _forget(self, change: asyncio.Future[Any]) -> None:
+        if not change.cancelled() and change.exception() is None:
+            self._unwritten.discard(change)
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         best: dict[bytes, Held] = {}

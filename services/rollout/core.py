@@ -15,14 +15,13 @@ from msgspec.structs import replace
 from catseye.codec import Codec
 from catseye.dead_letters import dead_letter, source_of
 from catseye.errors import BadRecord, Reason
-from catseye.records import ModelEvent, PairedOutcome
+from catseye.records import Alert, ModelEvent, PairedOutcome
 from catseye.stream import Message, Output, Tally
 from catseye.topics import full_name
 from services.rollout import NAME
 from services.rollout.book import Book, Comparison, Kind
 from services.rollout.facts import noted
 from services.rollout.steps import Steps
-from services.rollout.told import alerts_of
 from services.rollout.verdict import Rules, has_fallen
 
 QUIET_MS: Final = 1_000
@@ -54,30 +53,30 @@ class RolloutCore(Tally):
         outputs: list[Output] = []
         # The register first: a pair is of versions that it named before.
         for message in sorted(batch, key=lambda message: message.topic() != self._models):
-            book, said = states[message.partition()], list[ModelEvent]()
+            book, partition = states[message.partition()], message.partition()
             try:
                 if message.topic() == self._models:
                     self.on_model(self._codec.decode(message.value(), ModelEvent), book, now_ms)
                 else:
                     pair = self._codec.decode(message.value(), PairedOutcome)
-                    said = self.on_pair(pair, message.offset(), book, now_ms)
+                    if steps := self.on_pair(pair, message.offset(), book, now_ms):
+                        outputs += self._outputs(steps.judged(), steps.alerts, partition)
             except BadRecord as fault:
                 self.events[f"dead_{fault.reason}"] += 1
                 letter = self._codec.encode(dead_letter(NAME, message, fault, now_ms))
-                outputs.append(Output(self._dead_letters, message.partition(), source_of(message), letter))
-            outputs += self._outputs(said, message.partition())
+                outputs.append(Output(self._dead_letters, partition, source_of(message), letter))
         return outputs
 
     def on_time(self, states: Mapping[int, Book], now_ms: int) -> list[Output]:
         """Do what the register asks for, and what time has decided."""
         if not self._is_quiet(now_ms):
             return []
-        return [
-            output
-            for partition, book in states.items()
-            for model in book.models()
-            for output in self._outputs(Steps(self._rules, book, model, now_ms).due(), partition)
-        ]
+        outputs: list[Output] = []
+        for partition, book in states.items():
+            for model in book.models():
+                steps = Steps(self._rules, book, model, now_ms)
+                outputs += self._outputs(steps.due(), steps.alerts, partition)
+        return outputs
 
     def on_model(self, event: ModelEvent, book: Book, now_ms: int) -> None:
         """Note a word of the register, unless it is our own or was read before."""
@@ -96,15 +95,15 @@ class RolloutCore(Tally):
         # Whoever was something before is a candidate no more: the same to all who read the register.
         book.put_version(replace(event, stage=stage) if stage and event.stage == "candidate" else event)
 
-    def on_pair(self, pair: PairedOutcome, offset: int, book: Book, now_ms: int) -> list[ModelEvent]:
-        """Count a frame that both predicted, whichever of the two was champion then, and look.
+    def on_pair(self, pair: PairedOutcome, offset: int, book: Book, now_ms: int) -> Steps | None:
+        """Count a frame that both predicted, whichever of the two was champion then; what is to be looked at, if any.
 
         Raises:
             BadRecord: its propensity is no chance.
         """
         if offset < book.next_pair:
             self.events["pair_repeated"] += 1
-            return []
+            return None
         book.pair_read(offset)
         if not 0 < pair.propensity <= 1:
             raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity is {pair.propensity}; it is over 0, at most 1")
@@ -112,10 +111,10 @@ class RolloutCore(Tally):
         comparison = line.comparison
         if comparison is None or {pair.champion, pair.shadow} != {comparison.new, comparison.old}:
             self.events["pair_of_no_comparison"] += 1
-            return []
+            return None
         self.events["pair"] += 1
         book.put_line(pair.model, replace(line, comparison=self._counted(book, comparison, pair)))
-        return Steps(self._rules, book, pair.model, now_ms).judged() if self._is_quiet(now_ms) else []
+        return Steps(self._rules, book, pair.model, now_ms) if self._is_quiet(now_ms) else None
 
     def _counted(self, book: Book, comparison: Comparison, pair: PairedOutcome) -> Comparison:
         """Add a pair to all, to its class and to its camera; see whether the new version has fallen on those."""
@@ -145,15 +144,13 @@ class RolloutCore(Tally):
             self._heard_ms = now_ms
         return now_ms - self._heard_ms >= QUIET_MS
 
-    def _outputs(self, events: Sequence[ModelEvent], partition: int) -> list[Output]:
+    def _outputs(self, events: Sequence[ModelEvent], alerts: Sequence[Alert], partition: int) -> list[Output]:
         """The steps, and what people are told of them; both topics have one partition."""
         outputs = []
         for event in events:
             self.events[f"said_{event.stage}"] += 1
             key = f"{event.model}/{event.version}".encode()
             outputs.append(Output(self._models, partition, key, self._codec.encode(event)))
-            outputs += [
-                Output(self._alerts, partition, alert.alert_id.encode(), self._codec.encode(alert))
-                for alert in alerts_of(event)
-            ]
+        for alert in alerts:
+            outputs.append(Output(self._alerts, partition, alert.alert_id.encode(), self._codec.encode(alert)))
         return outputs

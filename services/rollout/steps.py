@@ -5,10 +5,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from catseye.identity import digest
-from catseye.records import ModelEvent, Stage
+from catseye.records import Alert, ModelEvent, Stage
 from services.rollout import NAME
 from services.rollout.book import Book, Comparison, Line
 from services.rollout.facts import closed
+from services.rollout.test import Pairs
+from services.rollout.told import rolled_back
 from services.rollout.verdict import Code, Look, Rules, look_at, numbers, sentence, verdict
 
 _GONE: Final[tuple[Stage, ...]] = ("rejected", "retired")
@@ -23,9 +25,13 @@ class Steps:
         book: Where it stands; each step changes it.
         model: Name of the model.
         now_ms: Unix milliseconds.
+
+    Attributes:
+        alerts: What people are to be told of the steps taken.
     """
 
     def __init__(self, rules: Rules, book: Book, model: str, now_ms: int) -> None:
+        self.alerts: list[Alert] = []
         self._rules = rules
         self._book = book
         self._model = model
@@ -143,8 +149,15 @@ class Steps:
             self._close()
             return [rejected]
         back = self._found(comparison, code, look, old, "champion", named=f"rollback_{code}", previous=new)
+        fallen = None if code == "worse" else self._fallen(comparison)
+        self.alerts += rolled_back(self._rules, back, comparison, look, fallen)
         self._close(old)
         return [back, rejected]
+
+    def _fallen(self, comparison: Comparison) -> Pairs:
+        """Pairs of the class or camera on which the new version turned out to be worse."""
+        kind, _, name = comparison.fallen.partition(" ")
+        return self._book.pairs(self._model, "class" if kind == "class" else "camera", name)
 
     def _found(
         self,
@@ -164,8 +177,7 @@ class Steps:
         because = f"{named or code}: {sentence(self._rules, code, comparison, look)}"
         if named == "approval":
             because += f"; a person has to say yes: catseye models promote {version}"
-        took = {"seconds": (self._now_ms - comparison.since_ms) / 1_000}
-        metrics = took | numbers(self._rules, look, *strata)
+        metrics = numbers(self._rules, look, *strata)
         return self._said(cause, version, stage, because, previous=previous, cameras=cameras, metrics=metrics)
 
     # -- the book

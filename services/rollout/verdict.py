@@ -93,8 +93,12 @@ def has_fallen(rules: Rules, pairs: Pairs, least_propensity: float, strata: int)
         least_propensity: Of all pairs.
         strata: How many classes, or cameras, there are so far: they share the chance of a false word (Bonferroni).
     """
-    found = evidence_of_worse(pairs, rules.stratum_tolerance, least_propensity)
-    return found.log >= rules.rejects_at + math.log(strata)
+    return on_stratum(rules, pairs, least_propensity).log >= rules.rejects_at + math.log(strata)
+
+
+def on_stratum(rules: Rules, pairs: Pairs, least_propensity: float) -> Evidence:
+    """Evidence that the new version is worse on a class or camera than is tolerated there."""
+    return evidence_of_worse(pairs, rules.stratum_tolerance, least_propensity)
 
 
 def verdict(rules: Rules, comparison: Comparison, look: Look, now_ms: int) -> Code:
@@ -128,8 +132,8 @@ def sentence(rules: Rules, code: Code, comparison: Comparison, look: Look) -> st
         return f"{pairs.count} labelled frames in the time given, {rules.labels_min} needed; the champion stays"
     new, old = pairs.accuracies()
     ends: dict[Code, str] = {
-        "better": f"evidence {_capped(look.better):.3g} of {1 / rules.alpha:g} needed that it is better",
-        "worse": f"evidence {_capped(look.worse):.3g} of {1 / rules.reject_alpha:g} needed that it is worse",
+        "better": f"evidence {capped(look.better):.3g} of {1 / rules.alpha:g} needed that it is better",
+        "worse": f"evidence {capped(look.worse):.3g} of {1 / rules.reject_alpha:g} needed that it is worse",
         "class_worse": f"on {comparison.fallen} it is worse by more than {rules.stratum_tolerance:g}",
         "camera_worse": f"on {comparison.fallen} it is worse by more than {rules.stratum_tolerance:g}",
         "no_difference": "no evidence that it is better, and no more labels are waited for; the champion stays",
@@ -168,9 +172,9 @@ def numbers(rules: Rules, look: Look, classes: Mapping[str, Pairs], cameras: Map
         "losses": float(look.pairs.losses),
         "accuracy_new": new,
         "accuracy_old": old,
-        "evidence_better": _capped(look.better),
+        "evidence_better": capped(look.better),
         "evidence_better_needed": 1 / rules.alpha,
-        "evidence_worse": _capped(look.worse),
+        "evidence_worse": capped(look.worse),
         "evidence_worse_needed": 1 / rules.reject_alpha,
     }
     names = ("labels_to_promote", "labels_to_reject")
@@ -190,5 +194,6 @@ def _to_go(rules: Rules, look: Look) -> tuple[float, float]:
     return max(promoted, float(rules.labels_min - count)), look.worse.pairs_to_go(rules.rejects_at, count)
 
 
-def _capped(evidence: Evidence) -> float:
+def capped(evidence: Evidence) -> float:
+    """Evidence as a number that any reader can hold."""
     return min(_MOST, math.exp(min(evidence.log, 50.0)))

@@ -65,7 +65,7 @@ def batch_of(rollout: Rollout, step: Step, place: int) -> list[FakeMessage]:
 
 def timeless(said: Sequence[ModelEvent]) -> list[ModelEvent]:
     """All that does not depend on when it was said."""
-    return [replace(each, at_ms=0, metrics={**each.metrics, "seconds": 0.0}) for each in said]
+    return [replace(each, at_ms=0) for each in said]
 
 
 def live(rollout: Rollout, steps: Sequence[Step]) -> None:

@@ -23,7 +23,7 @@ CLASSES: Final = ("bike", "car", "truck")
 START_MS: Final = 1_800_000_000_000
 """Moments of the tests are seconds after it."""
 QUICK: Final = Rules(
-    reference_samples=200, reference_span_ms=0, telemetry_span_ms=0, fleet_cameras=1, false_per_week=1e6
+    reference_samples=200, reference_span_ms=0, telemetry_span_ms=0, fleet_cameras=1, false_per_week=1e6, partitions=1
 )
 """Learns within 200 frames, and alarms at evidence of a thousand."""
 

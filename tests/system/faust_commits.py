@@ -1,7 +1,7 @@
 """Run by test_retrain_trigger.py in the trigger's environment: what is written when an offset is committed.
 
 Prints how many changes were written at the commit by Faust alone, which leaves out the one that its sender has in hand;
-by our transport; and how many there were.
+by our transport; how many there were; and how often our transport commits when a change has failed.
 """
 
 import asyncio
@@ -63,6 +63,32 @@ async def written_at_commit(kind: type) -> int:
     return seen
 
 
+async def commits_after_a_failure() -> int:
+    """How many commits our transport makes once a change was not written; each of two tries raises."""
+    app = faust.App("failures", broker="kafka://127.0.0.1:1", store="memory://", Table=Counts)
+    topic = SlowTopic()
+    changes: list[Any] = []
+
+    def send_soon(**_: Any) -> Any:
+        changes.append(faust.types.FutureMessage(SimpleNamespace(channel=topic)))
+        return changes[-1]
+
+    table = app.Table("counts", partitions=1)
+    table.changelog_topic = SimpleNamespace(send_soon=send_soon, get_topic_name=lambda: "counts")
+    table.send_changelog(0, b"camera", b"0")
+    changes[0].set_exception(OSError("the broker said no"))
+    consumer: Any = object.__new__(CommittedTransport.Consumer)
+    consumer.app, consumer._thread = app, Thread(topic)
+    await asyncio.sleep(0)
+    commits = 0
+    for _ in range(2):
+        try:
+            commits += await consumer._commit({("outcomes", 0): 1})
+        except OSError:
+            continue
+    return commits
+
+
 def put(buffer: Any, topic: SlowTopic) -> Any:
     """What a topic's send_soon does."""
     change = faust.types.FutureMessage(SimpleNamespace(channel=topic))
@@ -72,4 +98,4 @@ def put(buffer: Any, topic: SlowTopic) -> Any:
 
 if __name__ == "__main__":
     at_commit = [asyncio.run(written_at_commit(kind)) for kind in (Consumer, CommittedTransport.Consumer)]
-    sys.stdout.write(f"{at_commit[0]} {at_commit[1]} {CHANGES}\n")
+    sys.stdout.write(f"{at_commit[0]} {at_commit[1]} {CHANGES} {asyncio.run(commits_after_a_failure())}\n")

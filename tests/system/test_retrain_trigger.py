@@ -281,7 +281,7 @@ def test_a_judge_that_was_paused_says_nothing_when_it_wakes(fleet: Fleet) -> Non
 
 @pytest.mark.usefixtures("environment")
 def test_an_offset_is_committed_once_its_counts_are_written() -> None:
-    """By our transport; Faust alone leaves out the change that is on its way."""
+    """By our transport, and not at all when that failed; Faust alone leaves out the change that is on its way."""
     (service,) = TRIGGER
     done = subprocess.run(
         [service.argv[0], str(ROOT / "tests" / "system" / "faust_commits.py")],
@@ -291,8 +291,9 @@ def test_an_offset_is_committed_once_its_counts_are_written() -> None:
         timeout=60,
         check=True,
     )
-    alone, ours, changes = map(int, done.stdout.split())
+    alone, ours, changes, after_a_failure = map(int, done.stdout.split())
     assert alone < ours == changes
+    assert after_a_failure == 0
 
 
 def test_topics_that_are_missing_are_named(

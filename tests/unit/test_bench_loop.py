@@ -46,6 +46,8 @@ def test_the_parts_of_a_road() -> None:
         ({"lost": 1}, "lost 1"),
         ({"repeated": 2}, "repeated 2"),
         ({"decisions": []}, "did not close"),
+        ({"decisions": [{"accepted": True, "at_s": 90.0}, {"accepted": True, "at_s": 300.0}]}, "2 decisions"),
+        ({"alerts": [{"opened_at_s": 59.0}]}, "0 alerts"),
         ({"models": [{"stage": "champion", "at_s": -10.0}]}, "did not close"),
         ({"accuracy_timeline": [{"at_s": 300, "camera": CHANGED[0], "n": 9, "accuracy": 0.99}]}, "is not back"),
     ],

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from catseye.dead_letters import dead_letter
 from catseye.errors import BadRecord, Reason
+from catseye.identity import DOCTOR, partition_of
 from catseye.records import CameraReport, DeadLetter, DriftStatistic, Outcome, Prediction
 from catseye.stream import Output
 from services.drift.core import DriftCore
@@ -128,6 +129,7 @@ def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(topic: str) -
         ({"key": b"\xff"}, None),
         ({"key": None}, None),
         ({"key": b""}, None),
+        ({"camera": DOCTOR}, None),
     ],
 )
 def test_a_refused_frame_counts_for_its_camera(changes: dict[str, Any], camera: str | None) -> None:
@@ -137,6 +139,29 @@ def test_a_refused_frame_counts_for_its_camera(changes: dict[str, Any], camera: 
     assert service.tables[0].names == ([] if camera is None else [camera])
     if camera:
         assert [alarm.kind for alarm in reports_of(service, camera)] == ["camera_dead_letters"]
+
+
+def test_a_refused_frame_counts_where_its_camera_lives_and_nowhere_else() -> None:
+    """A publisher may put a frame that nobody can read on any partition: no camera has two tables."""
+    service = Service(3, changed_rules(QUICK, partitions=3))
+    service.take(*[message(letter(), place) for place in range(3)])
+    assert [place for place in range(3) if service.tables[place].names == ["a"]] == [partition_of("a", 3)]
+    assert sum(len(service.tables[place]) for place in range(3)) == 1
+
+
+def test_the_doctors_frames_are_none_and_no_sign_of_life() -> None:
+    """Silence is counted on from the last frame of a camera."""
+    service, camera = Service(), Camera(fps=1)
+    for shot in camera.shots(20):
+        service.take(shot, now_s=camera.at_s)
+    doctors = Camera(DOCTOR, fps=1)
+    raised: list[str] = []
+    for minute in range(1, 10):
+        assert service.take(doctors.shot(), now_s=camera.at_s + 10 * minute) == []
+        for output in service.core.on_time(service.tables, ms(camera.at_s + 10 * minute + 9)):
+            raised += [alarm.kind for alarm in CODEC.decode(output.value, CameraReport).alarms]
+    assert raised == ["camera_silent"]
+    assert service.tables[0].names == ["a"]
 
 
 def reports_of(service: Service, camera: str) -> list[Any]:

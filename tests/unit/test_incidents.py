@@ -129,6 +129,8 @@ def test_pictures_that_follow_a_mix_are_explained_by_it() -> None:
     slow = alarm("predictions", 0, since_ms=ms(-60))
     assert opened(PREDICTIONS, alarm("input", 2.9))[1].kind == opened(slow, alarm("input", 4))[1].kind == "input"
     assert opened(PREDICTIONS, alarm("input", 3))[1].kind == "class_mix"
+    at_once = alarm("predictions", 0, since_ms=ms(0))
+    assert opened(at_once, alarm("input", 3, since_ms=ms(3)))[1].kind == "input"
 
 
 def test_what_does_not_last_opens_nothing() -> None:

@@ -254,6 +254,17 @@ def test_a_dead_letter_keeps_what_came_and_whence() -> None:
     assert "starts with ffd8" in actual.detail
 
 
+def test_a_dead_letter_goes_to_where_its_camera_lives() -> None:
+    """Where that can be read, wherever the publisher had put the frame; drift counts it there."""
+    home = partition_of("cam", PARTITIONS)
+    elsewhere = (home + 1) % PARTITIONS
+    (output,) = Ingest().take([message(CODEC.encode(frame()) + b"\0", elsewhere)])
+    refused = CODEC.decode(output.value, DeadLetter)
+    assert (output.partition, refused.partition, refused.camera) == (home, elsewhere, "cam")
+    (output,) = Ingest().take([message(CODEC.encode(frame(camera=" ")) + b"\0", elsewhere)])
+    assert (output.partition, CODEC.decode(output.value, DeadLetter).camera) == (elsewhere, None)
+
+
 def test_a_tombstone_is_dead_too() -> None:
     """No value and no key."""
     (output,) = Ingest().take([FakeMessage("labels", None, 1, 0, None)])

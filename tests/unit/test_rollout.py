@@ -167,7 +167,7 @@ def test_a_new_champion_that_is_worse_is_rolled_back() -> None:
     assert (opened.kind, opened.severity, opened.version, opened.camera) == ("model_version", "critical", "B", None)
     assert (opened.estimate, opened.reference, round(opened.threshold)) == (0.0, 1.0, 20)
     assert opened.evidence > opened.threshold
-    assert opened.since_ms == back.at_ms - round(back.metrics["seconds"] * 1_000)
+    assert START_MS < opened.since_ms <= back.at_ms
     assert "Version B of vehicles was worse than A, which is champion again after" in opened.explanation
     assert "on 7 labelled frames" in opened.explanation
     assert rollout.wait() == []
@@ -181,7 +181,21 @@ def test_a_new_champion_that_falls_on_a_class_is_rolled_back() -> None:
     rollout.see(*pairs("B", "A", "B", 60, label="van", champion_predicted="van", shadow_predicted="car"))
     said = rollout.see(*pairs("B", "A", "A", 14))
     assert said == [("A", "champion", "rollback_class_worse"), ("B", "rejected", "class_worse")]
-    assert len(rollout.alerts) == 2
+    opened, resolved = rollout.alerts
+    assert (opened.label, opened.camera, resolved.state) == ("car", None, "resolved")
+    assert (opened.estimate, opened.reference, round(opened.threshold)) == (0.0, 1.0, 40)
+    assert opened.evidence > opened.threshold
+
+
+def test_a_new_champion_that_falls_on_a_camera_is_told_of_that_camera() -> None:
+    """With the numbers there."""
+    rollout = on_probation()
+    rollout.see(*pairs("B", "A", "B", 60))
+    said = rollout.see(*pairs("B", "A", "A", 16, camera="far"))
+    assert said == [("A", "champion", "rollback_camera_worse"), ("B", "rejected", "camera_worse")]
+    opened, _ = rollout.alerts
+    assert (opened.camera, opened.cameras, opened.label) == ("far", ["far"], None)
+    assert (opened.estimate, opened.reference) == (0.0, 1.0)
 
 
 def test_probation_ends_by_labels_or_time() -> None:

@@ -14,7 +14,7 @@ COMMANDS = {
     "settings": ("settings", "List every setting: value, default, meaning."),
     "doctor": ("doctor", "Send one marked frame and name the hop that does not answer."),
     "cameras": ("cameras", "List cameras: their model, accuracy and what is wrong."),
-    "publish": ("publish", "Publish JPEG files as frames of a camera."),
+    "publish": ("publish", "Publish JPEG files, a video or a live stream as frames of a camera."),
     "label": ("publish", "Say what a frame showed."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
     "alerts": ("alerts", "List alerts, acknowledge or silence one."),

@@ -20,7 +20,7 @@ def cameras() -> None:
 @cameras.command("list")
 @json_option
 def list_(json_file: Path | None) -> None:
-    """List the cameras that drift has seen, by name, as it saw them last.
+    """List the cameras that drift has seen, by name, as it reported them last.
 
     Accuracy is that of the recent labels; in brackets, without labels, what confidence makes likely.
     """
@@ -55,6 +55,6 @@ def _row(report: CameraReport) -> tuple[str, ...]:
     known = accuracy(report)
     estimated = f"({report.estimated_accuracy or 0:.1%})" if report.estimate_valid else "-"
     says = estimated if known is None else f"{known:.1%}"
-    learning = "whole" if not report.learning_left else f"{report.learning_left:,} samples to go"
+    learning = "learning" if report.learning_left else "whole"
     alarms = ", ".join(sorted(alarm.kind for alarm in report.alarms)) or "-"
     return report.camera, at(report.at_ms), f"{report.model} {report.version}", says, learning, alarms

@@ -1,36 +1,41 @@
 """`catseye doctor`: one marked frame down the whole road; names the hop that does not answer."""
 
+import base64
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
-import numpy as np
-import simplejpeg
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
 from catseye.cli.common import json_option, quiet_admin, settings_with_broker, write_json
 from catseye.client import FrameId, Publisher, Subscription, subscribe
 from catseye.errors import Unavailable
 from catseye.identity import DOCTOR
 from catseye.records import Place
-from catseye.settings import Settings
 from catseye.topics import TOPICS, full_name
 
-_LETTER_S = 1.0  # how long to look whether a frame that was not accepted was refused
-_LOOK_S = 0.05
-_ANSWER_S = 10.0
-_NOBODY = "no worker takes part; `infra/stack status` says what runs, `infra/stack up` starts it"
+HOPS: Final = ("broker", "topics", "publish", "ingest", "inference", "ground_truth", "drift", "incidents")
+"""In the order in which a frame meets them."""
+GREY: Final = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMCAgMDAwMEAwMEBQgFBQQEBQoHBwYIDAoMDAsKCwsNDhIQDQ4RDgsLEBYQERMUFRUVDA8XGBYU"
+    "GBIUFRT/wAALCAAQABABAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AAP/Z"
+)
+"""A JPEG of 16 x 16 grey pixels."""
+_LETTER_S: Final = 1.0  # how long to look whether a frame that was not accepted was refused
+_LOOK_S: Final = 0.05
+_ANSWER_S: Final = 10.0
+_NOBODY: Final = "no worker takes part; `infra/stack status` says what runs, `infra/stack up` starts it"
 
 
 class Hop(NamedTuple):
     """One part of the road.
 
     Attributes:
-        hop: broker, topics, publish, or the name of a service.
-        ms: Until it answered, milliseconds; None for no answer.
+        hop: One of `HOPS`.
+        ms: Until it answered, from the answer of the one before, milliseconds; None for no answer.
         says: What a person should know.
     """
 
@@ -57,13 +62,12 @@ def doctor(context: click.Context, timeout_s: float, json_file: Path | None) -> 
     with exit status 1.
     """
     hops: list[Hop] = []
-    for hop in road(timeout_s):
-        hops.append(hop)
-        if str(json_file) != "-":
-            took = "silent" if hop.ms is None else f"{hop.ms:.0f} ms"
-            click.echo(f"{hop.hop:12}  {took:>8}  {hop.says}")
-        if hop.ms is None:
-            break
+    with ExitStack() as stack:
+        for hop in asked(Road(stack, timeout_s)):
+            hops.append(hop)
+            if str(json_file) != "-":
+                took = "silent" if hop.ms is None else f"{hop.ms:.0f} ms"
+                click.echo(f"{hop.hop:12}  {took:>8}  {hop.says}")
     silent = next((hop.hop for hop in hops if hop.ms is None), None)
     content = {
         "healthy": silent is None,
@@ -75,102 +79,117 @@ def doctor(context: click.Context, timeout_s: float, json_file: Path | None) -> 
     context.exit(0 if silent is None else 1)
 
 
-def road(timeout_s: float) -> Iterator[Hop]:
-    """Ask hop after hop, in the order in which a frame meets them. The caller stops at the first that is silent."""
-    began_s = time.monotonic()
-    try:
-        settings = settings_with_broker()
-    except Unavailable as fault:
-        yield Hop("broker", None, str(fault))
-        return
-    yield _answered("broker", began_s, settings.kafka_bootstrap_servers)
-    yield _topics(settings)
-    with ExitStack() as stack:
-        accepted, predictions, letters = [
-            stack.enter_context(subscribe(topic, camera=DOCTOR, settings=settings, timeout_s=wait_s))
-            for topic, wait_s in (
-                ("frames.accepted", timeout_s),
-                ("predictions", timeout_s),
-                ("dead-letters", _LETTER_S),
-            )
-        ]
+def asked(road: "Road") -> Iterator[Hop]:
+    """Ask hop after hop, up to the first one that is silent."""
+    for name in HOPS:
         began_s = time.monotonic()
         try:
-            frame = _publish(settings)
-        except Unavailable as fault:
-            yield Hop("publish", None, str(fault))
+            says: str = getattr(road, name)()
+        except (Unavailable, KafkaException) as fault:
+            yield Hop(name, None, str(fault))
             return
-        yield _answered("publish", began_s, str(frame))
-        began_s = time.monotonic()
-        if _came(accepted, frame) is None:
-            refused = next((f"refused the frame: {letter.reason}: {letter.detail}" for letter in letters), None)
-            yield Hop("ingest", None, refused or _why(settings, "ingest"))
-        yield _answered("ingest", began_s, "accepted")
-        said = _came(predictions, frame)
+        except TimeoutError:
+            yield Hop(name, None, f"the broker did not say within {_ANSWER_S:g} s how it is")
+            return
+        yield Hop(name, round((time.monotonic() - began_s) * 1_000, 1), says)
+
+
+class Road:
+    """Asks each hop, in the order of `HOPS`. A method returns what is to be said, and raises `Unavailable` for silence.
+
+    Args:
+        stack: Closes what is opened.
+        timeout_s: How long to wait for each.
+    """
+
+    def __init__(self, stack: ExitStack, timeout_s: float) -> None:
+        self._stack = stack
+        self._timeout_s = timeout_s
+
+    def broker(self) -> str:
+        self._settings = settings_with_broker()
+        self._client = quiet_admin(self._settings)  # one that is let go of answers no more
+        return self._settings.kafka_bootstrap_servers
+
+    def topics(self) -> str:
+        prefix = self._settings.topic_prefix
+        there = self._client.list_topics(timeout=_ANSWER_S).topics
+        wanted = [full_name(topic.name, prefix) for topic in TOPICS]
+        if missing := [name for name in wanted if name not in there]:
+            raise Unavailable(f"not there: {', '.join(missing)}; `catseye topics create` makes them")
+        self._accepted = self._subscribed("frames.accepted", self._timeout_s)
+        self._predictions = self._subscribed("predictions", self._timeout_s)
+        self._letters = self._subscribed("dead-letters", _LETTER_S)
+        return f"all {len(wanted)} of {prefix}*"
+
+    def publish(self) -> str:
+        publisher = Publisher(self._settings, camera=DOCTOR)
+        self._frame = publisher.publish(GREY)
+        publisher.flush(self._timeout_s)
+        return str(self._frame)
+
+    def ingest(self) -> str:
+        if self._came(self._accepted) is None:
+            for letter in self._letters:
+                raise Unavailable(f"refused the frame: {letter.reason}: {letter.detail}")
+            raise Unavailable(self._why("ingest"))
+        return "accepted"
+
+    def inference(self) -> str:
+        said = self._came(self._predictions)
         if said is None:
-            why = f"{_why(settings, 'inference')}; is there a champion? `catseye models list` says so"
-            yield Hop("inference", None, why)
-            return
-        yield _answered("inference", began_s, f"{said.label}, says {said.model} {said.version}")
-        place = predictions.place
-    assert place is not None
-    for service in ("ground_truth", "drift"):
-        yield _passed(settings, service, place, timeout_s)
-    began_s = time.monotonic()
-    working = _workers(settings, "incidents")
-    yield Hop("incidents", None, _NOBODY) if not working else _answered("incidents", began_s, f"workers: {working}")
+            raise Unavailable(f"{self._why('inference')}; is there a champion? `catseye models list` says so")
+        assert self._predictions.place is not None
+        self._place: Place = self._predictions.place
+        return f"{said.label}, says {said.model} {said.version}"
 
+    def ground_truth(self) -> str:
+        return self._passed("ground_truth")
 
-def _answered(hop: str, began_s: float, says: str) -> Hop:
-    return Hop(hop, round((time.monotonic() - began_s) * 1_000, 1), says)
+    def drift(self) -> str:
+        return self._passed("drift")
 
+    def incidents(self) -> str:
+        """It is not asked about the frame, of which nothing is wrong: that a worker takes part must do."""
+        if not (working := self._workers("incidents")):
+            raise Unavailable(_NOBODY)
+        return f"workers: {working}"
 
-def _topics(settings: Settings) -> Hop:
-    began_s = time.monotonic()
-    there = quiet_admin(settings).list_topics(timeout=_ANSWER_S).topics
-    wanted = [full_name(topic.name, settings.topic_prefix) for topic in TOPICS]
-    if missing := [name for name in wanted if name not in there]:
-        return Hop("topics", None, f"not there: {', '.join(missing)}; `catseye topics create` makes them")
-    return _answered("topics", began_s, f"all {len(wanted)} of {settings.topic_prefix}*")
+    def _subscribed(self, topic: str, wait_s: float) -> Subscription:
+        records = subscribe(topic, camera=DOCTOR, settings=self._settings, timeout_s=wait_s)
+        return self._stack.enter_context(records)
 
+    def _came(self, records: Subscription) -> Any:
+        """The record about our frame; None when its time is up. Another doctor's frames are not it."""
+        return next(
+            (each for each in records if FrameId(each.camera, each.boot, each.sequence) == self._frame),
+            None,
+        )
 
-def _publish(settings: Settings) -> FrameId:
-    """Send the marked frame; done when the broker has it. Raises `Unavailable`."""
-    with Publisher(settings, camera=DOCTOR) as publisher:
-        return publisher.publish(simplejpeg.encode_jpeg(np.full((64, 64, 3), 128, np.uint8)))
+    def _passed(self, service: str) -> str:
+        """A service has taken the prediction when its group's position is behind it."""
+        place, group = self._place, self._settings.topic_prefix + service
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(place.topic, place.partition)])
+        until_s = time.monotonic() + self._timeout_s
+        while time.monotonic() < until_s:
+            found = self._client.list_consumer_group_offsets([wanted])[group].result(_ANSWER_S)
+            (position,) = found.topic_partitions
+            if position.offset > place.offset:
+                return f"past offset {place.offset} of {place.topic}-{place.partition}"
+            time.sleep(_LOOK_S)
+        raise Unavailable(self._why(service))
 
+    def _why(self, service: str) -> str:
+        """What may be the reason of a silence."""
+        working = self._workers(service)
+        return f"workers: {working}; see /ready and the log of each" if working else _NOBODY
 
-def _came(records: Subscription, frame: FrameId) -> Any:
-    """The record about *frame*; None when its time is up. Another doctor's frames are not it."""
-    return next((each for each in records if FrameId(each.camera, each.boot, each.sequence) == frame), None)
-
-
-def _passed(settings: Settings, service: str, place: Place, timeout_s: float) -> Hop:
-    """Whether a service has taken what lies at *place*: then its group's position is behind it."""
-    client, group = quiet_admin(settings), settings.topic_prefix + service
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(place.topic, place.partition)])
-    began_s = time.monotonic()
-    while time.monotonic() - began_s < timeout_s:
+    def _workers(self, service: str) -> int:
+        """How many workers of a service its group knows; one that was killed counts until its session is over."""
+        group = self._settings.topic_prefix + service
         try:
-            (position,) = client.list_consumer_group_offsets([asked])[group].result(_ANSWER_S).topic_partitions
+            return len(self._client.describe_consumer_groups([group])[group].result(_ANSWER_S).members)
         except KafkaException as fault:
-            return Hop(service, None, f"its group does not say where it is: {fault}")
-        if position.offset > place.offset:
-            return _answered(service, began_s, f"past offset {place.offset} of {place.topic}-{place.partition}")
-        time.sleep(_LOOK_S)
-    return Hop(service, None, _why(settings, service))
-
-
-def _why(settings: Settings, service: str) -> str:
-    """What may be the reason of a silence."""
-    working = _workers(settings, service)
-    return f"workers: {working}; see /ready and the log of each" if working else _NOBODY
-
-
-def _workers(settings: Settings, service: str) -> int:
-    """How many workers of a service its group knows."""
-    client, group = quiet_admin(settings), settings.topic_prefix + service  # a client that is let go of answers no more
-    try:
-        return len(client.describe_consumer_groups([group])[group].result(_ANSWER_S).members)
-    except KafkaException:
-        return 0  # a group that never was
+            if fault.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise
+            return 0

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from catseye.cli.common import json_option, settings_with_broker, write_json
-from catseye.cli.video import is_stream, jpegs
 from catseye.client import FrameId, Publisher
 from catseye.errors import BadRecord, Misconfigured, Reason
 
@@ -29,28 +28,32 @@ def publish(
     Prints each frame's name once the broker has it. A stream is published until Ctrl-C.
     """
     names: list[str] = []
-    quiet = str(json_file) == "-"
 
     def told(source: str) -> Callable[[FrameId], None]:
         def acknowledged(frame: FrameId) -> None:
-            names.append(str(frame))
-            if not quiet:
+            if json_file is not None:
+                names.append(str(frame))
+            if str(json_file) != "-":
                 click.echo(f"{frame}\t{source}")
 
         return acknowledged
 
     pictures = [each for source in sources for each in _pictures(source)]
-    with Publisher(settings_with_broker(), camera=camera) as publisher:
-        try:
+    try:
+        with Publisher(settings_with_broker(), camera=camera) as publisher:
             for picture in pictures:
-                for jpeg in _jpegs(picture, fps=fps, fast=fast):
-                    try:
+                try:
+                    for jpeg in _jpegs(picture, fps=fps, fast=fast):
                         publisher.publish(jpeg, explain=explain, on_acknowledged=told(picture))
-                    except BadRecord as fault:
-                        raise BadRecord(fault.reason, f"{picture}: {fault.detail}") from fault
-        except KeyboardInterrupt:  # how a live stream is ended: what was sent is still waited for
-            click.echo("stopped", err=True)
-    write_json(json_file, {"published": len(names), "frames": names})
+                except BadRecord as fault:
+                    raise BadRecord(fault.reason, f"{picture}: {fault.detail}") from fault
+                except KeyboardInterrupt:
+                    if not _is_stream(picture):
+                        raise
+                    click.echo("stopped", err=True)  # as live streams are; what was sent is still waited for
+    finally:
+        if names:
+            write_json(json_file, {"published": len(names), "frames": names})
 
 
 @click.command()
@@ -81,9 +84,14 @@ def label(
         click.echo(f"{name}\t{'withdrawn' if class_ is None else class_}")
 
 
+def _is_stream(source: str) -> bool:
+    """Whether *source* is an address and no path: ``rtsp://…``."""
+    return "://" in source
+
+
 def _pictures(source: str) -> list[str]:
     """What is to be published, one after the other. Raises `Misconfigured`."""
-    if is_stream(source):
+    if _is_stream(source):
         return [source]
     path = Path(source)
     if not path.exists():
@@ -98,9 +106,15 @@ def _pictures(source: str) -> list[str]:
 
 def _jpegs(source: str, *, fps: float | None, fast: bool) -> Iterator[bytes]:
     """A picture as it is, whatever is wrong with it; the frames of a video."""
-    if is_stream(source):
-        return jpegs(source, fps=fps, fast=fast)
-    with Path(source).open("rb") as file:
-        if Path(source).suffix.lower() in _SUFFIXES or file.read(len(_START)) == _START:
-            return iter([Path(source).read_bytes()])
+    if not _is_stream(source):
+        with Path(source).open("rb") as file:
+            if Path(source).suffix.lower() in _SUFFIXES or file.read(len(_START)) == _START:
+                return iter([Path(source).read_bytes()])
+    try:
+        from catseye.cli.video import jpegs  # noqa: PLC0415 - the SDK by itself does without these packages
+    except ModuleNotFoundError as missing:
+        raise Misconfigured(
+            f"{source} is no JPEG, and videos need the package {missing.name}: pip install opencv-python-headless "
+            "simplejpeg"
+        ) from missing
     return jpegs(source, fps=fps, fast=fast)

@@ -13,11 +13,6 @@ QUALITY = 92
 _ROUNDED_S = 0.001  # a file's times are whole ticks of its own clock
 
 
-def is_stream(source: str) -> bool:
-    """Whether *source* is the address of a stream and no path: ``rtsp://…``."""
-    return "://" in source
-
-
 def jpegs(source: str, *, fps: float | None, fast: bool) -> Iterator[bytes]:
     """Decode *source* frame by frame; a file at its own pace, as a camera would send it.
 
@@ -34,10 +29,11 @@ def jpegs(source: str, *, fps: float | None, fast: bool) -> Iterator[bytes]:
     try:
         if not video.isOpened():
             raise Misconfigured(f"{source} cannot be opened: neither a JPEG nor a video that FFmpeg reads")
+        live = "://" in source and video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0  # nobody knows how long it goes on
         began_s, wanted_s, count = time.monotonic(), -math.inf, 0
         while video.grab():
             count += 1
-            at_s = time.monotonic() - began_s if is_stream(source) else video.get(cv2.CAP_PROP_POS_MSEC) / 1_000
+            at_s = time.monotonic() - began_s if live else video.get(cv2.CAP_PROP_POS_MSEC) / 1_000
             if at_s < wanted_s - _ROUNDED_S:
                 continue
             there, picture = video.retrieve()
@@ -45,12 +41,12 @@ def jpegs(source: str, *, fps: float | None, fast: bool) -> Iterator[bytes]:
                 raise Unavailable(f"{source} cannot be decoded after {count - 1} frames")
             if fps is not None:
                 wanted_s = (at_s if at_s > wanted_s + 1 / fps else wanted_s) + 1 / fps
-            if not (fast or is_stream(source)):
+            if not (fast or live):
                 time.sleep(max(0.0, began_s + at_s - time.monotonic()))
             yield simplejpeg.encode_jpeg(picture, quality=QUALITY, colorspace="BGR")
         if not count:
             raise Misconfigured(f"{source} shows no frame: is it a video?")
-        if is_stream(source):
+        if live:
             raise Unavailable(f"{source} has ended after {count} frames: is the camera still up?")
     finally:
         video.release()
