@@ -15,9 +15,14 @@ from typing import Any
 import click
 import msgspec
 
+from catseye.client import subscribe
 from catseye.errors import Misconfigured, Unavailable
 from catseye.kafka import create_topics, wait_for_broker
+from catseye.models import key_folder, register
+from catseye.registry import codec_for
 from catseye.settings import Settings, load
+from catseye.signing import make_keys
+from catseye.stages import Stages
 from infra.local import kafka, ports, processes, redis
 from infra.local.jvm import ROOT
 from infra.local.kafka import KafkaCluster
@@ -26,6 +31,7 @@ from infra.local.redis import RedisServer
 from infra.local.services import OF_THE_LOOP, SERVICES, WATCHING, Service, children, is_ready
 from infra.local.supervise import GRACE_S, MISCONFIGURED, Child, read_children, write_children
 
+EXAMPLE = ROOT / "infra" / "example" / "vehicles.onnx"
 READY_S = 90.0
 ENDS_AGAIN_AND_AGAIN = 4
 _SUPERVISOR = "supervisor"
@@ -309,6 +315,31 @@ def describe(status: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def first_model(plan: Plan) -> str:
+    """A cluster that the stack started predicts from the start: by the example's model, until another is champion.
+
+    Returns:
+        Which model predicts, or what to do when none does.
+    """
+    settings = load(Settings).model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
+    stages = Stages()
+    with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
+        for event in events:
+            stages.on_event(event)
+    champion = stages.serving("champion").everywhere
+    if champion is not None:
+        return f"{champion.model} {champion.version}"
+    how = "`catseye models register FILE --stage champion`"
+    if not plan.brokers:  # somebody else's cluster gets no model that nobody asked for
+        return f"none is champion, so nothing is predicted: {how} names one"
+    make_keys(key_folder(settings))
+    because = "the example's, since there was none"
+    champion = register(
+        settings, codec_for(settings), EXAMPLE.read_bytes(), "champion", by="infra/stack", because=because
+    )
+    return f"{champion.model} {champion.version}, the example's; {how} names yours"
+
+
 def _stack(services: Sequence[Service] = WATCHING) -> Stack:
     os.chdir(ROOT)  # so that .env and relative settings are the repository's, wherever the command is called from
     return Stack(load(Settings), services=services)
@@ -356,9 +387,11 @@ def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_fil
         running = _stack()
         loop = running.plan is not None and any(child.name.startswith(OF_THE_LOOP) for child in running.children)
     stack = _stack(SERVICES if loop else WATCHING)
-    stack.up(brokers=int(brokers) if brokers else None, workers=workers)
+    plan = stack.up(brokers=int(brokers) if brokers else None, workers=workers)
+    model = first_model(plan)
     status = stack.status()
     click.echo(describe(status))
+    click.echo(f"{'model':<16}{model}")
     click.echo(f"up in {time.monotonic() - started_s:.1f} s")
     _write(json_file, {**status, "setup_s": round(time.monotonic() - started_s, 3)})
 

@@ -5,14 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from catseye.models import key_folder, register
-from catseye.registry import codec_for
 from catseye.settings import Settings, load
-from catseye.signing import make_keys
 from infra.local.services import PASSING_WATCHING
-from infra.local.stack import Stack
+from infra.local.stack import Stack, first_model
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:9092"
@@ -25,15 +23,12 @@ def test_the_pieces_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'shared'}:{ROOT}")
     monkeypatch.setenv("CATSEYE_DATA_DIR", str(tmp_path))
-    address = Stack(load(Settings), services=()).up().bootstrap_servers
+    plan = Stack(load(Settings), services=PASSING_WATCHING).up()
+    address = plan.bootstrap_servers
     try:
-        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
-        settings = load(Settings)
-        make_keys(key_folder(settings))
-        model = (ROOT / "infra" / "example" / "vehicles.onnx").read_bytes()
-        register(settings, codec_for(settings), model, "champion", by="test", because="readme")
-        monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS")
-        Stack(load(Settings), services=PASSING_WATCHING).up()
+        assert "none is champion" in first_model(msgspec.structs.replace(plan, brokers=0))
+        first, again = first_model(plan), first_model(plan)
+        assert first == f"{again}, the example's; `catseye models register FILE --stage champion` names yours"
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
         pieces = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
         said = [_run(piece.replace(ADDRESS, address)) for piece in pieces]

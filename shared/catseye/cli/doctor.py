@@ -15,6 +15,7 @@ from catseye.client import FrameId, Publisher, Subscription, subscribe
 from catseye.errors import Unavailable
 from catseye.identity import DOCTOR
 from catseye.records import Place
+from catseye.stages import Stages
 from catseye.topics import TOPICS, full_name
 
 HOPS: Final = ("broker", "topics", "publish", "ingest", "inference", "ground_truth", "drift", "incidents")
@@ -28,6 +29,7 @@ _LETTER_S: Final = 1.0  # how long to look whether a frame that was not accepted
 _LOOK_S: Final = 0.05
 _ANSWER_S: Final = 10.0
 _NOBODY: Final = "no worker takes part; `infra/stack status` says what runs, `infra/stack up` starts it"
+_NO_MODEL: Final = "no model is champion; `catseye models register FILE --stage champion` names one"
 
 
 class Hop(NamedTuple):
@@ -138,7 +140,7 @@ class Road:
     def inference(self) -> str:
         said = self._came(self._predictions)
         if said is None:
-            raise Unavailable(f"{self._why('inference')}; is there a champion? `catseye models list` says so")
+            raise Unavailable(self._why("inference") if self._has_champion() else _NO_MODEL)
         assert self._predictions.place is not None
         self._place: Place = self._predictions.place
         return f"{said.label}, says {said.model} {said.version}"
@@ -165,6 +167,13 @@ class Road:
             (each for each in records if FrameId(each.camera, each.boot, each.sequence) == self._frame),
             None,
         )
+
+    def _has_champion(self) -> bool:
+        stages = Stages()
+        with subscribe("models", from_="beginning", until_end=True, settings=self._settings) as events:
+            for event in events:
+                stages.on_event(event)
+        return stages.serving("champion").everywhere is not None
 
     def _passed(self, service: str) -> str:
         """A service has taken the prediction when its group's position is behind it."""
