@@ -15,14 +15,13 @@ from typing import Any
 import click
 import msgspec
 
-from catseye.client import subscribe
+from catseye.cli.models import serving
 from catseye.errors import Misconfigured, Unavailable
 from catseye.kafka import create_topics, wait_for_broker
 from catseye.models import key_folder, register
 from catseye.registry import codec_for
 from catseye.settings import Settings, load
 from catseye.signing import make_keys
-from catseye.stages import Stages
 from infra.local import kafka, ports, processes, redis
 from infra.local.jvm import ROOT
 from infra.local.kafka import KafkaCluster
@@ -322,11 +321,7 @@ def first_model(plan: Plan) -> str:
         Which model predicts, or what to do when none does.
     """
     settings = load(Settings).model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
-    stages = Stages()
-    with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
-        for event in events:
-            stages.on_event(event)
-    champion = stages.serving("champion").everywhere
+    champion = serving(settings)
     if champion is not None:
         return f"{champion.model} {champion.version}"
     how = "`catseye models register FILE --stage champion`"

@@ -11,11 +11,11 @@ import click
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
 from catseye.cli.common import json_option, quiet_admin, settings_with_broker, write_json
+from catseye.cli.models import serving
 from catseye.client import FrameId, Publisher, Subscription, subscribe
 from catseye.errors import Unavailable
 from catseye.identity import DOCTOR
 from catseye.records import Place
-from catseye.stages import Stages
 from catseye.topics import TOPICS, full_name
 
 HOPS: Final = ("broker", "topics", "publish", "ingest", "inference", "ground_truth", "drift", "incidents")
@@ -140,7 +140,7 @@ class Road:
     def inference(self) -> str:
         said = self._came(self._predictions)
         if said is None:
-            raise Unavailable(self._why("inference") if self._has_champion() else _NO_MODEL)
+            raise Unavailable(self._why("inference") if serving(self._settings) else _NO_MODEL)
         assert self._predictions.place is not None
         self._place: Place = self._predictions.place
         return f"{said.label}, says {said.model} {said.version}"
@@ -167,13 +167,6 @@ class Road:
             (each for each in records if FrameId(each.camera, each.boot, each.sequence) == self._frame),
             None,
         )
-
-    def _has_champion(self) -> bool:
-        stages = Stages()
-        with subscribe("models", from_="beginning", until_end=True, settings=self._settings) as events:
-            for event in events:
-                stages.on_event(event)
-        return stages.serving("champion").everywhere is not None
 
     def _passed(self, service: str) -> str:
         """A service has taken the prediction when its group's position is behind it."""

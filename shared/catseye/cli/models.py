@@ -18,6 +18,8 @@ from catseye.client import subscribe
 from catseye.errors import Misconfigured
 from catseye.identity import digest
 from catseye.records import ModelEvent
+from catseye.settings import Settings
+from catseye.stages import Stages
 
 _AT_LEAST = 4  # characters of a version that must be given
 _SERVICE = "rollout"
@@ -189,6 +191,15 @@ def _champion(events: list[ModelEvent], model: str) -> ModelEvent | None:
     """The newest event that made a version champion of all cameras."""
     made = [event for event in events if event.model == model and event.stage == "champion" and not event.cameras]
     return made[-1] if made else None
+
+
+def serving(settings: Settings) -> ModelEvent | None:
+    """Who predicts the cameras that have no canary of their own; None for nobody."""
+    stages = Stages()
+    with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
+        for event in events:
+            stages.on_event(event)
+    return stages.serving("champion").everywhere
 
 
 def _say(json_file: Path | None, choose: Callable[[list[ModelEvent]], list[ModelEvent]], because: str) -> None:
