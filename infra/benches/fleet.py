@@ -9,10 +9,15 @@ other three are counted. The road and its cameras: `fleet_road`. What happens to
 from __future__ import annotations
 
 import math
+import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -33,6 +38,8 @@ from services.incidents.life import Rules as IncidentRules
 
 SEEDS, SEEDS_LONG, SEEDS_CHANGED = 4, 20, 2
 _COMMIT_TICKS = 60
+
+_Played = TypeVar("_Played")
 
 
 @dataclass(frozen=True)
@@ -267,13 +274,12 @@ def row_of_quiet(side: str, seed: int, story: Story, plan: Plan) -> tuple[Row, i
 def run(options: Options) -> Report:
     """Measure; `--pairs` says how many seeds, `--only` which of quiet, changes and cost."""
     plan = SHORT if options.short else Plan()
-    seeds = options.pairs or (1 if options.short else SEEDS_LONG if options.long else SEEDS)
+    seeds, changed = _seeds(options)
     report = Report("fleet", machine=harness.machine(("numpy",)))
     if options.wants("quiet"):
         report.figures.append(_quiet(plan, range(seeds), report.rows, options))
     if options.wants("changes"):
-        chosen = range(1_000, 1_000 + min(seeds, SEEDS_CHANGED))
-        report.figures += _changes(plan, chosen, report.rows, options)
+        report.figures += _changes(plan, range(1_000, 1_000 + changed), report.rows, options)
     if options.wants("cost"):
         figures, rows, notes = fleet_cost.measured(options)
         report.figures += figures
@@ -287,14 +293,45 @@ def run(options: Options) -> Report:
     return report
 
 
+def _seeds(options: Options) -> tuple[int, int]:
+    """How many quiet fleets, and how many in which something happens."""
+    if options.pairs:
+        return options.pairs, options.pairs
+    if options.short:
+        return 1, 1
+    return (SEEDS_LONG, SEEDS_LONG) if options.long else (SEEDS, SEEDS_CHANGED)
+
+
+@contextmanager
+def _side_by_side(play: Callable[[int], _Played], seeds: Sequence[int]) -> Iterator[Iterator[_Played]]:
+    """What *play* gives of each seed, in order; a process a core, since no figure of a seed is a time of day."""
+    pool = ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield pool.map(play, seeds)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _played_quiet(plan: Plan, seed: int) -> tuple[Row, int]:
+    """A fleet to which nothing happens."""
+    return row_of_quiet("quiet", seed, told(seed, plan, {}), plan)
+
+
+def _played_changes(plan: Plan, seed: int) -> tuple[list[Row], Row, int]:
+    """A fleet with ten faults and ten drifts: how each was found, and what was said of the others."""
+    story = told(seed, plan, drawn(np.random.default_rng((seed, 2)), plan.cameras))
+    return rows_of_changes(story), *row_of_quiet("beside changes", seed, story, plan)
+
+
 def _quiet(plan: Plan, seeds: Sequence[int], rows: list[Row], options: Options) -> Figure:
     """Nothing happens to anybody."""
     incidents = 0
-    for seed in seeds:
-        row, count = row_of_quiet("quiet", seed, told(seed, plan, {}), plan)
-        rows.append(row)
-        incidents += count
-        options.progress.print(f"quiet, seed {seed}: {count} incidents, {row['said']}", style="dim", highlight=False)
+    with _side_by_side(partial(_played_quiet, plan), seeds) as played:
+        for seed, (row, count) in zip(seeds, played, strict=True):
+            rows.append(row)
+            incidents += count
+            said = f"quiet, seed {seed}: {count} incidents, {row['said']}"
+            options.progress.print(said, style="dim", highlight=False)
     interval = a_week(incidents, plan.weeks * len(seeds), len(seeds))
     return Figure(f"false incidents a week, {plan.cameras} cameras", interval, 1.0)
 
@@ -302,13 +339,12 @@ def _quiet(plan: Plan, seeds: Sequence[int], rows: list[Row], options: Options) 
 def _changes(plan: Plan, seeds: Sequence[int], rows: list[Row], options: Options) -> list[Figure]:
     """Ten faults and ten drifts among them."""
     incidents, found = 0, []
-    for seed in seeds:
-        story = told(seed, plan, drawn(np.random.default_rng((seed, 2)), plan.cameras))
-        found += rows_of_changes(story)
-        row, count = row_of_quiet("beside changes", seed, story, plan)
-        rows += [*found[-len(story.happened) :], row]
-        incidents += count
-        options.progress.print(f"changes, seed {seed}: {count} incidents elsewhere", style="dim", highlight=False)
+    with _side_by_side(partial(_played_changes, plan), seeds) as played:
+        for seed, (its_changes, row, count) in zip(seeds, played, strict=True):
+            found += its_changes
+            rows += [*its_changes, row]
+            incidents += count
+            options.progress.print(f"changes, seed {seed}: {count} incidents elsewhere", style="dim", highlight=False)
     figures = []
     for sort in ("fault", "drift"):
         right = [float(row["right"] == "yes") for row in found if row["side"] == sort]

@@ -46,26 +46,34 @@ class Fed:
 
 
 def of_frames(
-    ranks: Floats, said: Floats, reference: NDArray[Any], rows: Ints, phase: Ints, *, rank: float, probability: float
+    ranks: Floats,
+    said: Floats,
+    pace: NDArray[np.uint16],
+    reference: NDArray[Any],
+    rows: Ints,
+    phase: Ints,
+    *,
+    rank: float,
+    probability: float,
 ) -> Fed:
     """Streams of a frame, [n, FRAME_STREAMS].
 
     Args:
         ranks: [n, RANKED].
         said: [n, SAID].
+        pace: What `paces` gives for the same rows.
         rank, probability: Tolerances.
     """
-    pace = reference["pace"][rows].astype(np.float32)
     ranked = reference["histogram"][rows, phase].sum(axis=2, dtype=np.float32)
-    allowed = 0.5 + rank + _SURE * _UNIFORM * np.sqrt(pace[:, :RANKED] / np.maximum(ranked, 1))
+    allowed = 0.5 + rank + _SURE * _UNIFORM * np.sqrt(reference["pace"][rows, :RANKED] / np.maximum(ranked, 1))
     x = np.empty((len(rows), FRAME_STREAMS), np.float32)
     bound = np.empty_like(x)
     spread = np.abs(2 * ranks - 1)
     x[:, 0 : 3 * RANKED : 3], x[:, 1 : 3 * RANKED : 3], x[:, 2 : 3 * RANKED : 3] = ranks, 1 - ranks, spread
     bound[:, : 3 * RANKED] = np.repeat(allowed, 3, axis=1)
     mean, frames = reference["said_mean"][rows, phase], reference["frames"][rows, phase].astype(np.float32)
-    said_pace = paces(reference, rows)[:, -1].astype(np.float32)
-    error = np.sqrt(reference["said_m2"][rows, phase] * said_pace[:, None]) / np.maximum(frames, 1)[:, None]
+    of_said = pace[:, -1:].astype(np.float32)
+    error = np.sqrt(reference["said_m2"][rows, phase] * of_said) / np.maximum(frames, 1)[:, None]
     slack = _SURE * error + probability
     first = 3 * RANKED
     x[:, first : first + SAID], x[:, first + SAID :] = said, 1 - said
@@ -80,7 +88,8 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are.
     """
     pace = reference["pace"][rows]
-    of_picture = np.median(pace[:, : len(PICTURE)], axis=1).astype(np.uint16)
+    middle = len(PICTURE) // 2
+    of_picture = np.sort(pace[:, : len(PICTURE)], axis=1)[:, middle - 1 : middle + 1].mean(axis=1).astype(np.uint16)
     said = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
     said = np.repeat(said[:, None], 2 * SAID, axis=1)
     every: NDArray[np.uint16] = np.maximum(np.concatenate([np.repeat(pace[:, :RANKED], 3, axis=1), said], axis=1), 1)

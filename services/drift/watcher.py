@@ -179,16 +179,18 @@ class Watcher:
         kept = watch["values"][rows]
         watch["values"][rows] = np.where(np.isnan(values), kept, kept + share * (values - kept))
         _recent(watch, seen, share[:, 0])
+        pace = streams.paces(known, rows)
         fed = streams.of_frames(
             ranks,
             seen.said,
+            pace,
             known,
             rows,
             phase,
             rank=rules.tolerance_rank,
             probability=rules.tolerance_probability,
         )
-        fed = streams.gathered(watch, rows, fed, streams.paces(known, rows))
+        fed = streams.gathered(watch, rows, fed, pace)
         return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause, "")
 
     def _evidence(

@@ -1,14 +1,12 @@
 """How good a model is on crops that it never saw, with the doubt that their number leaves."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catseye.card.figures import wilson
 from services.trainer.calibrate import calibration_error, cross_entropy
-
-_Z_95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +24,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval after Wilson, 1927: sensible for shares near 1, where the normal one leaves 0 to 1."""
-        z2 = _Z_95 * _Z_95
-        centre = self.value + z2 / (2 * self.of)
-        half = _Z_95 * math.sqrt(self.value * (1 - self.value) / self.of + z2 / (4 * self.of * self.of))
-        scale = 1 + z2 / self.of
-        return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+        return wilson(self.right, self.of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Runs services for a test on a broker that is there: topics, folder and settings are the test's own."""
 
 import os
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +30,19 @@ LOOK_EVERY_S = 0.05
 PATIENCE_S = 60.0
 _EVENTS = "catseye_events_total"
 _TOTALS = {"catseye_records_total": "records", "catseye_aborts_total": "aborts"}
+
+
+def catseye(*argv: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a `catseye` command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "catseye", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | dict(environment or {}),
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from catseye.identity import DOCTOR
 from catseye.kafka import create_topics
 from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING_WATCHING
-from tests.system.running import CROPS, ROOT, Running, running, wait_until
+from tests.system.running import CROPS, ROOT, Running, catseye, running, wait_until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
@@ -27,16 +25,9 @@ PATIENCE_S, IMPATIENCE_S = 15, 4
 
 def command(*argv: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Exit status and standard output of a `catseye` command, which says nothing on standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "catseye", *argv],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=os.environ | dict(environment or {}),
-    )
-    assert done.stderr == ""
-    return done.returncode, done.stdout
+    status, out, err = catseye(*argv, environment=environment)
+    assert err == ""
+    return status, out
 
 
 def doctor(timeout_s: int = PATIENCE_S, environment: Mapping[str, str] | None = None) -> tuple[int, Any]:

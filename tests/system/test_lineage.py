@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +22,7 @@ from catseye.lineage.manifest import Manifest
 from catseye.records import AcceptedFrame, Outcome, Prediction, Record, Role
 from catseye.settings import Settings, load
 from infra.local.kafka import KafkaCluster
-from tests.system.running import ROOT
+from tests.system.running import ROOT, catseye
 from tests.unit.test_lineage import alert, decision, event
 
 pytestmark = pytest.mark.broker
@@ -379,11 +377,10 @@ def test_the_card_is_one_file(road: Road, capsys: pytest.CaptureFixture[str], tm
 
 def test_a_call_in_a_process_of_its_own(road: Road) -> None:
     """As people call it, with an index that is damaged: named, with what to do."""
-    argv = [sys.executable, "-m", "catseye", "lineage", road.dataset[:10]]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
-    assert f"influenced  {EACH} predictions" in done.stdout
+    status, out, _ = catseye("lineage", road.dataset[:10])
+    assert (status, f"influenced  {EACH} predictions" in out) == (0, True)
     (road.settings.data_dir / FILE).write_bytes(b"damaged " * 1_000)
     for other in road.settings.data_dir.glob(f"{FILE}-*"):
         other.unlink()
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, "delete it and call again" in done.stderr) == (2, True)
+    status, _, err = catseye("lineage", road.dataset[:10])
+    assert (status, "delete it and call again" in err) == (2, True)

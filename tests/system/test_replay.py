@@ -1,10 +1,7 @@
 """`catseye replay` on a real broker: what real services said is said again, other models are judged by it."""
 
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +24,7 @@ from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING
 from infra.local.worse_model import worse
 from services.ingest.quality import measure
-from tests.system.running import CROPS, ROOT, Running, running, wait_until
+from tests.system.running import CROPS, ROOT, Running, catseye, running, wait_until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
@@ -177,15 +174,7 @@ def worse_model() -> bytes:
 
 def call(*argv: str, **environment: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of the command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "catseye", "replay", *argv],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=os.environ | environment,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return catseye("replay", *argv, environment=environment)
 
 
 def answer(*argv: str) -> Any:

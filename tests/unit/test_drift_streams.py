@@ -52,7 +52,7 @@ def fed_by(rank: float, said: float, reference: NDArray[np.void]) -> Fed:
     """Streams of a frame whose ranks and probabilities are all alike."""
     ranks = np.full((1, RANKED), rank, np.float32)
     numbers = np.full((1, SAID), said, np.float32)
-    return of_frames(ranks, numbers, reference, ROWS, DAY, rank=0.05, probability=0.02)
+    return of_frames(ranks, numbers, paces(reference, ROWS), reference, ROWS, DAY, rank=0.05, probability=0.02)
 
 
 def alike(value: float, bound: float, streams: int = FRAME_STREAMS) -> Fed:

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from catseye.card.figures import wilson
 from services.trainer.checks import Limits, check
 from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, MOST_ROWS, Judged, Row, judge, markdown
 from services.trainer.gate import Where as WhereOf
-from services.trainer.score import Share
 from services.trainer.suspects import confident, neighbours_say, suspects
 
 LIMITS = Limits(fresh_fewest=4, different_fewest=3, suspects_most=0.15)
@@ -137,12 +135,6 @@ def test_a_row_knows_its_gain() -> None:
     row = Row("drifted", frames=10, champion=5, candidate=8, won=4, lost=1, low=0.3, high=0.9)
     assert row.gain == pytest.approx(0.3)
     assert (row.is_better, row.is_worse(0.0)) == (False, False)
-
-
-def test_wilson_is_the_one_that_cards_use() -> None:
-    """And without trials it is everything."""
-    assert wilson(9, 10, 1.959964) == pytest.approx(Share(9, 10).interval)
-    assert wilson(0, 0, 2.0) == (0.0, 1.0)
 
 
 # -- checks

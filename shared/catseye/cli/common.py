@@ -49,6 +49,11 @@ def quiet_admin(settings: Settings) -> "AdminClient":
     return AdminClient(client_config(settings) | {"log_level": 0})
 
 
+def is_address(source: str) -> bool:
+    """Whether *source* is an address and no path: ``rtsp://…``."""
+    return "://" in source
+
+
 def write_json(json_file: Path | None, content: dict[str, Any]) -> bool:
     """Write one object; bytes come as base64.
 

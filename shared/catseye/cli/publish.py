@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from catseye.cli.common import json_option, settings_with_broker, write_json
+from catseye.cli.common import is_address, json_option, settings_with_broker, write_json
 from catseye.client import FrameId, Publisher
 from catseye.errors import BadRecord, Misconfigured, Reason
 
@@ -48,7 +48,7 @@ def publish(
                 except BadRecord as fault:
                     raise BadRecord(fault.reason, f"{picture}: {fault.detail}") from fault
                 except KeyboardInterrupt:
-                    if not _is_stream(picture):
+                    if not is_address(picture):
                         raise
                     click.echo("stopped", err=True)  # as live streams are; what was sent is still waited for
     finally:
@@ -84,14 +84,9 @@ def label(
         click.echo(f"{name}\t{'withdrawn' if class_ is None else class_}")
 
 
-def _is_stream(source: str) -> bool:
-    """Whether *source* is an address and no path: ``rtsp://…``."""
-    return "://" in source
-
-
 def _pictures(source: str) -> list[str]:
     """What is to be published, one after the other. Raises `Misconfigured`."""
-    if _is_stream(source):
+    if is_address(source):
         return [source]
     path = Path(source)
     if not path.exists():
@@ -106,7 +101,7 @@ def _pictures(source: str) -> list[str]:
 
 def _jpegs(source: str, *, fps: float | None, fast: bool) -> Iterator[bytes]:
     """A picture as it is, whatever is wrong with it; the frames of a video."""
-    if not _is_stream(source):
+    if not is_address(source):
         with Path(source).open("rb") as file:
             if Path(source).suffix.lower() in _SUFFIXES or file.read(len(_START)) == _START:
                 return iter([Path(source).read_bytes()])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import cv2
 import simplejpeg
 
+from catseye.cli.common import is_address
 from catseye.errors import Misconfigured, Unavailable
 
 QUALITY = 92
@@ -29,7 +30,7 @@ def jpegs(source: str, *, fps: float | None, fast: bool) -> Iterator[bytes]:
     try:
         if not video.isOpened():
             raise Misconfigured(f"{source} cannot be opened: neither a JPEG nor a video that FFmpeg reads")
-        live = "://" in source and video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0  # nobody knows how long it goes on
+        live = is_address(source) and video.get(cv2.CAP_PROP_FRAME_COUNT) <= 0  # nobody knows how long it goes on
         began_s, wanted_s, count = time.monotonic(), -math.inf, 0
         while video.grab():
             count += 1
