@@ -1,8 +1,9 @@
 """Figures 8 and 9: how rarely the engine alarms without a change, how soon with one, and what a sample costs.
 
 Simulated streams first: the promise on five kinds of streams without change; then ten changes, all detectors at the
-same *measured* run length; then cost; then the real model's own streams under weather. Everything is seeded and runs
-in this process. The page with the curves is written to `.catseye/bench/drift.html`.
+same *measured* run length; then cost; then the real model's own streams under weather. All of that is seeded and runs
+in this process. Last, with a broker, the service's share of the pipeline's CPU. The page with the curves is written to
+`.catseye/bench/drift.html`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from itertools import groupby
 
 import numpy as np
 
-from infra.benches import drift_cells, drift_cost, drift_nulls, drift_page, drift_real, drift_river, harness
+from infra.benches import (
+    drift_cells,
+    drift_cost,
+    drift_nulls,
+    drift_page,
+    drift_real,
+    drift_river,
+    drift_share,
+    harness,
+)
 from infra.benches.drift_cells import Found, Simulation, Size
 from infra.benches.drift_nulls import Null
 from infra.benches.drift_real import Outcome
@@ -28,6 +38,7 @@ MOST_EARLY = 0.5
 """Of streams with an alarm before the change: 10 % at the run length that all are tuned to, were alarms to come evenly.
 DDM alarms at once or never, and has the same mean: whoever is left is no fair sample of anything."""
 SEED = 20_260
+SHARE = "share"
 
 
 @dataclass(frozen=True)
@@ -182,6 +193,15 @@ def cost_rows(rows: Iterable[Row]) -> list[Row]:
     ]
 
 
+def share_rows(rows: Iterable[Row]) -> list[Row]:
+    """A line a block."""
+    return [
+        row("share", f"{each['cameras']} cameras", name, f"{float(each[name]):,.0f} µs a frame")
+        for each in rows
+        for name in drift_share.SERVICES
+    ]
+
+
 def real_rows(outcomes: Iterable[Outcome]) -> list[Row]:
     """A line a corruption, signal and detector: mean delays by severity."""
     rows = []
@@ -200,8 +220,28 @@ def real_rows(outcomes: Iterable[Outcome]) -> list[Row]:
 
 
 def run(options: Options) -> Report:
-    """Measure figures 8 (without the pipeline's share) and 9; no broker takes part."""
+    """Measure figures 8 and 9; `--only share` gives the pipeline's share alone."""
     report = Report("drift", machine=harness.machine(("river", "numpy", "onnxruntime")))
+    engines = None if options.only == (SHARE,) else _engines(report, options)
+    if options.wants(SHARE):
+        options.progress.print("the pipeline's share", style="dim")
+        shares = drift_share.measured(options)
+        report.rows += share_rows(shares)
+        report.figures += drift_share.figures(shares)
+    if engines is not None:
+        BUILT.joinpath("bench").mkdir(parents=True, exist_ok=True)
+        target = BUILT / "bench" / ("drift-short.html" if options.short else "drift.html")
+        target.write_text(drift_page.page(report, *engines))
+        report.notes.append(f"curves: {target.relative_to(BUILT.parent)}")
+    return report
+
+
+def _engines(report: Report, options: Options) -> tuple[list[Found], list[Null], float]:
+    """Run lengths, delays and costs of the engine and the others.
+
+    Returns:
+        What the page draws: every change, streams without one, and the run length at which detectors are compared.
+    """
     threshold, streams = (SHORT_THRESHOLD, SHORT_STREAMS) if options.short else (THRESHOLD, STREAMS)
     size = drift_cells.SHORT if options.short else drift_cells.FULL
 
@@ -217,11 +257,7 @@ def run(options: Options) -> Report:
     report.rows += cost_rows(costs) + real_rows(real)
     report.figures = null_figures(nulls) + cell_figures(cells, size.run_length) + drift_cost.figures(costs)
     report.notes = notes(size, nulls, cells)
-    BUILT.joinpath("bench").mkdir(parents=True, exist_ok=True)
-    target = BUILT / "bench" / ("drift-short.html" if options.short else "drift.html")
-    target.write_text(drift_page.page(report, cells, nulls, size.run_length))
-    report.notes.append(f"curves: {target.relative_to(BUILT.parent)}")
-    return report
+    return cells, nulls, size.run_length
 
 
 def measured_cells(options: Options, size: Size) -> list[Found]:

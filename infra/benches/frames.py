@@ -1,6 +1,6 @@
 """Frames by number, a fleet to send them through, and what is wrong with what comes back.
 
-Frame n shows crop n of the example, counted round, and is frame n // 64 of camera n % 64.
+Frame n shows crop n of the example, counted round, and is, of 64 cameras, frame n // 64 of camera n % 64.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,6 @@ BOOT = "boot-1"
 SESSION_TIMEOUT_MS = 45_000
 """What is measured stands still while its load is laid out, and must not be taken for dead."""
 
-_CAMERAS = [f"camera-{c:04d}" for c in range(CAMERAS)]
-_PLACES = {camera: c for c, camera in enumerate(_CAMERAS)}
-
 KafkaRecord = dict[str, object]
 """One record as `produce_batch` wants it."""
 
@@ -51,27 +49,30 @@ class Frames:
     Args:
         jpegs: What cameras show.
         now_ms: The clocks in them.
+        cameras: How many there are.
     """
 
-    def __init__(self, jpegs: Sequence[bytes], now_ms: int) -> None:
+    def __init__(self, jpegs: Sequence[bytes], now_ms: int, cameras: int = CAMERAS) -> None:
         self._jpegs = jpegs
         self._now_ms = now_ms
+        self._cameras = [*_places(cameras)]
         self._codec = Codec()
 
     def published(self, number: int) -> KafkaRecord:
         """Frame *number* as a publisher writes it, where Java's client and ours would put it."""
-        sequence, c = divmod(number, CAMERAS)
+        sequence, c = divmod(number, len(self._cameras))
         jpeg = self._jpegs[number % len(self._jpegs)]
-        frame = Frame(camera=_CAMERAS[c], boot=BOOT, sequence=sequence, captured_at_ms=self._now_ms, jpeg=jpeg)
+        frame = Frame(camera=self._cameras[c], boot=BOOT, sequence=sequence, captured_at_ms=self._now_ms, jpeg=jpeg)
         return self._record(frame.camera, frame)
 
     def accepted(self, number: int) -> KafkaRecord:
         """Frame *number* as ingest writes it; its quality is made up."""
-        sequence, c = divmod(number, CAMERAS)
+        sequence, c = divmod(number, len(self._cameras))
         frame = AcceptedFrame(
-            camera=_CAMERAS[c], boot=BOOT, sequence=sequence, captured_at_ms=self._now_ms, received_at_ms=self._now_ms,
-            jpeg=self._jpegs[number % len(self._jpegs)], width=100, height=100, brightness=0.5, contrast=0.2,
-            sharpness=100.0, dark_share=0.01, bright_share=0.01, perceptual_hash=1,
+            camera=self._cameras[c], boot=BOOT, sequence=sequence,
+            captured_at_ms=self._now_ms, received_at_ms=self._now_ms, jpeg=self._jpegs[number % len(self._jpegs)],
+            width=100, height=100, brightness=0.5, contrast=0.2, sharpness=100.0, dark_share=0.01, bright_share=0.01,
+            perceptual_hash=1,
         )  # fmt: skip
         return self._record(frame.camera, frame)
 
@@ -80,21 +81,29 @@ class Frames:
         return {"key": camera.encode(), "value": self._codec.encode(frame), "partition": place}
 
 
-def number_of(camera: str, sequence: int) -> int:
-    """Number of a frame; -1 for a camera that is none of ours."""
-    return sequence * CAMERAS + _PLACES[camera] if camera in _PLACES else -1
+def number_of(camera: str, sequence: int, cameras: int = CAMERAS) -> int:
+    """Number of a frame of one of so many *cameras*; -1 for a camera that is none of ours."""
+    place = _places(cameras).get(camera)
+    return -1 if place is None else sequence * cameras + place
 
 
-def numbers(values: Iterable[bytes], kind: type[Record]) -> NDArray[np.int64]:
+def numbers(values: Iterable[bytes], kind: type[Record], cameras: int = CAMERAS) -> NDArray[np.int64]:
     """Numbers of the frames that records are about: every record of a frame starts with camera, boot and sequence.
 
     Args:
         values: Records, which may be cut off after these fields.
         kind: What they are.
+        cameras: How many there are.
     """
     codec = Codec()
     heads = (codec.leading_fields(value, kind, "sequence") for value in values)
-    return np.array([number_of(head["camera"], head["sequence"]) for head in heads], np.int64)
+    return np.array([number_of(head["camera"], head["sequence"], cameras) for head in heads], np.int64)
+
+
+@cache
+def _places(cameras: int) -> dict[str, int]:
+    """Their names, in order."""
+    return {f"camera-{place:04d}": place for place in range(cameras)}
 
 
 def faults(seen: NDArray[np.int64], sent: int) -> list[str]:

@@ -1,0 +1,179 @@
+"""Figure 8, last part: how much of what a frame costs the pipeline is the drift service's.
+
+Ingest, inference with the shipped model, ground truth and drift run on the measured core; each is asked for its own CPU
+time over the same frames, so both sides of the ratio are of one moment. Frames come in an open loop, as many a second
+in a small fleet as in a large one. References are whole before anything counts: a frame that is tested costs more than
+one that is learned from. Nobody labels: a label costs the other services more than it costs drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from catseye import clock
+from catseye.codec import Codec
+from catseye.records import DriftStatistic, Prediction
+from infra.benches import harness, load
+from infra.benches.frames import PARTITIONS, Fleet, Frames, KafkaRecord, crops, faults, insist, numbers, warm_broker
+from infra.benches.harness import BUILT, BenchError, Child, Figure, Options, Row
+from infra.benches.latency import MODEL, Publisher, arrival_times_ns
+from infra.benches.worker import RUNTIME
+
+TARGET: Final = 0.02
+SERVICES: Final = ("ingest", "inference", "ground_truth", "drift")
+LAST_READ: Final = {"inference": "frames.accepted", "ground_truth": "predictions", "drift": "predictions"}
+"""Consumer groups that have all once they have these topics."""
+_SAMPLES: Final = 100
+"""Frames of a reference: that cameras are done with learning is all that is wanted of them here."""
+_AT_ONCE: Final = 2_000  # frames that are published together while cameras learn
+_PICTURES: Final = 10_007  # a prime: no camera sees the same few again and again
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        cameras: Fleets.
+        learning: Frames of each camera before anything counts.
+        rate_hz: Frames a second of a whole fleet.
+        seconds: Length of a block.
+        blocks: Of each fleet, one after the other.
+        warm_up_s: How long the broker is kept busy first, seconds.
+    """
+
+    cameras: tuple[int, ...]
+    learning: int
+    rate_hz: float
+    seconds: float
+    blocks: int
+    warm_up_s: float
+
+
+FULL: Final = Size(cameras=(6, 100), learning=260, rate_hz=120, seconds=15, blocks=harness.PAIRS, warm_up_s=10.0)
+SHORT: Final = Size(cameras=(2,), learning=260, rate_hz=60, seconds=2, blocks=1, warm_up_s=0.5)
+
+
+class Pipeline:
+    """Four services that have seen a fleet's cameras long enough to watch them.
+
+    Args:
+        fleet: Their topics.
+        cameras: How many.
+        learning: Frames of each before this is there.
+        running: Stops what was started.
+    """
+
+    def __init__(self, fleet: Fleet, cameras: int, learning: int, running: ExitStack) -> None:
+        self._fleet = fleet
+        self._cameras = cameras
+        self._sent = 0
+        environment = fleet.environment | {
+            "CATSEYE_DRIFT_REFERENCE_SAMPLES": str(_SAMPLES),
+            "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
+        }
+        self._services: dict[str, Child] = {}
+        for name in SERVICES:
+            log = fleet.directory / f"{name}.log"
+            self._services[name] = Child((RUNTIME, "-m", f"services.{name}"), log, environment)
+            running.callback(self._services[name].stop)
+        jpegs = crops()
+        drawn = np.random.default_rng(cameras).integers(len(jpegs), size=_PICTURES).tolist()
+        self._frames = Frames([jpegs[place] for place in drawn], clock.now_ms(), cameras)
+        self._publisher = Publisher(fleet)
+        self._lags = []
+        for name, topic in LAST_READ.items():
+            lag = load.Lag(fleet.settings.kafka_bootstrap_servers, fleet.topic(name), {fleet.topic(topic): PARTITIONS})
+            running.callback(lag.close)
+            self._lags.append(lag)
+        while self._sent < cameras * learning:
+            self._publisher.at_once(self._records(min(_AT_ONCE, cameras * learning - self._sent)))
+            self._settle()
+
+    def block(self, seconds: float, rate_hz: float, seed: int) -> Row:
+        """`cpu_us` a frame of each service, over as many `frames` as come in *seconds*."""
+        times_ns = arrival_times_ns(rate_hz, seconds, seed)
+        records = self._records(len(times_ns))
+        before = {name: service.cpu_ns() for name, service in self._services.items()}
+        self._publisher.in_time(records, times_ns)
+        self._settle()
+        row: Row = {"frames": len(records)}
+        for name, service in self._services.items():
+            row[name] = (service.cpu_ns() - before[name]) / len(records) / 1e3
+        return row
+
+    def end(self) -> None:
+        """Stop the services and look at what they wrote.
+
+        Raises:
+            BenchError: one did not end when told to, a frame was lost or repeated, or a camera is still learning.
+        """
+        for name, service in self._services.items():
+            if not service.stop():
+                raise BenchError(f"{name} did not end when told to; it said:\n{service.last_words()}")
+        insist("pipeline", faults(numbers(self._log("predictions"), Prediction, self._cameras), self._sent))
+        codec = Codec()
+        said = [codec.decode(value, DriftStatistic) for value in self._log("statistics")]
+        if learning := self._cameras - len({each.camera for each in said if each.count}):
+            raise BenchError(f"{learning} cameras were still learning: what was measured is not what was meant")
+
+    def _records(self, count: int) -> list[KafkaRecord]:
+        """The next frames of the fleet."""
+        first, self._sent = self._sent, self._sent + count
+        return [self._frames.published(number) for number in range(first, self._sent)]
+
+    def _settle(self) -> None:
+        """Wait until every service has all that was published."""
+        for lag in self._lags:
+            lag.wait(alive=lambda: all(service.alive() for service in self._services.values()))
+
+    def _log(self, topic: str) -> list[bytes]:
+        """All that stands on a topic."""
+        found: list[bytes] = []
+        sink = load.Sink(
+            self._fleet.settings.kafka_bootstrap_servers, self._fleet.topic(topic), PARTITIONS, found.extend
+        )
+        sink.read_rest()
+        sink.close()
+        return found
+
+
+def measured(options: Options) -> list[Row]:
+    """A row a block: `cameras` and what `Pipeline.block` says."""
+    size = SHORT if options.short else FULL
+    rows: list[Row] = []
+    harness.stay_off_the_measured_core()
+    with harness.broker(options.bootstrap) as bootstrap:
+        warm_broker(bootstrap, size.warm_up_s)
+        for cameras in size.cameras:
+            fleet = Fleet(bootstrap, BUILT / "bench", f"share-{cameras}")
+            fleet.crown(MODEL.read_bytes())
+            with ExitStack() as running:
+                pipeline = Pipeline(fleet, cameras, size.learning, running)
+                for seed in range(options.pairs or size.blocks):
+                    row: Row = {"cameras": cameras} | pipeline.block(size.seconds, size.rate_hz, seed)
+                    rows.append(row)
+                    options.progress.print(
+                        f"{cameras} cameras: drift {float(row['drift']):.0f} µs a frame", style="dim"
+                    )
+                pipeline.end()
+            fleet.clear()
+    return rows
+
+
+def figures(rows: Sequence[Row]) -> list[Figure]:
+    """Drift over all four, by size of the fleet."""
+    found = []
+    for cameras in dict.fromkeys(row["cameras"] for row in rows):
+        mine = [row for row in rows if row["cameras"] == cameras]
+        drift = [float(row["drift"]) for row in mine]
+        whole = [sum(float(row[name]) for name in SERVICES) for row in mine]
+        found.append(
+            Figure(f"drift's share of the pipeline's CPU, {cameras} cameras", harness.ratio(drift, whole), TARGET)
+        )
+    return found
