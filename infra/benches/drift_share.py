@@ -88,7 +88,8 @@ class Pipeline:
         self._publisher = Publisher(fleet)
         self._lags = []
         for name, topic in LAST_READ.items():
-            lag = load.Lag(fleet.settings.kafka_bootstrap_servers, fleet.topic(name), {fleet.topic(topic): PARTITIONS})
+            group = fleet.settings.topic_prefix + name
+            lag = load.Lag(fleet.settings.kafka_bootstrap_servers, group, {fleet.topic(topic): PARTITIONS})
             running.callback(lag.close)
             self._lags.append(lag)
         while self._sent < cameras * learning:

@@ -28,6 +28,7 @@ from infra.benches.fleet_changes import LAMP, Change, drawn, lit
 from infra.benches.fleet_road import CLASSES, DAY_MIN, TICK_MS, Road
 from infra.benches.harness import Figure, Interval, Options, Report, Row
 from services.drift import absences, renewal
+from services.drift.alarms import was_blind
 from services.drift.outcomes import Outcomes
 from services.drift.report import report as camera_report
 from services.drift.rules import Rules
@@ -123,11 +124,8 @@ class Fleet:
 
     def _counts(self, labels: Outcomes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Labels of frames that showed the road, as `DriftCore` tells them."""
-        watch = self.table.watch[labels.rows]
-        began, ended = watch["blind_from_ms"], watch["blind_until_ms"]
-        received = labels.at_ms - labels.delay_ms
-        blind = (began > 0) & (received >= began) & ((ended <= began) | (received <= ended))
-        return np.asarray(~blind)
+        received_ms = labels.at_ms - labels.delay_ms.astype(np.int64)
+        return np.asarray(~was_blind(self.table.watch[labels.rows], received_ms))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from services.drift.table import Table
 
 _FRAMES_FIRST: Final = 20  # frames before silence, labels before their absence, means anything
 _LABELS_FIRST: Final = 100
+_LABELS_LONG: Final = 2  # times the pause that is none yet: for so long labels must have come
 _DEAD_FADE_MS: Final = 60_000
 _DEAD_FADE_GAPS: Final = 20  # of a camera that is slower than that
 _DEAD_MANY: Final = 10
@@ -31,9 +32,12 @@ def look(table: Table, now_ms: int) -> set[int]:
     raised = watch["raised"].astype(bool)
     fresh_dead = _dead_now(table, now_ms)[:count] >= _DEAD_OVER
     silent = (watch["frames"] >= _FRAMES_FIRST) & (now_ms - watch["seen_ms"] > faults.overdue_ms(watch, ""))
-    unlabelled = (watch["labels"] >= _LABELS_FIRST) & (
-        watch["seen_ms"] - watch["label_seen_ms"] > faults.overdue_ms(watch, "label_")
+    overdue_ms = faults.overdue_ms(watch, "label_")
+    # Of labels that came in one batch nobody knows yet when the next is due.
+    known = (watch["labels"] >= _LABELS_FIRST) & (
+        watch["labels"] * watch["label_every_ms"] >= _LABELS_LONG * overdue_ms
     )
+    unlabelled = known & (watch["seen_ms"] - watch["label_seen_ms"] > overdue_ms)
     changed = set()
     for row in np.flatnonzero(silent & ~raised[:, SILENT] & ~fresh_dead).tolist():
         table.touch([row], b"w")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from catseye.identity import digest
 from services.drift.layout import ALARMS, BLINDING, FAMILIES, FAULTS, OF_FRAMES
+from services.drift.sample import Ints
 from services.drift.streams import forget
 from services.drift.table import Table
 
@@ -44,15 +45,31 @@ def clear_alarm(table: Table, row: int, alarm: int, *, at_ms: int) -> None:
     if alarm < len(FAMILIES):
         forget(watch, row, alarm)
     elif alarm in BLIND and not watch["raised"][row, BLIND].any():
-        watch["blind_until_ms"][row] = at_ms
+        watch["blind_until_s"][row, 0] = -(-at_ms // 1_000)
         for family in range(OF_FRAMES):
             forget(watch, row, family)
 
 
+def was_blind(watch: NDArray[Any], received_ms: Ints) -> NDArray[np.bool_]:
+    """Whether frames show nothing of the road, [n]: their camera was blind when they came, or it is no longer known.
+
+    Args:
+        watch: Row of the camera of each frame, [n].
+        received_ms: When ingest took it, [n].
+    """
+    began, ended, at_s = watch["blind_from_s"], watch["blind_until_s"], received_ms[:, None] // 1_000
+    within = (began > 0) & (at_s >= began) & ((ended < began) | (at_s <= ended))
+    forgotten = (began[:, -1] > 0) & (at_s[:, 0] < began[:, -1])
+    blind: NDArray[np.bool_] = within.any(axis=1) | forgotten
+    return blind
+
+
 def _blind(watch: NDArray[Any], row: int, since_ms: int) -> None:
     """A camera that shows nothing any more: what its frames seemed to say since then was the fault."""
-    if watch["blind_from_ms"][row] <= watch["blind_until_ms"][row]:
-        watch["blind_from_ms"][row] = since_ms
+    began, ended = watch["blind_from_s"][row], watch["blind_until_s"][row]
+    if began[0] <= ended[0]:
+        began[1:], ended[1:] = began[:-1].copy(), ended[:-1].copy()
+        began[0], ended[0] = since_ms // 1_000, 0
     for family in range(OF_FRAMES):
         if watch["raised"][row, family] and watch["raised_at_ms"][row, family] >= since_ms:
             watch["raised"][row, family] = 0

@@ -14,6 +14,7 @@ from catseye.records import DeadLetter, Outcome, Prediction
 from catseye.stream import Message, Output, Tally
 from catseye.topics import full_name
 from services.drift import absences, renewal
+from services.drift.alarms import was_blind
 from services.drift.layout import TELEMETRY_SLOTS
 from services.drift.outcomes import outcomes
 from services.drift.report import report, statistics, version_of
@@ -55,7 +56,7 @@ class DriftCore(Tally):
         for message in batch:
             partition = message.partition()
             try:
-                self._sort(message, seen.setdefault(partition, _Batch()))
+                self._sort(message, seen.setdefault(partition, _Batch()), states[partition])
             except BadRecord as fault:
                 self.events[f"dead_{fault.reason}"] += 1
                 letter = self._codec.encode(dead_letter("drift", message, fault, now_ms))
@@ -70,6 +71,7 @@ class DriftCore(Tally):
             self.on_predictions(sorted_.predictions, table, tell)
             self.on_outcomes(sorted_.outcomes, table, tell)
             for camera, reason, at_ms in sorted_.refused:
+                table.shares().newest_ms = max(table.shared.newest_ms, at_ms)
                 tell(absences.refused(table, table.row(camera), reason, at_ms))
             tell(absences.look(table, table.shared.newest_ms))
             outputs += self._statistics_in_turn(table, partition, tell)
@@ -129,7 +131,7 @@ class DriftCore(Tally):
             self.events["labels_watched"] += int(counts.sum())
         return changed
 
-    def _sort(self, message: Message, batch: "_Batch") -> None:
+    def _sort(self, message: Message, batch: "_Batch", table: Table) -> None:
         topic = message.topic()
         if topic == self._topics["predictions"]:
             prediction = self._codec.decode(message.value(), Prediction)
@@ -139,7 +141,7 @@ class DriftCore(Tally):
             batch.outcomes.append(self._codec.decode(message.value(), Outcome))
         else:
             letter = self._codec.leading_fields(message.value(), DeadLetter, "key")
-            camera = _camera_of(letter)
+            camera = _camera_of(letter, table)
             of_frames = letter["topic"] in (self._topics["frames"], self._topics["frames.rekeyed"])
             if camera in (None, DOCTOR) or not of_frames:
                 return
@@ -177,9 +179,7 @@ class DriftCore(Tally):
         version = version_of(table, row)
         if (outcome.model, outcome.version) != (version.model, version.version):
             return False
-        watch = table.watch[row]
-        began, ended = int(watch["blind_from_ms"]), int(watch["blind_until_ms"])
-        return not (began and outcome.received_at_ms >= began and (ended <= began or outcome.received_at_ms <= ended))
+        return not was_blind(table.watch[[row]], np.array([outcome.received_at_ms]))[0]
 
     def _teller(self, table: Table, partition: int, outputs: list[Output]) -> Tell:
         """Writes reports of rows as they are now to *outputs*."""
@@ -214,6 +214,9 @@ class DriftCore(Tally):
         ]
 
     def _report(self, table: Table, partition: int, row: int, at_ms: int) -> Output:
+        # Of silence our own clock tells: frames that come after all were taken before, and yet what they change is new.
+        at_ms = max(at_ms, table.shared.said_ms)
+        table.shares().said_ms = at_ms
         said = report(table, row, self._rules, at_ms, (self._topics["frames.accepted"], partition))
         self.events["reported"] += 1
         return Output(self._topics["drift.reports"], _REPORTS, said.camera.encode(), self._codec.encode(said))
@@ -259,11 +262,13 @@ def _rounds(records: Sequence[Any]) -> list[list[Any]]:
     return rounds
 
 
-def _camera_of(letter: Mapping[str, Any]) -> str | None:
-    """Camera of a refused frame: as it was read, or as the record's key has it."""
+def _camera_of(letter: Mapping[str, Any], table: Table) -> str | None:
+    """Camera of a refused frame: as it was read, or as the record's key has it where it names a camera that is known:
+    others may key by anything."""
     if letter["camera"]:
         return str(letter["camera"])
     try:
-        return (letter["key"] or b"").decode() or None
+        keyed = (letter["key"] or b"").decode()
     except UnicodeDecodeError:
         return None
+    return keyed if keyed in table else None

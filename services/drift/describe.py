@@ -1,5 +1,6 @@
 """What streams and families are called, and what a person is told of them."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -43,6 +44,12 @@ def signal_of(table: Table, row: int, stream: int) -> tuple[str, int | None]:
         bucket = stream - ACCURACY.first - 1
         return "loss", bucket if bucket >= 0 else None
     return "accuracy", None
+
+
+def class_of(bucket: int, classes: Sequence[str]) -> str | None:
+    """Class of a bucket; None where it has several or none."""
+    alone = bucket < BUCKETS - 1 or len(classes) == BUCKETS
+    return classes[bucket] if alone and bucket < len(classes) else None
 
 
 def estimate_of(table: Table, row: int, stream: int, floor: float) -> tuple[float, float]:

@@ -1,6 +1,8 @@
 """Camera faults: rules that a person can check, on runs of frames. While one holds, all else about the camera is moot.
 
-A rule must hold for `RUN` frames in a row and for `LASTING_MS`; it ends when it does not hold for `CLEAR` in a row.
+A rule must hold for `RUN` frames in a row and for `LASTING_MS`, that on clocks for `CLOCK_MS`; it ends when it does not
+hold for `CLEAR` in a row. A clock that has kept its new time for `CLOCK_KEPT_MS` is taken to be right from then on:
+most jumps are repairs.
 """
 
 from typing import Any, Final
@@ -15,6 +17,7 @@ from services.drift.sample import Floats, Frames, Ints
 RUN: Final = 12
 CLEAR: Final = 20
 LASTING_MS: Final = 500
+CLOCK_MS: Final = 15_000
 _BLACK: Final = 0.05
 _WHITE: Final = 0.95
 _FLAT: Final = 0.03  # standard deviation of luma: a lens that is covered shows an even surface, of any light
@@ -24,8 +27,14 @@ _RELIEF: Final = 0.5  # by so much sharper again before a blurred camera is said
 _CONTRAST_LEFT: Final = 0.65  # a lens out of focus keeps large shapes and their contrast; fog does not
 _SMOOTH: Final = np.float32(0.05)
 _FEW: Final = 20  # frames after which a running mean is believed
+CLOCK_KEPT_MS: Final = 3_600_000
 GAPS: Final = 5
-GRACE_MS: Final = 5_000
+GRACE_MS: Final = {"": 15_000, "label_": 5_000}
+"""Of frames: in less time the partitions of a worker that was killed are another's."""
+WEEK_MS: Final = 7 * 86_400_000
+_CLOCK: Final = FAULTS.index("camera_clock")
+_LASTING_MS: Final = np.array([CLOCK_MS if fault == _CLOCK else LASTING_MS for fault in range(len(FAULTS))])
+_CATCHES_UP: Final = 0.2  # of the time that passes: frames that waited are by more less late
 _BLURRED_ALARM: Final = ALARMS.index("camera_blurred")
 _GAP_FADES: Final = np.float32(0.999)
 _BRIGHTNESS, _CONTRAST = PICTURE.index("brightness"), PICTURE.index("contrast")
@@ -60,17 +69,25 @@ def look(
     watch["fault_from_ms"][rows] = np.where(run == 1, seen.at_ms[:, None], watch["fault_from_ms"][rows])
     watch["fault_run"][rows] = run
     watch["fault_clear"][rows] = np.where(holds, 0, np.minimum(watch["fault_clear"][rows] + 1, 60_000))
-    lasting: NDArray[np.bool_] = (run >= RUN) & (seen.at_ms[:, None] - watch["fault_from_ms"][rows] >= LASTING_MS)
+    lasting: NDArray[np.bool_] = (run >= RUN) & (seen.at_ms[:, None] - watch["fault_from_ms"][rows] >= _LASTING_MS)
     return lasting
 
 
 def gaps(watch: NDArray[Any], rows: Ints, at_ms: Ints, of: str) -> None:
-    """Keep the mean and the longest time between two frames (`of` is empty) or two labels (``label_``)."""
+    """Keep the mean and the longest time between two frames (`of` is empty) or two labels (``label_``).
+
+    The mean is that of a week, so that a pause does not make a camera look slow. The longest one fades with a thousand
+    frames, but of labels by half in a week: thousands may come in one batch a day.
+    """
     last = watch[f"{of}seen_ms"][rows]
-    gap = np.where(last > 0, np.maximum(at_ms - last, 0), 0).astype(np.float32)
-    counted = watch["labels" if of else "frames"][rows]
-    watch[f"{of}gap_ms"][rows] = _smoothed(watch[f"{of}gap_ms"][rows], gap, counted)
-    watch[f"{of}gap_max_ms"][rows] = np.maximum(watch[f"{of}gap_max_ms"][rows] * _GAP_FADES, gap)
+    gap = np.where(last > 0, np.maximum(at_ms - last, 0), 0).astype(np.float64)
+    counted = watch["labels" if of else "frames"][rows].astype(np.float64)
+    every = watch[f"{of}every_ms"][rows]
+    watch[f"{of}every_ms"][rows] = every + np.maximum(every / WEEK_MS, 1 / (counted + 1)) * (gap - every)
+    fades = np.exp2(-gap / WEEK_MS) if of else _GAP_FADES
+    watch[f"{of}gap_max_ms"][rows] = np.maximum(watch[f"{of}gap_max_ms"][rows] * fades, gap)
+    if not of:
+        watch["gap_ms"][rows] = _smoothed(watch["gap_ms"][rows], gap.astype(np.float32), counted)
     watch[f"{of}seen_ms"][rows] = np.maximum(last, at_ms)
 
 
@@ -80,7 +97,7 @@ def overdue_ms(watch: NDArray[Any], of: str) -> NDArray[np.float64]:
     Of a Poisson process with a thousand samples in memory that happens by chance less than once in 10^10 samples; what
     comes in daily batches is not missed before five days.
     """
-    overdue: NDArray[np.float64] = GAPS * watch[f"{of}gap_max_ms"].astype(np.float64) + GRACE_MS
+    overdue: NDArray[np.float64] = GAPS * watch[f"{of}gap_max_ms"].astype(np.float64) + GRACE_MS[of]
     return overdue
 
 
@@ -111,11 +128,22 @@ def _blurred(watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Fr
 
 
 def _clock_jumped(watch: NDArray[Any], seen: Frames, skew_ms: float) -> NDArray[np.bool_]:
-    """The camera's clock is not where it was against ours; a slow drift of it is followed."""
+    """The camera's clock is not where it was against ours; a slow drift of it is followed.
+
+    Frames that have waited are late too, the less the more of them are worked off; a wrong clock stays as wrong.
+    """
     rows = seen.rows
     skew = (seen.at_ms - seen.captured_ms).astype(np.float64)
     counted = watch["frames"][rows]
     usual_ms = np.where(counted > 0, watch["skew_ms"][rows], skew)
-    jumped: NDArray[np.bool_] = np.abs(skew - usual_ms) > skew_ms
-    watch["skew_ms"][rows] = np.where(jumped, usual_ms, usual_ms + _SMOOTH * (skew - usual_ms))
+    run = watch["fault_run"][rows, _CLOCK]
+    first_ms = np.where(run == 0, skew, watch["skew_run_ms"][rows])
+    watch["skew_run_ms"][rows] = first_ms
+    lasted_ms = np.where(run == 0, 0, seen.at_ms - watch["fault_from_ms"][rows, _CLOCK])
+    catches_up = (skew > usual_ms) & (first_ms - skew > skew_ms / 6 + _CATCHES_UP * lasted_ms)
+    kept = (run >= RUN) & (lasted_ms >= CLOCK_KEPT_MS)
+    off = np.abs(skew - usual_ms) > skew_ms
+    usual_ms = np.where(off & kept, skew, usual_ms)
+    watch["skew_ms"][rows] = np.where(off, usual_ms, usual_ms + _SMOOTH * (skew - usual_ms))
+    jumped: NDArray[np.bool_] = off & ~kept & ~catches_up
     return jumped

@@ -18,6 +18,8 @@ BINS: Final = 20
 TELEMETRY_SLOTS: Final = 4
 CONFIDENCE_BINS: Final = 16
 """Of -log10(1 - confidence), 0 to 4: most answers of a good model lie beyond 0.99."""
+BLIND_TIMES: Final = 4
+"""Times in which a camera saw nothing that are remembered, the newest first: labels come days later."""
 LAGS: Final = (1, 4, 16)
 BLOCKS: Final = (4, 16, 64)
 
@@ -160,8 +162,9 @@ WATCH: Final = np.dtype(
         ("label_seen_ms", "i8"),
         ("gap_ms", "f4"),
         ("gap_max_ms", "f4"),
-        ("label_gap_ms", "f4"),
+        ("every_ms", "f8"),
         ("label_gap_max_ms", "f4"),
+        ("label_every_ms", "f8"),
         ("label_delay_ms", "f4"),
         ("propensity", "f4"),
         ("frames", "u4"),
@@ -170,12 +173,14 @@ WATCH: Final = np.dtype(
         ("contrast", "f4"),
         ("focus", "f4"),
         ("skew_ms", "f8"),
+        ("skew_run_ms", "f8"),
+        ("learned_ms", "i8"),
         ("latency_ms", "f4"),
         ("fault_run", "u2", len(FAULTS)),
         ("fault_clear", "u2", len(FAULTS)),
         ("fault_from_ms", "i8", len(FAULTS)),
-        ("blind_from_ms", "i8"),
-        ("blind_until_ms", "i8"),
+        ("blind_from_s", "u4", BLIND_TIMES),
+        ("blind_until_s", "u4", BLIND_TIMES),
         ("dead", "f4"),
         ("dead_at_ms", "i8"),
         ("offsets", "i8", 4),

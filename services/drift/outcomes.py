@@ -1,7 +1,8 @@
 """Accuracy as labels come: loss against what is normal in that light, by class, and against a floor.
 
 A label counts by how likely its frame was to be chosen: with propensity p its bet is scaled by p_least / p, so that
-labels that were asked for because the model was unsure do not make it look worse than it is, nor better.
+labels that were asked for because the model was unsure do not make it look worse than it is, nor better. The least
+propensity fades, and no label counts less than a hundredth of another: one odd number must not end the watching.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from services.drift.streams import Fed
 _SURE: Final = 1.64
 _RECENT: Final = np.float32(1 / 200)
 _FEWEST_OF_CLASS: Final = 30
+_LEAST_WEIGHT: Final = np.float32(0.01)
+_LEAST_FADES: Final = np.float32(1.002)  # a label: after a stray .001 a propensity of 1 counts fully 3,500 labels on
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,12 @@ def outcomes(
 
 
 def weigh(watch: NDArray[Any], seen: Outcomes) -> Floats:
-    """Weight of each label, [n], over 0 to 1; keeps the least propensity and the recent accuracy."""
+    """Weight of each label, [n], .01 to 1; keeps the least propensity and the recent accuracy."""
     rows = seen.rows
     known = watch["propensity"][rows]
-    least = np.where(known > 0, np.minimum(known, seen.propensity), seen.propensity)
+    least = np.where(known > 0, np.minimum(known * _LEAST_FADES, seen.propensity), seen.propensity)
     watch["propensity"][rows] = least
-    weight: Floats = (least / seen.propensity).astype(np.float32)
+    weight: Floats = np.maximum(least / seen.propensity, _LEAST_WEIGHT).astype(np.float32)
     watch["recent_labels"][rows] = watch["recent_labels"][rows] * (1 - _RECENT) + weight
     watch["recent_errors"][rows] = watch["recent_errors"][rows] * (1 - _RECENT) + weight * seen.loss
     return weight

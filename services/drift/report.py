@@ -8,7 +8,7 @@ import numpy as np
 from catseye.records import Alarm, CameraReport, DriftStatistic, Place
 from services.drift.alarms import FIRST_ABSENCE
 from services.drift.chosen import NAMES
-from services.drift.describe import PHASE_NAMES, estimate_of, recent_loss, signal_of
+from services.drift.describe import PHASE_NAMES, class_of, estimate_of, recent_loss, signal_of
 from services.drift.layout import (
     ACCURACY,
     ALARMED,
@@ -141,7 +141,7 @@ def statistics(
         stream = PREDICTIONS.first + number
         evidence = float(of_frames[stream] + of_frames[stream + SAID])
         called, bucket = signal_of(table, row, stream)
-        called = called if bucket is None else f"class_share.{version.classes[bucket]}"
+        called = called if bucket is None else f"class_share.{class_of(bucket, version.classes) or 'others'}"
         said.append(one(called, stream, evidence, FAMILIES.index(PREDICTIONS)))
     of_labels = weighed(table.watch, np.array([row]), OUTCOME_FAMILIES)[0]
     if watch["recent_labels"] > 0:  # of a new version none may have come yet
@@ -211,7 +211,7 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
         evidence, threshold = numbers["evidence"], numbers["threshold"]
         estimate, reference = numbers["estimate"], numbers["reference"]
         signal, bucket = signal_of(table, row, int(numbers["stream"]))
-        label = version.classes[bucket] if bucket is not None and bucket < len(version.classes) else None
+        label = None if bucket is None else class_of(bucket, version.classes)
         detector = NAMES[int(numbers["detector"])]
         kind = "camera_moved" if numbers["moved"] else kind
     frames_seen = int(watch["frames"])

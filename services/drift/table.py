@@ -38,6 +38,7 @@ class Shared(msgspec.Struct, array_like=True):
         heard_at_ms: Our clock when the last batch came, 0 before the first one of this process; with it silence is told
             from a backlog.
         told_ms: Event time up to which statistics were published.
+        said_ms: Time of the latest report: none is of an earlier one.
         turn: Row whose statistics come next.
     """
 
@@ -45,6 +46,7 @@ class Shared(msgspec.Struct, array_like=True):
     heard_at_ms: int = 0
     told_ms: int = 0
     turn: int = 0
+    said_ms: int = 0
 
 
 class Table:
@@ -90,6 +92,9 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __contains__(self, camera: str) -> bool:
+        return camera in self._rows
 
     def row(self, camera: str) -> int:
         """Row of *camera*; a new one is all zeros."""
@@ -170,7 +175,8 @@ class Table:
             if part.startswith(_DETECTOR):
                 self.detector_states[row, int(part[1:])] = value
                 return
-            self._rooms[part][row] = np.frombuffer(value, PARTS[part])[0]
+            if len(value) == PARTS[part].itemsize:  # else of a version with another layout: the camera learns anew
+                self._rooms[part][row] = np.frombuffer(value, PARTS[part])[0]
             self._committed_names = len(self.names)
 
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:

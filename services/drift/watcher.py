@@ -25,12 +25,13 @@ from services.drift.sample import Floats, Frames, Ints
 from services.drift.streams import FRAMES_FAMILIES, OUTCOME_FAMILIES
 from services.drift.table import Table
 
-WEEK_MS: Final = 7 * 86_400_000
 _LEAST_THRESHOLD: Final = 1_000.0
 _DUSK: Final = 0.02  # brightness on both sides of the edge in which a phase stays what it was
 _LIGHT_SMOOTH: Final = np.float32(0.03)
 _SUSPICIOUS: Final = 3  # frames in a row that break a rule, from which on they are not taken for the road
 _SMOOTH: Final = np.float32(0.02)
+_SPREAD: Final = 8
+"""Times as many frames as a reference needs are learned from in the shortest time that it covers."""
 
 
 class Watcher:
@@ -116,8 +117,7 @@ class Watcher:
         """
         rules = self._rules
         cameras = rules.fleet_cameras or len(table) * rules.partitions
-        gap_ms = np.maximum(table.watch[f"{of}gap_ms"][rows], 1.0)
-        a_week = WEEK_MS / gap_ms
+        a_week = faults.WEEK_MS / np.maximum(table.watch[f"{of}every_ms"][rows], 1.0)
         least: Floats = np.maximum(_LEAST_THRESHOLD, cameras * len(FAMILIES) * a_week / rules.false_per_week)
         return least
 
@@ -136,9 +136,11 @@ class Watcher:
         return np.asarray(day, np.int64)
 
     def _learn(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
+        """Take frames into references. Those of a fast camera are learned from now and then only, so that they come
+        from all of the time that a reference covers; how long they are alike is measured on all of them."""
         rows = seen.rows
         table.touch(rows.tolist(), b"rl")
-        known, learning, rules = table.reference, table.learning, self._rules
+        known, learning, watch, rules = table.reference, table.learning, table.watch, self._rules
         place = (rows, phase)
         began = known["began_ms"][place]
         known["began_ms"][place] = np.where(began == 0, seen.at_ms, began)
@@ -152,6 +154,12 @@ class Watcher:
             said = (some.said - known["said_mean"][some.rows, its_phase])[:, [ENTROPY, MARGIN]]
             columns = [off, said, some.bucket[:, None].astype(np.float32)]
             pace.measure(learning, some.rows, slice(0, LOSS_PACE), np.concatenate(columns, axis=1))
+        due = seen.at_ms - watch["learned_ms"][rows] >= rules.reference_span_ms / (_SPREAD * rules.reference_samples)
+        if not due.any():
+            return set()
+        seen, phase = seen.where(due), phase[due]
+        rows, place = seen.rows, (seen.rows, phase)
+        watch["learned_ms"][rows] = seen.at_ms
         reference.learn(known, phase, seen, rules.reference_samples)
         known["confidences"][rows, confidence_bin(seen.confidence)] += 1
         known["confidence"][rows] += seen.confidence

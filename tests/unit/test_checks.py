@@ -41,6 +41,13 @@ def reason_of(check: Callable[[], object]) -> Reason | None:
         (" \t\n", "b", 1, Reason.CAMERA_EMPTY),
         ("c" * (NAME_MAX + 1), "b", 1, Reason.TEXT_TOO_LONG),
         ("cam", "b" * (NAME_MAX + 1), 1, Reason.TEXT_TOO_LONG),
+        ("cam\u00a0\u200d\u2028 7", "~\u00a0", 1, None),
+        ("\0cam", "b", 1, Reason.FIELD_OUT_OF_RANGE),
+        ("cam\x1b[2J", "b", 1, Reason.FIELD_OUT_OF_RANGE),
+        ("cam", "b\x1f", 1, Reason.FIELD_OUT_OF_RANGE),
+        ("cam\x7f", "b", 1, Reason.FIELD_OUT_OF_RANGE),
+        ("cam", "\x80", 1, Reason.FIELD_OUT_OF_RANGE),
+        ("cam\x9f", "b", 1, Reason.FIELD_OUT_OF_RANGE),
         ("cam", "b", -1, Reason.FIELD_OUT_OF_RANGE),
         ("cam", "b", SEQUENCE_MAX, Reason.FIELD_OUT_OF_RANGE),
         ("cam", "b", -(2**63), Reason.FIELD_OUT_OF_RANGE),
@@ -88,12 +95,24 @@ def test_a_cameras_clock_may_be_off_by_so_much(ahead_ms: int, expected: Reason |
         (replace(LABEL, propensity=math.inf), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, labelled_at_ms=0), None),
         (replace(LABEL, labelled_at_ms=-1), Reason.FIELD_OUT_OF_RANGE),
-        (replace(LABEL, labelled_at_ms=2**62), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, label="a truck\n"), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, source="\x1b[2J"), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, labelled_at_ms=NOW_MS + 2_000), None),
+        (replace(LABEL, labelled_at_ms=NOW_MS + 2_001), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, labelled_at_ms=NOW_MS * 1_000_000), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, labelled_at_ms=2**63 - 1), Reason.FIELD_OUT_OF_RANGE),
     ],
 )
 def test_a_label_says_what_can_be(label: Label, expected: Reason | None) -> None:
-    """A withdrawal is null, not an empty text; a propensity divides, so it is never zero."""
-    assert reason_of(lambda: check_label(label)) == expected
+    """A withdrawal is null, not an empty text; a propensity divides, so it is never zero; the latest label holds, so
+    that one from the future could never be corrected."""
+    assert reason_of(lambda: check_label(label, NOW_MS, future_max_ms=2_000)) == expected
+
+
+def test_a_control_character_is_said_without_being_written() -> None:
+    """Which and where; the sentence itself comes to terminals too."""
+    with pytest.raises(BadRecord, match=r"the control character U\+001B at 3; every printable one"):
+        check_identity("cam\x1b[2J", "b", 0)
 
 
 def test_a_broken_sensor_costs_its_reading_only() -> None:
@@ -109,6 +128,7 @@ def test_a_broken_sensor_costs_its_reading_only() -> None:
         ({str(number): 1.0 for number in range(READINGS_MAX)}, None),
         ({str(number): math.nan for number in range(READINGS_MAX + 1)}, Reason.FIELD_OUT_OF_RANGE),
         ({"t" * NAME_MAX: 1.0}, None),
+        ({"t\0": 1.0}, Reason.FIELD_OUT_OF_RANGE),
         ({"t" * (NAME_MAX + 1): math.nan}, Reason.TEXT_TOO_LONG),
     ],
 )

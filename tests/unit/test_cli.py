@@ -1,8 +1,11 @@
 """The command line without a broker: help at once, one sentence for each fault, and what is shown."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from catseye.settings import Settings
 from catseye.topics import Kept
 
 ROOT = Path(__file__).parents[2]
+PACKAGES_OF_MODELS = ("onnxruntime", "cv2", "simplejpeg")
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -101,6 +105,61 @@ def test_an_absent_broker_is_one_sentence(capsys: pytest.CaptureFixture[str], co
     assert (status, out) == (1, "")
     assert err.startswith("Error: no Kafka broker answers at 127.0.0.1:1: is it up")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["promote 1234", "reject 1234", "rollback", "register FILE", "first FILE"])
+def test_only_who_looks_into_a_model_file_needs_the_packages_that_run_one(tmp_path: Path, command: str) -> None:
+    """`pip install .` brings none of them: where one is missing, one sentence says what installs it."""
+    file = tmp_path / "any.onnx"
+    file.write_bytes(b"any")
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({PACKAGES_OF_MODELS}))
+import catseye.cli.common
+catseye.cli.common._ANSWER_S = 0.1
+from catseye.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "models", *command.replace("FILE", str(file)).split()],
+        env={"PYTHONPATH": str(ROOT / "shared"), "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == ""
+    if "FILE" in command:
+        assert done.returncode == 2
+        assert done.stderr == (
+            "Error: a model file is looked into before it is signed, which needs the package onnxruntime: "
+            "`pip install '.[models]'` in the folder of Catseye's sources installs it\n"
+        )
+    else:
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: no Kafka broker answers at 127.0.0.1:1")
+
+
+def test_the_extra_has_the_packages_that_run_a_model() -> None:
+    """By the names that the package index has for them."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["models"]
+    named = {re.split("[>=<~]", package)[0] for package in extras}
+    installed = packages_distributions()
+    assert named == {installed[module][0] for module in PACKAGES_OF_MODELS}
+
+
+@pytest.mark.usefixtures("nobody")
+def test_keys_are_made_without_a_broker_and_named_in_full(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The data folder is relative to the working folder by default; a second call makes none anew."""
+    public = tmp_path / ".catseye" / "keys" / "model-signing.pub.pem"
+    assert run(capsys, "models", "keys") == (0, f"{public}\n", "")
+    made = public.read_bytes()
+    assert run(capsys, "models", "keys")[0] == 0
+    assert public.read_bytes() == made
+    (public.parent / "model-signing.pem").unlink()
+    status, out, err = run(capsys, "models", "keys")
+    assert (status, out) == (2, "")
+    assert "only a public one: models are signed elsewhere" in err
 
 
 @pytest.mark.usefixtures("nobody")

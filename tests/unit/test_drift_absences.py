@@ -3,7 +3,7 @@
 import pytest
 
 from services.drift import absences
-from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, ms
+from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, ms, outcome
 from tests.simulation.partitions import FakeMessage
 
 
@@ -19,12 +19,12 @@ def test_a_camera_that_stops_is_silent_and_comes_back() -> None:
     camera, watched = Camera(fps=20), Watched()
     watched.see(*camera.shots(100))
     stopped_s = camera.at_s - 0.05
-    watched.look(stopped_s + 5.2)
+    watched.look(stopped_s + 15.2)
     assert watched.history() == []
-    watched.look(stopped_s + 5.3)
+    watched.look(stopped_s + 15.3)
     assert watched.history() == [("camera_silent", True)]
     alarm = watched.alarm("camera_silent")
-    assert (alarm.since_ms, alarm.raised_at_ms) == (ms(stopped_s), ms(stopped_s + 5.3))
+    assert (alarm.since_ms, alarm.raised_at_ms) == (ms(stopped_s), ms(stopped_s + 15.3))
     assert alarm.examples_after == []
     watched.look(stopped_s + 60)
     assert len(watched.history()) == 1
@@ -56,7 +56,7 @@ def test_a_camera_of_few_frames_is_not_missed() -> None:
 def test_labels_that_stop_are_missed_while_frames_come() -> None:
     """And not while none come: no frames, no labels."""
     camera, watched = Camera(), Watched()
-    watched.live(camera, 150)
+    watched.live(camera, 300)
     watched.see(*camera.shots(400))
     watched.look(camera.at_s)
     assert watched.history() == [("labels_missing", True)]
@@ -66,6 +66,20 @@ def test_labels_that_stop_are_missed_while_frames_come() -> None:
     alone.live(silent, 150)
     alone.look(silent.at_s + 1_000)
     assert alone.history() == [("camera_silent", True)]
+
+
+def test_labels_that_come_in_one_batch_a_day_are_not_missed_between() -> None:
+    """However many they are, the first day's and those of a week later; a week without any is a lack."""
+    camera, watched = Camera(fps=1 / 600), Watched()
+    for _ in range(12):
+        shots = watched.see_and_keep(camera.shots(144))
+        for nth in range(1_200):
+            at_ms = shots[-1].received_at_ms + nth
+            watched.label(outcome(shots[nth % len(shots)], "car", label_received_at_ms=at_ms))
+    assert ("labels_missing", True) not in watched.history()
+    watched.see(*camera.shots(7 * 144))
+    watched.look(camera.at_s)
+    assert "labels_missing" in watched.kinds()
 
 
 def test_labels_that_never_came_are_not_missed() -> None:
@@ -129,8 +143,8 @@ def test_a_backlog_is_no_silence() -> None:
     core, table = watched.core, watched.table
     watched.see(*camera.shots(100))
     table.shares().heard_at_ms = ms(10_000)
-    assert core.on_time({0: table}, ms(10_004)) == []
-    (output,) = core.on_time({0: table}, ms(10_006))
+    assert core.on_time({0: table}, ms(10_014)) == []
+    (output,) = core.on_time({0: table}, ms(10_016))
     assert (output.topic, output.key) == ("drift.reports", b"a")
     assert watched.kinds() == {"camera_silent"}
 

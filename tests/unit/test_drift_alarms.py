@@ -1,6 +1,8 @@
 """How alarms of one camera stand to each other: a fault takes what its own frames seemed to say with it."""
 
-from services.drift.alarms import FIRST_FAULT, LABELS_MISSING, SILENT, clear_alarm, raise_alarm
+import numpy as np
+
+from services.drift.alarms import FIRST_FAULT, LABELS_MISSING, SILENT, clear_alarm, raise_alarm, was_blind
 from services.drift.layout import ALARMS, FAMILIES, INPUT
 from services.drift.table import Table
 from tests.simulation.cameras import ms
@@ -37,18 +39,36 @@ def test_a_fault_withdraws_what_was_raised_since_it_began() -> None:
         assert table.watch["family"][0].tolist() == [0, 0, 0, 9, 9]
 
 
+def blind(table: Table, *at_s: float) -> list[bool]:
+    """Whether frames of these moments are taken to show nothing."""
+    received_ms = np.array([ms(each) for each in at_s])
+    return list(was_blind(table.watch[[0] * len(at_s)], received_ms).tolist())
+
+
 def test_a_camera_is_blind_from_its_first_fault_to_its_last() -> None:
     """Faults that overlap are one time in which it saw nothing."""
     table = table_of_one()
     raised_at(table, BLACK, 10, 11)
     raised_at(table, SILENT, 12, 18)
-    assert int(table.watch["blind_from_ms"][0]) == ms(10)
+    assert blind(table, 9, 10, 99) == [False, True, True]
     clear_alarm(table, 0, BLACK, at_ms=ms(20))
-    assert int(table.watch["blind_until_ms"][0]) == 0
+    assert blind(table, 99) == [True]
     clear_alarm(table, 0, SILENT, at_ms=ms(21))
-    assert int(table.watch["blind_until_ms"][0]) == ms(21)
+    assert blind(table, 9, 10, 21, 22) == [False, True, True, False]
     raised_at(table, BLACK, 30, 31)
-    assert int(table.watch["blind_from_ms"][0]) == ms(30)
+    assert blind(table, 9, 10, 21, 22, 30, 99) == [False, True, True, False, True, True]
+
+
+def test_the_last_four_times_are_remembered() -> None:
+    """Of frames from before them nobody knows any more whether they showed anything."""
+    table = table_of_one()
+    for at_s in (10, 20, 30, 40):
+        raised_at(table, BLACK, at_s, at_s + 1)
+        clear_alarm(table, 0, BLACK, at_ms=ms(at_s + 5))
+    assert blind(table, 8, 12, 18, 32, 38, 99) == [True, True, False, True, False, False]
+    raised_at(table, BLACK, 50, 51)
+    clear_alarm(table, 0, BLACK, at_ms=ms(50.5))
+    assert blind(table, 18, 22, 50, 51, 52) == [True, True, True, True, False]
 
 
 def test_missing_labels_blind_no_camera() -> None:
@@ -56,7 +76,7 @@ def test_missing_labels_blind_no_camera() -> None:
     table = table_of_one()
     raised_at(table, LABELS_MISSING, 10, 11)
     clear_alarm(table, 0, LABELS_MISSING, at_ms=ms(20))
-    assert int(table.watch["blind_from_ms"][0]) == 0
+    assert blind(table, 10) == [False]
     assert table.watch["family"][0].tolist() == [9] * len(FAMILIES)
 
 

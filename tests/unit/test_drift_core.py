@@ -125,6 +125,7 @@ def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(topic: str) -
         ({}, "a"),
         ({"camera": "b"}, "b"),
         ({"topic": "frames.rekeyed"}, "a"),
+        ({"key": b"message-17"}, None),
         ({"topic": "labels"}, None),
         ({"key": b"\xff"}, None),
         ({"key": None}, None),
@@ -133,10 +134,11 @@ def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(topic: str) -
     ],
 )
 def test_a_refused_frame_counts_for_its_camera(changes: dict[str, Any], camera: str | None) -> None:
-    """As it was read, or as the key has it; refused labels and what has no name count for nobody."""
+    """As it was read, or as the key has it if that is one; refused labels and what has no name count for nobody."""
     service = Service()
+    service.take(Camera().shot())
     service.take(*[letter(**changes) for _ in range(11)])
-    assert service.tables[0].names == ([] if camera is None else [camera])
+    assert service.tables[0].names == (["a"] if camera in (None, "a") else ["a", camera])
     if camera:
         assert [alarm.kind for alarm in reports_of(service, camera)] == ["camera_dead_letters"]
 
@@ -144,9 +146,38 @@ def test_a_refused_frame_counts_for_its_camera(changes: dict[str, Any], camera: 
 def test_a_refused_frame_counts_where_its_camera_lives_and_nowhere_else() -> None:
     """A publisher may put a frame that nobody can read on any partition: no camera has two tables."""
     service = Service(3, changed_rules(QUICK, partitions=3))
-    service.take(*[message(letter(), place) for place in range(3)])
+    service.take(*[message(letter(camera="a"), place) for place in range(3)])
     assert [place for place in range(3) if service.tables[place].names == ["a"]] == [partition_of("a", 3)]
     assert sum(len(service.tables[place]) for place in range(3)) == 1
+
+
+def test_refused_frames_are_signs_of_time() -> None:
+    """Where nothing else comes they tell when it is: their own alarm ends, and who is silent beside them is missed."""
+    service, camera = Service(), Camera("b", fps=1)
+    (told_first,) = reports(service.take(*[letter(camera="a", refused_at_ms=ms(5))] * 11))
+    assert told_first.alarms[0].raised_at_ms == told_first.at_ms == ms(5)
+    (ended,) = reports(service.core.on_time(service.tables, ms(0)) + service.core.on_time(service.tables, ms(1_800)))
+    assert ended.alarms == []
+    service.take(*camera.shots(30))
+    for minute in range(60):
+        service.take(letter(camera="a", refused_at_ms=ms(60 * minute)), now_s=60 * minute)
+    assert "camera_silent" in [alarm.kind for alarm in reports_of(service, "b")]
+
+
+def test_who_comes_back_with_frames_from_before_is_told_last() -> None:
+    """Of silence our clock tells, of frames the time at which they were taken: a report never lies before another."""
+    service, camera = Service(), Camera()
+    service.take(*camera.shots(250))
+    service.core.on_time(service.tables, ms(0))
+    (silent,) = reports(service.core.on_time(service.tables, ms(30)))
+    assert [alarm.kind for alarm in silent.alarms] == ["camera_silent"]
+    restored = Table()
+    for key, value in service.tables[0].changes():
+        restored.restore(key, value)
+    service.tables[0] = restored
+    back = reports(service.take(*camera.shots(3)))
+    assert [each.alarms for each in back] == [[]]
+    assert back[0].at_ms == silent.at_ms
 
 
 def test_the_doctors_frames_are_none_and_no_sign_of_life() -> None:
@@ -174,7 +205,8 @@ def reports_of(service: Service, camera: str) -> list[Any]:
 def test_a_camera_that_was_only_refused_has_no_statistics() -> None:
     """And no model; others beside it have theirs."""
     service, camera = Service(), Camera("b")
-    service.take(letter())
+    service.take(letter(camera="a"))
+    camera.at_s = 10
     outputs = service.take(camera.shot())
     assert {statistic.camera for statistic in told(outputs)} == {"b"}
     assert version_of(service.tables[0], 0).model == ""

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from catseye.records import Prediction
-from services.drift.faults import CLEAR, LASTING_MS, RUN
+from services.drift.faults import CLEAR, CLOCK_MS, LASTING_MS, RUN
 from services.drift.rules import Rules
 from tests.simulation.cameras import Camera, Watched, ms
 
@@ -41,18 +42,19 @@ def test_a_fault_is_raised_after_a_run_and_cleared_after_another(kind: str) -> N
     watched.see(*camera.shots(300))
     assert watched.history() == []
     began_s = camera.at_s
-    for _ in range(RUN + 40):
+    lasting_ms = CLOCK_MS if kind == "camera_clock" else LASTING_MS
+    for _ in range(RUN + 40 + (lasting_ms - LASTING_MS) // 50):
         watched.see(FAULTS[kind](camera))
     assert watched.history() == [(kind, True)]
     alarm = watched.alarm(kind)
     assert ms(began_s) <= alarm.since_ms <= ms(began_s + 2)
-    assert LASTING_MS <= alarm.raised_at_ms - alarm.since_ms <= LASTING_MS + 200
+    assert lasting_ms <= alarm.raised_at_ms - alarm.since_ms <= lasting_ms + 200
     assert (alarm.detector, alarm.signal, alarm.estimate, alarm.reference) == ("rule", kind, 1.0, 0.0)
     watched.see(*camera.shots(CLEAR + 80))
     assert watched.history() == [(kind, True), (kind, False)]
 
 
-@pytest.mark.parametrize("kind", ["camera_frozen", "camera_black", "camera_white", "camera_covered", "camera_clock"])
+@pytest.mark.parametrize("kind", ["camera_frozen", "camera_black", "camera_white", "camera_covered"])
 def test_a_fault_takes_a_run_and_half_a_second(kind: str) -> None:
     """One frame less, or as many within less time, raises nothing."""
     for count, fps in ((RUN - 1, 20.0), (RUN, 100.0)):
@@ -73,6 +75,32 @@ def test_a_fault_that_comes_and_goes_is_raised_once() -> None:
     assert watched.history() == [("camera_black", True)]
     watched.see(camera.shot())
     assert watched.history() == [("camera_black", True), ("camera_black", False)]
+
+
+def test_a_clock_that_keeps_its_new_time_is_right_after_an_hour() -> None:
+    """A clock that was set right at last, or for summer time, must not blind its camera for ever."""
+    camera, watched = Camera(fps=1), Watched()
+    for _ in range(30):
+        watched.see(an_hour_behind(camera))
+    watched.see(*camera.shots(3_000))
+    assert watched.history() == [("camera_clock", True)]
+    watched.see(*camera.shots(1_000))
+    assert watched.history() == [("camera_clock", True), ("camera_clock", False)]
+    assert int(watched.table.reference["frames"][0, 1]) >= 200
+    for _ in range(30):
+        watched.see(an_hour_behind(camera))
+    assert watched.history()[-1] == ("camera_clock", True)
+
+
+def test_frames_that_waited_are_no_wrong_clock() -> None:
+    """Ten minutes of frames are worked off twice as fast as they come: each is less late than the one before."""
+    camera, watched = Camera(fps=5), Watched()
+    watched.see(*camera.shots(300))
+    stopped_s = camera.at_s
+    for nth, each in enumerate(camera.shots(6_000)):
+        at_ms = ms(stopped_s + 600 + nth / 10)
+        watched.see(replace(each, received_at_ms=at_ms, predicted_at_ms=at_ms + 30))
+    assert ("camera_clock", True) not in watched.history()
 
 
 def test_a_black_picture_that_repeats_is_black_and_not_frozen() -> None:

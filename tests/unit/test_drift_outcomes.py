@@ -90,12 +90,21 @@ def test_a_label_weighs_the_least_propensity_over_its_own() -> None:
     """So weights stay in [0, 1]; recent labels and errors are counted by them."""
     watch = np.zeros(1, WATCH)
     assert weigh(watch, column(one(propensity=0.5)))[0] == 1
-    assert weigh(watch, column(one(propensity=1.0)))[0] == 0.5
+    assert weigh(watch, column(one(propensity=1.0)))[0] == pytest.approx(0.501)
     assert weigh(watch, column(one(propensity=0.1)))[0] == 1
-    assert weigh(watch, column(one(propensity=1.0, correct=False)))[0] == pytest.approx(0.1)
+    assert weigh(watch, column(one(propensity=1.0, correct=False)))[0] == pytest.approx(0.1002)
     fade = 1 - 1 / 200
-    assert watch["recent_labels"][0] == pytest.approx(fade**3 + 0.5 * fade**2 + fade + 0.1)
-    assert watch["recent_errors"][0] == pytest.approx(0.1)
+    # What is least fades by 2 in 1,000 a label.
+    assert watch["recent_labels"][0] == pytest.approx(fade**3 + 0.501 * fade**2 + fade + 0.1002)
+    assert watch["recent_errors"][0] == pytest.approx(0.1002)
+
+
+def test_a_single_odd_propensity_does_not_end_the_watching() -> None:
+    """The labels behind it count a hundredth at first, and before long as they did."""
+    watch = np.zeros(1, WATCH)
+    weigh(watch, column(one(propensity=0.001)))
+    weights = [float(weigh(watch, column(one(propensity=1.0)))[0]) for _ in range(4_000)]
+    assert (weights[0], weights[-1]) == pytest.approx((0.01, 1.0))
 
 
 def test_a_loss_is_held_against_its_phase_its_class_and_the_floor() -> None:
@@ -183,6 +192,7 @@ def test_labels_of_frames_of_a_blind_camera_are_not_counted() -> None:
     camera, watched = Camera(), Watched()
     watched.live(camera, 100)
     before = watched.see_and_keep(camera.shots(5))
+    watched.see(*camera.shots(20))  # the time of a fault is kept in whole seconds
     blind = watched.see_and_keep(camera.shots(40, brightness=0.01))
     watched.label(*camera.labelled(blind, delay_s=5))
     assert watched.core.counted()["labels_watched"] == 100

@@ -106,7 +106,7 @@ def test_learning_left_counts_down_and_never_says_whole_too_early() -> None:
     assert (found["brightness"].learning_left, found["loss"].learning_left) == (50, 50)
     assert watched.report().learning_left == 50
     patient = Watched(replace(QUICK, reference_span_ms=3_600_000))
-    patient.live(Camera(), 300)
+    patient.live(Camera(fps=0.2), 300)
     assert patient.report().learning_left == 1
     assert by_name(patient)["loss"].learning_left == 1
 

@@ -49,6 +49,15 @@ def test_keys_name_camera_and_part() -> None:
     assert len(versions) == 1
 
 
+def test_rows_of_another_layout_are_left_behind() -> None:
+    """A camera of an older version of the service learns anew; the service starts."""
+    table = Table()
+    for part in (b"r", b"w", b"l"):
+        table.restore(b"a\0" + part, b"x" * 100)
+    assert table.names == ["a"]
+    assert not table.watch[0].tobytes().strip(b"\0")
+
+
 def test_a_removed_key_is_a_row_without_it() -> None:
     """Learning that was done before a restart is all zeros after it, in whatever order keys come."""
     table = Table()

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from catseye.records import Prediction
 from services.drift.layout import FAMILIES
 from services.drift.reference import usual
+from services.drift.report import statistics
 from services.drift.rules import Rules
 from services.drift.watcher import Watcher, confidence_bin
 from tests.simulation.cameras import QUICK, Camera, Watched
@@ -78,7 +80,7 @@ def test_the_threshold_is_what_the_fleet_sees_between_two_false_alarms() -> None
     week_ms = 7 * 86_400_000
     watched = Watched(Rules(fleet_cameras=500, false_per_week=2.0))
     row = np.array([watched.table.row("a")])
-    watched.table.watch["gap_ms"][0], watched.table.watch["label_gap_ms"][0] = 60_000, 600_000
+    watched.table.watch["every_ms"][0], watched.table.watch["label_every_ms"][0] = 60_000, 600_000
     watcher = Watcher(watched.rules)
     assert watcher.thresholds(watched.table, row)[0] == pytest.approx(500 * len(FAMILIES) * week_ms / 60_000 / 2)
     assert watcher.thresholds(watched.table, row, "label_")[0] == pytest.approx(
@@ -118,6 +120,40 @@ def test_a_model_of_any_number_of_classes_is_watched(classes: int, width: int) -
     means = watched.table.reference["said_mean"][0, 1, :8]
     assert (means > 0).sum() == width
     assert means.sum() == pytest.approx(1, abs=0.01)
+
+
+def test_a_bucket_of_several_classes_has_no_class_s_name() -> None:
+    """Of twelve the last five share one, which is nobody's share."""
+    names = [f"class {number}" for number in range(12)]
+    camera, watched = Camera(), Watched()
+
+    def shot(best: str) -> Prediction:
+        return camera.shot(label=best, probabilities=dict.fromkeys(names, 0.1 / 11) | {best: 0.9})
+
+    for number in range(300):
+        watched.see(shot(names[number % 12]))
+    while not watched.kinds():
+        watched.see(shot("class 10"))
+    alarm = watched.alarm("predictions")
+    assert (alarm.signal, alarm.label) == ("class_share", None)
+    said = statistics(watched.table, 0, watched.rules, watched.table.shared.newest_ms, (1.0, 1.0))
+    assert [each.signal for each in said if each.signal.startswith("class_share")] == [
+        *(f"class_share.class {number}" for number in range(7)),
+        "class_share.others",
+    ]
+
+
+def test_a_reference_comes_from_all_of_its_time() -> None:
+    """Of a camera that shows ten frames a second it takes one now and then: the last hour counts as the first one."""
+    hours = 2
+    rules = replace(QUICK, reference_span_ms=hours * 3_600_000)
+    camera, watched = Camera(fps=2), Watched(rules)
+    watched.see(*camera.shots(hours * 7_200))
+    frames = int(watched.table.reference["frames"][0, 1])
+    assert frames == pytest.approx(8 * rules.reference_samples, rel=0.05)
+    half = int(watched.table.reference["histogram"][0, 1, 0].sum())
+    assert half == frames - 2 * (rules.reference_samples // 4)
+    assert watched.table.learning["count"][0].max() > 4 * frames  # how long frames are alike is measured on all
 
 
 def test_a_model_of_one_class_is_watched_too() -> None:

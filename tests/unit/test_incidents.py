@@ -281,6 +281,103 @@ def test_cameras_of_a_group_are_one_incident() -> None:
     assert "on a, b, c, d, e and 2 more cameras" in later[-1].explanation
 
 
+CROWD = [f"c{number:02}" for number in range(60)]
+
+
+def crowd() -> Incidents:
+    """A service with one incident of sixty cameras."""
+    incidents = Incidents()
+    incidents.take(*[report(name, 0, FROZEN) for name in CROWD])
+    return incidents
+
+
+def test_an_alert_of_a_large_incident_names_some_cameras_and_counts_all() -> None:
+    """The first fifty, its own always among them; the others are found by the incident that all alerts name."""
+    incidents = crowd()
+    first, *_, last = incidents.alerts
+    assert {alert.incident_id for alert in incidents.alerts} == {first.alert_id}
+    assert sorted({alert.camera for alert in incidents.alerts if alert.camera}) == CROWD
+    assert all(len(alert.cameras) <= 50 and alert.camera in alert.cameras for alert in incidents.alerts)
+    assert last.cameras == [*CROWD[:49], "c59"]
+    all_of_them = (
+        "on c00, c01, c02, c03, c04 and 55 more cameras of group fleet, 60 in all, of which this alert names 50: "
+    )
+    assert all_of_them in last.explanation
+    by_camera = {alert.camera: alert for alert in incidents.alerts}
+    assert by_camera["c49"].cameras == CROWD[:50]
+    assert "45 more cameras of group fleet: " in by_camera["c49"].explanation
+    (named,) = incidents.take(report("z", 5))
+    assert (named.alert_id, named.state, named.cameras) == (first.alert_id, "updated", CROWD[:50])
+    assert all_of_them in named.explanation
+    assert incidents.take(report("z", 60)) == []
+    incidents.partition.crash()
+    assert incidents.take(report("z", 70)) == []
+    late, counted = incidents.take(report("late", 80, FROZEN), report("z", 80))
+    assert (late.camera, counted.camera, counted.cameras) == ("late", "c00", CROWD[:50])
+    assert ", 61 in all, of which this alert names 50: " in counted.explanation
+
+
+def test_a_camera_of_a_large_incident_is_counted_once() -> None:
+    """Though its fault comes back within the hour, named or not; the next incident counts anew."""
+    incidents = crowd()
+    incidents.take(report("z", 5))
+    incidents.partition.crash()
+    for name in ("c01", "c59"):
+        over, again = incidents.take(report(name, 20), report(name, 30), report(name, 40, alarm("camera_frozen", 40)))
+        assert (over.state, again.state, again.incident_id) == ("resolved", "opened", incidents.alerts[0].alert_id)
+        assert ", 60 in all" in again.explanation
+    assert incidents.take(report("z", 60)) == []
+    incidents.take(report("c58", 70), report("c58", 80))
+    anew = incidents.take(*[report(name, 4_000, alarm("camera_frozen", 4_000)) for name in ("c58", "new")])
+    assert [(alert.cameras, alert.incident_id == anew[0].alert_id) for alert in anew] == [
+        (["c58"], True),
+        (["c58", "new"], True),
+    ]
+
+
+def test_an_alert_that_outlives_its_incident_keeps_its_count() -> None:
+    """Its group has another one of the kind by then."""
+    incidents = crowd()
+    incidents.take(report("z", 5), report("new", 4_000, alarm("camera_frozen", 4_000)))
+    over = [incidents.take(report(name, 4_010), report(name, 4_020))[-1] for name in ("c00", "c59")]
+    black = [alarm("camera_blurred", 4_010), FROZEN]
+    (told,) = incidents.take(report("c58", 4_030, *black), report("c58", 4_100, *black))
+    assert [alert.cameras for alert in over] == [CROWD[:50], [*CROWD[:49], "c59"]]
+    assert (told.cameras, ", 59 in all, of which" in told.explanation) == ([*CROWD[:49], "c58"], True)
+
+
+def test_an_alert_names_its_own_camera_whatever_its_incident_is_now() -> None:
+    """The cause that opened an incident opens the next one too, by the same id, while an alert of the first lasts."""
+    incidents = Incidents()
+    incidents.take(report("a", 0, FROZEN), report("b", 0, FROZEN), report("a", 10), report("a", 20))
+    (next_one,) = incidents.take(report("a", 4_000, FROZEN))
+    (told,) = incidents.take(report("b", 4_010, FROZEN, alarm("telemetry", 4_010)))
+    assert (next_one.cameras, told.incident_id) == (["a"], next_one.incident_id)
+    assert (told.camera, told.cameras) == ("b", ["a", "b"])
+    assert "on a, b of group fleet: " in told.explanation
+
+
+def test_cameras_that_fall_silent_together_point_at_what_they_share() -> None:
+    """One that falls silent is looked at itself."""
+    incidents = Incidents()
+    silent = alarm("camera_silent", 0)
+    alone, other = incidents.take(report("a", 0, silent), report("b", 0, silent))
+    assert alone.explanation.endswith(". Check power, network and publisher of the camera.")
+    assert other.explanation.endswith(
+        ". Check first the network and the service that takes their frames: that they failed is likelier than that "
+        "each of these cameras did. Then check power, network and publisher of the camera."
+    )
+
+
+def test_what_is_advised_can_be_done() -> None:
+    """No command learns a reference anew: the next version of the model does."""
+    _, alert = opened(alarm("camera_moved", 0))
+    assert alert.explanation.endswith(
+        ". Turn the camera back; if it is to stay so, its reference is learned anew with the next version of the model "
+        "that serves this camera."
+    )
+
+
 def test_another_kind_and_a_later_hour_are_other_incidents() -> None:
     """And an alert whose kind changes goes over to the incident of its new kind."""
     incidents, first = opened(INPUT)

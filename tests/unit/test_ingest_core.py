@@ -1,5 +1,6 @@
 """Ingest: every record has one end, whatever comes, wherever it comes in, and whatever happens meanwhile."""
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -12,13 +13,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catseye.codec import Codec
+from catseye.dead_letters import KEPT_MAX_BYTES, is_cut
 from catseye.errors import Reason, Unavailable
 from catseye.identity import dead_letter_id, partition_of
 from catseye.jpeg import JpegLimits
+from catseye.kafka import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label
-from catseye.stream import KeyedState, Output
-from services.ingest.core import IngestCore, Limits
-from services.ingest.window import WIDTH
+from catseye.stream import Output
+from services.ingest.core import BEHIND_MAX_MS, QUEUED_MAX_MS, IngestCore, Limits
+from services.ingest.window import BUCKET_MS, WIDTH, Windows
+from tests.corpora.bad_records import longest_value
 from tests.corpora.jpegs import SMALL_LIMITS, bad_frames, encode, scene
 from tests.simulation.partitions import FakeMessage, Partition
 
@@ -75,9 +79,9 @@ class Ingest:
             for key, value in self._log[partition]:
                 state.restore(key, value)
 
-    def take(self, batch: Sequence[FakeMessage]) -> list[Output]:
+    def take(self, batch: Sequence[FakeMessage], now_ms: int = NOW_MS) -> list[Output]:
         """Do a batch, and what it sends round."""
-        outputs = list(self._core.on_batch(batch, self.states, NOW_MS)) + self._core.on_time(self.states, NOW_MS)
+        outputs = list(self._core.on_batch(batch, self.states, now_ms)) + self._core.on_time(self.states, now_ms)
         for partition, state in self.states.items():
             self._log[partition] += state.changes()
             state.commit()
@@ -90,9 +94,9 @@ class Ingest:
         ]
         return outputs + (self.take(round_) if round_ else [])
 
-    def abort(self, batch: Sequence[FakeMessage]) -> None:
+    def abort(self, batch: Sequence[FakeMessage], now_ms: int = NOW_MS) -> None:
         """Do a batch in vain."""
-        self._core.on_batch(batch, self.states, NOW_MS)
+        self._core.on_batch(batch, self.states, now_ms)
         for state in self.states.values():
             state.changes()
             state.rollback()
@@ -254,6 +258,38 @@ def test_a_dead_letter_keeps_what_came_and_whence() -> None:
     assert "starts with ffd8" in actual.detail
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        (b"key", KEPT_MAX_BYTES - 3, (3, KEPT_MAX_BYTES - 3)),
+        (b"key", KEPT_MAX_BYTES - 2, (3, KEPT_MAX_BYTES - 3)),
+        (None, 60 * 2**20, (0, KEPT_MAX_BYTES)),
+        (bytes(KEPT_MAX_BYTES + 1), 0, (KEPT_MAX_BYTES, 0)),
+        (bytes(KEPT_MAX_BYTES - 5), 10, (KEPT_MAX_BYTES - 5, 5)),
+    ],
+    ids=["fits", "a byte too many", "60 MiB", "a long key", "both"],
+)
+def test_a_dead_letter_always_fits(key: bytes | None, value: int, kept: tuple[int, int]) -> None:
+    """Compressed, a record of any size passes the broker: the first bytes are kept, and how many of how many."""
+    for topic in ("frames", "labels"):
+        (output,) = Ingest().take([FakeMessage(topic, bytes(value), 41, 2, key, (2, NOW_MS))])
+        assert len(output.value or b"") < RECORD_MAX_BYTES - 10_000
+        letter = CODEC.decode(output.value, DeadLetter)
+        assert (len(letter.key or b""), len(letter.value or b"")) == kept
+        is_whole = kept == (len(key or b""), value)
+        said = f"of its value {kept[1]} of {value}: the whole stands where it came from"
+        assert (said in letter.detail) is not is_whole
+        assert is_cut(letter) is (sum(kept) == KEPT_MAX_BYTES)
+
+
+def test_a_dead_letter_keeps_whole_what_is_written_uncompressed() -> None:
+    """Such a record is shorter than its batch; `is_cut` never takes it for cut."""
+    assert KEPT_MAX_BYTES == PUBLIC_MAX_BYTES
+    (output,) = Ingest().take([FakeMessage("frames", bytes(longest_value(b"key")), 41, 2, b"key", (2, NOW_MS))])
+    letter = CODEC.decode(output.value, DeadLetter)
+    assert (len(letter.value or b""), is_cut(letter)) == (longest_value(b"key"), False)
+
+
 def test_a_dead_letter_goes_to_where_its_camera_lives() -> None:
     """Where that can be read, wherever the publisher had put the frame; drift counts it there."""
     home = partition_of("cam", PARTITIONS)
@@ -297,6 +333,9 @@ def test_each_bad_picture_is_dead_for_its_own_reason(bad: Any) -> None:
         (lambda: CODEC.encode(frame()) + b"\0", Reason.TRAILING_BYTES),
         (lambda: CODEC.encode(label()), Reason.WRONG_RECORD),
         (lambda: b"\xc3\x01" + bytes(9), Reason.UNKNOWN_SCHEMA),
+        (lambda: frame(camera="\0v"), Reason.FIELD_OUT_OF_RANGE),
+        (lambda: label(camera="\0v"), Reason.FIELD_OUT_OF_RANGE),
+        (lambda: label(labelled_at_ms=NOW_MS + 2_001), Reason.FIELD_OUT_OF_RANGE),
         (lambda: label(label=" "), Reason.FIELD_OUT_OF_RANGE),
         (lambda: label(source="x" * 8_192), Reason.RECORD_TOO_LARGE),
         (lambda: label(camera=""), Reason.CAMERA_EMPTY),
@@ -332,6 +371,67 @@ def test_the_publishers_clock_is_not_the_brokers() -> None:
     assert ends(Ingest().take([by_publisher])) == {"frames.accepted": 1}
 
 
+@pytest.mark.parametrize(
+    ("ahead_ms", "is_wrong"),
+    [
+        (0, False),
+        (-BEHIND_MAX_MS, False),
+        (-BEHIND_MAX_MS - 1, True),
+        (-NOW_MS, True),
+        (QUEUED_MAX_MS, False),
+        (QUEUED_MAX_MS + 1, True),
+        (NOW_MS, True),
+    ],
+)
+def test_a_wrong_clock_of_ours_is_not_passed_on(ahead_ms: int, is_wrong: bool) -> None:
+    """Behind the broker's, or ahead by more than a record can wait: the broker's is taken, and that is counted."""
+    ingest = Ingest()
+    outputs = ingest.take([message(frame()), message(label())], NOW_MS + ahead_ms)
+    expected = NOW_MS if is_wrong else NOW_MS + ahead_ms
+    assert [CODEC.decode(outputs[0].value, AcceptedFrame).received_at_ms] == [expected]
+    assert [CODEC.decode(outputs[1].value, AcceptedLabel).received_at_ms] == [expected]
+    assert ingest.counts["clock_wrong"] == 2 * is_wrong
+
+
+SILENT_MS = LIMITS.age_max_ms + LIMITS.future_max_ms + QUEUED_MAX_MS + BUCKET_MS
+
+
+def written(one: Frame, after_ms: int) -> FakeMessage:
+    """The frame as it is written *after_ms* after `NOW_MS`."""
+    return dataclasses.replace(message(one), written=(2, NOW_MS + after_ms))
+
+
+def later(one: Frame, after_ms: int) -> FakeMessage:
+    """The frame as it is captured and written *after_ms* after `NOW_MS`."""
+    return written(replace(one, captured_at_ms=NOW_MS + after_ms), after_ms)
+
+
+def test_cameras_that_fell_silent_are_forgotten() -> None:
+    """When each of their frames would be too old by far; with tombstones, and the same after an abort or a crash."""
+    ingest = Ingest()
+    ingest.take([message(frame(0, f"cam-{number}")) for number in range(50)] + [message(frame(0))])
+    before = ingest.known()
+    lively = [later(frame(at), SILENT_MS) for at in range(1, 31)]
+    ingest.abort(lively, NOW_MS + SILENT_MS)
+    assert ingest.known() == before
+    ingest.take(lively, NOW_MS + SILENT_MS)
+    home = partition_of("cam", PARTITIONS)
+    assert (list(ingest.known()[home]), ingest.counts["camera_forgotten"]) == ([b"cam"], len(before[home]) - 1)
+    assert reasons(ingest.take([written(frame(0, "cam-1"), SILENT_MS)])) == ["captured_too_long_ago"]
+    lived = ingest.known()
+    ingest.crash()
+    assert ingest.known() == lived
+
+
+def test_a_camera_is_not_forgotten_while_a_frame_of_it_may_come_again() -> None:
+    """Nor when our clock, or the broker's, is ahead: the earlier one counts."""
+    for written_ms, now_ms in ((SILENT_MS - BUCKET_MS, SILENT_MS), (SILENT_MS, 0), (0, SILENT_MS)):
+        ingest = Ingest()
+        ingest.take([message(frame(0, f"cam-{number}")) for number in range(50)])
+        ingest.take([later(frame(at), written_ms) for at in range(30)], NOW_MS + now_ms)
+        assert ingest.counts["camera_forgotten"] == 0
+
+
 def test_a_registry_that_is_away_stops_the_batch() -> None:
     """`Unavailable` is no fault of a record: nobody is dead, the worker tries again."""
 
@@ -339,7 +439,7 @@ def test_a_registry_that_is_away_stops_the_batch() -> None:
         raise Unavailable("the registry is away")
 
     core = IngestCore(Codec(fingerprint_of_id=away), "", PARTITIONS, LIMITS)
-    states = {partition: KeyedState() for partition in range(PARTITIONS)}
+    states = {partition: Windows() for partition in range(PARTITIONS)}
     with pytest.raises(Unavailable):
         core.on_batch([message(frame()), message(b"\0\0\0\0\5 body")], states, NOW_MS)
 

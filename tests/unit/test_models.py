@@ -161,7 +161,7 @@ def test_a_new_champion_takes_over_from_the_old_one(fleet: Fleet) -> None:
 
 def test_without_a_champion_nothing_is_predicted(fleet: Fleet) -> None:
     """And the sentence says what to do."""
-    with pytest.raises(Unavailable, match="no champion to predict with: `catseye models register FILE` names one"):
+    with pytest.raises(Unavailable, match="no champion to predict with: `catseye models register FILE --stage champion` names"):
         fleet.follow(END).current()
 
 
@@ -325,7 +325,7 @@ class Writer:
 def test_registering_keeps_signs_and_announces(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The version is the beginning of the hash: the same file is the same version."""
     writer = Writer()
-    monkeypatch.setattr(models, "Producer", writer)
+    monkeypatch.setattr("catseye.model_events.Producer", writer)
     event = register(fleet.settings, CODEC, ONNX, "candidate", by="a test", because="it is better")
     ((topic, value, key),) = writer.written
     assert (topic, key) == ("catseye.models", f"tiny/{event.sha256[:12]}".encode())
@@ -337,7 +337,7 @@ def test_registering_keeps_signs_and_announces(fleet: Fleet, monkeypatch: pytest
 def test_a_bad_file_is_not_announced(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept, signed or said."""
     writer = Writer()
-    monkeypatch.setattr(models, "Producer", writer)
+    monkeypatch.setattr("catseye.model_events.Producer", writer)
     with pytest.raises(BadModel):
         register(fleet.settings, CODEC, b"not ONNX", "candidate", by="a test", because="a test")
     assert writer.written == []
@@ -351,7 +351,7 @@ def test_an_event_that_the_broker_did_not_take_is_said(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, writer: Writer, what: str
 ) -> None:
     """`Unavailable`: do it again."""
-    monkeypatch.setattr(models, "Producer", writer)
+    monkeypatch.setattr("catseye.model_events.Producer", writer)
     with pytest.raises(Unavailable, match=what):
         models.announce(fleet.settings, CODEC, fleet.event())
 
@@ -366,5 +366,5 @@ def test_artifacts_are_where_the_setting_says(tmp_path: Path) -> None:
 
 def test_without_a_signing_key_nothing_is_registered(tmp_path: Path) -> None:
     """The operator is told what makes one."""
-    with pytest.raises(Misconfigured, match="infra/stack up"):
+    with pytest.raises(Misconfigured, match="`catseye models keys`"):
         register(Settings(data_dir=tmp_path), CODEC, ONNX, "candidate", by="a test", because="a test")

@@ -1,5 +1,6 @@
 """`catseye.signing`: only the owner of the key can name a model."""
 
+import re
 import stat
 from hashlib import sha256
 from pathlib import Path
@@ -54,11 +55,35 @@ def test_only_the_owner_reads_the_private_key(keys: Path) -> None:
     assert stat.S_IMODE((keys / PRIVATE).stat().st_mode) == 0o600
 
 
-def test_a_missing_key_is_named(keys: Path) -> None:
-    """With what brings it."""
-    (keys / PRIVATE).unlink()
-    with pytest.raises(Misconfigured, match=r"no signing key at .*model-signing\.pem"):
-        sign(FILE, keys)
+def test_half_a_pair_is_completed(keys: Path) -> None:
+    """A start that was killed between the two: what was signed meanwhile holds."""
+    signature, public = sign(FILE, keys), (keys / PUBLIC).read_bytes()
     (keys / PUBLIC).unlink()
-    with pytest.raises(Misconfigured, match=r"no public key at .*model-signing\.pub\.pem"):
+    make_keys(keys)
+    verify(FILE, signature, keys)
+    assert (keys / PUBLIC).read_bytes() == public
+
+
+def test_the_public_key_of_others_stays(keys: Path, tmp_path: Path) -> None:
+    """Where models are signed elsewhere `make_keys` makes nothing: what they sign must go on being trusted."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / PUBLIC).write_bytes((keys / PUBLIC).read_bytes())
+    make_keys(here)
+    verify(FILE, sign(FILE, keys), here)
+    with pytest.raises(Misconfigured, match="no signing key at .*, only a public one: models are signed elsewhere"):
+        sign(FILE, here)
+
+
+def test_a_missing_key_is_named_in_full_with_what_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data folder may be relative: where it was looked for depends on the working folder."""
+    monkeypatch.chdir(tmp_path)
+    keys = Path("here/keys")
+    at = re.escape(str(tmp_path / keys))
+    with pytest.raises(Misconfigured, match=rf"no signing key at {at}/model-signing\.pem: .*`catseye models keys`"):
+        sign(FILE, keys)
+    with pytest.raises(Misconfigured, match=rf"no public key at {at}/model-signing\.pub\.pem"):
+        verify(FILE, bytes(64), keys)
+    make_keys(keys)
+    with pytest.raises(BadModel, match=rf"not by our key, {at}/model-signing\.pub\.pem"):
         verify(FILE, bytes(64), keys)

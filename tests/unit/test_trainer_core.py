@@ -41,7 +41,7 @@ def decision(
     )
 
 
-def alert(alert_id: str, since_ms: int, camera: str | None, *cameras: str) -> Alert:
+def alert(alert_id: str, since_ms: int, camera: str | None, *cameras: str, incident_id: str = "") -> Alert:
     """An alert on cameras."""
     return Alert(
         alert_id=alert_id,
@@ -65,6 +65,7 @@ def alert(alert_id: str, since_ms: int, camera: str | None, *cameras: str) -> Al
         updated_at_ms=since_ms,
         explanation="",
         by="a test",
+        incident_id=incident_id,
     )
 
 
@@ -142,3 +143,17 @@ def test_changed_cameras_are_those_of_the_alerts_since_the_earliest() -> None:
     }
     found = changed_cameras(decision(causes=("a", "request", "b")), alerts)
     assert found == {"north": 30, "south": 50}
+
+
+def test_all_cameras_of_an_incident_changed() -> None:
+    """An alert names some of them only; each has an alert of its own in the incident, which says since when."""
+    alerts = {
+        "a": alert("a", 50, "north", "north", "south", incident_id="a"),
+        "b": alert("b", 30, "south", "north", "south", incident_id="a"),
+        "c": alert("c", 40, "west", "north", "west", incident_id="a"),
+        "d": alert("d", 1, "x", incident_id="d"),
+        "e": alert("e", 1, None, incident_id="a"),
+        "f": alert("f", 20, "east"),
+    }
+    expected = {"north": 50, "south": 30, "west": 40, "east": 20}
+    assert changed_cameras(decision(causes=("a", "f")), alerts) == expected

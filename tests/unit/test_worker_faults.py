@@ -218,6 +218,17 @@ def test_at_least_once_does_again_what_was_not_delivered(world: InMemory) -> Non
     assert set(world.seen()) == set(counts(b"a", b"b"))
 
 
+def test_at_least_once_remembers_nothing_that_was_not_delivered(world: InMemory) -> None:
+    """Killed right after, it does the record again: with a state written first that would be a repeat, and lost."""
+    world.publish(b"a")
+    world.broker.fail("delivery", said(KafkaError._MSG_TIMED_OUT))
+    worker, probe = world.worker(delivery="at_least_once")
+    worker.run(world.until(lambda: bool(probe.causes)))
+    assert world.broker.committed(PREFIX + STATE) == []
+    work(world, 1, delivery="at_least_once")
+    assert world.seen() == counts(b"a")
+
+
 def test_at_least_once_does_again_what_was_not_committed(world: InMemory) -> None:
     """A group that moved on says so; only a fatal error ends the worker."""
     world.publish(b"a")
@@ -238,7 +249,7 @@ def test_time_alone_writes_nothing(world: InMemory) -> None:
 
 
 def test_what_time_brings_is_written_without_records(world: InMemory) -> None:
-    """Outputs and state of a tick are a transaction as well, with no offsets before the first record."""
+    """Outputs and state of a tick are a transaction as well; before the first record with the offsets there were."""
 
     class Ticking(Counting):
         def on_time(self, states: Any, now_ms: int) -> Any:
@@ -254,7 +265,28 @@ def test_what_time_brings_is_written_without_records(world: InMemory) -> None:
         worker.run(world.until(lambda: len(core.ticks) >= 2))
     assert world.seen() == [(0, b"tick", b"1")] * 2
     assert world.broker.committed(PREFIX + STATE) == [(0, b"tick", b"1")] * 2
-    assert world.broker.offsets == {}
+    assert world.broker.offsets == dict.fromkeys(ALL, 0)
+
+
+def test_what_time_brings_is_not_written_by_one_that_lost_its_place(world: InMemory) -> None:
+    """Stopped past its session while time was told, with no record read yet: another has its partitions by now."""
+
+    class Stopped(Counting):
+        def on_time(self, states: Any, now_ms: int) -> Any:
+            super().on_time(states, now_ms)
+            if len(self.ticks) > 1:
+                return []
+            world.broker.generation += 1
+            world.broker.given = ALL
+            states[0].put(b"tick", b"1")
+            return [(self._topic, 0, b"tick", b"1")]
+
+    core = Stopped(world.full(WRITTEN))
+    worker, probe = world.worker(core)
+    worker.run(world.until(lambda: len(core.ticks) >= 3))
+    assert [cause.startswith("send_offsets: ") for cause in probe.causes] == [True]
+    assert core.ticks[1:] == [{0: {}, 1: {}}] * 2
+    assert (world.seen(), world.broker.committed(PREFIX + STATE), world.broker.offsets) == ([], [], {})
 
 
 def test_a_restored_state_is_committed(world: InMemory) -> None:
@@ -287,37 +319,79 @@ def test_a_restored_state_is_committed(world: InMemory) -> None:
     assert seen == [b"77"] * 3
 
 
-def test_a_transaction_takes_what_its_time_allows() -> None:
-    """Small until a cost is known, then as many as fit, within bounds; half of what is believed is replaced."""
-    size = TransactionSize(0.06, 0.02, most=5_000)
+def warm(size: TransactionSize, cost_s: float, commit_s: float = 0.01) -> list[int]:
+    """What a size comes to while all of it is used and each record costs the same."""
     told = [size.records()]
-    for records, work_s in ((64, 0.0064), (600, 0.18), (400, 40.0), (1, 0.0)):
+    for _ in range(20):
+        size.took(told[-1], told[-1] * cost_s, commit_s)
+        told.append(size.records())
+    return told
+
+
+def test_a_transaction_takes_what_its_time_allows() -> None:
+    """Within bounds, however dear or cheap a record is; half of what is believed is replaced."""
+    size = TransactionSize(0.06, 0.02, most=5_000)
+    assert warm(size, 0.0001)[-1] == 600
+    told = []
+    for records, work_s in ((600, 0.18), (400, 40.0), (1, 0.0), (2, 0.0)):
         size.took(records, work_s, 0.01)
         told.append(size.records())
-    assert told == [64, 600, 300, 1, 2]
-    assert TransactionSize(0.06, 0.02, most=10).records() == 10
+    assert told == [300, 1, 2, 4]
+    assert warm(TransactionSize(0.06, 0.02, most=10), 0.0001)[-1] == 10
 
 
-def test_a_cheap_core_is_given_no_more_than_the_most() -> None:
-    """However fast it is."""
+def test_a_transaction_begins_with_one_record_and_doubles() -> None:
+    """Nobody knows yet what the next record costs; a warm worker is there after 13 transactions."""
+    told = warm(TransactionSize(0.06, 0.02, most=5_000), 1e-7)
+    assert told[:14] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 5_000]
+
+
+def test_a_record_of_seconds_is_done_alone() -> None:
+    """A model or a picture that takes 3 s: two at once at most, long before anybody takes the worker for stuck."""
+    assert warm(TransactionSize(0.06, 0.02, most=5_000), 3.0) == [1] * 21
+
+
+def test_a_size_that_is_not_used_does_not_grow() -> None:
+    """One cheap record at a time says little about hundreds; nor does it take away what was known."""
     size = TransactionSize(0.06, 0.02, most=5_000)
-    size.took(1_000, 1e-6, 0.01)
-    assert size.records() == 5_000
+    for _ in range(50):
+        size.took(1, 0.0001, 0.01)
+    assert size.records() == 2
+    warm(size, 0.0001)
+    for _ in range(50):
+        size.took(1, 0.0001, 0.01)
+    assert size.records() == 600
+
+
+def test_what_costs_nothing_is_given_no_more_than_the_most() -> None:
+    """However fast it is."""
+    assert warm(TransactionSize(0.06, 0.02, most=5_000), 0.0)[-1] == 5_000
 
 
 def test_a_slow_commit_makes_transactions_larger() -> None:
     """The work may take as long as the commit: else a backlog grows behind a slow broker."""
     size = TransactionSize(0.06, 0.02, most=5_000)
-    for _ in range(20):
-        size.took(100, 0.01, 0.3)
-    assert size.records() == pytest.approx(3_000, rel=0.01)
+    assert warm(size, 0.0001, 0.3)[-1] == pytest.approx(3_000, rel=0.01)
 
 
 def test_a_worker_that_waits_between_transactions_takes_more_in_one() -> None:
     """What comes in half a second is work for up to half a second: else a backlog grows while it waits."""
-    size = TransactionSize(0.06, 0.5, most=5_000)
-    size.took(64, 0.064, 0.01)
-    assert size.records() == 500
+    assert warm(TransactionSize(0.06, 0.5, most=5_000), 0.001)[-1] == 500
+
+
+def test_a_slow_first_batch_is_no_crash_loop(world: InMemory) -> None:
+    """A worker that knows nothing yet takes one record, however many wait: that comes to an end, and is remembered."""
+    world.publish(*[b"a"] * 100)
+    sizes: list[int] = []
+
+    class Looking(Counting):
+        def on_batch(self, batch: Any, states: Any, now_ms: int) -> Any:
+            sizes.append(len(batch))
+            return super().on_batch(batch, states, now_ms)
+
+    worker, probe = world.worker(Looking(world.full(WRITTEN)))
+    worker.run(world.until(lambda: probe.records >= 7))
+    assert sizes == [1, 2, 4]
 
 
 def test_a_transaction_of_one_record_polls_no_more(world: InMemory) -> None:
