@@ -1,6 +1,7 @@
 """Ranges of what publishers send, checked after the bytes were read."""
 
 import math
+import re
 
 from catseye.errors import BadRecord, Reason
 from catseye.records import Frame, Label
@@ -8,6 +9,7 @@ from catseye.records import Frame, Label
 NAME_MAX = 200  # characters of a camera, boot, label or source
 READINGS_MAX = 64  # readings of a device in one frame
 SEQUENCE_MAX = 2**62
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C0, delete and C1 of Unicode: they garble terminals, logs and keys
 
 
 def check_identity(camera: str, boot: str, sequence: int) -> None:
@@ -36,16 +38,23 @@ def check_captured(frame: Frame, written_ms: int, *, future_max_ms: int, age_max
         )
 
 
-def check_label(label: Label) -> None:
-    """Raises `BadRecord` when a label says something that cannot be."""
+def check_label(label: Label, written_ms: int, *, future_max_ms: int) -> None:
+    """Raises `BadRecord` when a label says something that cannot be, by the broker's clock *written_ms* too."""
     if label.label is not None and not label.label.strip():
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "label is empty; send null to withdraw a label")
     _check_text("label", label.label or "")
     _check_text("source", label.source)
     if not 0 < label.propensity <= 1:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity is {label.propensity}; it is a chance over 0 up to 1")
-    if not 0 <= label.labelled_at_ms < SEQUENCE_MAX:
+    if label.labelled_at_ms < 0:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"labelled_at_ms is {label.labelled_at_ms}; it is Unix milliseconds")
+    ahead_ms = label.labelled_at_ms - written_ms
+    if ahead_ms > future_max_ms:  # it would hold for ever: of two labels the one that was made later does
+        raise BadRecord(
+            Reason.FIELD_OUT_OF_RANGE,
+            f"labelled_at_ms is {ahead_ms} ms after the broker took the label; at most {future_max_ms} ms are allowed: "
+            "is it in milliseconds, and is the labeller's clock right?",
+        )
 
 
 def readings(telemetry: dict[str, float]) -> dict[str, float]:
@@ -66,3 +75,9 @@ def readings(telemetry: dict[str, float]) -> dict[str, float]:
 def _check_text(name: str, text: str) -> None:
     if len(text) > NAME_MAX:
         raise BadRecord(Reason.TEXT_TOO_LONG, f"{name} has {len(text)} characters; at most {NAME_MAX} are kept")
+    if control := _CONTROL.search(text):
+        raise BadRecord(
+            Reason.FIELD_OUT_OF_RANGE,
+            f"{name} has the control character U+{ord(control[0]):04X} at {control.start()}; every printable one is "
+            "allowed",
+        )

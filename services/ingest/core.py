@@ -14,11 +14,17 @@ from catseye.errors import BadRecord, Reason
 from catseye.identity import partition_of
 from catseye.jpeg import JpegLimits, decode_rgb, inspect
 from catseye.records import AcceptedFrame, AcceptedLabel, Frame, Label
-from catseye.stream import KeyedState, Message, Output, Tally
+from catseye.stream import Message, Output, Tally
 from catseye.topics import full_name
 from services.ingest.checks import check_captured, check_identity, check_label, readings
 from services.ingest.quality import measure
-from services.ingest.window import CameraWindow, Verdict
+from services.ingest.window import CameraWindow, Verdict, Windows
+
+QUEUED_MAX_MS = 9 * 24 * 3_600_000
+"""Longest time from a record's being written to its being read: frames are kept for a day, but Kafka deletes a segment
+as a whole, and one may span a week."""
+BEHIND_MAX_MS = 10 * 60_000  # our clock may be behind the broker's by so much
+LOOKED_AT = 4  # cameras that are looked at for silence with each frame: a new one is looked at twice before it goes
 
 
 class Limits(NamedTuple):
@@ -27,7 +33,7 @@ class Limits(NamedTuple):
     Attributes:
         frame_max_bytes: Longest frame record.
         label_max_bytes: Longest label record.
-        future_max_ms: How far a camera's clock may be ahead.
+        future_max_ms: How far a camera's or a labeller's clock may be ahead.
         age_max_ms: How old a frame may be.
         jpeg: Limits of the picture.
     """
@@ -49,20 +55,21 @@ class IngestCore(Tally):
         limits: What is accepted.
     """
 
-    new_state = KeyedState
+    new_state = Windows
 
     def __init__(self, codec: Codec, prefix: str, partitions: int, limits: Limits) -> None:
         super().__init__()
         self._codec = codec
         self._partitions = partitions
         self._limits = limits
+        self._silent_ms = limits.age_max_ms + limits.future_max_ms + QUEUED_MAX_MS
         self._labels = full_name("labels", prefix)
         self._rekeyed = full_name("frames.rekeyed", prefix)
         self._frames_accepted = full_name("frames.accepted", prefix)
         self._labels_accepted = full_name("labels.accepted", prefix)
         self._dead_letters = full_name("dead-letters", prefix)
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Windows], now_ms: int) -> list[Output]:
         outputs: list[Output] = []
         for message in batch:
             try:
@@ -78,10 +85,10 @@ class IngestCore(Tally):
                 outputs.append(Output(self._dead_letters, home, source_of(message), letter))
         return outputs
 
-    def on_time(self, states: Mapping[int, KeyedState], now_ms: int) -> list[Output]:
+    def on_time(self, states: Mapping[int, Windows], now_ms: int) -> list[Output]:
         return []
 
-    def on_frame(self, message: Message, state: KeyedState, now_ms: int) -> list[Output]:
+    def on_frame(self, message: Message, state: Windows, now_ms: int) -> list[Output]:
         """Accept, forward or drop one frame. Raises `BadRecord`."""
         frame = self._codec.decode(message.value(), Frame, max_bytes=self._limits.frame_max_bytes)
         check_identity(frame.camera, frame.boot, frame.sequence)
@@ -90,10 +97,11 @@ class IngestCore(Tally):
         if home != message.partition():
             self.events["frame_rekeyed"] += 1
             return [Output(self._rekeyed, home, key, message.value())]
-        accepted = self._measured(frame, written_ms(message, now_ms), now_ms)
+        at_ms = written_ms(message, now_ms)
+        accepted = self._measured(frame, at_ms, self._received_ms(at_ms, now_ms))
         stored = state.get(key)
         window = CameraWindow.from_bytes(stored) if stored else CameraWindow()
-        verdict = window.take(frame.boot, frame.sequence)
+        verdict = window.take(frame.boot, frame.sequence, at_ms)
         if verdict is Verdict.TOO_OLD:
             raise BadRecord(
                 Reason.SEQUENCE_TOO_OLD,
@@ -101,6 +109,8 @@ class IngestCore(Tally):
                 "a repeat; a publisher that loses count starts a new boot",
             )
         state.put(key, window.to_bytes())
+        # By the earlier of both clocks: who forgets too late only remembers more.
+        self.events["camera_forgotten"] += state.forget(min(at_ms, now_ms), self._silent_ms, LOOKED_AT)
         if verdict is Verdict.DUPLICATE:
             self.events["frame_duplicate"] += 1
             return []
@@ -121,7 +131,8 @@ class IngestCore(Tally):
         """Accept one label. Raises `BadRecord`."""
         label = self._codec.decode(message.value(), Label, max_bytes=self._limits.label_max_bytes)
         check_identity(label.camera, label.boot, label.sequence)
-        check_label(label)
+        at_ms = written_ms(message, now_ms)
+        check_label(label, at_ms, future_max_ms=self._limits.future_max_ms)
         accepted = AcceptedLabel(
             camera=label.camera,
             boot=label.boot,
@@ -130,13 +141,23 @@ class IngestCore(Tally):
             labelled_at_ms=label.labelled_at_ms,
             source=label.source,
             propensity=label.propensity,
-            received_at_ms=now_ms,
+            received_at_ms=self._received_ms(at_ms, now_ms),
         )
         self.events["label_accepted"] += 1
         home = partition_of(label.camera, self._partitions)
         return [Output(self._labels_accepted, home, label.camera.encode(), self._codec.encode(accepted))]
 
-    def _measured(self, frame: Frame, written_ms: int, now_ms: int) -> AcceptedFrame:
+    def _received_ms(self, written_ms: int, now_ms: int) -> int:
+        """Our clock, or the broker's where ours cannot be right: the time of a partition goes on with it, never back.
+
+        A record that waited is no sign of a wrong clock, and all that waited are received when they are read.
+        """
+        if -BEHIND_MAX_MS <= now_ms - written_ms <= QUEUED_MAX_MS:
+            return now_ms
+        self.events["clock_wrong"] += 1
+        return written_ms
+
+    def _measured(self, frame: Frame, written_ms: int, received_at_ms: int) -> AcceptedFrame:
         check_captured(frame, written_ms, future_max_ms=self._limits.future_max_ms, age_max_ms=self._limits.age_max_ms)
         telemetry = readings(frame.telemetry)
         header = inspect(frame.jpeg, self._limits.jpeg)
@@ -146,7 +167,7 @@ class IngestCore(Tally):
             boot=frame.boot,
             sequence=frame.sequence,
             captured_at_ms=frame.captured_at_ms,
-            received_at_ms=now_ms,
+            received_at_ms=received_at_ms,
             jpeg=frame.jpeg,
             width=header.width,
             height=header.height,

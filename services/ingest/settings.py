@@ -19,7 +19,7 @@ class IngestSettings(Settings):
         default=16_000_000, ge=1, description="Most pixels of a frame, width times height"
     )
     ingest_future_max_ms: int = Field(
-        default=2_000, ge=0, description="How far a camera's clock may be ahead, milliseconds"
+        default=2_000, ge=0, description="How far a camera's or a labeller's clock may be ahead, milliseconds"
     )
     ingest_age_max_ms: int = Field(
         default=7 * 24 * 3_600_000, ge=1, description="How old a frame may be when it comes in, milliseconds"

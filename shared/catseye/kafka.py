@@ -10,8 +10,8 @@ from catseye.errors import Misconfigured, Unavailable
 from catseye.settings import Settings
 from catseye.topics import TOPICS, Kept, Topic, full_name
 
-PUBLIC_MAX_BYTES = 4 * 2**20  # longest record that a publisher can write
-RECORD_MAX_BYTES = 5 * 2**20  # longest of ours: a dead letter holds the longest public record whole
+PUBLIC_MAX_BYTES = 4 * 2**20  # longest batch that a publisher can write, as it is sent: compressed or not
+RECORD_MAX_BYTES = 5 * 2**20  # longest record of ours: a dead letter with all that it keeps, and room to say why
 # Of a partition that was made, or whose broker was lost, a moment ago; librdkafka looks for the new one meanwhile.
 LEADER_MOVES = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 Config = dict[str, str | int | float | bool]

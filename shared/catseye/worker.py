@@ -60,6 +60,9 @@ class TransactionSize:
     where that is longer: a broker that commits slowly must not hold a backlog up. Nor must a worker that waits between
     transactions: in one it may do the work of the time until the next.
 
+    It begins with one record and at most doubles, each time that all of it was used: while a batch is worked on the
+    worker gives no sign of life, so one must never last long only because nobody knew yet what a record costs.
+
     Args:
         target_s: Wanted duration of the work, seconds.
         every_s: Shortest time from one transaction to the next, seconds.
@@ -71,18 +74,20 @@ class TransactionSize:
         self._most = most
         self._cost_s = 0.0
         self._commit_s = 0.0
+        self._records = 1
 
     def records(self) -> int:
-        """Records that the next transaction may take, 1 to *most*; small until a cost is known."""
-        if not self._cost_s:
-            return min(64, self._most)
-        return max(1, min(self._most, int(max(self._target_s, self._commit_s) / self._cost_s)))
+        """Records that the next transaction may take, 1 to *most*."""
+        return self._records
 
     def took(self, records: int, work_s: float, commit_s: float) -> None:
         """Learn what *records* took to work on and to commit; half of what is believed is replaced each time."""
         cost_s = work_s / records
         self._commit_s = (self._commit_s + commit_s) / 2
         self._cost_s = (self._cost_s + cost_s) / 2 if self._cost_s else cost_s
+        tried = self._records * 2 if records >= self._records else self._records
+        wanted = max(self._target_s, self._commit_s) / self._cost_s if self._cost_s else tried
+        self._records = max(1, min(self._most, tried, int(wanted)))
 
 
 class Worker(Generic[S]):
@@ -256,8 +261,11 @@ class Worker(Generic[S]):
             self._insist(self._producer.begin_transaction, "begin_transaction")
         try:
             self._write(outputs)
+            # Without a transaction the state must not be on the log before what it remembers having said: it would be
+            # taken for said, whatever became of it.
+            waited_s = 0.0 if self._transactional else self._delivered()
             self._write(changed)
-            work_s = time.perf_counter() - started
+            work_s = time.perf_counter() - started - waited_s
             positions = self._positions()
             self._commit(positions)
         except _Aborted as fault:
@@ -302,25 +310,33 @@ class Worker(Generic[S]):
         self._insist(lambda: self._producer.abort_transaction(10), "abort_transaction")
         raise _Aborted(f"produce: {error}") from fault
 
+    def _delivered(self) -> float:
+        """Wait until the broker has, or has not, whatever was written. Returns how long that took, seconds."""
+        began = time.perf_counter()
+        self._producer.flush()
+        if self._undelivered:
+            fault = self._undelivered[0]
+            self._undelivered.clear()
+            raise _Aborted(f"deliver: {fault}")
+        return time.perf_counter() - began
+
     def _positions(self) -> list[TopicPartition]:
-        return [position for position in self._consumer.position(self._consumer.assignment()) if position.offset >= 0]
+        """Where to go on: never empty, since only with offsets is it asked whether the partitions are still ours."""
+        positions = self._consumer.position(self._consumer.assignment())
+        return [position for position in positions if position.offset >= 0] or self._last_commit()
+
+    def _last_commit(self) -> list[TopicPartition]:
+        """Where to go on as far as the last commit says, or the start."""
+        return [TopicPartition(*place, offset) for place, offset in self._next.items()]
 
     def _commit(self, positions: list[TopicPartition]) -> None:
         if not self._transactional:
-            self._producer.flush()
-            if self._undelivered:
-                fault = self._undelivered[0]
-                self._undelivered.clear()
-                raise _Aborted(f"deliver: {fault}")
-            if positions:
-                self._insist(lambda: self._consumer.commit(offsets=positions, asynchronous=False), "commit")
+            self._delivered()
+            self._insist(lambda: self._consumer.commit(offsets=positions, asynchronous=False), "commit")
             return
         try:
-            if positions:
-                metadata = self._group_metadata()
-                self._insist(
-                    lambda: self._producer.send_offsets_to_transaction(positions, metadata, 10), "send_offsets"
-                )
+            metadata = self._group_metadata()
+            self._insist(lambda: self._producer.send_offsets_to_transaction(positions, metadata, 10), "send_offsets")
             self._insist(lambda: self._producer.commit_transaction(10), "commit_transaction")
         except _Aborted:
             self._insist(lambda: self._producer.abort_transaction(10), "abort_transaction")
@@ -334,7 +350,7 @@ class Worker(Generic[S]):
         self._core.counted()
         for state in self._states.values():
             state.rollback()
-        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
+        self._consumer.assign(self._last_commit())
 
     # -- faults
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from services.ingest.window import BOOTS, WIDTH, CameraWindow, Verdict
 
+AT_MS = 1_800_000_000_000
 near = st.integers(0, 40)
 edges = st.integers(WIDTH - 3, WIDTH + 3) | st.integers(2 * WIDTH - 3, 2 * WIDTH + 3)
 far = st.sampled_from([2**40, 2**62 - 1])
@@ -32,7 +33,7 @@ def test_a_window_says_of_each_frame_what_a_set_would_say(story: list[tuple[str,
             expected = Verdict.DUPLICATE
         else:
             expected = Verdict.NEW
-        assert window.take(boot, sequence) == expected
+        assert window.take(boot, sequence, AT_MS) == expected
         if expected is Verdict.NEW:
             seen.add(step)
             highest[boot] = max(highest.get(boot, sequence), sequence)
@@ -48,7 +49,7 @@ def test_no_frame_of_the_boots_used_last_is_accepted_twice(story: list[tuple[str
     remembered: OrderedDict[str, set[int]] = OrderedDict()
     for boot, sequence in story:
         seen = remembered.pop(boot, set())
-        assert window.take(boot, sequence) == (Verdict.DUPLICATE if sequence in seen else Verdict.NEW)
+        assert window.take(boot, sequence, AT_MS) == (Verdict.DUPLICATE if sequence in seen else Verdict.NEW)
         remembered[boot] = seen | {sequence}
         if len(remembered) > BOOTS:
             remembered.popitem(last=False)
@@ -60,7 +61,7 @@ def test_bytes_and_back_is_the_same_window(story: list[tuple[str, int]]) -> None
     """The order in which boots were used included; small whatever came."""
     window = CameraWindow()
     for boot, sequence in story:
-        window.take(boot, sequence)
+        window.take(boot, sequence, AT_MS)
     stored = window.to_bytes()
     again = CameraWindow.from_bytes(stored)
     assert again == window

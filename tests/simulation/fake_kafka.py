@@ -59,6 +59,7 @@ class Broker:
     offsets: dict[Place, int] = field(default_factory=dict)
     unknown: Any = None  # a place whose committed offset cannot be said: a TopicPartition with an error
     given: list[Place] | None = None  # what the group says next; [] takes everything away
+    generation: int = 0  # of the group: who has an older one has lost its partitions, told or not
     faults: dict[str, list[Exception | None]] = field(default_factory=lambda: defaultdict(list))
     on_poll: list[Callable[[], None] | None] = field(default_factory=list)  # happens at the start of the next polls
     on_consume: list[Callable[[], None] | None] = field(default_factory=list)
@@ -100,6 +101,11 @@ class Broker:
         if self.faults[call] and (fault := self.faults[call].pop(0)):
             raise fault
 
+    def fence(self, generation: int) -> None:
+        """Refuse offsets of a member that the group goes on without (KIP-447)."""
+        if generation != self.generation:
+            raise said(KafkaError.ILLEGAL_GENERATION, abort=True)
+
 
 def said(code: int, *, fatal: bool = False, retriable: bool = False, abort: bool = False) -> KafkaException:
     """What librdkafka raises."""
@@ -118,6 +124,7 @@ class FakeConsumer:
         self._told_end: dict[Place, int] = {}
         self._callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
         self._member = False
+        self.generation = -1
         self.closed = False
 
     def subscribe(self, topics: list[str], **callbacks: Callable[[Any, list[TopicPartition]], None]) -> None:
@@ -167,6 +174,7 @@ class FakeConsumer:
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
         assert not asynchronous
         self._broker.ask("commit")
+        self._broker.fence(self.generation)
         self._broker.offsets |= {(place.topic, place.partition): place.offset for place in offsets}
 
     def consumer_group_metadata(self) -> object:
@@ -205,6 +213,8 @@ class FakeConsumer:
             self._callbacks["on_revoke"](self, self.assignment())
         if given:
             self._member = True
+            self._broker.generation += 1
+            self.generation = self._broker.generation
             self._callbacks["on_assign"](self, [TopicPartition(*place) for place in given])
 
     def _some(self, most: int) -> list[Message]:
@@ -282,7 +292,8 @@ class FakeProducer:
 
     def send_offsets_to_transaction(self, places: list[TopicPartition], metadata: FakeConsumer, timeout: float) -> None:
         self._broker.ask("send_offsets_to_transaction")
-        assert metadata.config["group.id"]
+        assert places, "nothing is sent to the group then, and nothing is checked"
+        self._broker.fence(metadata.generation)
         self._offsets = {(place.topic, place.partition): place.offset for place in places}
 
     def commit_transaction(self, timeout: float) -> None:

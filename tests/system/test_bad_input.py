@@ -3,6 +3,7 @@ with the bytes as they were; the service stays up, what is good between them com
 
 import random
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from catseye.dead_letters import is_cut
 from catseye.errors import Reason
 from catseye.identity import partition_of
-from catseye.kafka import RECORD_MAX_BYTES, create_topics
+from catseye.kafka import RECORD_MAX_BYTES, Config, create_topics
 from catseye.records import Frame
 from catseye.settings import Settings
 from catseye.topics import full_name
@@ -51,16 +53,15 @@ class Place:
 class Publisher:
     """Writes bytes where it is told to and learns where they came to lie."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: Config | None = None) -> None:
         self._prefix = settings.topic_prefix
-        self._producer = Producer(
-            {
-                "bootstrap.servers": settings.kafka_bootstrap_servers,
-                "message.max.bytes": RECORD_MAX_BYTES,
-                "enable.idempotence": True,
-                "log_level": 0,  # whoever outlives the broker says so, again and again
-            }
-        )
+        ours: Config = {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "message.max.bytes": RECORD_MAX_BYTES,
+            "enable.idempotence": True,
+            "log_level": 0,  # whoever outlives the broker says so, again and again
+        }
+        self._producer = Producer(ours | (config or {}))
         self.places: dict[Place, Bad | Frame | bytes] = {}
 
     def write(self, what: Bad | Frame | bytes, value: bytes | None, camera: str, topic: str, key: bytes | None) -> None:
@@ -141,7 +142,7 @@ def named(publisher: Publisher, place: Place) -> str:
     return record.name if isinstance(record, Bad) else repr(record)[:200]
 
 
-def test_nobody_can_write_more_than_what_becomes_a_dead_letter(broker: KafkaCluster, prefix: str) -> None:
+def test_nobody_can_write_more_uncompressed_than_a_dead_letter_keeps(broker: KafkaCluster, prefix: str) -> None:
     """`longest_value` is exact: the broker takes it (`the longest that can be written`) and refuses a byte more."""
     settings = Settings(kafka_bootstrap_servers=broker.bootstrap_servers, topic_prefix=prefix)
     create_topics(settings)
@@ -150,6 +151,26 @@ def test_nobody_can_write_more_than_what_becomes_a_dead_letter(broker: KafkaClus
     with pytest.raises(KafkaException) as refused:
         publisher.flush()
     assert refused.value.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
+def test_what_only_fits_compressed_is_a_dead_letter_too(broker: KafkaCluster, prefix: str, tmp_path: Path) -> None:
+    """A broker counts the batch as it was sent. The letter keeps the first bytes, and what comes next is accepted."""
+    with ingest(broker, tmp_path, prefix) as it:
+        publisher = Publisher(it.settings, {"compression.type": "gzip", "message.max.bytes": 20_000_000})
+        for topic in ("frames", "labels"):
+            publisher.write(topic.encode(), bytes(6 * 2**20), CAMERA, topic, CAMERA.encode())
+            publisher.write(b"a key", b"", CAMERA, topic, bytes(6 * 2**20))
+        publisher.good(frame(camera=CAMERA))
+        publisher.flush()
+        it.wait_for("ingest", "records", len(publisher.places))
+        letters, accepted = it.records("dead-letters"), it.records("frames.accepted")
+        starts = it.starts()
+    places = {Place(one.topic, one.partition, one.offset) for one in letters}
+    assert places == {place for place, what in publisher.places.items() if isinstance(what, bytes)}
+    assert [is_cut(one) for one in letters] == [True] * 4
+    assert Counter(one.reason for one in letters) == {Reason.RECORD_TOO_LARGE: 2, Reason.UNKNOWN_FORMAT: 2}
+    assert len(accepted) == 1
+    assert starts == {"ingest-0": 1}
 
 
 def test_a_bad_frame_on_a_wrong_partition_is_one_dead_letter(broker: KafkaCluster, prefix: str, tmp_path: Path) -> None:

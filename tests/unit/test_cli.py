@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from catseye.cli import COMMANDS, catseye, main
 from catseye.cli.common import at, table, write_json
@@ -18,6 +19,7 @@ from catseye.cli.dead import destination
 from catseye.cli.models import newest_steps
 from catseye.cli.topics import _kept
 from catseye.cli.watch import _line
+from catseye.dead_letters import KEPT_MAX_BYTES
 from catseye.errors import BadModel, BadRecord, Misconfigured, Reason, Unavailable
 from catseye.records import Alert, DeadLetter, DriftStatistic, ModelEvent, Outcome, Prediction, Stage
 from catseye.settings import Settings
@@ -285,6 +287,8 @@ def test_refused_records_go_back_to_public_topics_only() -> None:
     ]
     with pytest.raises(Misconfigured, match=r"t\.labels\.accepted, which only a service writes to"):
         destination(letter("t.labels.accepted"), "t.")
+    with pytest.raises(Misconfigured, match="only the first bytes"):
+        destination(replace(letter("t.frames"), value=bytes(KEPT_MAX_BYTES)), "t.")
 
 
 FIELDS = {

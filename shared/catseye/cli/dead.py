@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
 from catseye.client.config import publisher_config
+from catseye.dead_letters import is_cut
 from catseye.errors import Misconfigured, Unavailable
 from catseye.records import DeadLetter
 from catseye.settings import Settings
@@ -92,8 +93,13 @@ def destination(letter: DeadLetter, prefix: str) -> str:
     """Full name of the public topic that *letter* goes back to.
 
     Raises:
-        Misconfigured: it came from a topic that only a service writes to.
+        Misconfigured: it came from a topic that only a service writes to, or bytes of the record are missing.
     """
+    if is_cut(letter):
+        raise Misconfigured(
+            f"{letter.dead_letter_id} has only the first bytes of a record that was too large: sent again it would be "
+            "another one"
+        )
     public = [full_name(topic.name, prefix) for topic in TOPICS if topic.public]
     source = full_name("frames", prefix) if letter.topic == full_name("frames.rekeyed", prefix) else letter.topic
     if source not in public:
