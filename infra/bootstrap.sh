@@ -16,6 +16,7 @@ ROOT="$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")"
 export PYTHONPATH="$ROOT/shared:$ROOT"
 # Else `python -m` puts the working directory first, and a folder there called "services" would be ours.
 export PYTHONSAFEPATH=1
+export ORT_DISABLE_TELEMETRY=1 # as catseye/__init__.py has it, for what imports onnxruntime first
 mkdir -p "$ROOT/.catseye/run" "$ROOT/.catseye/logs"
 
 UV_VERSION=0.13.9

@@ -15,6 +15,7 @@ RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --requir
 COPY schemas schemas
 COPY shared shared
 COPY services services
+COPY infra/example/vehicles.onnx infra/example/vehicles.onnx
 
 USER catseye
 ENV CATSEYE_DATA_DIR=/var/lib/catseye \

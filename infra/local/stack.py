@@ -18,10 +18,10 @@ import msgspec
 from catseye.cli.models import serving
 from catseye.errors import Misconfigured, Unavailable
 from catseye.kafka import create_topics, wait_for_broker
-from catseye.models import key_folder, register
+from catseye.models import register
 from catseye.registry import codec_for
 from catseye.settings import Settings, load
-from catseye.signing import make_keys
+from catseye.signing import key_folder, make_keys
 from infra.local import kafka, ports, processes, redis
 from infra.local.jvm import ROOT
 from infra.local.kafka import KafkaCluster
@@ -93,6 +93,7 @@ class Stack:
             bootstrap_servers, started = self._kafka_up(before, brokers)
             settings = self._settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
             create_topics(settings)
+            make_keys(key_folder(settings))
             if self._with_redis:
                 self._redis.start()
             plan = Plan(
@@ -327,7 +328,6 @@ def first_model(plan: Plan) -> str:
     how = "`catseye models register FILE --stage champion`"
     if not plan.brokers:  # somebody else's cluster gets no model that nobody asked for
         return f"none is champion, so nothing is predicted: {how} names one"
-    make_keys(key_folder(settings))
     because = "the example's, since there was none"
     champion = register(
         settings, codec_for(settings), EXAMPLE.read_bytes(), "champion", by="infra/stack", because=because

@@ -4,7 +4,7 @@ Everything is an immutable value under a key of the state topic, so that one ste
 """
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 import msgspec
 
@@ -33,6 +33,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
         held_until_ms: Until when a person wants it quiet; 0 when nobody does.
         acknowledged: Whether a person has seen it as it is.
         told: What its last record told of, but for numbers.
+        more: Cameras of the incident that its last record counted and did not name.
         written_ms: When that was.
     """
 
@@ -50,6 +51,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     held_until_ms: int = 0
     acknowledged: bool = False
     told: str = ""
+    more: int = 0
     written_ms: int = 0
 
 
@@ -81,6 +83,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
         worst_loss: The same.
         lanes: Causes under way, by name.
         revisions: Last revision of alerts that are over, oldest first, so that one that comes back goes on counting.
+        ended_ms: When these ended, so that it can be said again.
+        counted: Kinds of whose newest incident it is part without being named there: when that incident opened.
         quiet: Kinds that a person wants no alert of for a while.
         heard: What a person said last, so that a repeat is known.
         episodes: Of the fleet: how often its accuracy has been too low.
@@ -99,6 +103,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     worst_loss: float = 1.0
     lanes: dict[str, Lane] = {}
     revisions: dict[str, int] = {}
+    ended_ms: dict[str, int] = {}
+    counted: dict[str, int] = {}
     quiet: dict[str, Quiet] = {}
     heard: str = ""
     episodes: int = 0
@@ -112,13 +118,15 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
         incident_id: The first one's alert_id.
         first_camera: Whose that is.
         opened_at_ms: When it opened.
-        cameras: All so far, in the order in which they joined.
+        cameras: Those that joined first, in that order.
+        more: How many joined after them.
     """
 
     incident_id: str
     first_camera: str
     opened_at_ms: int
     cameras: tuple[str, ...]
+    more: int = 0
 
 
 _Value = Watched | Incident
@@ -200,12 +208,23 @@ class Book:
         if value is None:
             self._values.pop(key, None)
             return
+        before = self._values.get(key)
         self._values[key] = value
         if isinstance(value, Watched):
             self.newest_ms = max(self.newest_ms, value.at_ms)
             self.clock_ms = max(self.clock_ms, value.at_ms)
-            if value.due_ms is not None:
-                heappush(self._due, (value.due_ms, key[1:].decode()))
+            if value.due_ms != (before.due_ms if isinstance(before, Watched) else None):
+                self._await(key[1:].decode(), value.due_ms)
+
+    def _await(self, name: str, due_ms: int | None) -> None:
+        """Note when a camera is to be looked at, now that this is another moment; None is never."""
+        if due_ms is None:
+            return
+        heappush(self._due, (due_ms, name))
+        if len(self._due) > 2 * len(self._values):  # most of it is what no camera's entry says any more
+            known = ((key[1:].decode(), value) for key, value in self._values.items() if isinstance(value, Watched))
+            self._due = [(watched.due_ms, name) for name, watched in known if watched.due_ms is not None]
+            heapify(self._due)
 
 
 def _incident_key(group: str, kind: str) -> bytes:

@@ -17,11 +17,12 @@ from catseye.errors import BadRecord
 from catseye.identity import digest
 from catseye.records import Alarm, Alert, CameraReport
 from catseye.stream import Message, Output, Tally
-from catseye.suppression import UNTIL_RESOLVED, suppressed_until_ms
+from catseye.suppression import UNTIL_RESOLVED, suppressed_until_ms, without_suppression
 from catseye.topics import full_name
 from services.incidents import NAME
 from services.incidents.book import FLEET, Book, Lane, Quiet, Watched
 from services.incidents.causes import lane_of
+from services.incidents.explain import resolved
 from services.incidents.life import Rules, look
 
 ONE_SIDED_95: Final = 1.6449
@@ -100,15 +101,16 @@ class IncidentsCore(Tally):
         lane = watched.lanes.get(lane_name)
         alert = lane.alert if lane is not None else None
         until_ms = suppressed_until_ms(said.explanation) if said.state == "suppressed" else 0
-        stamp = f"{said.alert_id}/{said.revision}/{said.by}/{said.state}/{until_ms}"
+        is_over = alert is None or alert.alert_id != said.alert_id
+        # What was heard of an alert while it was open is no repeat once it is over: then its end is to be said again.
+        stamp = f"{said.alert_id}/{said.revision}/{said.by}/{said.state}/{until_ms}/{is_over}"
         if watched.heard == stamp:
             self.events["word_repeated"] += 1
             return []
         self.events[said.state] += 1
         watched = replace(watched, heard=stamp, quiet=_quieted(watched, said, until_ms))
-        if lane is None or alert is None or alert.alert_id != said.alert_id:
-            book.put_camera(camera, watched)  # it is over; the word may still hold for the next one
-            return []
+        if lane is None or alert is None or is_over:
+            return _of_what_is_over(said, book, camera, watched)
         # Whoever said it may not have seen our last record: what we know stays, and is said again where they differ.
         collided = said.revision <= alert.revision
         known = replace(
@@ -202,9 +204,34 @@ def _quieted(watched: Watched, said: Alert, until_ms: int) -> dict[str, Quiet]:
     return others
 
 
+def _of_what_is_over(said: Alert, book: Book, camera: str, watched: Watched) -> list[Alert]:
+    """Note what a person says of an alert that is not open: it may still hold for the next one.
+
+    Whoever said it may not have seen the end. Their record is then the newest of an alert of ours, and would stand for
+    ever: the end is said again.
+    """
+    revision = watched.revisions.get(said.alert_id)
+    if revision is None:  # not ours, or forgotten
+        book.put_camera(camera, watched)
+        return []
+    ended_ms = watched.ended_ms.get(said.alert_id, book.clock_ms)
+    over = replace(
+        said,
+        state="resolved",
+        revision=max(revision, said.revision) + 1,
+        updated_at_ms=max(said.updated_at_ms, book.clock_ms),
+        resolved_at_ms=ended_ms,
+        explanation=resolved(without_suppression(said.explanation), said.opened_at_ms, ended_ms),
+        by=NAME,
+    )
+    book.put_camera(camera, replace(watched, revisions=watched.revisions | {over.alert_id: over.revision}))
+    return [over]
+
+
 def _told(lane: Lane, known: Alert, until_ms: int) -> Lane:
     """A lane of which a person has said something."""
-    return replace(lane, alert=known, held_until_ms=until_ms, acknowledged=not until_ms)
+    seen = not until_ms
+    return replace(lane, alert=known, held_until_ms=until_ms, acknowledged=seen, shown=lane.shown or seen)
 
 
 def _fleet_alarm(fleet: Watched, right: float, labels: float, floor: float, episode: int, at_ms: int) -> Alarm:

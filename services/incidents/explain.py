@@ -36,7 +36,8 @@ _NEXT: Final = {
     "camera_white": "Check exposure and glare",
     "camera_covered": "Clean or uncover the lens",
     "camera_blurred": "Focus the camera or clean its lens",
-    "camera_moved": "Turn the camera back, or let its reference be learned anew if it is to stay so",
+    "camera_moved": "Turn the camera back; if it is to stay so, its reference is learned anew with the next version of "
+    "the model that serves this camera",
     "camera_clock": "Set the camera's clock and check its time server",
     "camera_dead_letters": "See `catseye dead list` for the reasons",
     "telemetry": "Look at the device before it fails",
@@ -49,6 +50,10 @@ _NEXT: Final = {
     "labels_missing": "Ask who labels, and look at labels that found no prediction",
     "service_slow": "Look at lag and load of the services, and start more workers",
 }
+_SILENT_TOGETHER: Final = (
+    "Check first the network and the service that takes their frames: that they failed is likelier than that each of "
+    "these cameras did"
+)
 _MOVED: Final = {
     "input": ("Its pictures moved", "its pictures"),
     "predictions": ("Its predictions moved", "its predictions"),
@@ -73,7 +78,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         version_before: The version before; empty when none was seen.
         version_since_ms: Since when this one serves.
         group: The cameras' group; None while one camera is concerned.
-        cameras: All cameras of the incident.
+        cameras: Cameras of the incident, those that the alert names.
+        more: How many it does not name.
     """
 
     kind: str
@@ -88,6 +94,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     version_since_ms: int
     group: str | None
     cameras: Sequence[str]
+    more: int
 
     def told(self) -> str:
         """All but the numbers: an alert is worth another record when this changes."""
@@ -106,8 +113,7 @@ def paragraph(facts: Facts) -> str:
     sentences = [f"Since {_at(since_ms)} {subject} {what}"]
     if facts.group is not None:
         sentences.append(
-            f"The same is seen on {_names(facts.cameras)} of group {facts.group}: something that they share is "
-            "likelier than each camera by itself"
+            f"The same is seen on {_names(facts)}: something that they share is likelier than each camera by itself"
         )
     sentences.append(_numbers(facts.main))
     if kind in EXPLANATIONS:
@@ -121,7 +127,10 @@ def paragraph(facts: Facts) -> str:
     if facts.also:
         sentences.append(f"Raised besides: {', '.join(facts.also)}")
     sentences.append(_version(facts))
-    sentences.append(_NEXT.get(kind, "Look at its statistics"))
+    if kind == "camera_silent" and facts.group is not None:
+        sentences.append(f"{_SILENT_TOGETHER}. Then {_lowered(_NEXT[kind])}")
+    else:
+        sentences.append(_NEXT.get(kind, "Look at its statistics"))
     return ". ".join(sentences) + "."
 
 
@@ -171,9 +180,11 @@ def _version(facts: Facts) -> str:
     return f"Model {facts.model} serves here since {_at(facts.version_since_ms)}{before}"
 
 
-def _names(cameras: Sequence[str]) -> str:
-    named = ", ".join(cameras[:_NAMED])
-    return named if len(cameras) <= _NAMED else f"{named} and {len(cameras) - _NAMED} more cameras"
+def _names(facts: Facts) -> str:
+    named, count = ", ".join(facts.cameras[:_NAMED]), len(facts.cameras) + facts.more
+    names = f"{named} and {count - _NAMED} more cameras" if count > _NAMED else named
+    others = f", {count} in all, of which this alert names {len(facts.cameras)}" if facts.more else ""
+    return f"{names} of group {facts.group}{others}"
 
 
 def _lowered(sentence: str) -> str:

@@ -31,9 +31,11 @@ from services.incidents.causes import (
 from services.incidents.explain import Facts, held_back, paragraph, resolved
 
 CAMERAS_EVERY_MS: Final = 1_000
-"""Shortest time between two records of an incident's first alert that only name further cameras."""
+"""Shortest time between two records of an incident's first alert that only name or count further cameras."""
+NAMED_MOST: Final = 50
+"""Cameras that an alert names; were it all, an incident of 10,000 would be 50 million names."""
 REMEMBERED: Final = 32
-"""Alerts that are over whose revision is kept, a camera."""
+"""Alerts that are over whose revision and end are kept, a camera."""
 FLEET_GROUP: Final = "fleet"
 
 
@@ -79,6 +81,8 @@ class _Look:
         self._watched: Watched = book.camera(name)
         self._at_ms = at_ms - self._watched.lag_ms
         self._revisions = dict(self._watched.revisions)
+        self._ended_ms = dict(self._watched.ended_ms)
+        self._counted = dict(self._watched.counted)
         self._said: list[Alert] = []
         self._dues: list[int] = []
         self._has_fault = False
@@ -92,9 +96,18 @@ class _Look:
                 lanes[name] = lane
                 self._has_fault = self._has_fault or is_fault(name)
         newest = dict(list(self._revisions.items())[-REMEMBERED:])
+        ended_ms = {alert_id: at_ms for alert_id, at_ms in self._ended_ms.items() if alert_id in newest}
         quiet = {kind: quiet for kind, quiet in self._watched.quiet.items() if quiet.until_ms > self._at_ms}
         due_ms = min(self._dues) + self._watched.lag_ms if self._dues else None
-        watched = replace(self._watched, lanes=lanes, revisions=newest, quiet=quiet, due_ms=due_ms)
+        watched = replace(
+            self._watched,
+            lanes=lanes,
+            revisions=newest,
+            ended_ms=ended_ms,
+            counted=self._counted,
+            quiet=quiet,
+            due_ms=due_ms,
+        )
         self._book.put_camera(self._name, watched)
         return self._said
 
@@ -141,8 +154,10 @@ class _Look:
             self._dues.append(end_ms)
             return replace(lane, raised=(), gone_ms=gone_ms)
         self._written(name, lane, "resolved")
+        over = self._said[-1]
         self._revisions.pop(alert.alert_id, None)
-        self._revisions[alert.alert_id] = alert.revision + 1
+        self._revisions[alert.alert_id] = over.revision
+        self._ended_ms[alert.alert_id] = over.updated_at_ms
         return None
 
     def _waiting(self, name: str, lane: Lane) -> Lane:
@@ -170,30 +185,42 @@ class _Look:
         """Say it when the alert means something else now; at once if a person would look at it in another way."""
         kind = self._kind(name, lane)
         if kind != alert.kind or self._severity(kind, lane) != alert.severity:
-            return self._written(name, replace(lane, acknowledged=False), "updated")
+            return self._written(name, lane, "updated")
         dues = []
-        if self._facts(kind, lane, alert.cameras, alert.group).told() != lane.told:
+        if self._facts(kind, lane, alert.cameras, lane.more, alert.group).told() != lane.told:
             dues.append(lane.written_ms + self._rules.update_ms)
         incident = self._incident(kind, alert)
-        if incident is not None and incident.first_camera == self._name and list(incident.cameras) != alert.cameras:
+        if (
+            incident is not None
+            and incident.first_camera == self._name
+            and self._named(incident) != (alert.cameras, lane.more)
+        ):
             dues.append(lane.written_ms + CAMERAS_EVERY_MS)
         if not dues:
             return lane
         if self._at_ms < min(dues):
             self._dues.append(min(dues))
             return lane
-        return self._written(name, lane, "acknowledged" if lane.acknowledged else "updated")
+        return self._written(name, lane, "updated")
 
     # -- what is said of it
 
     def _written(self, name: str, lane: Lane, state: AlertState, *, by_word_of: str = "") -> Lane:
-        """Say how an alert stands; returns the lane that knows it."""
+        """Say how an alert stands; returns the lane that knows it.
+
+        What a person has seen stays acknowledged until its kind or severity is another one.
+        """
         before = lane.alert
         kind = before.kind if before is not None and state == "resolved" else self._kind(name, lane)
         alert_id = before.alert_id if before else digest("alert", self._name, name, lane.cause)
-        incident_id, cameras = self._joined(kind, alert_id, before)
+        severity = self._severity(kind, lane)
+        is_as_seen = before is not None and (kind, severity) == (before.kind, before.severity)
+        acknowledged = lane.acknowledged and is_as_seen
+        if state == "updated" and acknowledged:
+            state = "acknowledged"
+        incident_id, cameras, more = self._joined(kind, alert_id, before, lane.more)
         group = self._group()[1] if len(cameras) > 1 else None
-        facts = self._facts(kind, lane, cameras, group)
+        facts = self._facts(kind, lane, cameras, more, group)
         alarm, at_ms = facts.main, max(self._at_ms, before.updated_at_ms if before else 0)
         opened_at_ms = before.opened_at_ms if before else at_ms
         if state == "resolved":
@@ -209,10 +236,10 @@ class _Look:
             revision=before.revision + 1 if before else self._revisions.get(alert_id, -1) + 1,
             state=state,
             kind=kind,
-            severity=self._severity(kind, lane),
+            severity=severity,
             camera=facts.camera,
             group=group,
-            cameras=list(cameras),
+            cameras=cameras,
             signal=alarm.signal,
             label=alarm.label,
             phase=alarm.phase,
@@ -235,7 +262,15 @@ class _Look:
         )
         self._said.append(alert)
         shown = lane.shown or state != "suppressed"
-        return replace(lane, alert=alert, shown=shown, told=facts.told(), written_ms=self._at_ms)
+        return replace(
+            lane,
+            alert=alert,
+            shown=shown,
+            acknowledged=acknowledged,
+            told=facts.told(),
+            more=more,
+            written_ms=self._at_ms,
+        )
 
     def _kind(self, name: str, lane: Lane) -> str:
         return kind_of(name, lane.behind, blames_version=lane.blames_version, beyond_mix=lane.beyond_mix)
@@ -247,7 +282,7 @@ class _Look:
     def _is_blocked(self, name: str) -> bool:
         return self._has_fault and is_blocked_by_faults(name)
 
-    def _facts(self, kind: str, lane: Lane, cameras: Sequence[str], group: str | None) -> Facts:
+    def _facts(self, kind: str, lane: Lane, cameras: Sequence[str], more: int, group: str | None) -> Facts:
         own = lane_of(kind)
         others = {alarm.kind for alarm in self._watched.alarms if lane_of(alarm.kind) != own}
         silenced = {each for each in others if is_fault(own) and is_blocked_by_faults(lane_of(each))}
@@ -264,6 +299,7 @@ class _Look:
             version_since_ms=self._watched.version_since_ms,
             group=group,
             cameras=cameras,
+            more=more,
         )
 
     # -- which alerts are one incident
@@ -282,24 +318,39 @@ class _Look:
         incident = self._book.incident(self._group()[0], kind)
         return incident if incident is not None and incident.incident_id == alert.incident_id else None
 
-    def _joined(self, kind: str, alert_id: str, before: Alert | None) -> tuple[str, Sequence[str]]:
-        """Id and cameras of the incident that an alert is, or now becomes, part of."""
+    def _joined(self, kind: str, alert_id: str, before: Alert | None, more: int) -> tuple[str, list[str], int]:
+        """Id of the incident that an alert is, or now becomes, part of, and of its cameras what `_named` says; of those
+        that the record before did not name there were *more*."""
         if self._name == FLEET:
-            return alert_id, ()
+            return alert_id, [], 0
         if before is not None and kind == before.kind:
             incident = self._incident(kind, before)
-            return before.incident_id, before.cameras if incident is None else incident.cameras
+            return before.incident_id, *((before.cameras, more) if incident is None else self._named(incident))
         group = self._group()[0]
         incident = self._book.incident(group, kind)
         if incident is None or self._at_ms - incident.opened_at_ms > self._rules.group_window_ms:
             incident = Incident(
                 incident_id=alert_id, first_camera=self._name, opened_at_ms=self._at_ms, cameras=(self._name,)
             )
-        elif self._name not in incident.cameras:
-            incident = replace(incident, cameras=(*incident.cameras, self._name))
+        elif self._name not in incident.cameras and self._counted.get(kind) != incident.opened_at_ms:
+            incident = self._with_this_one(kind, incident)
             self._wake(incident.first_camera)
         self._book.put_incident(group, kind, incident)
-        return incident.incident_id, incident.cameras
+        return incident.incident_id, *self._named(incident)
+
+    def _with_this_one(self, kind: str, incident: Incident) -> Incident:
+        """An incident that the camera is part of from now on: named there, or counted once there are enough names."""
+        if len(incident.cameras) < NAMED_MOST:
+            return replace(incident, cameras=(*incident.cameras, self._name))
+        self._counted[kind] = incident.opened_at_ms
+        return replace(incident, more=incident.more + 1)
+
+    def _named(self, incident: Incident) -> tuple[list[str], int]:
+        """The cameras of an incident that the camera's alert names, its own among them, and how many it does not."""
+        names = list(incident.cameras[:NAMED_MOST])
+        if self._name not in names:
+            names = [*names[: NAMED_MOST - 1], self._name]
+        return names, max(0, len(incident.cameras) + incident.more - len(names))
 
     def _wake(self, name: str) -> None:
         """Have another camera looked at: its alert names the cameras of the incident."""

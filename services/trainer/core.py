@@ -114,9 +114,12 @@ def changed_cameras(decision: RetrainDecision, alerts: Mapping[str, Alert]) -> d
         alerts: Newest record of each alert, by id.
     """
     since: dict[str, int] = {}
-    for cause in decision.causes:
-        alert = alerts.get(cause)
-        if alert is not None:
-            for camera in {*alert.cameras, *([alert.camera] if alert.camera else [])}:
-                since[camera] = min(alert.since_ms, since.get(camera, alert.since_ms))
+    causes = [alerts[cause] for cause in decision.causes if cause in alerts]
+    named = [(camera, alert.since_ms) for alert in causes for camera in alert.cameras]
+    # An alert names some cameras of a large incident only: each of them has one of its own in it.
+    incidents = {alert.incident_id for alert in causes if alert.incident_id}
+    others = [alert for alert in alerts.values() if alert.incident_id in incidents]
+    named += [(alert.camera, alert.since_ms) for alert in (*causes, *others) if alert.camera]
+    for camera, since_ms in named:
+        since[camera] = min(since_ms, since.get(camera, since_ms))
     return since

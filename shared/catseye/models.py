@@ -3,32 +3,31 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from catseye import clock, signing
 from catseye.artifacts import ArtifactStore
 from catseye.codec import Codec
 from catseye.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.identity import digest
-from catseye.kafka import client_config, log_bounds, reader_config
+from catseye.kafka import log_bounds, reader_config
 from catseye.model_check import check_file
+from catseye.model_events import announce
 from catseye.net import Net
 from catseye.records import ModelEvent, Stage
 from catseye.settings import Settings
+from catseye.signing import key_folder
 from catseye.stages import Serves, Serving, Stages
 from catseye.topics import full_name
+
+__all__ = ["Follower", "Loaded", "announce", "key_folder", "register", "store_of"]
 
 RETRY_S = 2.0  # how long to wait before a model is fetched again that could not be
 
 Loaded = tuple[ModelEvent, Net]
-
-
-def key_folder(settings: Settings) -> Path:
-    return settings.data_dir / "keys"
 
 
 def store_of(settings: Settings) -> ArtifactStore:
@@ -58,6 +57,7 @@ def register(
 
     Raises:
         BadModel: the file breaks the contract.
+        Misconfigured: there is no key to sign it with.
         Unavailable: the broker or the store does not answer.
     """
     check_file(onnx)
@@ -78,22 +78,6 @@ def register(
     )
     announce(settings, codec, event)
     return event
-
-
-def announce(settings: Settings, codec: Codec, event: ModelEvent) -> None:
-    """Write *event* to the `models` topic and wait for the broker's word. Raises `Unavailable`."""
-    faults: list[KafkaError] = []
-    producer = Producer(
-        client_config(settings) | {"enable.idempotence": True, "message.timeout.ms": 30_000, "log_level": 3}
-    )
-    producer.produce(
-        full_name("models", settings.topic_prefix),
-        codec.encode(event),
-        f"{event.model}/{event.version}".encode(),
-        on_delivery=lambda fault, _: faults.append(fault) if fault else None,
-    )
-    if producer.flush(35) or faults:
-        raise Unavailable(f"the broker did not take the model event: {faults or 'no answer'}")
 
 
 class Follower:
@@ -138,7 +122,9 @@ class Follower:
     def current(self) -> Serving[Loaded]:
         """Who serves now. Raises `Unavailable` while there is no champion; without a shadow nobody serves."""
         if self._stage == "champion" and self._served.everywhere is None:
-            raise Unavailable(f"no champion to predict with{self._failed}: `catseye models register FILE` names one")
+            raise Unavailable(
+                f"no champion to predict with{self._failed}: `catseye models register FILE --stage champion` names one"
+            )
         return self._served
 
     def _follow(self, topic: str, first: int) -> None:

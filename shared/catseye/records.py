@@ -117,7 +117,8 @@ class Alert(Record, frozen=True, kw_only=True):
         severity: How soon a person should look.
         camera: The camera; null for a group or the fleet.
         group: Site, firmware or model that the cameras share.
-        cameras: All cameras concerned.
+        cameras: Cameras concerned, the first 50 at most and the alert's own among them; each further one has an alert
+            with the same incident_id.
         signal: Signal with the most evidence.
         label: Class concerned.
         phase: Brightness bin.
@@ -246,7 +247,7 @@ class CameraReport(Record, frozen=True, kw_only=True):
 
 
 class DeadLetter(Record, frozen=True, kw_only=True):
-    """A record that could not be accepted, with its bytes as they were.
+    """A record that could not be accepted, with its bytes as they were; of over 4 MiB the first.
 
     Attributes:
         dead_letter_id: 32 hexadecimal digits: a hash of where the record lay.

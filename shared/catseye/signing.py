@@ -14,23 +14,48 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from catseye.errors import BadModel, Misconfigured
+from catseye.settings import Settings
 
 PRIVATE = "model-signing.pem"
 PUBLIC = "model-signing.pub.pem"
 
 
+def key_folder(settings: Settings) -> Path:
+    return settings.data_dir / "keys"
+
+
 def make_keys(folder: Path) -> None:
-    """Make a pair of keys in *folder* unless there is one; only the owner can read the private one."""
-    private_path = folder / PRIVATE
-    if private_path.exists():
+    """Make a pair of keys in *folder* unless there is one; only the owner can read the private one.
+
+    A public key by itself stays so: models are signed elsewhere, and it was copied here to trust them.
+    """
+    if (folder / PUBLIC).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    private = Ed25519PrivateKey.generate()
-    (folder / PUBLIC).write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    unfinished = private_path.with_suffix(".unfinished")
-    unfinished.touch(mode=0o600)
-    unfinished.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    unfinished.replace(private_path)
+    # The private one first: where the process ends between the two, the public one is made of it later.
+    if not (folder / PRIVATE).exists():
+        made = Ed25519PrivateKey.generate()
+        _write(folder / PRIVATE, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    public = private_key(folder).public_key()
+    _write(folder / PUBLIC, public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), mode=0o644)
+
+
+def private_key(folder: Path) -> Ed25519PrivateKey:
+    """The key in *folder* that signs. Raises `Misconfigured` if there is none."""
+    path = (folder / PRIVATE).resolve()
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError as fault:
+        if (folder / PUBLIC).exists():
+            raise Misconfigured(
+                f"no signing key at {path}, only a public one: models are signed elsewhere, register this one there"
+            ) from fault
+        raise Misconfigured(
+            f"no signing key at {path}: is CATSEYE_DATA_DIR the folder that the services use? "
+            "For a new fleet `catseye models keys` makes a pair"
+        ) from fault
+    assert isinstance(key, Ed25519PrivateKey)
+    return key
 
 
 def sign(sha256: str, folder: Path) -> bytes:
@@ -39,12 +64,7 @@ def sign(sha256: str, folder: Path) -> bytes:
     Raises:
         Misconfigured: no private key in *folder*.
     """
-    try:
-        key = load_pem_private_key((folder / PRIVATE).read_bytes(), password=None)
-    except FileNotFoundError as fault:
-        raise Misconfigured(f"no signing key at {folder / PRIVATE}: `infra/stack up` makes one") from fault
-    assert isinstance(key, Ed25519PrivateKey)
-    return key.sign(bytes.fromhex(sha256))
+    return private_key(folder).sign(bytes.fromhex(sha256))
 
 
 def verify(sha256: str, signature: bytes, folder: Path) -> None:
@@ -54,12 +74,21 @@ def verify(sha256: str, signature: bytes, folder: Path) -> None:
         BadModel: it is not of this file by our key.
         Misconfigured: no public key in *folder*.
     """
+    path = (folder / PUBLIC).resolve()
     try:
-        key = load_pem_public_key((folder / PUBLIC).read_bytes())
+        key = load_pem_public_key(path.read_bytes())
     except FileNotFoundError as fault:
-        raise Misconfigured(f"no public key at {folder / PUBLIC}: copy it from where models are signed") from fault
+        raise Misconfigured(f"no public key at {path}: copy it from where models are signed") from fault
     assert isinstance(key, Ed25519PublicKey)
     try:
         key.verify(signature, bytes.fromhex(sha256))
     except InvalidSignature as fault:
-        raise BadModel(f"the signature of model file {sha256} is not by our key") from fault
+        raise BadModel(f"the signature of model file {sha256} is not by our key, {path}") from fault
+
+
+def _write(path: Path, content: bytes, *, mode: int) -> None:
+    """Nobody sees half of it."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.touch(mode=mode)
+    unfinished.write_bytes(content)
+    unfinished.replace(path)

@@ -9,6 +9,7 @@ from catseye.codec import Codec
 from catseye.identity import digest
 from catseye.records import Alarm, Alert, CameraReport
 from catseye.stream import Output
+from catseye.suppression import UNTIL_RESOLVED, suppressed
 from services.incidents.book import Book
 from services.incidents.core import IncidentsCore
 from services.incidents.life import Rules
@@ -57,6 +58,13 @@ def report(camera: str, at_s: float, *alarms: Alarm, **changes: Any) -> CameraRe
         estimate_valid=True,
     )
     return replace(sound, **changes)
+
+
+def silenced(alert: Alert, until_ms: int = UNTIL_RESOLVED, **changes: Any) -> Alert:
+    """The record that `catseye alerts suppress` writes."""
+    text = suppressed(alert.explanation, "ada", until_ms, "road works")
+    own = replace(alert, state="suppressed", by="ada", revision=alert.revision + 1, explanation=text)
+    return replace(own, **changes)
 
 
 def message(record: CameraReport | Alert | bytes | None, topic: str = "drift.reports") -> FakeMessage:

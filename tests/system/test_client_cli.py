@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ from catseye.codec import Codec
 from catseye.kafka import admin, create_topics
 from catseye.records import DeadLetter, DriftStatistic, Frame, Record
 from catseye.settings import Settings
-from catseye.signing import make_keys
+from catseye.signing import PUBLIC
 from catseye.topics import TOPICS
 from infra.local.kafka import KafkaCluster
+from tests.chaos.tiny_model import tiny_model
 
 pytestmark = pytest.mark.broker
 
@@ -127,8 +130,9 @@ def test_the_commands_do_what_they_say(
     assert json.loads(line)["signal"] == "brightness"
     assert command(capsys, "watch", "alerts", "--timeout", "0.1") == (0, "")
 
-    assert command(capsys, "models", "list") == (0, "no model yet: `catseye models register FILE` names one\n")
-    make_keys(tmp_path / "keys")
+    nobody = "no model yet: `catseye models register FILE --stage champion` names one\n"
+    assert command(capsys, "models", "list") == (0, nobody)
+    assert command(capsys, "models", "keys") == (0, f"{tmp_path / 'keys' / PUBLIC}\n")
     out = command(capsys, "models", "register", str(ROOT / "infra/example/vehicles.onnx"), "--stage", "champion")[1]
     model, version, _, stage = out.split()
     (row,) = json.loads(command(capsys, "models", "list", "--json", "-")[1])["models"]
@@ -201,3 +205,54 @@ def to_topic(settings: Settings, topic: str, record: Record) -> None:
     producer = Producer(publisher_config(settings))
     producer.produce(f"{settings.topic_prefix}{topic}", Codec().encode(record), b"key")
     assert producer.flush(LONG_S) == 0
+
+
+BARE = """
+import sys
+sys.modules.update(dict.fromkeys(("onnxruntime", "onnx", "cv2", "simplejpeg", "river", "redis", "uvloop", "yaml")))
+from catseye.cli import main
+main()
+"""
+"""`catseye` as `pip install .` gives it: with the packages that pyproject.toml asks for, not with those of services."""
+
+
+def test_a_person_can_roll_back_with_the_library_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """From wherever the broker is reached; only `register`, which looks into the file, needs more, and says what."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers)
+    monkeypatch.setenv("CATSEYE_TOPIC_PREFIX", settings.topic_prefix)
+    monkeypatch.setenv("CATSEYE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", SOURCES)
+    monkeypatch.chdir(tmp_path)
+    files = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
+    for file, colour in zip(files, ("red", "blue"), strict=True):
+        file.write_bytes(tiny_model(("bike", colour), CAR))
+    assert bare("models", "keys").returncode == 0
+    versions = []
+    for file in files:
+        out = command(capsys, "models", "register", str(file))[1]
+        versions.append(version := out.split()[1])
+        assert out.endswith(f"`catseye models promote {version}`\n"), "what has to be done for it to predict"
+    first, second = versions
+    said = [
+        bare("models", "promote", first),
+        bare("models", "reject", second),
+        bare("models", "promote", second),
+        bare("models", "rollback", "--model", "tiny"),
+    ]
+    assert [done.stdout for done in said] == [
+        f"tiny {first} is champion\n",
+        f"tiny {second} is rejected\n",
+        f"tiny {second} is champion\n",
+        f"tiny {first} is champion\ntiny {second} is rejected\n",
+    ], said
+    refused = bare("models", "register", str(files[0]))
+    assert refused.returncode == 2
+    assert "which needs the package onnxruntime" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def bare(*argv: str) -> "subprocess.CompletedProcess[str]":
+    """Run `catseye` without the packages of services."""
+    return subprocess.run([sys.executable, "-c", BARE, *argv], capture_output=True, text=True, timeout=60, check=False)

@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from catseye.errors import Misconfigured, Unavailable
 from catseye.settings import Settings
+from catseye.signing import sign, verify
 from infra.local import ports
 from infra.local.kafka import KafkaCluster
 from infra.local.redis import RedisServer
@@ -176,6 +177,18 @@ def test_up_twice_is_harmless_and_down_leaves_nothing(cluster: KafkaCluster, tmp
     assert describe(stack.status()) == "The stack is down; infra/stack up starts it."
     assert not stack.down()
     assert cluster.process() is not None
+
+
+def test_a_model_can_be_registered_for_a_cluster_that_was_there(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """`up` makes the signing keys whoever started the broker; `catseye models register` is what it then names."""
+    stack = stack_on(cluster, tmp_path)
+    plan = stack.up()
+    try:
+        assert plan.brokers == 0
+        keys = tmp_path / "keys"
+        verify("00" * 32, sign("00" * 32, keys), keys)
+    finally:
+        stack.down()
 
 
 def test_a_killed_service_comes_back_in_its_own_place(cluster: KafkaCluster, tmp_path: Path) -> None:

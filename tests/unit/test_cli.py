@@ -225,8 +225,8 @@ def test_wrong_frames_and_files_are_named(capsys: pytest.CaptureFixture[str], tm
 def test_json_is_one_object_with_bytes_as_base64(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """To a file beside the usual output, or to standard output instead of it."""
     assert write_json(None, {}) is False
-    assert write_json(tmp_path / "a" / "b.json", {"value": b"\x00\xff"}) is False
-    assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"value": "AP8="}
+    assert write_json(tmp_path / "b.json", {"value": b"\x00\xff"}) is False
+    assert json.loads((tmp_path / "b.json").read_text()) == {"value": "AP8="}
     assert write_json(Path("-"), {"value": 1}) is True
     assert json.loads(capsys.readouterr().out) == {"value": 1}
 
@@ -369,3 +369,43 @@ ZERO = "1970-01-01 00:00:00  "
 def test_a_watched_record_is_a_line(kind: type[Any], own: dict[str, Any], line: str) -> None:
     """What a person wants to see of each kind."""
     assert _line(msgspec.convert(FIELDS | own, kind)) == ZERO + line
+
+
+@pytest.mark.parametrize(
+    ("argv", "file"),
+    [
+        (["settings", "--json"], "/dev/null/x/o.json"),
+        (["settings", "--json"], "."),
+        (["settings", "--json"], "/proc/o.json"),
+        (["label", "gate-7", "b/0", "car", "--json"], "/dev/null/o.json"),
+        (["models", "promote", "abc", "--because", "x", "--json"], "/dev/null/o.json"),
+        (["dead", "replay", "abc", "--json"], "/dev/null/o.json"),
+        (["dead", "show", "abc", "--save"], "/dev/null/o.jpg"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_said_before_the_work(
+    capsys: pytest.CaptureFixture[str], nobody: None, argv: list[str], file: str
+) -> None:
+    """In a sentence that names it, with status 2; nobody was asked for a broker."""
+    status, out, said = run(capsys, *argv, file)
+    assert (status, out) == (2, "")
+    assert argv[-1] in said
+    assert file in said
+    assert "broker" not in said
+
+
+def test_looking_whether_a_file_can_be_written_leaves_none(
+    capsys: pytest.CaptureFixture[str], nobody: None, tmp_path: Path
+) -> None:
+    """A command that fails leaves no empty file, and what stood there before as it was."""
+    (tmp_path / "there.json").write_text("before")
+    for name in ("new/o.json", "there.json"):
+        assert run(capsys, "label", "gate-7", "b/0", "car", "--json", str(tmp_path / name))[0] == 1
+    assert list((tmp_path / "new").iterdir()) == []
+    assert (tmp_path / "there.json").read_text() == "before"
+
+
+def test_a_file_that_can_no_longer_be_written_is_said(tmp_path: Path) -> None:
+    """A disk that filled up meanwhile, a folder that was taken away."""
+    with pytest.raises(Misconfigured, match=r"o\.json cannot be written"):
+        write_json(tmp_path / "gone" / "o.json", {})

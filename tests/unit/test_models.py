@@ -161,7 +161,9 @@ def test_a_new_champion_takes_over_from_the_old_one(fleet: Fleet) -> None:
 
 def test_without_a_champion_nothing_is_predicted(fleet: Fleet) -> None:
     """And the sentence says what to do."""
-    with pytest.raises(Unavailable, match="no champion to predict with: `catseye models register FILE --stage champion` names"):
+    with pytest.raises(
+        Unavailable, match="no champion to predict with: `catseye models register FILE --stage champion` names"
+    ):
         fleet.follow(END).current()
 
 

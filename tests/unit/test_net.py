@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,23 @@ EXAMPLE = Path(net.__file__).resolve().parents[2] / "infra" / "example" / "vehic
 def tiny() -> bytes:
     """A sound file."""
     return tiny_model(CLASSES, CROP)
+
+
+def left_behind(home: Path, program: str) -> list[str]:
+    """Names of the files in the home of somebody who has run *program*."""
+    home.mkdir()
+    paths = os.pathsep.join(sys.path)
+    own = {"HOME": str(home), "PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", program], env=own, check=True, timeout=60)
+    return sorted(path.name for path in home.rglob("*") if path.is_file())
+
+
+def test_onnxruntime_tells_nobody(tmp_path: Path) -> None:
+    """By itself it makes an id of the machine and a queue of what it sends."""
+    alone = f"import onnxruntime; onnxruntime.InferenceSession({str(EXAMPLE)!r})"
+    assert "deviceid" in left_behind(tmp_path / "alone", alone)
+    for first in ("catseye.net", "services.trainer"):
+        assert left_behind(tmp_path / first, f"import {first}; {alone}") == []
 
 
 def changed(onnx_file: bytes, key: str, value: str) -> bytes:

@@ -71,7 +71,7 @@ def test_the_public_key_of_others_stays(keys: Path, tmp_path: Path) -> None:
     (here / PUBLIC).write_bytes((keys / PUBLIC).read_bytes())
     make_keys(here)
     verify(FILE, sign(FILE, keys), here)
-    with pytest.raises(Misconfigured, match="no signing key at .*, only a public one: models are signed elsewhere"):
+    with pytest.raises(Misconfigured, match=r"no signing key at .*, only a public one: models are signed elsewhere"):
         sign(FILE, here)
 
 

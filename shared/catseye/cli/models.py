@@ -17,8 +17,11 @@ from catseye.cli.common import at, json_option, settings_with_broker, table, wri
 from catseye.client import subscribe
 from catseye.errors import Misconfigured
 from catseye.identity import digest
+from catseye.model_events import announce
 from catseye.records import ModelEvent
-from catseye.settings import Settings
+from catseye.registry import codec_for
+from catseye.settings import Settings, load
+from catseye.signing import PUBLIC, key_folder, make_keys, private_key
 from catseye.stages import Stages
 
 _AT_LEAST = 4  # characters of a version that must be given
@@ -43,12 +46,15 @@ def list_(json_file: Path | None) -> None:
     table(
         [head, *[(r["model"], r["version"], r["stage"], at(r["at_ms"]), r["by"], r["because"]) for r in rows]]
         if rows
-        else [("no model yet: `catseye models register FILE` names one",)]
+        else [("no model yet: `catseye models register FILE --stage champion` names one",)]
     )
 
 
+_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
 @models.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_FILE
 @click.option(
     "--stage", type=click.Choice(["champion", "candidate"]), default="candidate", show_default=True, help="What it is."
 )
@@ -59,16 +65,50 @@ def register(file: Path, stage: Literal["champion", "candidate"], because: str, 
 
     A champion takes over as soon as it is loaded; a candidate waits to be compared.
     """
-    # onnxruntime comes with it, which the other commands do without.
-    from catseye.models import register as to_register  # noqa: PLC0415
-    from catseye.registry import codec_for  # noqa: PLC0415
-
+    to_register = _with_what_runs_models()
     settings = settings_with_broker()
     event = to_register(settings, codec_for(settings), file.read_bytes(), stage, by=getpass.getuser(), because=because)
-    if not write_json(
-        json_file, {"model": event.model, "version": event.version, "stage": stage, "sha256": event.sha256}
-    ):
-        click.echo(f"{event.model} {event.version} is {stage}")
+    _tell(json_file, event)
+
+
+@models.command()
+@_FILE
+@json_option
+def first(file: Path, json_file: Path | None) -> None:
+    """Have a new fleet predict: FILE is its champion unless it has one.
+
+    Makes the signing keys too, unless they are there. Called again it changes nothing.
+    """
+    to_register = _with_what_runs_models()
+    settings = settings_with_broker()
+    make_keys(key_folder(settings))
+    _tell(
+        json_file,
+        serving(settings)
+        or to_register(
+            settings,
+            codec_for(settings),
+            file.read_bytes(),
+            "champion",
+            by=getpass.getuser(),
+            because="the first, since there was none",
+        ),
+    )
+
+
+@models.command()
+@json_option
+def keys(json_file: Path | None) -> None:
+    """Make the keys that model files are signed with, unless they are there, and print the public one's path.
+
+    A fleet has one pair. Where models are registered both are needed, where they are loaded the public one.
+    """
+    folder = key_folder(load(Settings))
+    make_keys(folder)
+    private_key(folder)
+    public = str((folder / PUBLIC).resolve())
+    if not write_json(json_file, {"public_key": public}):
+        click.echo(public)
 
 
 _VERSION = click.argument("version")
@@ -204,10 +244,6 @@ def serving(settings: Settings) -> ModelEvent | None:
 
 def _say(json_file: Path | None, choose: Callable[[list[ModelEvent]], list[ModelEvent]], because: str) -> None:
     """Write what *choose* makes of the register so far, as this person's word."""
-    # onnxruntime comes with it, which the other commands do without.
-    from catseye.models import announce  # noqa: PLC0415
-    from catseye.registry import codec_for  # noqa: PLC0415
-
     settings, by = settings_with_broker(), getpass.getuser()
     if by == _SERVICE:
         raise Misconfigured(f"the user {_SERVICE} is the service itself: call this as a person")
@@ -219,6 +255,27 @@ def _say(json_file: Path | None, choose: Callable[[list[ModelEvent]], list[Model
     if not write_json(json_file, {"models": [_row(event, None) | {"stage": event.stage} for event in said]}):
         for event in said:
             click.echo(f"{event.model} {event.version} is {event.stage}")
+
+
+def _with_what_runs_models() -> Callable[..., ModelEvent]:
+    """What registers a file. Raises `Misconfigured` where the packages that look into one are not installed."""
+    try:
+        from catseye.models import register  # noqa: PLC0415 - the other commands do without these packages
+    except ModuleNotFoundError as missing:
+        raise Misconfigured(
+            f"a model file is looked into before it is signed, which needs the package {missing.name}: "
+            "`pip install '.[models]'` in the folder of Catseye's sources installs it"
+        ) from missing
+    return register
+
+
+def _tell(json_file: Path | None, event: ModelEvent) -> None:
+    """Say what a file is now, and what is to be done where it does not predict yet."""
+    said = {"model": event.model, "version": event.version, "stage": event.stage, "sha256": event.sha256}
+    if write_json(json_file, said):
+        return
+    then = f"; it predicts once rollout finds it better, or after `catseye models promote {event.version}`"
+    click.echo(f"{event.model} {event.version} is {event.stage}{'' if event.stage == 'champion' else then}")
 
 
 def spoken(event: ModelEvent, after: str, by: str, because: str, at_ms: int) -> ModelEvent:
