@@ -208,7 +208,8 @@ class _Look:
 
     def _refusal(self, ask: Ask, tally: Count) -> Refusal | None:
         if self._book.champion is None:
-            return Refusal("no_champion", "no model is champion yet: `catseye models register FILE` names one")
+            how = "`catseye models register FILE --stage champion`"
+            return Refusal("no_champion", f"no model is champion yet: {how} names one")
         running = self._running()
         if running is not None:
             return running

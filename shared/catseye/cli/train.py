@@ -60,7 +60,10 @@ def request(events: Iterable[ModelEvent], by: str, reason: str, now_ms: int) -> 
     """
     champions = [event for event in events if event.stage == "champion"]
     if not champions:
-        raise Misconfigured("no model is champion yet, so there is none to train on: `catseye models register FILE`")
+        raise Misconfigured(
+            "no model is champion yet, so there is none to train on: "
+            "`catseye models register FILE --stage champion` names one"
+        )
     champion = champions[-1]
     return RetrainDecision(
         decision_id=digest("request", champion.model, by, now_ms, reason),
