@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from catseye.cli.common import OutFile
 from infra.benches.harness import BenchError, Options, Report, show
 
 BENCHES = ("pipeline", "worker", "latency", "swap", "join", "jpeg", "drift", "fleet", "rollout", "loop")
@@ -28,7 +29,7 @@ NEVER_SHORT = ("loop",)
     "--bootstrap", default="", metavar="HOST:PORT", help="Use this broker instead of a fresh one on its core."
 )
 @click.option("--long", is_flag=True, help="Peers too at the sizes that take them minutes a block.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write one object here.")
+@click.option("--json", "json_file", type=OutFile(), help="Write one object here.")
 def main(
     names: tuple[str, ...],
     *,

@@ -16,18 +16,21 @@ from typing import Any, NoReturn
 
 import click
 import msgspec
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.live import Live
 
+from catseye.cli.common import OutFile, write_file
 from catseye.errors import Misconfigured, Unavailable
-from catseye.models import key_folder
+from catseye.kafka import admin
 from catseye.records import ModelEvent
 from catseye.registry import codec_for
 from catseye.settings import Settings, load
-from catseye.signing import make_keys
+from catseye.signing import key_folder, make_keys
 from infra.local.checker import Report, check
 from infra.local.demo_alerts import alert_figures, read_alerts, wait_for_alerts
 from infra.local.demo_figures import Scoreboard, summary
+from infra.local.demo_frames import check_pictures
 from infra.local.demo_loop import Loop, decisions_made, step_line
 from infra.local.demo_models import MODEL, candidate, models_seen, promote, registered
 from infra.local.demo_road import Wishes, of_services, wishes
@@ -50,7 +53,6 @@ PATIENCE_S = 30.0
 """What is under way may take so long without one more end; then it is called lost."""
 SHARE = click.FloatRange(0, 1)
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
-FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
 MODEL_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 
 
@@ -134,6 +136,8 @@ class Demo:
     def _set_up(self, undo: ExitStack) -> Settings:
         settings = load(Settings)
         self._say("starting Kafka")
+        if "kafka_bootstrap_servers" in settings.model_fields_set:  # a cluster of somebody's own
+            undo.callback(self._forget_topics, settings)
         broker = Stack(settings, services=())
         undo.callback(Stack(settings).down)
         plan = broker.up()
@@ -152,6 +156,17 @@ class Demo:
         if plan.brokers:
             warm_up(settings)
         return settings
+
+    def _forget_topics(self, settings: Settings) -> None:
+        """Leave a cluster as it was: delete the topics of this run, by its prefix."""
+        client = admin(settings)
+        try:
+            there = client.list_topics(timeout=10).topics
+            own = [name for name in there if name.startswith(settings.topic_prefix)]
+            for gone in (client.delete_topics(own) if own else {}).values():
+                gone.result()
+        except KafkaException as fault:
+            self._say(f"topics {settings.topic_prefix}* could not be deleted: {fault.args[0].str()}")
 
     def _simulator(self, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         with self._log("simulator").open("ab") as log:
@@ -182,7 +197,8 @@ class Demo:
             board.forget(time.time() * 1_000)
             if status is not None:
                 if status:
-                    raise Unavailable(f"the simulator failed: {last_line(self._log('simulator'))}")
+                    kind = Misconfigured if status == 2 else Unavailable
+                    raise kind(f"the simulator failed: {last_line(self._log('simulator'))}")
                 left = len(board.frames_open) + max(0, board.labels_open)
                 if not left:
                     break
@@ -330,7 +346,7 @@ def _stop(_: int, __: FrameType | None) -> NoReturn:
 @click.option("--model", type=MODEL_FILE, default=MODEL, help="ONNX model to start with.", show_default="infra/example")
 @click.option("--headless", is_flag=True, help="Lines instead of a live screen.")
 @click.option("--seed", type=int, default=1, help="Of all chance.")
-@click.option("--json", "json_file", type=FILE, help="Write one object here.")
+@click.option("--json", "json_file", type=OutFile(), help="Write one object here.")
 def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
     """Show Catseye at work: a road of cameras through Kafka, predictions, late labels, alerts, and what came of it.
 
@@ -338,6 +354,7 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
     """
     started_s = float(os.environ.get("INFRA_DEMO_STARTED_S") or time.time())
     wanted = wishes(headless=headless or not sys.stdout.isatty(), **asked)
+    check_pictures(wanted.model, wanted.frames, asked["after"])
     os.chdir(ROOT)  # so that .env and relative settings are the repository's, wherever the command is called from
     signal.signal(signal.SIGTERM, _stop)
     console = Console()
@@ -354,7 +371,7 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
     for finding in report.findings:
         console.print(f"broken promise: {finding}", style="red", highlight=False)
     if json_file:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1))
+        write_file(json_file, msgspec.json.format(msgspec.json.encode(figures), indent=1))
         console.print(f"all figures are in {json_file}", highlight=False)
     sys.exit(1 if report.findings else 0)
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import msgspec
 
+from catseye.cli.common import OutFile, write_file
 from catseye.cli.models import serving
 from catseye.errors import Misconfigured, Unavailable
 from catseye.kafka import create_topics, wait_for_broker
@@ -353,7 +354,7 @@ def _workers(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dic
 json_option = click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
+    type=OutFile(),
     help="Write one object here.",
 )
 
@@ -410,7 +411,7 @@ def down() -> None:
 
 def _write(json_file: Path | None, found: Mapping[str, Any]) -> None:
     if json_file:
-        json_file.write_bytes(msgspec.json.encode(found))
+        write_file(json_file, msgspec.json.encode(found))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 """Ranges of what publishers send, checked after the bytes were read."""
 
 import math
-import re
 
 from catseye.errors import BadRecord, Reason
+from catseye.names import check_text
 from catseye.records import Frame, Label
 
-NAME_MAX = 200  # characters of a camera, boot, label or source
 READINGS_MAX = 64  # readings of a device in one frame
 SEQUENCE_MAX = 2**62
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C0, delete and C1 of Unicode: they garble terminals, logs and keys
 
 
 def check_identity(camera: str, boot: str, sequence: int) -> None:
@@ -17,7 +15,7 @@ def check_identity(camera: str, boot: str, sequence: int) -> None:
     if not camera.strip():
         raise BadRecord(Reason.CAMERA_EMPTY, "camera is empty; every frame and label names its camera")
     for name, text in (("camera", camera), ("boot", boot)):
-        _check_text(name, text)
+        check_text(name, text)
     if not 0 <= sequence < SEQUENCE_MAX:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {sequence}; it counts from 0 up")
 
@@ -42,8 +40,8 @@ def check_label(label: Label, written_ms: int, *, future_max_ms: int) -> None:
     """Raises `BadRecord` when a label says something that cannot be, by the broker's clock *written_ms* too."""
     if label.label is not None and not label.label.strip():
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "label is empty; send null to withdraw a label")
-    _check_text("label", label.label or "")
-    _check_text("source", label.source)
+    check_text("label", label.label or "")
+    check_text("source", label.source)
     if not 0 < label.propensity <= 1:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity is {label.propensity}; it is a chance over 0 up to 1")
     if label.labelled_at_ms < 0:
@@ -68,16 +66,5 @@ def readings(telemetry: dict[str, float]) -> dict[str, float]:
             Reason.FIELD_OUT_OF_RANGE, f"telemetry has {len(telemetry)} readings; at most {READINGS_MAX} are kept"
         )
     for name in telemetry:
-        _check_text("telemetry", name)
+        check_text("telemetry", name)
     return {name: value for name, value in telemetry.items() if math.isfinite(value)}
-
-
-def _check_text(name: str, text: str) -> None:
-    if len(text) > NAME_MAX:
-        raise BadRecord(Reason.TEXT_TOO_LONG, f"{name} has {len(text)} characters; at most {NAME_MAX} are kept")
-    if control := _CONTROL.search(text):
-        raise BadRecord(
-            Reason.FIELD_OUT_OF_RANGE,
-            f"{name} has the control character U+{ord(control[0]):04X} at {control.start()}; every printable one is "
-            "allowed",
-        )

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 
 from catseye import log
+from catseye.cli.common import OutFile, write_file
 from catseye.errors import BadModel, Misconfigured, Unavailable
 from catseye.health import Health
 from catseye.kafka import wait_for_broker
@@ -130,7 +131,7 @@ def check_torch() -> None:
     help="Share of each class, the last crops, for the test.",
 )
 @click.option("--threads", type=click.IntRange(1), help="Processor cores to use [default: all there are]")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as one JSON object.")
+@click.option("--json", "json_file", type=OutFile(), help="Write the report as one JSON object.")
 def fit(
     frames: Path,
     out: Path | None,
@@ -164,8 +165,7 @@ def fit(
     )
     report = run(order, Console(stderr=True))
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_file(json_file, json.dumps(report, indent=1).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from catseye.client import FrameId, Publisher, Undelivered, Unreadable, aio, subscribe
 from catseye.client.config import publisher_config
+from catseye.client.reading import From
 from catseye.codec import Codec
 from catseye.errors import Misconfigured, Unavailable
 from catseye.identity import partition_of
@@ -202,6 +205,118 @@ def test_a_group_goes_on_where_it_left_off(settings: Settings) -> None:
 
     assert asyncio.run(read_async(1)) == [4]
     assert read(1) == [5]
+
+
+KINDS = pytest.mark.parametrize("kind", ["plain", "async"])
+
+
+def taken(settings: Settings, kind: str, group: str, count: int, from_: From = "now", wait_s: float = LONG_S) -> Any:
+    """Sequences of at most *count* labels that the group takes, until nothing comes for *wait_s* seconds."""
+
+    async def take_async() -> list[int]:
+        async with aio.subscribe("labels", group=group, settings=settings, from_=from_, timeout_s=wait_s) as labels:
+            found: list[int] = []
+            while len(found) < count and (label := await anext(labels, None)) is not None:
+                found.append(label.sequence)
+            return found
+
+    if kind == "async":
+        return asyncio.run(take_async())
+    with subscribe("labels", group=group, settings=settings, from_=from_, timeout_s=wait_s) as labels:
+        return [label.sequence for label in islice(labels, count)]
+
+
+def label(settings: Settings, boot: str, *sequences: int) -> None:
+    """Label frames of the camera `only`, all on one partition."""
+    with Publisher(settings) as publisher:
+        for sequence in sequences:
+            publisher.label("only", boot, sequence, "car")
+
+
+def positions(settings: Settings, topic: str, group: str) -> dict[int, int]:
+    """Where a group goes on, by partition; below 0 where it has no position."""
+    name = f"{settings.topic_prefix}{topic}"
+    reader = Consumer(reader_config(settings, group))
+    places = [TopicPartition(name, partition) for partition in range(settings.partitions)]
+    kept = {place.partition: place.offset for place in reader.committed(places, timeout=LONG_S)}
+    reader.close()
+    return kept
+
+
+@KINDS
+def test_a_group_that_was_handed_nothing_goes_on_where_it_began(settings: Settings, kind: str) -> None:
+    """What comes while it is away is there when it comes back; its place is kept from the first moment on."""
+    group = f"idle-{kind}"
+    label(settings, "before", 0)
+    assert taken(settings, kind, group, 1, wait_s=QUIET_S) == []
+    assert min(positions(settings, "labels", group).values()) >= 0
+    label(settings, "while-away", 7)
+    assert taken(settings, kind, group, 1) == [7]
+
+
+@KINDS
+def test_a_group_misses_nothing_from_the_moment_on_it_subscribed(settings: Settings, kind: str) -> None:
+    """Also what comes before it has joined."""
+
+    async def look() -> int:
+        async with aio.subscribe("labels", group="at-once-async", settings=settings, timeout_s=LONG_S) as labels:
+            await asyncio.to_thread(label, settings, "at-once", 3)
+            found: int = (await anext(labels)).sequence
+            return found
+
+    if kind == "async":
+        assert asyncio.run(look()) == 3
+        return
+    with subscribe("labels", group="at-once", settings=settings, timeout_s=LONG_S) as labels:
+        label(settings, "at-once", 3)
+        assert next(labels).sequence == 3
+
+
+@KINDS
+def test_a_group_that_was_away_too_long_is_told_and_goes_on_with_what_is_left(
+    settings: Settings, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at the end: what is still kept is read, and a warning says how many were deleted unread."""
+    group, name = f"away-{kind}", f"{settings.topic_prefix}labels"
+    home = partition_of("only", settings.partitions)
+    assert taken(settings, kind, group, 1, wait_s=QUIET_S) == []
+    label(settings, "away", 0, 1, 2, 3, 4, 5)
+    assert taken(settings, kind, group, 2) == [0, 1]
+    left_off = positions(settings, "labels", group)[home]
+    earliest = left_off + 2
+    client = admin(settings)
+    for deleted in client.delete_records([TopicPartition(name, home, earliest)]).values():
+        deleted.result(LONG_S)
+    with caplog.at_level(logging.WARNING, "catseye.client"):
+        assert taken(settings, kind, group, 3, wait_s=QUIET_S) == [4, 5]
+    assert f"{name}-{home}: the reader was at offset {left_off}" in caplog.text
+    assert f"2 records were deleted unread; it goes on with the earliest, offset {earliest}" in caplog.text
+
+
+@KINDS
+def test_a_record_that_was_taken_is_kept_although_none_follows(settings: Settings, kind: str) -> None:
+    """In a second or so, without the next one and without a clean end."""
+    group, home = f"silence-{kind}", partition_of("only", settings.partitions)
+    assert taken(settings, kind, group, 1, wait_s=QUIET_S) == []
+    began = positions(settings, "labels", group)[home]
+    label(settings, "silence", 0)
+
+    async def look() -> int:
+        async with aio.subscribe("labels", group=group, settings=settings) as labels:
+            await anext(labels)
+            waiting = asyncio.create_task(anext(labels))
+            await asyncio.sleep(QUIET_S)
+            kept = await asyncio.to_thread(positions, settings, "labels", group)
+            waiting.cancel()
+            return kept[home]
+
+    if kind == "async":
+        assert asyncio.run(look()) == began + 1
+        return
+    with subscribe("labels", group=group, settings=settings, timeout_s=QUIET_S) as labels:
+        next(labels)
+        assert next(labels, None) is None
+        assert positions(settings, "labels", group)[home] == began + 1
 
 
 def test_now_is_when_it_was_subscribed(settings: Settings) -> None:

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.cimpl import NewTopic
 
+from catseye.kafka import admin
+from catseye.settings import Settings
+from catseye.topics import TOPICS
 from infra.local import processes
+from infra.local.kafka import KafkaCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "infra" / "demo"
@@ -97,16 +102,55 @@ def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
     assert running() <= before
 
 
+@pytest.mark.broker
+def test_a_cluster_of_somebodys_own_is_left_as_it_was(broker: KafkaCluster, tmp_path: Path) -> None:
+    """Also by a demo that is interrupted: the topics of its prefix are gone, and no others."""
+    settings = Settings(kafka_bootstrap_servers=broker.bootstrap_servers)
+    client = admin(settings)
+    for made in client.create_topics(
+        [NewTopic("demo-another.frames", num_partitions=1, replication_factor=1)]
+    ).values():
+        made.result()
+    before = client.list_topics(timeout=10).topics.keys()
+    demo = subprocess.Popen(
+        [DEMO, "--headless", "--duration", "120"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment() | {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "CATSEYE_REPLICATION_FACTOR": "1"},
+        cwd=tmp_path,
+        start_new_session=True,
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - no thread of this process holds a lock
+    )
+    assert demo.stdout is not None
+    for said in demo.stdout:
+        if "publishing for" in said:
+            break
+    during = client.list_topics(timeout=10).topics.keys() - before
+    demo.send_signal(signal.SIGINT)
+    rest, _ = demo.communicate(timeout=90)
+    assert "stopped before its end" in rest
+    left = client.list_topics(timeout=10).topics.keys()
+    assert len([name for name in during if name.startswith("demo-")]) >= len(TOPICS)
+    assert {name for name in left if name.startswith("demo-")} == {"demo-another.frames"}
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (["--scenario", "frog"], "there is no scenario frog; did you mean fog?"),
         (["--model", "nowhere.onnx"], "does not exist"),
         (["--label-share", "2"], "not in the range"),
+        (["--json", "/dev/null/o.json"], "/dev/null/o.json cannot be written"),
+        (["--frames", "Cars"], "vehicles.onnx knows no class Car"),
+        (["--after", "Cars"], "--after: no JPEGs of bike"),
     ],
 )
 def test_a_wrong_option_is_said_at_once(options: list[str], expected: str, tmp_path: Path) -> None:
     """What cannot be is said in one sentence before anything starts; the status is 2."""
+    for name in ("Car", "pickup"):
+        (tmp_path / "Cars" / name).mkdir(parents=True)
+        (tmp_path / "Cars" / name / "1.jpg").write_bytes(b"looked at later")
     started_s = time.monotonic()
     done = subprocess.run(
         [DEMO, *options], capture_output=True, text=True, timeout=60, check=False, env=environment(), cwd=tmp_path

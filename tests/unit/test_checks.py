@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.errors import BadRecord, Reason
+from catseye.names import NAME_MAX
 from catseye.records import Frame, Label
 from services.ingest.checks import (
-    NAME_MAX,
     READINGS_MAX,
     SEQUENCE_MAX,
     check_captured,

@@ -5,6 +5,7 @@ The stand-ins behave as the real clients do; tests/system/test_client.py makes t
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -257,8 +258,29 @@ def test_labels_that_no_ingest_would_accept_are_refused(
 ) -> None:
     """With ingest's own reason."""
     with pytest.raises(BadRecord) as caught:
-        label_of(frame, label, 0, source="person", propensity=propensity)
+        label_of(frame, label, 0, now_ms=0, source="person", propensity=propensity)
     assert caught.value.reason == reason
+
+
+def test_a_label_of_the_future_is_refused() -> None:
+    """Nanoseconds by mistake: nothing could correct it. By both publishers, before it is sent; a day ahead will do."""
+    day_ms, ahead_ms = 86_400_000, time.time_ns()
+    frame = FrameId("gate", "b", 0)
+    assert label_of(frame, "car", day_ms, now_ms=0, source="person", propensity=1.0).labelled_at_ms == day_ms
+    with pytest.raises(BadRecord, match=r"labelled_at_ms is 86400001, 86400001 ms after now"):
+        label_of(frame, "car", day_ms + 1, now_ms=0, source="person", propensity=1.0)
+
+    plain, outbox = Outbox(), AsyncOutbox()
+    with pytest.raises(BadRecord, match="it counts Unix milliseconds"):
+        Publisher(SETTINGS, outbox=plain).label(*frame, "car", labelled_at_ms=ahead_ms)
+
+    async def label() -> None:
+        async with aio.Publisher(SETTINGS, outbox=outbox) as publisher:
+            await publisher.label(*frame, "car", labelled_at_ms=ahead_ms)
+
+    with pytest.raises(BadRecord, match="it counts Unix milliseconds"):
+        asyncio.run(label())
+    assert (plain.taken, outbox.taken) == ([], [])
 
 
 def test_names_are_read_as_they_are_written() -> None:

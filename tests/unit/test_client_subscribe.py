@@ -1,13 +1,17 @@
 """A subscriber without a broker: which records it is handed, when they count as taken, and what ends it."""
 
+import asyncio
 import logging
 from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from confluent_kafka import KafkaError, KafkaException
 
 from catseye.client import Subscription, Unreadable
+from catseye.client.aio_group import Membership
 from catseye.client.reading import Reading
 from catseye.client.subscription import log_unreadable
 from catseye.codec import Codec
@@ -218,3 +222,54 @@ def test_unreadable_records_are_logged_unless_told_otherwise(caplog: pytest.LogC
     with caplog.at_level(logging.WARNING, "catseye.client"):
         assert reading.record(Codec(), 3, 14, b"?") is None
     assert "unreadable record skipped at t.frames-3 offset 14: unknown_format" in caplog.text
+
+
+class AsyncInbox:
+    """A member of a group on aiokafka, with these partitions; committing others is refused as aiokafka refuses it."""
+
+    def __init__(self, *partitions: int) -> None:
+        self.mine = {TopicPartition("t", each) for each in partitions}
+        self.kept: dict[TopicPartition, int] = {}
+
+    def assignment(self) -> set[TopicPartition]:
+        return self.mine
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        if offsets.keys() - self.mine:
+            raise IllegalStateError
+        self.kept |= offsets
+
+
+def test_a_partition_that_moved_away_takes_no_other_position_with_it() -> None:
+    """Of two partitions' positions that of the one which is still ours is kept; the other one's is forgotten."""
+    here, gone = TopicPartition("t", 0), TopicPartition("t", 1)
+
+    async def look() -> dict[TopicPartition, int]:
+        inbox = AsyncInbox(0, 1)
+        member = Membership(inbox, {})
+        member.take(here, 4)
+        member.take(gone, 9)
+        inbox.mine = {here}
+        await member.keep()
+        inbox.mine = {here, gone}
+        await member.close()
+        return inbox.kept
+
+    assert asyncio.run(look()) == {here: 5}
+
+
+def test_what_was_taken_is_kept_before_partitions_are_shared_out_anew() -> None:
+    """Whoever gets them reads on behind it; the member that had them commits nothing of them later."""
+    place = TopicPartition("t", 0)
+
+    async def look() -> list[dict[TopicPartition, int]]:
+        inbox = AsyncInbox(0)
+        member = Membership(inbox, {})
+        member.take(place, 4)
+        await member.on_partitions_revoked([place])
+        before = dict(inbox.kept)
+        inbox.kept = {place: 70}  # by the member that had it meanwhile
+        await member.close()
+        return [before, inbox.kept]
+
+    assert asyncio.run(look()) == [{place: 5}, {place: 70}]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from catseye.errors import Unavailable
+from catseye.errors import Misconfigured, Unavailable
 from catseye.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -16,10 +16,36 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 5.0
 
+
+class OutFile(click.Path):
+    """A file that a command will write: whether it can is found out before the work, and missing folders are made.
+
+    Args:
+        dash: Whether - stands for standard output.
+    """
+
+    def __init__(self, *, dash: bool = False) -> None:
+        super().__init__(dir_okay=False, writable=True, allow_dash=dash, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        if str(path) == "-":
+            return path
+        path = path.absolute()  # wherever the command goes to work; links stay, for /dev/stdout is one to no path
+        if not path.exists():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+                path.unlink()
+            except OSError as fault:
+                self.fail(f"{value} cannot be written: {fault.strerror}", param, ctx)
+        return path
+
+
 json_option = click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OutFile(dash=True),
     help="Write one JSON object here; - prints.",
 )
 
@@ -59,6 +85,9 @@ def write_json(json_file: Path | None, content: dict[str, Any]) -> bool:
 
     Returns:
         Whether it went to standard output, which then carries nothing else.
+
+    Raises:
+        Misconfigured: the file cannot be written.
     """
     if json_file is None:
         return False
@@ -66,9 +95,16 @@ def write_json(json_file: Path | None, content: dict[str, Any]) -> bool:
     if str(json_file) == "-":
         click.echo(text, nl=False)
         return True
-    json_file.parent.mkdir(parents=True, exist_ok=True)
-    json_file.write_text(text, encoding="utf-8")
+    write_file(json_file, text.encode())
     return False
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write what an `OutFile` names. Raises `Misconfigured` when it can be written no more."""
+    try:
+        file.write_bytes(content)
+    except OSError as fault:
+        raise Misconfigured(f"{file} cannot be written: {fault.strerror}") from fault
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:

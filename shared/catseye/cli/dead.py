@@ -8,7 +8,7 @@ import click
 import msgspec
 from confluent_kafka import Producer
 
-from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
+from catseye.cli.common import OutFile, at, json_option, settings_with_broker, table, write_file, write_json
 from catseye.client import subscribe
 from catseye.client.config import publisher_config
 from catseye.dead_letters import is_cut
@@ -57,13 +57,13 @@ def list_(reason: str | None, camera: str | None, last: int, json_file: Path | N
 
 @dead.command()
 @click.argument("dead_letter_id", metavar="ID")
-@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the record's bytes to this file.")
+@click.option("--save", type=OutFile(), help="Write the record's bytes to this file.")
 @json_option
 def show(dead_letter_id: str, save: Path | None, json_file: Path | None) -> None:
     """Show one refused record; ID may be its first digits."""
     (letter,) = _chosen(settings_with_broker(), (dead_letter_id,))
     if save is not None:
-        save.write_bytes(letter.value or b"")
+        write_file(save, letter.value or b"")
     if write_json(json_file, _without_bytes(letter) | {"key": letter.key, "value": letter.value}):
         return
     rows = [(name, str(value)) for name, value in _without_bytes(letter).items()]

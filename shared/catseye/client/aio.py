@@ -2,22 +2,28 @@
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 from catseye import clock
 from catseye.client.aio_config import aio_config, aio_publisher_config
+from catseye.client.aio_group import Membership
 from catseye.client.config import LONGEST_MS
 from catseye.client.drafts import Drafts, FrameId, label_of
 from catseye.client.publisher import Undelivered
 from catseye.client.reading import From, Reading, Unreadable
-from catseye.client.subscription import log_unreadable, no_broker, no_topic
+from catseye.client.subscription import log_fallen_off, log_unreadable, no_broker, no_topic
 from catseye.codec import Codec
 from catseye.errors import Misconfigured, Unavailable
 from catseye.records import Place, Record
@@ -27,7 +33,7 @@ from catseye.topics import full_name
 
 __all__ = ["Publisher", "Subscription", "subscribe"]
 
-_COMMIT_EVERY_S = 1.0
+_LOOK_UP_MS = 1_000  # while nothing comes, a fault of the group's is seen at least this often
 
 
 class Publisher:
@@ -132,12 +138,14 @@ class Publisher:
         """Say what a frame showed and wait until the broker has it; arguments as in `catseye.client`.
 
         Raises:
-            BadRecord: no ingest would accept it.
+            BadRecord: no ingest would accept it, or it is of the future.
             Undelivered: the broker did not acknowledge it.
         """
         name = FrameId(camera, boot, sequence)
-        at_ms = clock.now_ms() if labelled_at_ms is None else labelled_at_ms
-        await self._send(self._labels, name, label_of(name, label, at_ms, source=source, propensity=propensity))
+        now_ms = clock.now_ms()
+        at_ms = now_ms if labelled_at_ms is None else labelled_at_ms
+        said = label_of(name, label, at_ms, now_ms=now_ms, source=source, propensity=propensity)
+        await self._send(self._labels, name, said)
 
     async def flush(self) -> None:
         """Return when nothing is under way any more; whoever waits for a lost frame is told there."""
@@ -180,14 +188,13 @@ class Subscription:
     ) -> None:
         self._reading = reading
         self._settings = settings
-        self._group = group
+        self._group_id = group
         self._from = from_
         self._timeout_s = timeout_s
         self._inbox: Any = inbox
         self._codec: Codec | None = None
+        self._group: Membership | None = None
         self._handed_out: Any = None
-        self._taken: dict[TopicPartition, int] = {}
-        self._committed_s = 0.0
 
     async def start(self) -> None:
         """Connect and fix where reading starts.
@@ -200,13 +207,13 @@ class Subscription:
         if self._inbox is None:
             self._inbox = AIOKafkaConsumer(
                 **aio_config(self._settings),
-                group_id=self._group,
+                group_id=self._group_id,
                 enable_auto_commit=False,
                 session_timeout_ms=self._settings.session_timeout_ms,
                 heartbeat_interval_ms=self._settings.heartbeat_ms,
                 max_poll_interval_ms=LONGEST_MS,
                 isolation_level="read_committed",
-                auto_offset_reset="latest" if self._group is not None and self._from == "now" else "earliest",
+                auto_offset_reset="none",
             )
         try:
             number = await self._partitions()
@@ -228,8 +235,13 @@ class Subscription:
     async def close(self) -> None:
         """Leave. The record handed out last counts as taken."""
         self._take(self._handed_out)
-        await self._commit()
-        await self._inbox.stop()
+        try:
+            if self._group is not None:
+                await self._group.close()
+        except KafkaError as fault:
+            raise self._not_kept(fault) from fault
+        finally:
+            await self._inbox.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -250,8 +262,6 @@ class Subscription:
             await self.start()
         self._take(self._handed_out)
         self._handed_out = None
-        if time.monotonic() > self._committed_s + _COMMIT_EVERY_S:
-            await self._commit()
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._wanted()
@@ -261,12 +271,39 @@ class Subscription:
     async def _wanted(self) -> Any:
         assert self._codec is not None
         while True:
-            message = await self._inbox.getone()
+            message = await self._arrived()
+            if message is None:
+                continue
             record = self._reading.record(self._codec, message.partition, message.offset, message.value)
             if record is not None:
                 self._handed_out = message
                 return record
             self._take(message)
+
+    async def _arrived(self) -> Any:
+        """The next message, or None when there was none for a while or the reader had to be set elsewhere."""
+        if self._group is not None and self._group.fault is not None:
+            raise self._not_kept(self._group.fault) from self._group.fault
+        try:
+            arrived = await self._inbox.getmany(timeout_ms=_LOOK_UP_MS, max_records=1)
+        except NoOffsetForPartitionError:
+            assert self._group is not None
+            await self._group.placed.wait()  # aiokafka asked for the position before it was there
+        except OffsetOutOfRangeError as fault:
+            await self._go_on_with_earliest(fault.args[0])
+        else:
+            return next((message for messages in arrived.values() for message in messages), None)
+
+    async def _go_on_with_earliest(self, fallen_off: dict[TopicPartition, int]) -> None:
+        try:
+            earliest = await self._inbox.beginning_offsets(list(fallen_off))
+            for place, offset in fallen_off.items():
+                self._inbox.seek(place, earliest[place])
+                log_fallen_off(place.topic, place.partition, offset, earliest[place])
+        except IllegalStateError:
+            return  # it has moved to another member, which finds out itself
+        except KafkaError as fault:
+            raise Unavailable(f"{self._reading.name} cannot be read: {fault}") from fault
 
     async def _partitions(self) -> int:
         """How many partitions the topic has."""
@@ -282,33 +319,26 @@ class Subscription:
 
     async def _take_place(self, number: int) -> None:
         name = self._reading.name
-        if self._group is not None:
-            self._inbox.subscribe([name])
-            return
         places = [TopicPartition(name, partition) for partition in self._reading.partitions(number)]
+        # Asked for here: what is written from this moment on is seen, however late the first read is.
+        ends = {} if self._from == "beginning" else await self._inbox.end_offsets(places)
+        if self._group_id is not None:
+            self._group = Membership(self._inbox, ends)
+            self._inbox.subscribe([name], listener=self._group)
+            return
         self._inbox.assign(places)
         if self._from == "beginning":
             await self._inbox.seek_to_beginning(*places)
-            return
-        # Asked for here: what is written from this moment on is seen, however late the first read is.
-        for place, end in (await self._inbox.end_offsets(places)).items():
+        for place, end in ends.items():
             self._inbox.seek(place, end)
 
     def _take(self, message: Any) -> None:
         """A record counts as taken; None is none."""
-        if message is not None:
-            self._taken[TopicPartition(message.topic, message.partition)] = message.offset + 1
+        if self._group is not None and message is not None:
+            self._group.take(TopicPartition(message.topic, message.partition), message.offset)
 
-    async def _commit(self) -> None:
-        taken, self._taken, self._committed_s = self._taken, {}, time.monotonic()
-        if self._group is None or not taken:
-            return
-        try:
-            await self._inbox.commit(taken)
-        except (CommitFailedError, IllegalStateError):
-            return  # a partition has moved to another member, which gets the records again
-        except KafkaError as fault:
-            raise Unavailable(f"the position in {self._reading.name} was not kept: {fault}") from fault
+    def _not_kept(self, fault: KafkaError) -> Unavailable:
+        return Unavailable(f"the position in {self._reading.name} was not kept: {fault}")
 
 
 def subscribe(

@@ -7,10 +7,11 @@ from typing import NamedTuple, Self
 from catseye.errors import BadRecord, Reason
 from catseye.identity import frame_id
 from catseye.kafka import PUBLIC_MAX_BYTES
+from catseye.names import check_text
 from catseye.records import Frame, Label
 
-NAME_MAX = 200  # characters of a camera, boot, label or source
 _JPEG_MAX_BYTES = PUBLIC_MAX_BYTES - 64 * 1024  # leaves room for names and telemetry
+_AHEAD_MAX_MS = 86_400_000  # a label's clock may be a day ahead, whatever its time zone was taken for
 _START_OF_IMAGE = b"\xff\xd8"
 
 
@@ -55,7 +56,7 @@ class Drafts:
     """
 
     def __init__(self, boot: str, camera: str | None = None) -> None:
-        _check_text("boot", boot)
+        check_text("boot", boot)
         self.boot = boot
         self._camera = camera
         # A counter hands out a number in one step of the interpreter, so that threads never share one.
@@ -94,22 +95,31 @@ class Drafts:
         )
 
 
-def label_of(frame: FrameId, label: str | None, labelled_at_ms: int, *, source: str, propensity: float) -> Label:
+def label_of(
+    frame: FrameId, label: str | None, labelled_at_ms: int, *, now_ms: int, source: str, propensity: float
+) -> Label:
     """What *frame* showed; None takes back what was said before.
 
     Raises:
-        BadRecord: no ingest would accept it.
+        BadRecord: no ingest would accept it, or it is of the future, so that no later label could correct it.
     """
     _check_camera(frame.camera)
-    _check_text("boot", frame.boot)
-    _check_text("source", source)
+    check_text("boot", frame.boot)
+    check_text("source", source)
     if frame.sequence < 0:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {frame.sequence}; it counts from 0 up")
     if label is not None and not label.strip():
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "label is empty; None withdraws a label")
-    _check_text("label", label or "")
+    check_text("label", label or "")
     if not 0 < propensity <= 1:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity is {propensity}; it is a chance over 0 up to 1")
+    ahead_ms = labelled_at_ms - now_ms
+    if ahead_ms > _AHEAD_MAX_MS:
+        raise BadRecord(
+            Reason.FIELD_OUT_OF_RANGE,
+            f"labelled_at_ms is {labelled_at_ms}, {ahead_ms} ms after now: at most a day is taken, since of two labels "
+            "the later one holds, so that this one could not be corrected; it counts Unix milliseconds",
+        )
     return Label(
         camera=frame.camera,
         boot=frame.boot,
@@ -124,9 +134,4 @@ def label_of(frame: FrameId, label: str | None, labelled_at_ms: int, *, source: 
 def _check_camera(camera: str) -> None:
     if not camera.strip():
         raise BadRecord(Reason.CAMERA_EMPTY, "camera is empty; every frame and label names its camera")
-    _check_text("camera", camera)
-
-
-def _check_text(name: str, text: str) -> None:
-    if len(text) > NAME_MAX:
-        raise BadRecord(Reason.TEXT_TOO_LONG, f"{name} has {len(text)} characters; at most {NAME_MAX} are kept")
+    check_text("camera", camera)

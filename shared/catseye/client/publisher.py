@@ -150,21 +150,21 @@ class Publisher:
             boot: Boot of the frame.
             sequence: Number of the frame.
             label: Its class; None takes back what was said before.
-            labelled_at_ms: When that was seen to be so, Unix milliseconds; left out, now.
+            labelled_at_ms: When that was seen to be so, Unix milliseconds, at most a day ahead; left out, now.
             source: Who says so: person, sensor, audit, or a name of your own.
             propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled.
             on_acknowledged: Called when the broker has the label.
 
         Raises:
-            BadRecord: no ingest would accept it.
+            BadRecord: no ingest would accept it, or it is of the future.
             Undelivered: as `publish`.
         """
         self._raise_failures()
         name = FrameId(camera, boot, sequence)
-        at_ms = clock.now_ms() if labelled_at_ms is None else labelled_at_ms
-        self._send(
-            self._labels, name, label_of(name, label, at_ms, source=source, propensity=propensity), on_acknowledged
-        )
+        now_ms = clock.now_ms()
+        at_ms = now_ms if labelled_at_ms is None else labelled_at_ms
+        said = label_of(name, label, at_ms, now_ms=now_ms, source=source, propensity=propensity)
+        self._send(self._labels, name, said, on_acknowledged)
 
     def flush(self, timeout_s: float = 120.0) -> None:
         """Return when the broker has all that was published.

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -12,14 +13,16 @@ from catseye.client.config import LONGEST_MS, kafka_logger
 from catseye.client.reading import From, Reading, Unreadable
 from catseye.codec import Codec
 from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import reader_config
+from catseye.kafka import partition_bounds, reader_config
 from catseye.records import Place
 from catseye.registry import codec_for
 from catseye.settings import Settings, load
 
 _POLL_S = 0.2  # a signal is seen at least this often
 _ANSWER_S = 10.0
-_NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_MOVED_ON = frozenset(
+    {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID}
+)  # the group is being shared out anew
 
 
 class Inbox(Protocol):
@@ -40,6 +43,19 @@ def log_unreadable(unreadable: Unreadable) -> None:
         place.offset,
         unreadable.reason,
         unreadable.detail,
+    )
+
+
+def log_fallen_off(topic: str, partition: int, offset: int, earliest: int) -> None:
+    """Report likewise that what a reader wanted next is not on the log, and where it goes on."""
+    missing = f"{earliest - offset} records were deleted unread" if offset < earliest else "the topic was made anew"
+    logging.getLogger("catseye.client").warning(
+        "%s-%d: the reader was at offset %d, which is not on the log: %s; it goes on with the earliest, offset %d",
+        topic,
+        partition,
+        offset,
+        missing,
+        earliest,
     )
 
 
@@ -165,7 +181,8 @@ def subscribe(
         for alert in subscribe("alerts", group="my-pager", from_="beginning"):
             print(alert.state, alert.camera, alert.explanation)
 
-    A record that nobody can read is reported to *on_unreadable* and skipped.
+    A record that nobody can read is reported to *on_unreadable* and skipped. A reader that was away for longer than
+    records are kept goes on with the earliest that is still there; a warning says how many it missed.
 
     Args:
         topic: predictions, outcomes, statistics, alerts, or another name of the table of topics.
@@ -173,7 +190,9 @@ def subscribe(
         group: Members of one group share the records, and the group goes on where it left off: a record counts as
             taken when the next one is asked for, so that after a crash one may come again. It may take a day, as a
             training does. Without a group every subscriber gets all.
-        from_: ``now`` or ``beginning``. For a group only where it has no position yet.
+        from_: ``now`` or ``beginning``. For a group only where it has no position yet: it has one, on every partition,
+            as soon as it has joined. Kafka forgets it when the group had no member for a week
+            (``offsets.retention.minutes``).
         settings: Where the brokers are; left out, the environment's.
         timeout_s: Stop after so long without a record; left out, wait for ever.
         until_end: Stop where the topic ended when the reader got there; without a group only.
@@ -190,7 +209,7 @@ def subscribe(
     inbox = Consumer(
         reader_config(settings, group or f"{settings.topic_prefix}subscriber")
         | {
-            "auto.offset.reset": "latest" if group is not None and from_ == "now" else "earliest",
+            "auto.offset.reset": "earliest",  # of what falls off the log while it is read; librdkafka warns of it
             "enable.partition.eof": until_end,
             "fetch.wait.max.ms": 50 if until_end else 500,  # an empty partition says that it ends after so long
             "enable.auto.commit": group is not None,
@@ -226,28 +245,55 @@ def _take_place(inbox: Consumer, reading: Reading, *, group: str | None, from_: 
     if there.error is not None:
         raise Misconfigured(no_topic(reading.name))
     partitions = reading.partitions(len(there.partitions))
+    # The end is asked for here: what is written from this moment on is seen, however late the first read is.
+    ends = {} if from_ == "beginning" else _ends(inbox, reading.name, partitions)
     if group is not None:
-        inbox.subscribe([reading.name])
+        inbox.subscribe([reading.name], on_assign=partial(_begin, ends))
     else:
-        # The end is asked for here: what is written from this moment on is seen, however late the first read is.
-        inbox.assign([TopicPartition(reading.name, each, _start(inbox, reading, each, from_)) for each in partitions])
+        inbox.assign([TopicPartition(reading.name, each, ends.get(each, OFFSET_BEGINNING)) for each in partitions])
     return partitions
 
 
-def _start(inbox: Consumer, reading: Reading, partition: int, from_: From) -> int:
-    if from_ == "beginning":
-        return int(OFFSET_BEGINNING)
-    deadline = time.monotonic() + _ANSWER_S
-    while True:
-        try:
-            end: int = inbox.get_watermark_offsets(TopicPartition(reading.name, partition), timeout=_ANSWER_S)[1]
-        except KafkaException as fault:
-            # A partition that is new, or whose broker has just gone, has its leader in a moment.
-            if fault.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
-                raise
-            inbox.poll(_POLL_S)
-        else:
-            return end
+def _ends(inbox: Consumer, name: str, partitions: list[int]) -> dict[int, int]:
+    return {each: partition_bounds(inbox, TopicPartition(name, each))[1] for each in partitions}
+
+
+def _begin(ends: Mapping[int, int], inbox: Consumer, assigned: list[TopicPartition]) -> None:
+    """Go on where the group left off; where it has no position, at the end or else at the beginning, which is its
+    position from now on: what comes while it is away is there when it comes back.
+    """
+    try:
+        places = _left_off(inbox, assigned)
+        new = [place for place in places if place.offset < 0]
+        for place in places:
+            earliest, end = partition_bounds(inbox, place)
+            if place in new:
+                place.offset = ends.get(place.partition, earliest)
+            elif not earliest <= place.offset <= end:
+                log_fallen_off(place.topic, place.partition, place.offset, earliest)
+                place.offset = earliest
+        if new:
+            _keep(inbox, new)
+        inbox.assign(places)
+    except KafkaException as fault:
+        raise Unavailable(f"the group's position was not found or not kept: {fault}") from fault
+
+
+def _left_off(inbox: Consumer, assigned: list[TopicPartition]) -> list[TopicPartition]:
+    """Positions of the group, below 0 where it has none."""
+    places: list[TopicPartition] = inbox.committed(assigned, timeout=_ANSWER_S)
+    for place in places:
+        if place.error:
+            raise KafkaException(place.error)
+    return places
+
+
+def _keep(inbox: Consumer, places: list[TopicPartition]) -> None:
+    try:
+        inbox.commit(offsets=places, asynchronous=False)
+    except KafkaException as fault:
+        if fault.args[0].code() not in _MOVED_ON:  # of those whoever gets the partitions next keeps the position
+            raise
 
 
 def no_topic(name: str) -> str:

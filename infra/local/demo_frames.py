@@ -1,0 +1,57 @@
+"""Whether what a demo is asked to play can be played, found out before anything starts."""
+
+import difflib
+from pathlib import Path
+
+from catseye.errors import BadModel, Misconfigured
+from catseye.model_check import check_file
+from catseye.net import Net
+from infra.local.demo_models import CROPS, MODEL
+from services.simulator.pictures import Look, Pictures
+
+
+def check_pictures(model: Path, frames: Path | None, after: Path | None) -> None:
+    """Read every picture that the simulator will read, and the classes that the model knows.
+
+    Args:
+        model: ONNX file.
+        frames: One folder of JPEGs a class; None for the example's.
+        after: Likewise, what changed cameras show; None where none changes.
+
+    Raises:
+        Misconfigured: a folder holds what cannot be played, or a class that the model does not know.
+    """
+    if model == MODEL and frames is None and after is None:
+        return  # both are shipped, and known to fit
+    shown = Pictures(frames or CROPS, 0, Look())
+    check_known(shown.classes, classes_of(model), model)
+    if frames is not None:
+        shown.load()
+    if after is not None:
+        later = Pictures(after, 0, Look(), "--after")
+        later.check_covers(shown.classes)
+        later.load()
+
+
+def check_known(shown: tuple[str, ...], known: tuple[str, ...], model: Path) -> None:
+    """Raises `Misconfigured` when a class of *shown* is none of *known*, those of *model*: it could only be wrong."""
+    unknown = [name for name in shown if name not in known]
+    if not unknown:
+        return
+    near = {name: difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8) for name in unknown}
+    meant = ", ".join(f"{name} is perhaps {found[0]}" for name, found in near.items() if found)
+    raise Misconfigured(
+        f"--frames: {model.name} knows no class {', '.join(unknown)}; it knows {', '.join(known)}"
+        + (f" ({meant})" if meant else "")
+        + ": name the folders so, or name a model of your classes with --model"
+    )
+
+
+def classes_of(model: Path) -> tuple[str, ...]:
+    """Classes of an ONNX file. Raises `Misconfigured` where it is no model."""
+    try:
+        onnx = model.read_bytes()
+        check_file(onnx)
+        return Net(onnx).spec.classes
+    except (BadModel, OSError) as fault:
+        raise Misconfigured(f"--model: {model} cannot be used: {fault}") from fault
