@@ -174,7 +174,7 @@ WATCH: Final = np.dtype(
         ("focus", "f4"),
         ("skew_ms", "f8"),
         ("skew_run_ms", "f8"),
-        ("learned_ms", "i8"),
+        ("sampled_ms", "i8"),
         ("latency_ms", "f4"),
         ("fault_run", "u2", len(FAULTS)),
         ("fault_clear", "u2", len(FAULTS)),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FEATURES, PICTURE, RANKED
 from services.drift.sample import Floats, Frames, Ints
 
-_EDGE: Final = 3.0
+EDGE: Final = 3.0
 """Histograms reach so many standard deviations; what lies beyond falls into the last bin."""
 _OFTEN: Final = 10  # frames of a class before its own mean is believed
 _SPREAD_OF_DISTANCE: Final = np.sqrt(2 / FEATURES)
@@ -174,6 +174,6 @@ def scaled(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> F
 def _bins(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Ints:
     """Bin of each signal in its histogram, [n, RANKED]; -1 where it has no value or no scale."""
     off = scaled(reference, phase, seen, ranked)
-    inside = np.clip(np.nan_to_num(off), -_EDGE, _EDGE - 1e-3)
-    bins = ((inside + _EDGE) * (BINS / (2 * _EDGE))).astype(np.int64)
+    inside = np.clip(np.nan_to_num(off), -EDGE, EDGE - 1e-3)
+    bins = ((inside + EDGE) * (BINS / (2 * EDGE))).astype(np.int64)
     return np.where(np.isnan(off), -1, bins)

@@ -43,3 +43,9 @@ class Rules:
     statistics_ms: int = 5_000
     detectors: Mapping[str, str] = field(default_factory=dict)
     detectors_run_length: float = 1_000_000
+
+    @property
+    def sample_ms(self) -> float:
+        """Shortest time between two frames of a camera that count: so that eight times as many as a reference needs
+        lie in the shortest time that it covers."""
+        return self.reference_span_ms / (8 * self.reference_samples)

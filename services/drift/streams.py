@@ -65,7 +65,7 @@ def of_frames(
         rank, probability: Tolerances.
     """
     ranked = reference["histogram"][rows, phase].sum(axis=2, dtype=np.float32)
-    allowed = 0.5 + rank + _SURE * _UNIFORM * np.sqrt(reference["pace"][rows, :RANKED] / np.maximum(ranked, 1))
+    allowed = 0.5 + rank + _SURE * _UNIFORM * np.sqrt(pace[:, : 3 * RANKED : 3] / np.maximum(ranked, 1))
     x = np.empty((len(rows), FRAME_STREAMS), np.float32)
     bound = np.empty_like(x)
     spread = np.abs(2 * ranks - 1)
@@ -85,14 +85,18 @@ def of_frames(
 def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     """How many frames are one sample of each stream of frames, [n, FRAME_STREAMS].
 
-    What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are.
+    What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are. Nor
+    is any signal of the picture more than ten times as fast as most of them: in a fleet some cameras show too little of
+    what is slow, dusk for example, while they learn.
     """
     pace = reference["pace"][rows]
     middle = len(PICTURE) // 2
     of_picture = np.sort(pace[:, : len(PICTURE)], axis=1)[:, middle - 1 : middle + 1].mean(axis=1).astype(np.uint16)
     said = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
     said = np.repeat(said[:, None], 2 * SAID, axis=1)
-    every: NDArray[np.uint16] = np.maximum(np.concatenate([np.repeat(pace[:, :RANKED], 3, axis=1), said], axis=1), 1)
+    ranked = pace[:, :RANKED].copy()
+    ranked[:, : len(PICTURE)] = np.maximum(ranked[:, : len(PICTURE)], of_picture[:, None] // 10)
+    every: NDArray[np.uint16] = np.maximum(np.concatenate([np.repeat(ranked, 3, axis=1), said], axis=1), 1)
     return every
 
 

@@ -30,8 +30,6 @@ _DUSK: Final = 0.02  # brightness on both sides of the edge in which a phase sta
 _LIGHT_SMOOTH: Final = np.float32(0.03)
 _SUSPICIOUS: Final = 3  # frames in a row that break a rule, from which on they are not taken for the road
 _SMOOTH: Final = np.float32(0.02)
-_SPREAD: Final = 8
-"""Times as many frames as a reference needs are learned from in the shortest time that it covers."""
 
 
 class Watcher:
@@ -64,6 +62,7 @@ class Watcher:
         odd = (watch["fault_run"][rows, : len(FAULTS) - 1] >= _SUSPICIOUS).any(axis=1)
         clear = ~odd & ~watch["raised"][rows][:, BLIND].any(axis=1)
         closed = table.reference["closed"][rows, phase].astype(bool)
+        clear &= self._is_due(watch, seen)
         if (learners := clear & ~closed & _is_normal(watch, rows)).any():
             changed |= self._learn(table, seen.where(learners), phase[learners])
         if (testers := clear & closed).any():
@@ -117,9 +116,18 @@ class Watcher:
         """
         rules = self._rules
         cameras = rules.fleet_cameras or len(table) * rules.partitions
-        a_week = faults.WEEK_MS / np.maximum(table.watch[f"{of}every_ms"][rows], 1.0)
+        least_ms = 1.0 if of else max(self._rules.sample_ms, 1.0)
+        a_week = faults.WEEK_MS / np.maximum(table.watch[f"{of}every_ms"][rows], least_ms)
         least: Floats = np.maximum(_LEAST_THRESHOLD, cameras * len(FAMILIES) * a_week / rules.false_per_week)
         return least
+
+    def _is_due(self, watch: NDArray[Any], seen: Frames) -> NDArray[np.bool_]:
+        """Whether a frame is the next sample of its camera, [n]. Of a fast one they are seconds apart: what is normal
+        must come from all of the time that a reference covers, and an hour of dusk is no thousand facts."""
+        last_ms = watch["sampled_ms"][seen.rows]
+        due: NDArray[np.bool_] = seen.at_ms - last_ms >= self._rules.sample_ms
+        watch["sampled_ms"][seen.rows] = np.where(due, seen.at_ms, last_ms)
+        return due
 
     def _phase(self, watch: NDArray[Any], seen: Frames) -> Ints:
         """Night or day, by brightness that is smoothed over some thirty frames, with hysteresis."""
@@ -136,11 +144,9 @@ class Watcher:
         return np.asarray(day, np.int64)
 
     def _learn(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
-        """Take frames into references. Those of a fast camera are learned from now and then only, so that they come
-        from all of the time that a reference covers; how long they are alike is measured on all of them."""
         rows = seen.rows
         table.touch(rows.tolist(), b"rl")
-        known, learning, watch, rules = table.reference, table.learning, table.watch, self._rules
+        known, learning, rules = table.reference, table.learning, self._rules
         place = (rows, phase)
         began = known["began_ms"][place]
         known["began_ms"][place] = np.where(began == 0, seen.at_ms, began)
@@ -151,15 +157,11 @@ class Watcher:
         if measured.any():
             some, its_phase = seen.where(measured), phase[measured]
             off = reference.scaled(known, its_phase, some, reference.relative(known, its_phase, some))
+            # As far as ranks tell them apart: a few that lie far out would hide how alike the others are.
+            off = np.clip(off, -reference.EDGE, reference.EDGE)
             said = (some.said - known["said_mean"][some.rows, its_phase])[:, [ENTROPY, MARGIN]]
             columns = [off, said, some.bucket[:, None].astype(np.float32)]
             pace.measure(learning, some.rows, slice(0, LOSS_PACE), np.concatenate(columns, axis=1))
-        due = seen.at_ms - watch["learned_ms"][rows] >= rules.reference_span_ms / (_SPREAD * rules.reference_samples)
-        if not due.any():
-            return set()
-        seen, phase = seen.where(due), phase[due]
-        rows, place = seen.rows, (seen.rows, phase)
-        watch["learned_ms"][rows] = seen.at_ms
         reference.learn(known, phase, seen, rules.reference_samples)
         known["confidences"][rows, confidence_bin(seen.confidence)] += 1
         known["confidence"][rows] += seen.confidence

@@ -10,6 +10,7 @@ from services.drift.layout import (
     FAMILIES,
     FRAME_STREAMS,
     INPUT,
+    PICTURE,
     PREDICTIONS,
     RANKED,
     REFERENCE,
@@ -53,6 +54,16 @@ def fed_by(rank: float, said: float, reference: NDArray[np.void]) -> Fed:
     ranks = np.full((1, RANKED), rank, np.float32)
     numbers = np.full((1, SAID), said, np.float32)
     return of_frames(ranks, numbers, paces(reference, ROWS), reference, ROWS, DAY, rank=0.05, probability=0.02)
+
+
+def test_no_signal_of_the_picture_is_ten_times_as_fast_as_most() -> None:
+    """What was measured so saw too little; what a device tells has a pace of its own."""
+    reference = known(pace=1)
+    reference["pace"][0, : len(PICTURE) - 1] = 100
+    found = paces(reference, ROWS)[0]
+    assert found[: 3 * len(PICTURE) : 3].tolist() == [100] * 7 + [10]
+    assert found[3 * len(PICTURE) : 3 * RANKED].tolist() == [1] * 12
+    assert found[3 * RANKED] == 100
 
 
 def alike(value: float, bound: float, streams: int = FRAME_STREAMS) -> Fed:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from catseye.records import Prediction
-from services.drift.layout import FAMILIES
+from services.drift.layout import FAMILIES, PICTURE
 from services.drift.reference import usual
 from services.drift.report import statistics
 from services.drift.rules import Rules
@@ -153,7 +153,21 @@ def test_a_reference_comes_from_all_of_its_time() -> None:
     assert frames == pytest.approx(8 * rules.reference_samples, rel=0.05)
     half = int(watched.table.reference["histogram"][0, 1, 0].sum())
     assert half == frames - 2 * (rules.reference_samples // 4)
-    assert watched.table.learning["count"][0].max() > 4 * frames  # how long frames are alike is measured on all
+    before = watched.table.watch["tested"][0]
+    watched.see(*camera.shots(7_200))
+    assert watched.table.watch["tested"][0] - before == pytest.approx(3_600_000 / rules.sample_ms, rel=0.05)
+
+
+def test_what_lies_far_out_does_not_hide_how_slow_a_signal_is() -> None:
+    """Light that comes and goes in minutes, and glares 25 times as bright in one frame of fifty."""
+    camera, watched = Camera(), Watched(Rules(reference_samples=1_000, reference_span_ms=0))
+    for number in range(1_000):
+        glare = 25.0 if number % 50 == 17 else 1.0
+        watched.see(camera.shot(bright_share=0.002 * (1.5 + np.sin(number / 20)) * glare))
+    place = PICTURE.index("bright_share")
+    assert watched.report().learning_left == 0
+    assert watched.table.reference["pace"][0, place] >= 16
+    assert watched.table.reference["pace"][0, PICTURE.index("contrast")] == 1
 
 
 def test_a_model_of_one_class_is_watched_too() -> None:
