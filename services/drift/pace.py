@@ -23,7 +23,6 @@ _LAGS: Final = np.array(LAGS)
 _BLOCKS: Final = np.array(BLOCKS)
 _SMALL: Final = 0.01
 _BEYOND_CHANCE: Final = 3.0  # standard deviations of a correlation that is none, 1 / sqrt(pairs)
-_BLOCKS_BEYOND: Final = 2.0  # of means of blocks, which are few: who is taken for slow by chance is only found later
 _FEWEST_PAIRS: Final = 16
 _FEWEST_BLOCKS: Final = 6
 _LONGEST: Final = 10_000
@@ -75,7 +74,7 @@ def pace(learning: NDArray[Any], row: int, columns: slice) -> NDArray[np.uint16]
     blocks = np.maximum(count // _BLOCKS, 1)
     # 1 for independent frames; (1 + r) / (1 - r) at most for a decay r, and that is less than the lag found above.
     factor = _BLOCKS * learning["squares"][row, columns] / blocks / variance
-    chance = 1 + _BLOCKS_BEYOND * np.sqrt(2 / blocks)
+    chance = 1 + _BEYOND_CHANCE * np.sqrt(2 / blocks)
     slow = (factor > np.minimum(lag, _BLOCKS) * chance) & (blocks >= _FEWEST_BLOCKS)
     longest: NDArray[np.uint16] = np.maximum(lag, np.where(slow, 2 * _BLOCKS, 1)).max(axis=1).astype(np.uint16)
     return longest

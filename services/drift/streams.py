@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from services.drift.detectors.esr import advance, combined
 from services.drift.layout import (
+    COMPOSITION,
     FAMILIES,
     FRAME_STREAMS,
     LOSS_PACE,
@@ -28,6 +29,7 @@ _SURE: Final = 1.64  # standard errors: one-sided 95 %
 _UNIFORM: Final = 0.2887  # standard deviation of a rank
 _HIGHEST: Final = 0.98  # a bound over this leaves nothing to see
 SHORTEST_WINDOW: Final = 60
+_FOLLOW_LIGHT: Final = [signal for signal in range(len(PICTURE)) if signal != COMPOSITION]
 _QUIET: Final = 10.0
 """Without a change evidence after R samples is R in the mean: ten times that comes in one window of ten at most."""
 
@@ -86,8 +88,8 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     """How many frames are one sample of each stream of frames, [n, FRAME_STREAMS].
 
     What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are. Nor
-    is any signal of the picture more than ten times as fast as most of them: in a fleet some cameras show too little of
-    what is slow, dusk for example, while they learn.
+    is any of these more than ten times as fast as most of them: in a fleet some cameras show too little of what is slow,
+    dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow the light.
     """
     pace = reference["pace"][rows]
     middle = len(PICTURE) // 2
@@ -95,7 +97,7 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     said = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
     said = np.repeat(said[:, None], 2 * SAID, axis=1)
     ranked = pace[:, :RANKED].copy()
-    ranked[:, : len(PICTURE)] = np.maximum(ranked[:, : len(PICTURE)], of_picture[:, None] // 10)
+    ranked[:, _FOLLOW_LIGHT] = np.maximum(ranked[:, _FOLLOW_LIGHT], of_picture[:, None] // 10)
     every: NDArray[np.uint16] = np.maximum(np.concatenate([np.repeat(ranked, 3, axis=1), said], axis=1), 1)
     return every
 
