@@ -88,8 +88,8 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     """How many frames are one sample of each stream of frames, [n, FRAME_STREAMS].
 
     What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are. Nor
-    is any of these more than ten times as fast as most of them: in a fleet some cameras show too little of what is slow,
-    dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow the light.
+    is any of these more than ten times as fast as most of them: in a fleet some cameras show too little of what is
+    slow, dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow light.
     """
     pace = reference["pace"][rows]
     middle = len(PICTURE) // 2
