@@ -13,6 +13,7 @@ from services.drift.layout import (
     FAMILIES,
     FLOOR,
     INPUT,
+    LIGHT,
     PICTURE,
     RANKED,
     SAID,
@@ -25,7 +26,6 @@ from services.drift.table import Table
 PHASE_NAMES: Final = ("night", "day")
 _MOVED: Final = 1e-3
 """A camera that moved shows the same light: its evidence is less than this share of the composition's."""
-_LIGHT_SIGNALS: Final = [PICTURE.index(name) for name in ("brightness", "contrast", "dark_share", "bright_share")]
 
 
 def signal_of(table: Table, row: int, stream: int) -> tuple[str, int | None]:
@@ -92,4 +92,4 @@ def alarmed(
 def _has_moved(table: Table, row: int) -> bool:
     """Another view under the same light."""
     by_signal = weighed(table.watch, np.array([row]), FRAMES_FAMILIES)[0, INPUT.slice].reshape(-1, 3).sum(axis=1)
-    return bool(by_signal[_LIGHT_SIGNALS].max() < _MOVED * by_signal[COMPOSITION])
+    return bool(by_signal[LIGHT].max() < _MOVED * by_signal[COMPOSITION])

@@ -38,6 +38,7 @@ RANKED: Final = len(PICTURE) + TELEMETRY_SLOTS
 COMPOSITION: Final = PICTURE.index("composition")
 EMBEDDING: Final = PICTURE.index("embedding")
 FOCUS: Final = PICTURE.index("focus")
+LIGHT: Final = [PICTURE.index(name) for name in ("brightness", "contrast", "dark_share", "bright_share")]
 SAID: Final = BUCKETS + 2
 """Numbers of a prediction: probability of each bucket, entropy over ln(classes), first margin over the second."""
 ENTROPY: Final = BUCKETS

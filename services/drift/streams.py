@@ -16,6 +16,7 @@ from services.drift.layout import (
     COMPOSITION,
     FAMILIES,
     FRAME_STREAMS,
+    LIGHT,
     LOSS_PACE,
     OF_FRAMES,
     PICTURE,
@@ -29,7 +30,7 @@ _SURE: Final = 1.64  # standard errors: one-sided 95 %
 _UNIFORM: Final = 0.2887  # standard deviation of a rank
 _HIGHEST: Final = 0.98  # a bound over this leaves nothing to see
 SHORTEST_WINDOW: Final = 60
-_FOLLOW_LIGHT: Final = [signal for signal in range(len(PICTURE)) if signal != COMPOSITION]
+_OF_THE_VIEW: Final = [signal for signal in range(len(PICTURE)) if signal not in (COMPOSITION, *LIGHT)]
 _QUIET: Final = 10.0
 """Without a change evidence after R samples is R in the mean: ten times that comes in one window of ten at most."""
 
@@ -87,19 +88,26 @@ def of_frames(
 def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     """How many frames are one sample of each stream of frames, [n, FRAME_STREAMS].
 
-    What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are. Nor
-    is any of these more than ten times as fast as most of them: in a fleet some cameras show too little of what is
-    slow, dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow light.
+    What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are. The
+    four that tell how light it is change with the light, so none of them is faster than most of them; and no other is
+    more than ten times as fast as most. In a fleet some cameras show too little of what is slow, dusk for example,
+    while they learn. Composition is what it was measured to be: its bits do not follow light.
     """
     pace = reference["pace"][rows]
-    middle = len(PICTURE) // 2
-    of_picture = np.sort(pace[:, : len(PICTURE)], axis=1)[:, middle - 1 : middle + 1].mean(axis=1).astype(np.uint16)
+    of_picture, of_light = _middle(pace[:, : len(PICTURE)]), _middle(pace[:, LIGHT])
     said = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
     said = np.repeat(said[:, None], 2 * SAID, axis=1)
     ranked = pace[:, :RANKED].copy()
-    ranked[:, _FOLLOW_LIGHT] = np.maximum(ranked[:, _FOLLOW_LIGHT], of_picture[:, None] // 10)
+    ranked[:, LIGHT] = np.maximum(ranked[:, LIGHT], of_light[:, None])
+    ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // 10)
     every: NDArray[np.uint16] = np.maximum(np.concatenate([np.repeat(ranked, 3, axis=1), said], axis=1), 1)
     return every
+
+
+def _middle(pace: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Median of an even number of columns, [n]."""
+    half = pace.shape[1] // 2
+    return np.asarray(np.sort(pace, axis=1)[:, half - 1 : half + 1].mean(axis=1), np.uint16)
 
 
 def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, pace: NDArray[np.uint16]) -> Fed:
