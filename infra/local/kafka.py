@@ -273,6 +273,8 @@ class KafkaCluster:
             "default.replication.factor": str(copies),
             "min.insync.replicas": str(in_sync),
             "offsets.topic.replication.factor": str(copies),
+            # Longer than any record is kept: a service that was stopped for a week must not begin anew.
+            "offsets.retention.minutes": str(30 * 24 * 60),
             "transaction.state.log.replication.factor": str(copies),
             "transaction.state.log.min.isr": str(in_sync),
             "share.coordinator.state.topic.replication.factor": str(copies),
