@@ -36,6 +36,11 @@ NOT_YET = {
     KafkaError._UNKNOWN_PARTITION,
 }
 """What a broker says of a topic that was made a moment ago."""
+_NO_COORDINATOR_YET = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
 
 
 class TimedOutError(RuntimeError):
@@ -330,9 +335,20 @@ class Lag:
 
     def left(self) -> int:
         """Return how many records the committed offsets leave unread; 0 after a clean stop."""
-        committed = self._reader.committed(self._places, timeout=30)
+        committed = self._committed()
         ends = [end_of(self._reader, tp) for tp in committed]
         return sum(end - max(tp.offset, 0) for tp, end in zip(committed, ends, strict=True))
+
+    def _committed(self) -> list[TopicPartition]:
+        """Positions of the group; on a broker that has just started its coordinator is found after a moment."""
+        until = time.monotonic() + 30
+        while True:
+            try:
+                return list(self._reader.committed(self._places, timeout=30))
+            except KafkaException as fault:
+                if fault.args[0].code() not in _NO_COORDINATOR_YET or time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
 
     def wait(self, *, alive: Callable[[], bool], timeout_s: float = 900) -> int:
         """Return when nothing is left, with the wall clock of that moment in ns."""
