@@ -26,8 +26,13 @@ from infra.benches.worker import RUNTIME
 
 TARGET: Final = 0.02
 SERVICES: Final = ("ingest", "inference", "ground_truth", "drift")
-LAST_READ: Final = {"inference": "frames.accepted", "ground_truth": "predictions", "drift": "predictions"}
-"""Consumer groups that have all once they have these topics."""
+READS: Final = {
+    "ingest": "frames",
+    "inference": "frames.accepted",
+    "ground_truth": "predictions",
+    "drift": "predictions",
+}
+"""What each is waited for, in the order in which a frame comes to them: what one has taken, the next has before it."""
 _SAMPLES: Final = 100
 """Frames of a reference: that cameras are done with learning is all that is wanted of them here."""
 _AT_ONCE: Final = 2_000  # frames that are published together while cameras learn
@@ -87,7 +92,7 @@ class Pipeline:
         self._frames = Frames([jpegs[place] for place in drawn], clock.now_ms(), cameras)
         self._publisher = Publisher(fleet)
         self._lags = []
-        for name, topic in LAST_READ.items():
+        for name, topic in READS.items():
             group = fleet.settings.topic_prefix + name
             lag = load.Lag(fleet.settings.kafka_bootstrap_servers, group, {fleet.topic(topic): PARTITIONS})
             running.callback(lag.close)
