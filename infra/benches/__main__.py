@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from catseye.cli.common import OutFile
+from catseye.cli.common import OutFile, write_file
 from infra.benches.harness import BenchError, Options, Report, show
 
 BENCHES = ("pipeline", "worker", "latency", "swap", "join", "jpeg", "drift", "fleet", "rollout", "loop")
@@ -56,7 +56,7 @@ def main(
             reports[-1].notes.append("short: this shows that the bench works, no more; its ratios mean nothing")
         show(reports[-1], console)
     if json_file:
-        json_file.write_text(json.dumps([report.as_json() for report in reports], indent=1))
+        write_file(json_file, json.dumps([report.as_json() for report in reports], indent=1).encode())
 
 
 if __name__ == "__main__":

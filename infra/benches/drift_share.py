@@ -25,7 +25,6 @@ from infra.benches.latency import MODEL, Publisher, arrival_times_ns
 from infra.benches.worker import RUNTIME
 
 TARGET: Final = 0.02
-SERVICES: Final = ("ingest", "inference", "ground_truth", "drift")
 READS: Final = {
     "ingest": "frames",
     "inference": "frames.accepted",
@@ -33,6 +32,7 @@ READS: Final = {
     "drift": "predictions",
 }
 """What each is waited for, in the order in which a frame comes to them: what one has taken, the next has before it."""
+SERVICES: Final = tuple(READS)
 _SAMPLES: Final = 100
 """Frames of a reference: that cameras are done with learning is all that is wanted of them here."""
 _AT_ONCE: Final = 2_000  # frames that are published together while cameras learn
@@ -102,7 +102,7 @@ class Pipeline:
             self._settle()
 
     def block(self, seconds: float, rate_hz: float, seed: int) -> Row:
-        """`cpu_us` a frame of each service, over as many `frames` as come in *seconds*."""
+        """CPU of each service by its name, µs a frame, over as many `frames` as come in *seconds*."""
         times_ns = arrival_times_ns(rate_hz, seconds, seed)
         records = self._records(len(times_ns))
         before = {name: service.cpu_ns() for name, service in self._services.items()}

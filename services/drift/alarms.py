@@ -50,14 +50,15 @@ def clear_alarm(table: Table, row: int, alarm: int, *, at_ms: int) -> None:
             forget(watch, row, family)
 
 
-def was_blind(watch: NDArray[Any], received_ms: Ints) -> NDArray[np.bool_]:
+def was_blind(watch: NDArray[Any], rows: Ints, received_ms: Ints) -> NDArray[np.bool_]:
     """Whether frames show nothing of the road, [n]: their camera was blind when they came, or it is no longer known.
 
     Args:
-        watch: Row of the camera of each frame, [n].
+        watch: Rows of the table.
+        rows: Row of the camera of each frame, [n].
         received_ms: When ingest took it, [n].
     """
-    began, ended, at_s = watch["blind_from_s"], watch["blind_until_s"], received_ms[:, None] // 1_000
+    began, ended, at_s = watch["blind_from_s"][rows], watch["blind_until_s"][rows], received_ms[:, None] // 1_000
     within = (began > 0) & (at_s >= began) & ((ended < began) | (at_s <= ended))
     forgotten = (began[:, -1] > 0) & (at_s[:, 0] < began[:, -1])
     blind: NDArray[np.bool_] = within.any(axis=1) | forgotten

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catseye.codec import Codec
 from catseye.dead_letters import dead_letter, source_of
@@ -71,7 +72,7 @@ class DriftCore(Tally):
             self.on_predictions(sorted_.predictions, table, tell)
             self.on_outcomes(sorted_.outcomes, table, tell)
             for camera, reason, at_ms in sorted_.refused:
-                table.shares().newest_ms = max(table.shared.newest_ms, at_ms)
+                table.saw(at_ms)
                 tell(absences.refused(table, table.row(camera), reason, at_ms))
             tell(absences.look(table, table.shared.newest_ms))
             outputs += self._statistics_in_turn(table, partition, tell)
@@ -109,7 +110,7 @@ class DriftCore(Tally):
         for these in rounds:
             seen = columns.part(first, first + len(these))
             now_changed = self._renewed(table, seen, these) | self._watcher.frames(table, seen)
-            table.shares().newest_ms = max(table.shared.newest_ms, int(seen.at_ms.max()))
+            table.saw(int(seen.at_ms.max()))
             tell(now_changed)
             changed |= now_changed
             first += len(these)
@@ -123,9 +124,9 @@ class DriftCore(Tally):
             rows = [table.row(each.camera) for each in these]
             classes = [version_of(table, row).classes for row in rows]
             seen = outcomes(rows, these, classes, self._rules.night)
-            counts = np.array([self._counts(table, row, each) for row, each in zip(rows, these, strict=True)])
+            counts = self._counts(table, rows, these)
             now_changed = self._watcher.labels(table, seen, counts)
-            table.shares().newest_ms = max(table.shared.newest_ms, int(seen.at_ms.max()))
+            table.saw(int(seen.at_ms.max()))
             tell(now_changed)
             changed |= now_changed
             self.events["labels_watched"] += int(counts.sum())
@@ -174,12 +175,14 @@ class DriftCore(Tally):
                 kept = table.keep_slots(row, (*kept, *new)[:TELEMETRY_SLOTS])
         return kept
 
-    def _counts(self, table: Table, row: int, outcome: Outcome) -> bool:
-        """Whether an outcome says something of the model that predicts now and of a camera that saw the road."""
-        version = version_of(table, row)
-        if (outcome.model, outcome.version) != (version.model, version.version):
-            return False
-        return not was_blind(table.watch[[row]], np.array([outcome.received_at_ms]))[0]
+    def _counts(self, table: Table, rows: Sequence[int], matched: Sequence[Outcome]) -> NDArray[np.bool_]:
+        """Which outcomes, [n], say something of the model that predicts now and of a camera that saw the road."""
+        versions = [version_of(table, row) for row in rows]
+        now = np.array(
+            [(each.model, each.version) == (of.model, of.version) for each, of in zip(matched, versions, strict=True)]
+        )
+        received_ms = np.array([each.received_at_ms for each in matched], np.int64)
+        return now & ~was_blind(table.watch, np.array(rows, np.int64), received_ms)
 
     def _teller(self, table: Table, partition: int, outputs: list[Output]) -> Tell:
         """Writes reports of rows as they are now to *outputs*."""

@@ -149,6 +149,10 @@ class Table:
             self._shared_before = msgspec.structs.replace(self.shared)
         return self.shared
 
+    def saw(self, at_ms: int) -> None:
+        """Something that ingest took then came in: time moves on, never back."""
+        self.shares().newest_ms = max(self.shared.newest_ms, at_ms)
+
     def knows(self, number: int, version: Version) -> None:
         """Remember which version rows mean by *number*."""
         if number not in self.versions:

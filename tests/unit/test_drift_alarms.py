@@ -42,7 +42,7 @@ def test_a_fault_withdraws_what_was_raised_since_it_began() -> None:
 def blind(table: Table, *at_s: float) -> list[bool]:
     """Whether frames of these moments are taken to show nothing."""
     received_ms = np.array([ms(each) for each in at_s])
-    return list(was_blind(table.watch[[0] * len(at_s)], received_ms).tolist())
+    return list(was_blind(table.watch, np.zeros(len(at_s), np.int64), received_ms).tolist())
 
 
 def test_a_camera_is_blind_from_its_first_fault_to_its_last() -> None:
