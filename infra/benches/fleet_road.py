@@ -42,9 +42,10 @@ class Effects:
     """What is done to each camera, [n] each; as made here, nothing.
 
     Attributes:
-        light, contrast: Factors.
+        light: Factor of every pixel, hence of contrast too.
+        contrast: Factor.
         focus: Added to the log of sharpness.
-        errors: Share of the right answers that become wrong while confidence stays.
+        errors: Share of the right answers that become wrong because what looks as before is something else now.
         doubt: How much of the confidence over the least one is lost, 0 to 1.
         features: Added to each feature along a direction of the camera's own, in standard deviations.
         picture: 0 as the road is, 1 black, 2 white, 3 covered.
@@ -149,12 +150,13 @@ class Road:
         ranked, level = self._picture(rows, at_min, slow, wet, noise[:, :5])
         light = ranked[:, 0]
         night = (level < 0.5).astype(np.int64)
-        correct, confidence = self._answers(rows, level, slow[2], wet, light)
-        true = self._vehicles(rows, 1 - night)
+        correct, changed, confidence = self._answers(rows, level, slow[2], wet, light)
+        looks = self._vehicles(rows, 1 - night)
         said = self._some_class(rows, 1 - night)
-        other = np.where(said == true, (true + 1) % len(CLASSES), said)
-        bucket = np.where(correct, true, other)
-        features = self._centres[rows, true] + self._night_features[rows] * (1 - level)[:, None] + 0.6 * noise[:, 5:]
+        other = np.where(said == looks, (looks + 1) % len(CLASSES), said)
+        bucket = np.where(correct, looks, other)
+        true = np.where(correct & changed, (looks + 1) % len(CLASSES), looks)
+        features = self._centres[rows, looks] + self._night_features[rows] * (1 - level)[:, None] + 0.6 * noise[:, 5:]
         features += (0.3 * slow[2] + does.features[rows])[:, None] * self._directions[rows]
         flipped = rng.random((n, 64), np.float32) < self._flips[rows]
         bits = self.bits[rows] ^ flipped ^ (self._night_bits[rows] & (level < 0.5)[:, None])
@@ -169,7 +171,7 @@ class Road:
             bits=bits.astype(np.float32),
             features=features.astype(np.float32),
             bucket=bucket,
-            said=_probabilities(bucket, confidence, true, other),
+            said=_probabilities(bucket, confidence, looks, other),
             confidence=confidence,
             content=content,
             offset=np.full(n, self.tick + 1, np.int64),
@@ -221,7 +223,7 @@ class Road:
         light = (np.maximum(night, does.lamp[rows]) * (1 - level) + day * noon * level) * (1 - 0.15 * wet)
         light = light * np.exp(self._restless[rows] * slow[0] + 0.03 * noise[:, 0]) * does.light[rows]
         night, day = self._contrast[:, rows]
-        contrast = (night + (day - night) * level) * (1 - 0.25 * wet) * does.contrast[rows]
+        contrast = (night + (day - night) * level) * (1 - 0.25 * wet) * does.contrast[rows] * does.light[rows]
         contrast = contrast * np.exp(0.1 * slow[1] + 0.05 * noise[:, 1])
         focus = self._focus[rows] + 0.3 * level + 0.2 * slow[2] + 0.15 * noise[:, 2] - 0.3 * wet + does.focus[rows]
         light, contrast = np.clip(light, 0.055, 0.93), np.clip(contrast, 0.04, 0.45)
@@ -238,8 +240,8 @@ class Road:
         ranked[:, len(PICTURE)] = np.where(rows % 2 == 0, warm, np.nan)
         return ranked, level
 
-    def _answers(self, rows: Ints, level: Any, quality: Floats, wet: Any, light: Floats) -> tuple[Mask, Floats]:
-        """Which answers are right, and how sure each is."""
+    def _answers(self, rows: Ints, level: Any, quality: Floats, wet: Any, light: Floats) -> tuple[Mask, Mask, Floats]:
+        """Which answers are right, which of these no longer are, and how sure each is."""
         does, rng = self.effects, self._rng
         night, day = self.errors[:, rows]
         errors = (night + (day - night) * level) * np.exp(0.3 * quality - 0.045) * (1 + 0.5 * wet)
@@ -248,9 +250,9 @@ class Road:
         confidence = np.clip(sure, _LEAST_CONFIDENCE, 0.9999)
         correct = rng.random(len(rows)) < confidence
         more = does.errors[rows] + does.errors_at_night[rows] * (light < _NIGHT)
-        correct &= rng.random(len(rows)) >= more
+        changed = rng.random(len(rows)) < more
         confidence = confidence - does.doubt[rows] * (confidence - _LEAST_CONFIDENCE)
-        return correct, confidence.astype(np.float32)
+        return correct, changed, confidence.astype(np.float32)
 
     def _vehicles(self, rows: Ints, phase: Ints) -> Ints:
         """True classes: often that of the frame before."""
@@ -291,10 +293,10 @@ _LABEL: Final = np.dtype(
 )
 
 
-def _probabilities(bucket: Ints, confidence: Floats, true: Ints, other: Ints) -> Floats:
+def _probabilities(bucket: Ints, confidence: Floats, looks: Ints, other: Ints) -> Floats:
     """What the model says in numbers, [n, SAID]: most of what is left goes to one other class."""
     count, width = len(bucket), len(CLASSES)
-    second = np.where(bucket == true, other, true)
+    second = np.where(bucket == looks, other, looks)
     left = 1 - confidence
     odds = np.repeat((0.3 * left / (width - 2))[:, None], width, axis=1).astype(np.float32)
     odds[np.arange(count), second] = 0.7 * left

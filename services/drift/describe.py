@@ -20,7 +20,8 @@ from services.drift.layout import (
 )
 from services.drift.outcomes import expected
 from services.drift.reference import usual
-from services.drift.streams import FRAMES_FAMILIES, weighed
+from services.drift.sample import Floats
+from services.drift.streams import weighed
 from services.drift.table import Table
 
 PHASE_NAMES: Final = ("night", "day")
@@ -82,14 +83,16 @@ def alarmed(
         chosen: Stream and number of the detector, where it was not the engine that raised it.
     """
     watch = table.watch[row]
-    stream, detector = chosen or (FAMILIES[family].first + int(watch["top"][family]), 0)
+    shares = weighed(table.watch, table.reference, np.array([row]))[0]
+    most = FAMILIES[family].first + int(shares[FAMILIES[family].slice].argmax())
+    stream, detector = chosen or (most, 0)
     estimate, reference = estimate_of(table, row, stream, floor)
-    moved = FAMILIES[family] is INPUT and _has_moved(table, row)
+    moved = FAMILIES[family] is INPUT and _has_moved(shares)
     evidence = float(watch["family"][family]) if chosen is None else threshold
     return evidence, threshold, stream, estimate, reference, moved, detector
 
 
-def _has_moved(table: Table, row: int) -> bool:
-    """Another view under the same light."""
-    by_signal = weighed(table.watch, np.array([row]), FRAMES_FAMILIES)[0, INPUT.slice].reshape(-1, 3).sum(axis=1)
+def _has_moved(shares: Floats) -> bool:
+    """Another view under the same light, by the *shares* of evidence, [STREAMS]."""
+    by_signal = shares[INPUT.slice].reshape(-1, 3).sum(axis=1)
     return bool(by_signal[LIGHT].max() < _MOVED * by_signal[COMPOSITION])

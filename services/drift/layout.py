@@ -43,6 +43,7 @@ SAID: Final = BUCKETS + 2
 """Numbers of a prediction: probability of each bucket, entropy over ln(classes), first margin over the second."""
 ENTROPY: Final = BUCKETS
 MARGIN: Final = BUCKETS + 1
+CLASS_PACE: Final = RANKED + 2
 LOSS_PACE: Final = RANKED + 3
 CORRELATED: Final = LOSS_PACE + 1
 """Numbers whose autocorrelation is measured: the ranked ones, entropy, margin, predicted class and loss."""
@@ -135,14 +136,14 @@ REFERENCE: Final = np.dtype(
         ("label_squares", "f4", (PHASES, 1 + BUCKETS)),
         ("label_losses", "f4", (PHASES, 1 + BUCKETS)),
         ("confidence", "f4"),
-        ("confidences", "f4", CONFIDENCE_BINS),
+        ("confidences", "u2", CONFIDENCE_BINS),
     ]
 )
 
 WATCH: Final = np.dtype(
     [
         ("evidence", "f4", (STREAMS, BETS)),
-        ("excess", "f4", FRAME_STREAMS),
+        ("excess", "f4", STREAMS),
         ("family", "f4", len(FAMILIES)),
         ("cusum", "f4", len(FAMILIES)),
         ("since_ms", "i8", len(FAMILIES)),
@@ -153,7 +154,6 @@ WATCH: Final = np.dtype(
         ("raised_since_ms", "i8", len(ALARMS)),
         ("raised_at_ms", "i8", len(ALARMS)),
         ("cause", "V16", len(ALARMS)),
-        ("top", "u1", len(FAMILIES)),
         ("alarmed", "f4", (len(FAMILIES), len(ALARMED))),
         ("phase", "u1"),
         ("light", "f4"),

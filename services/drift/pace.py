@@ -28,6 +28,8 @@ _FEWEST_BLOCKS: Final = 6
 _LONGEST: Final = 10_000
 _FEWEST_ERRORS: Final = 4
 """Pairs of errors at a lag before it is believed: of rare ones a single pair, by chance, is a correlation near 1."""
+_INFLATION: Final = 1 / np.tanh(np.log(1 / _SMALL) / 2 / np.maximum(np.arange(_LONGEST + 1), 1)).astype(np.float32)
+"""(1 + r) / (1 - r) by pace k, where r to the power of k is .01."""
 
 
 def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) -> None:
@@ -58,6 +60,17 @@ def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) 
     learning["squares"][rows, columns] += np.where(full, (block / _BLOCKS - mean[..., None]) ** 2, 0)
     learning["block"][rows, columns] = np.where(full, 0, block)
     learning["count"][rows, columns] = count
+
+
+def inflation(pace: NDArray[np.uint16]) -> Floats:
+    """By how much the variance of a mean over many frames is larger than if they were independent, [...], 1 and more:
+    of an exponential decay, less than half of its pace (Sokal, "Monte Carlo methods in statistical mechanics", 1997).
+
+    Args:
+        pace: [...], 1 to 10,000.
+    """
+    larger: Floats = _INFLATION[pace]
+    return larger
 
 
 def pace(learning: NDArray[Any], row: int, columns: slice) -> NDArray[np.uint16]:

@@ -22,7 +22,8 @@ EDGE: Final = 3.0
 _OFTEN: Final = 10  # frames of a class before its own mean is believed
 _SPREAD_OF_DISTANCE: Final = np.sqrt(2 / FEATURES)
 """Standard deviation of the log of a mean of 16 squared normal numbers, about: only a scale for the histogram."""
-_MOST: Final = 60_000  # counts are 16 bits wide
+MOST: Final = 60_000
+"""Counts of a reference end here: they are 16 bits wide."""
 
 Reference = NDArray[Any]
 
@@ -46,7 +47,7 @@ def learn(reference: Reference, phase: Ints, seen: Frames, samples: int) -> None
     reference["frames"][rows, phase] = np.minimum(so_far + 1, 2**31)
     first = so_far < quarter(samples)
     second = ~first & (so_far < 2 * quarter(samples))
-    third = ~first & ~second & (so_far < _MOST + 2 * quarter(samples))
+    third = ~first & ~second & (so_far < MOST + 2 * quarter(samples))
     _learn_said(reference, rows, phase, seen.said, so_far)
     if first.any():
         _learn_features(reference, rows[first], phase[first], seen.where(first))

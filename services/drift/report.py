@@ -27,7 +27,7 @@ from services.drift.layout import (
 )
 from services.drift.outcomes import expected, worst
 from services.drift.rules import Rules
-from services.drift.streams import FRAMES_FAMILIES, OUTCOME_FAMILIES, weighed
+from services.drift.streams import weighed
 from services.drift.table import Table, Version
 
 ENGINE: Final = NAMES[0]
@@ -128,27 +128,26 @@ def statistics(
             **fields,
         )
 
-    of_frames = weighed(table.watch, np.array([row]), FRAMES_FAMILIES)[0]
+    shares = weighed(table.watch, table.reference, np.array([row]))[0]
     said = []
     for signal in range(RANKED):
         known = signal < len(PICTURE) or table.reference["telemetry"][row, signal - len(PICTURE)]
         if known:
             family = INPUT if signal < len(PICTURE) else TELEMETRY
-            evidence = float(of_frames[3 * signal : 3 * signal + 3].sum())
+            evidence = float(shares[3 * signal : 3 * signal + 3].sum())
             called, _ = signal_of(table, row, 3 * signal)
             said.append(one(called, 3 * signal, evidence, FAMILIES.index(family)))
     for number in (*range(len(version.classes[: SAID - 2])), ENTROPY, MARGIN):
         stream = PREDICTIONS.first + number
-        evidence = float(of_frames[stream] + of_frames[stream + SAID])
+        evidence = float(shares[stream] + shares[stream + SAID])
         called, bucket = signal_of(table, row, stream)
         called = called if bucket is None else f"class_share.{class_of(bucket, version.classes) or 'others'}"
         said.append(one(called, stream, evidence, FAMILIES.index(PREDICTIONS)))
-    of_labels = weighed(table.watch, np.array([row]), OUTCOME_FAMILIES)[0]
     if watch["recent_labels"] > 0:  # of a new version none may have come yet
         loss = recent_loss(watch)
         spread = _Z95 * float(np.sqrt(max(loss * (1 - loss), 0.0) / max(float(watch["recent_labels"]), 1)))
         interval = {"low": max(loss - spread, 0.0), "high": min(loss + spread, 1.0)}
-        evidence = float(of_labels[:-1].sum())
+        evidence = float(shares[ACCURACY.slice].sum())
         said.append(one("loss", ACCURACY.first, evidence, FAMILIES.index(ACCURACY), **interval))
     if watch["tested"]:
         said += [

@@ -1,8 +1,11 @@
 """Evidence that something has changed: what each stream is fed, and what becomes of a family of streams.
 
 Every stream is a number in [0, 1] whose mean must not exceed a bound while nothing changes: a rank that goes up, down
-or to both ends, a probability that goes up or down, a loss. Bounds are the reference's mean, plus 1.64 standard
-errors, since a small reference lies, plus a tolerance, since not every change is somebody's business.
+or far out on either side, a probability that goes up or down, a loss. Bounds are the reference's mean, plus 1.64
+standard errors, since a small reference lies, plus a tolerance, since not every change is somebody's business.
+
+What is slow says little in a day, so it must not pay for what is fast: each stream's evidence counts as many times as
+frames make one sample of it, and in the mean each of them gives the same share of the false alarms of a week.
 """
 
 from dataclasses import dataclass
@@ -13,6 +16,8 @@ from numpy.typing import NDArray
 
 from services.drift.detectors.esr import advance, combined
 from services.drift.layout import (
+    BUCKETS,
+    CLASS_PACE,
     COMPOSITION,
     FAMILIES,
     FRAME_STREAMS,
@@ -22,12 +27,20 @@ from services.drift.layout import (
     PICTURE,
     RANKED,
     SAID,
+    STREAMS,
     WEIGHTS,
 )
+from services.drift.pace import inflation
 from services.drift.sample import Floats, Ints
 
 _SURE: Final = 1.64  # standard errors: one-sided 95 %
 _UNIFORM: Final = 0.2887  # standard deviation of a rank
+_FAR: Final = 7
+"""How far out a rank lies, 0 in the middle to 1 at either end, to this power: half of what such a stream is in the
+mean comes from the outer tenth. Where nothing of the reference is, each sample multiplies evidence by five; the mean of
+ranks, which cannot rise beyond twice its own, would not even double it."""
+_USUALLY_FAR: Final = 1 / (_FAR + 1)
+_SPREAD_OF_FAR: Final = float(np.sqrt(1 / (2 * _FAR + 1) - _USUALLY_FAR**2))
 _HIGHEST: Final = 0.98  # a bound over this leaves nothing to see
 SHORTEST_WINDOW: Final = 60
 _OF_THE_VIEW: Final = [signal for signal in range(len(PICTURE)) if signal not in (COMPOSITION, *LIGHT)]
@@ -64,21 +77,22 @@ def of_frames(
     Args:
         ranks: [n, RANKED].
         said: [n, SAID].
-        pace: What `paces` gives for the same rows.
+        pace: What `paces` gives for the same rows, its streams of frames.
         rank, probability: Tolerances.
     """
     ranked = reference["histogram"][rows, phase].sum(axis=2, dtype=np.float32)
-    allowed = 0.5 + rank + _SURE * _UNIFORM * np.sqrt(pace[:, : 3 * RANKED : 3] / np.maximum(ranked, 1))
+    error = _SURE * np.sqrt(inflation(pace[:, : 3 * RANKED : 3]) / np.maximum(ranked, 1))
     x = np.empty((len(rows), FRAME_STREAMS), np.float32)
     bound = np.empty_like(x)
-    spread = np.abs(2 * ranks - 1)
-    x[:, 0 : 3 * RANKED : 3], x[:, 1 : 3 * RANKED : 3], x[:, 2 : 3 * RANKED : 3] = ranks, 1 - ranks, spread
-    bound[:, : 3 * RANKED] = np.repeat(allowed, 3, axis=1)
+    up, down, far = (slice(way, 3 * RANKED, 3) for way in range(3))
+    x[:, up], x[:, down], x[:, far] = ranks, 1 - ranks, np.abs(2 * ranks - 1) ** _FAR
+    bound[:, up] = bound[:, down] = 0.5 + rank + _UNIFORM * error
+    bound[:, far] = _USUALLY_FAR + rank + _SPREAD_OF_FAR * error
     mean, frames = reference["said_mean"][rows, phase], reference["frames"][rows, phase].astype(np.float32)
-    of_said = pace[:, -1:].astype(np.float32)
+    first = 3 * RANKED
+    of_said = inflation(pace[:, first : first + SAID])
     error = np.sqrt(reference["said_m2"][rows, phase] * of_said) / np.maximum(frames, 1)[:, None]
     slack = _SURE * error + probability
-    first = 3 * RANKED
     x[:, first : first + SAID], x[:, first + SAID :] = said, 1 - said
     bound[:, first : first + SAID], bound[:, first + SAID :] = mean + slack, 1 - mean + slack
     x[(bound > _HIGHEST) | (bound <= 0)] = np.nan
@@ -86,21 +100,25 @@ def of_frames(
 
 
 def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
-    """How many frames are one sample of each stream of frames, [n, FRAME_STREAMS].
+    """How many frames, or labels, are one sample of each stream, [n, STREAMS].
 
-    What the model says depends on the picture, so it is taken for no faster than most of the picture's signals are. The
-    four that tell how light it is change with the light, so none of them is faster than most of them; and no other is
-    more than ten times as fast as most. In a fleet some cameras show too little of what is slow, dusk for example,
-    while they learn. Composition is what it was measured to be: its bits do not follow light.
+    How sure the model is depends on the picture, so that is taken for no faster than most of the picture's signals are.
+    The four that tell how light it is change with the light, so none of them is faster than most of them; and no other,
+    nor the mix of classes, is more than ten times as fast as most. In a fleet some cameras show too little of what is
+    slow, dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow light.
     """
     pace = reference["pace"][rows]
     of_picture, of_light = _middle(pace[:, : len(PICTURE)]), _middle(pace[:, LIGHT])
-    said = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
-    said = np.repeat(said[:, None], 2 * SAID, axis=1)
+    sure = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)[:, None]
+    shares = np.maximum(pace[:, CLASS_PACE], of_picture // 10)[:, None]
+    said = [np.repeat(shares, BUCKETS, axis=1), np.repeat(sure, SAID - BUCKETS, axis=1)]
     ranked = pace[:, :RANKED].copy()
     ranked[:, LIGHT] = np.maximum(ranked[:, LIGHT], of_light[:, None])
     ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // 10)
-    every: NDArray[np.uint16] = np.maximum(np.concatenate([np.repeat(ranked, 3, axis=1), said], axis=1), 1)
+    loss = np.repeat(pace[:, LOSS_PACE:], STREAMS - FRAME_STREAMS, axis=1)
+    every: NDArray[np.uint16] = np.maximum(
+        np.concatenate([np.repeat(ranked, 3, axis=1), *said, *said, loss], axis=1), 1
+    )
     return every
 
 
@@ -110,23 +128,27 @@ def _middle(pace: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return np.asarray(np.sort(pace, axis=1)[:, half - 1 : half + 1].mean(axis=1), np.uint16)
 
 
-def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, pace: NDArray[np.uint16]) -> Fed:
-    """Means of as many frames as count for one: what a stream takes now, NaN where its frames are not together yet.
+def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, pace: NDArray[np.uint16]) -> Fed:
+    """Means of as many frames, or labels, as count for one: what a stream takes now, NaN where they are not together
+    yet, or none of them was for it.
 
-    The mean of a stretch is bounded as each of its frames is, and says more than one frame of it would.
+    The mean of a stretch is bounded as each of its samples is, and says more than one of them would.
 
     Args:
         watch: Rows of the table; changed in place.
-        pace: [n, FRAME_STREAMS].
+        families: As for `take`.
+        pace: [n, streams].
     """
-    off = watch["excess"][rows] + np.where(np.isnan(fed.x), 0, fed.x - fed.bound)
-    due = watch["tested"][rows][:, None] % pace == 0
-    watch["excess"][rows] = np.where(due, 0, off)
+    streams = of(families)
+    off = watch["excess"][rows, streams] + np.where(np.isnan(fed.x), 0, fed.x - fed.bound)
+    count = watch["labelled" if families.start else "tested"][rows]
+    due = count[:, None] % pace == 0
+    watch["excess"][rows, streams] = np.where(due, 0, off)
     mean = np.clip(fed.bound + off / pace, 0, 1)
-    return Fed(np.where(due & ~np.isnan(fed.x), mean, np.nan).astype(np.float32), fed.bound)
+    return Fed(np.where(due & (off != 0), mean, np.nan).astype(np.float32), fed.bound)
 
 
-def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints) -> None:
+def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints, pace: NDArray[np.uint16]) -> None:
     """Move the evidence of a block of streams, and that of their families.
 
     Args:
@@ -135,21 +157,20 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
         fed: For all streams of *families*.
         families: Which of `FAMILIES`: those of frames or those of outcomes.
         at_ms: Event time, [n].
+        pace: [n, streams].
     """
-    first = FAMILIES[families][0].first
-    streams = slice(first, first + fed.x.shape[1])
+    streams = of(families)
     before = watch["evidence"][rows, streams]
     taken = ~np.isnan(fed.x)
     after = advance(before, np.where(taken, fed.x, fed.bound), fed.bound)
     after = np.where(taken[..., None], after, before)
     watch["evidence"][rows, streams] = after
-    weights = WEIGHTS[streams, families].sum(axis=1)
-    weighed = combined(after) * weights
+    weights = WEIGHTS[streams, families].sum(axis=1) * pace
     # Sums of a row at a time: what a product of matrices gives depends, in its last bits, on the rows beside it.
-    starts = [family.first - first for family in FAMILIES[families]]
-    now = np.add.reduceat(weighed, starts, axis=1)
+    starts = [family.first - streams.start for family in FAMILIES[families]]
+    now = np.add.reduceat(combined(after) * weights, starts, axis=1)
     was = watch["family"][rows, families]
-    share = np.add.reduceat(taken * weights, starts, axis=1)  # of the family's streams that took something
+    share = np.add.reduceat(taken * weights, starts, axis=1)  # what chance alone adds
     watch["family"][rows, families] = now
     # What the evidence says of this sample alone: the factor by which the mixture grew. Its CUSUM starts where the
     # change seems to (Page 1954).
@@ -160,17 +181,18 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
     watch["since_ms"][rows, families] = np.where(restarted, at_ms[:, None], watch["since_ms"][rows, families])
     watch["run"][rows, families] = np.where(restarted, 0, watch["run"][rows, families] + (share > 0))
     watch["window"][rows, families] += share > 0
-    for place, family in enumerate(FAMILIES[families]):
-        local = slice(family.first - first, family.first - first + family.streams)
-        watch["top"][rows, (families.start or 0) + place] = weighed[:, local].argmax(axis=1)
 
 
-def weighed(watch: NDArray[Any], rows: Ints, families: slice) -> Floats:
-    """Each stream's share of its family's evidence, [n, streams of *families*]."""
-    chosen = FAMILIES[families]
-    streams = slice(chosen[0].first, chosen[-1].first + chosen[-1].streams)
-    share: Floats = combined(watch["evidence"][rows, streams]) * WEIGHTS[streams, families].sum(axis=1)
+def weighed(watch: NDArray[Any], reference: NDArray[Any], rows: Ints) -> Floats:
+    """Each stream's share of its family's evidence, [n, STREAMS]."""
+    share: Floats = combined(watch["evidence"][rows]) * WEIGHTS.sum(axis=1) * paces(reference, rows)
     return share
+
+
+def of(families: slice) -> slice:
+    """Streams of these families."""
+    chosen = FAMILIES[families]
+    return slice(chosen[0].first, chosen[-1].first + chosen[-1].streams)
 
 
 def crossed(watch: NDArray[Any], rows: Ints, families: slice, threshold: Floats) -> NDArray[np.bool_]:
@@ -180,15 +202,22 @@ def crossed(watch: NDArray[Any], rows: Ints, families: slice, threshold: Floats)
     return over
 
 
-def calmed(watch: NDArray[Any], rows: Ints, families: slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def calmed(
+    watch: NDArray[Any], rows: Ints, families: slice, pace: NDArray[np.uint16]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Of raised families: whose window ended without evidence, and whose window must begin again, [n, families].
 
     A window is as long as the alarm took to be raised, twice, so that a weak change is not taken for none.
+
+    Args:
+        pace: [n, streams of *families*].
     """
+    starts = [family.first - of(families).start for family in FAMILIES[families]]
+    fastest = np.minimum.reduceat(pace, starts, axis=1)
     raised = watch["raised"][rows, families].astype(bool)
     window = watch["window"][rows, families]
     ended = raised & (window >= np.maximum(SHORTEST_WINDOW, 2 * watch["span"][rows, families]))
-    quiet = watch["family"][rows, families] <= _QUIET * window
+    quiet = watch["family"][rows, families] <= _QUIET * fastest * window
     return ended & quiet, ended & ~quiet
 
 
@@ -196,8 +225,7 @@ def forget(watch: NDArray[Any], row: int, family: int) -> None:
     """Begin again with a family: no evidence, a new window."""
     streams = FAMILIES[family].slice
     watch["evidence"][row, streams] = 0
-    if family < OF_FRAMES:
-        watch["excess"][row, streams] = 0
+    watch["excess"][row, streams] = 0
     watch["family"][row, family] = 0
     watch["cusum"][row, family] = 0
     watch["window"][row, family] = 0

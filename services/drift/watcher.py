@@ -30,6 +30,8 @@ _DUSK: Final = 0.02  # brightness on both sides of the edge in which a phase sta
 _LIGHT_SMOOTH: Final = np.float32(0.03)
 _SUSPICIOUS: Final = 3  # frames in a row that break a rule, from which on they are not taken for the road
 _SMOOTH: Final = np.float32(0.02)
+_NOW: Final = np.float32(0.1)
+"""Share of a sample in the estimates that people are told: a strong change is raised after five."""
 
 
 class Watcher:
@@ -103,9 +105,8 @@ class Watcher:
             floor=rules.accuracy_floor,
         )
         watch["labelled"][rows] += 1
-        late = watch["labelled"][rows] % np.maximum(known["pace"][rows, LOSS_PACE], 1) != 0
-        fed.x[late] = np.nan
-        return changed | self._evidence(table, rows, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause, "label_")
+        pace = streams.paces(known, rows)
+        return changed | self._evidence(table, rows, fed, OUTCOME_FAMILIES, pace, seen.at_ms, seen.cause)
 
     def thresholds(self, table: Table, rows: Ints, of: str = "") -> Floats:
         """Evidence at which an alarm is raised, [n]: the samples that the fleet's families see in the time in which
@@ -163,7 +164,8 @@ class Watcher:
             columns = [off, said, some.bucket[:, None].astype(np.float32)]
             pace.measure(learning, some.rows, slice(0, LOSS_PACE), np.concatenate(columns, axis=1))
         reference.learn(known, phase, seen, rules.reference_samples)
-        known["confidences"][rows, confidence_bin(seen.confidence)] += 1
+        bins = rows, confidence_bin(seen.confidence)
+        known["confidences"][bins] = np.minimum(known["confidences"][bins], reference.MOST - 1) + 1
         known["confidence"][rows] += seen.confidence
         quarter = reference.quarter(rules.reference_samples)
         so_far = known["frames"][place]
@@ -185,10 +187,11 @@ class Watcher:
         ranks = reference.ranks(known, phase, seen, ranked)
         values = np.concatenate([ranked, seen.said], axis=1)
         tested = watch["tested"][rows]
-        share = np.maximum(_SMOOTH, 1 / tested.astype(np.float32))[:, None]
+        of_all = 1 / tested.astype(np.float32)
         kept = watch["values"][rows]
+        share = np.maximum(_NOW, of_all)[:, None]
         watch["values"][rows] = np.where(np.isnan(values), kept, kept + share * (values - kept))
-        _recent(watch, seen, share[:, 0])
+        _recent(watch, seen, np.maximum(_SMOOTH, of_all))
         pace = streams.paces(known, rows)
         fed = streams.of_frames(
             ranks,
@@ -200,8 +203,7 @@ class Watcher:
             rank=rules.tolerance_rank,
             probability=rules.tolerance_probability,
         )
-        fed = streams.gathered(watch, rows, fed, pace)
-        return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause, "")
+        return self._evidence(table, rows, fed, FRAMES_FAMILIES, pace, seen.at_ms, seen.cause)
 
     def _evidence(
         self,
@@ -209,16 +211,18 @@ class Watcher:
         rows: Ints,
         fed: streams.Fed,
         families: slice,
+        pace: NDArray[np.uint16],
         at_ms: Ints,
         cause: NDArray[np.void],
-        of: str,
     ) -> set[int]:
         """Let streams take what they are fed; raise what crossed its threshold and clear what calmed."""
         watch = table.watch
+        pace = pace[:, streams.of(families)]
+        fed = streams.gathered(watch, rows, fed, families, pace)
         theirs = self._chosen.take(table, rows, fed, families)
-        streams.take(watch, rows, fed, families, at_ms)
+        streams.take(watch, rows, fed, families, at_ms, pace)
         first = families.start
-        threshold = self.thresholds(table, rows, of)
+        threshold = self.thresholds(table, rows, "label_" if first else "")
         over = streams.crossed(watch, rows, families, threshold[:, None])
         changed = set()
         for place, family in zip(*(each.tolist() for each in np.nonzero(over)), strict=True):
@@ -244,7 +248,7 @@ class Watcher:
                 streams.forget(watch, row, family)
                 changed.add(row)
         if watch["raised"][rows, families].any():
-            calm, again = streams.calmed(watch, rows, families)
+            calm, again = streams.calmed(watch, rows, families, pace)
             for place, family in zip(*(each.tolist() for each in np.nonzero(calm)), strict=True):
                 clear_alarm(table, int(rows[place]), first + family, at_ms=int(at_ms[place]))
                 changed.add(int(rows[place]))

@@ -112,7 +112,7 @@ def test_a_loss_is_held_against_its_phase_its_class_and_the_floor() -> None:
     known = whole(0.05)
     found = fed(known, column(one(correct=False)))
     slack = 1.64 * np.sqrt((0.05 + 1 / 1_000) * 0.95 / 1_000)
-    assert found.bound[0, 0] == pytest.approx(0.05 + slack + 0.02, rel=1e-3)
+    assert found.bound[0, 0] == pytest.approx(0.05 + slack + 0.02, rel=2e-3)
     bucket = CLASSES.index(str(one().label))
     assert (found.x[0, 0], found.x[0, 1 + bucket], found.x[0, -1]) == pytest.approx((1, 1, 1), rel=1e-5)
     assert found.bound[0, -1] == pytest.approx(0.6)
