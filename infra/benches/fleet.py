@@ -191,12 +191,13 @@ def told(seed: int, plan: Plan, changes: Mapping[int, Change]) -> Story:
     for camera, change in changes.items():
         if change.name == LAMP:
             lit(fleet.road, camera)
-    at_tick = {each.tick: camera for camera, each in happened.items()}
+    at_tick: dict[int, list[int]] = {}
+    for camera, each in happened.items():
+        at_tick.setdefault(each.tick, []).append(camera)
     alerts: dict[str, Alert] = {}
     counts: dict[str, tuple[int, int]] = {}
     for tick in range(end):
-        if tick in at_tick:
-            camera = at_tick[tick]
+        for camera in at_tick.get(tick, ()):
             watch = fleet.table.watch[camera]
             changes[camera].done(fleet.road, camera)
             happened[camera] = Happened(

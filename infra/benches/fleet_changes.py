@@ -104,7 +104,7 @@ CHANGES: Final[tuple[Change, ...]] = (
     Change("model in doubt, as right as before", DRIFT, ("class_mix",), _set("doubt", 0.3)),
     Change("errors + .07", DRIFT, ("concept",), _errors_rise_by(0.07)),
     Change("errors + .15", DRIFT, ("concept",), _errors_rise_by(0.15)),
-    Change(LAMP, DRIFT, ("concept",), _lamp_fails),
+    Change(LAMP, DRIFT, ("concept", "input"), _lamp_fails),  # its pictures are new too
 )
 
 

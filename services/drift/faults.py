@@ -26,8 +26,6 @@ _SPREADS: Final = 3.0
 _RELIEF: Final = 0.5  # by so much sharper again before a blurred camera is said to be sharp
 _CONTRAST_LEFT: Final = 0.65  # a lens out of focus keeps large shapes and their contrast; fog does not
 _SMOOTH: Final = np.float32(0.05)
-_SOON: Final = np.float32(0.15)
-"""Share of a frame in the running means that tell blur: statistics must not say "input" before this says what it is."""
 _FEW: Final = 20  # frames after which a running mean is believed
 CLOCK_KEPT_MS: Final = 3_600_000
 GAPS: Final = 5
@@ -103,9 +101,9 @@ def overdue_ms(watch: NDArray[Any], of: str) -> NDArray[np.float64]:
     return overdue
 
 
-def _smoothed(mean: NDArray[Any], value: Floats, count: NDArray[Any], least: np.float32 = _SMOOTH) -> Floats:
-    """Running mean: of all at first, then fading, with a *least* share of the newest."""
-    share = np.maximum(least, 1 / (count.astype(np.float32) + 1))
+def _smoothed(mean: NDArray[Any], value: Floats, count: NDArray[Any]) -> Floats:
+    """Running mean: of all at first, then fading."""
+    share = np.maximum(_SMOOTH, 1 / (count.astype(np.float32) + 1))
     smoothed: Floats = (mean + share * (value - mean)).astype(np.float32)
     return smoothed
 
@@ -115,14 +113,17 @@ def _blurred(watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Fr
     rows = seen.rows
     count = watch["frames"][rows]
     for name, signal in (("focus", FOCUS), ("contrast", _CONTRAST)):
-        watch[name][rows] = _smoothed(watch[name][rows], seen.ranked[:, signal], count, _SOON)
+        watch[name][rows] = _smoothed(watch[name][rows], seen.ranked[:, signal], count)
     learned = reference["closed"][rows, phase].astype(bool) & (count > _FEW)
     if not learned.any():
         return learned
     mean, spread = usual(reference, rows, phase, FOCUS)
-    least = mean - np.maximum(_BLURRED, _SPREADS * spread * np.sqrt(_SOON))
+    least = mean - np.maximum(_BLURRED, _SPREADS * spread * np.sqrt(_SMOOTH))
     least += _RELIEF * watch["raised"][rows, _BLURRED_ALARM]
     contrast, _ = usual(reference, rows, phase, _CONTRAST)
+    # By itself a frame says little; a run of such frames is kept from statistics until the running mean has spoken.
+    looks = learned & (seen.ranked[:, FOCUS] < least) & (seen.ranked[:, _CONTRAST] > _CONTRAST_LEFT * contrast)
+    watch["blur_run"][rows] = np.where(looks, np.minimum(watch["blur_run"][rows], 254) + 1, 0)
     blurred: NDArray[np.bool_] = (
         learned & (watch["focus"][rows] < least) & (watch["contrast"][rows] > _CONTRAST_LEFT * contrast)
     )

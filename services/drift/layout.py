@@ -129,6 +129,7 @@ REFERENCE: Final = np.dtype(
         ("said_mean", "f4", (PHASES, SAID)),
         ("said_m2", "f4", (PHASES, SAID)),
         ("pace", "u2", CORRELATED),
+        ("inflation", "f2", CORRELATED),
         ("examples", "i8", 4),
         ("labels_began_ms", "i8", PHASES),
         ("labels_closed", "u1", PHASES),
@@ -173,6 +174,7 @@ WATCH: Final = np.dtype(
         ("content", "i8"),
         ("contrast", "f4"),
         ("focus", "f4"),
+        ("blur_run", "u1"),
         ("skew_ms", "f8"),
         ("skew_run_ms", "f8"),
         ("sampled_ms", "i8"),
@@ -199,7 +201,7 @@ WATCH: Final = np.dtype(
 
 LEARNING: Final = np.dtype(
     [
-        ("count", "u4", CORRELATED),
+        ("count", "u2", CORRELATED),
         ("mean", "f4", CORRELATED),
         ("m2", "f4", CORRELATED),
         ("last", "f4", (CORRELATED, len(LAGS))),

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from catseye.records import Outcome
 from services.drift.layout import ACCURACY, LOSS_PACE
-from services.drift.pace import inflation
 from services.drift.sample import Floats, Ints, bucket_of
 from services.drift.streams import Fed
 
@@ -157,8 +156,8 @@ def _limits(reference: NDArray[Any], rows: Ints) -> Floats:
     weights = np.maximum(reference["label_weights"][rows], 1e-9)
     mean = reference["label_losses"][rows] / weights
     samples = weights**2 / np.maximum(reference["label_squares"][rows], 1e-9)
-    pace = np.maximum(reference["pace"][rows, LOSS_PACE], 1)[:, None, None]
+    inflation = np.maximum(reference["inflation"][rows, LOSS_PACE].astype(np.float32), 1)[:, None, None]
     # One error more than were seen: of a class that was never wrong yet the next label may be.
     spread = np.sqrt((mean + 1 / np.maximum(samples, 1)) * (1 - mean))
-    limit: Floats = (mean + _SURE * spread * np.sqrt(inflation(pace) / np.maximum(samples, 1))).astype(np.float32)
+    limit: Floats = (mean + _SURE * spread * np.sqrt(inflation / np.maximum(samples, 1))).astype(np.float32)
     return limit

@@ -9,6 +9,10 @@ measurements find it, and the longer k holds.
 - Means of blocks of 4, 16 and 64 frames. A weak but long correlation, such as light under a signal that is mostly
   noise, is beyond chance at no single lag and yet makes means of blocks vary many times as much as those of independent
   frames do. Where they vary more than the first measurement explains, k is twice the longest such block.
+
+How far a reference's mean may be off follows from the same: its variance is larger than that of independent frames by
+(1 + r) / (1 - r) of the decay r (Sokal, "Monte Carlo methods in statistical mechanics", 1997), less than half of k; or,
+where blocks told, by twice what their means vary more, since they are not much longer than what they show.
 """
 
 from typing import Any, Final
@@ -26,10 +30,11 @@ _BEYOND_CHANCE: Final = 3.0  # standard deviations of a correlation that is none
 _FEWEST_PAIRS: Final = 16
 _FEWEST_BLOCKS: Final = 6
 _LONGEST: Final = 10_000
+_MOST: Final = 60_000  # samples that are measured
 _FEWEST_ERRORS: Final = 4
 """Pairs of errors at a lag before it is believed: of rare ones a single pair, by chance, is a correlation near 1."""
 _INFLATION: Final = 1 / np.tanh(np.log(1 / _SMALL) / 2 / np.maximum(np.arange(_LONGEST + 1), 1)).astype(np.float32)
-"""(1 + r) / (1 - r) by pace k, where r to the power of k is .01."""
+"""By pace."""
 
 
 def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) -> None:
@@ -41,8 +46,8 @@ def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) 
         columns: Which of the correlated numbers these are, c of them.
         values: [n, c]; NaN is no sample.
     """
-    there = ~np.isnan(values)
     count = learning["count"][rows, columns].astype(np.int64)
+    there = ~np.isnan(values) & (count < _MOST)
     mean = learning["mean"][rows, columns]
     known = np.where(there, values, mean)
     step = known - mean
@@ -63,18 +68,14 @@ def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) 
 
 
 def inflation(pace: NDArray[np.uint16]) -> Floats:
-    """By how much the variance of a mean over many frames is larger than if they were independent, [...], 1 and more:
-    of an exponential decay, less than half of its pace (Sokal, "Monte Carlo methods in statistical mechanics", 1997).
-
-    Args:
-        pace: [...], 1 to 10,000.
-    """
+    """By how much the variance of a mean over many frames is larger than if they were independent, [...], 1 and more,
+    where correlation decays to .01 within *pace* frames, [...], 1 to 10,000."""
     larger: Floats = _INFLATION[pace]
     return larger
 
 
-def pace(learning: NDArray[Any], row: int, columns: slice) -> NDArray[np.uint16]:
-    """One frame in how many is taken, of each number of *columns*, [c], 1 to 10,000."""
+def pace(learning: NDArray[Any], row: int, columns: slice) -> tuple[NDArray[np.uint16], Floats]:
+    """One frame in how many is taken, of each number of *columns*, [c], 1 to 10,000, and its inflation, [c]."""
     count = learning["count"][row, columns].astype(np.int64)[:, None]
     variance = np.maximum(learning["m2"][row, columns][:, None] / np.maximum(count, 1), 1e-12)
     pairs = np.maximum((count - 1) // _LAGS, 1)
@@ -90,4 +91,5 @@ def pace(learning: NDArray[Any], row: int, columns: slice) -> NDArray[np.uint16]
     chance = 1 + _BEYOND_CHANCE * np.sqrt(2 / blocks)
     slow = (factor > np.minimum(lag, _BLOCKS) * chance) & (blocks >= _FEWEST_BLOCKS)
     longest: NDArray[np.uint16] = np.maximum(lag, np.where(slow, 2 * _BLOCKS, 1)).max(axis=1).astype(np.uint16)
-    return longest
+    of_decay = inflation(lag[:, 0].astype(np.uint16))
+    return longest, np.maximum(of_decay, np.where(slow, 2 * factor, 1).max(axis=1)).astype(np.float32)

@@ -33,11 +33,11 @@ def renew(table: Table, row: int, version: int, at_ms: int) -> None:
     if first:
         return
     stays = ("telemetry", *(() if watch["raised"][row, list(_OF_THE_ROAD)].any() else _OF_LABELS))
-    pace = reference["pace"][row, -1]
+    of_loss = reference["pace"][row, -1], reference["inflation"][row, -1]
     for name in REFERENCE.names or ():
         if name not in stays:
             reference[name][row] = np.zeros((), REFERENCE[name])
-    reference["pace"][row, -1] = pace
+    reference["pace"][row, -1], reference["inflation"][row, -1] = of_loss
     table.drop_detectors(row, range(ACCURACY.first))
     table.learning[row] = np.zeros((), LEARNING)
     for family in range(len(FAMILIES)):

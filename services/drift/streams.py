@@ -9,7 +9,7 @@ frames make one sample of it, and in the mean each of them gives the same share 
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,9 @@ _QUIET: Final = 10.0
 """Without a change evidence after R samples is R in the mean: ten times that comes in one window of ten at most."""
 
 
+_Number = TypeVar("_Number", bound=np.generic)
+
+
 @dataclass(frozen=True)
 class Fed:
     """What streams get.
@@ -77,11 +80,12 @@ def of_frames(
     Args:
         ranks: [n, RANKED].
         said: [n, SAID].
-        pace: What `paces` gives for the same rows, its streams of frames.
+        pace: What `paces` gives for the same rows.
         rank, probability: Tolerances.
     """
     ranked = reference["histogram"][rows, phase].sum(axis=2, dtype=np.float32)
-    error = _SURE * np.sqrt(inflation(pace[:, : 3 * RANKED : 3]) / np.maximum(ranked, 1))
+    larger = inflations(reference, rows, pace)
+    error = _SURE * np.sqrt(larger[:, : 3 * RANKED : 3] / np.maximum(ranked, 1))
     x = np.empty((len(rows), FRAME_STREAMS), np.float32)
     bound = np.empty_like(x)
     up, down, far = (slice(way, 3 * RANKED, 3) for way in range(3))
@@ -90,8 +94,8 @@ def of_frames(
     bound[:, far] = _USUALLY_FAR + rank + _SPREAD_OF_FAR * error
     mean, frames = reference["said_mean"][rows, phase], reference["frames"][rows, phase].astype(np.float32)
     first = 3 * RANKED
-    of_said = inflation(pace[:, first : first + SAID])
-    error = np.sqrt(reference["said_m2"][rows, phase] * of_said) / np.maximum(frames, 1)[:, None]
+    of_said = reference["said_m2"][rows, phase] * larger[:, first : first + SAID]
+    error = np.sqrt(of_said) / np.maximum(frames, 1)[:, None]
     slack = _SURE * error + probability
     x[:, first : first + SAID], x[:, first + SAID :] = said, 1 - said
     bound[:, first : first + SAID], bound[:, first + SAID :] = mean + slack, 1 - mean + slack
@@ -109,17 +113,34 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     """
     pace = reference["pace"][rows]
     of_picture, of_light = _middle(pace[:, : len(PICTURE)]), _middle(pace[:, LIGHT])
-    sure = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)[:, None]
-    shares = np.maximum(pace[:, CLASS_PACE], of_picture // 10)[:, None]
-    said = [np.repeat(shares, BUCKETS, axis=1), np.repeat(sure, SAID - BUCKETS, axis=1)]
     ranked = pace[:, :RANKED].copy()
     ranked[:, LIGHT] = np.maximum(ranked[:, LIGHT], of_light[:, None])
     ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // 10)
-    loss = np.repeat(pace[:, LOSS_PACE:], STREAMS - FRAME_STREAMS, axis=1)
-    every: NDArray[np.uint16] = np.maximum(
-        np.concatenate([np.repeat(ranked, 3, axis=1), *said, *said, loss], axis=1), 1
-    )
+    shares = np.maximum(pace[:, CLASS_PACE], of_picture // 10)
+    sure = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
+    every: NDArray[np.uint16] = np.maximum(_by_stream(ranked, shares, sure, pace[:, LOSS_PACE]), 1)
     return every
+
+
+def inflations(reference: NDArray[Any], rows: Ints, pace: NDArray[np.uint16]) -> Floats:
+    """By how much the variance of a stream's mean is larger than if its frames were independent, [n, STREAMS]: as it
+    was measured, and where *pace*, which `paces` gives for the same rows, is slower than what was measured, by that."""
+    measured, own = (
+        _by_stream(each[:, :RANKED], each[:, CLASS_PACE], each[:, RANKED:LOSS_PACE].max(axis=1), each[:, LOSS_PACE])
+        for each in (reference["pace"][rows], reference["inflation"][rows].astype(np.float32))
+    )
+    larger: Floats = np.where(pace > measured, inflation(pace), np.maximum(own, 1))
+    return larger
+
+
+def _by_stream(
+    ranked: NDArray[_Number], shares: NDArray[_Number], sure: NDArray[_Number], loss: NDArray[_Number]
+) -> NDArray[_Number]:
+    """Numbers of ranked signals, [n, RANKED], of shares of classes, of entropy and margin, and of losses, [n] each, as
+    those of their streams, [n, STREAMS]."""
+    said = [np.repeat(shares[:, None], BUCKETS, axis=1), np.repeat(sure[:, None], SAID - BUCKETS, axis=1)]
+    losses = np.repeat(loss[:, None], STREAMS - FRAME_STREAMS, axis=1)
+    return np.concatenate([np.repeat(ranked, 3, axis=1), *said, *said, losses], axis=1)
 
 
 def _middle(pace: NDArray[np.uint16]) -> NDArray[np.uint16]:

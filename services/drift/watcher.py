@@ -62,6 +62,7 @@ class Watcher:
         watch["last_cause"][rows] = seen.cause
         # A slow service is no fault of the camera: its frames count.
         odd = (watch["fault_run"][rows, : len(FAULTS) - 1] >= _SUSPICIOUS).any(axis=1)
+        odd |= watch["blur_run"][rows] >= _SUSPICIOUS
         clear = ~odd & ~watch["raised"][rows][:, BLIND].any(axis=1)
         closed = table.reference["closed"][rows, phase].astype(bool)
         clear &= self._is_due(watch, seen)
@@ -313,7 +314,8 @@ def _close(table: Table, row: int, phase: int) -> None:
 
 def _set_pace(table: Table, row: int, measured: slice) -> None:
     """Keep the pace of these numbers and forget what it was measured by."""
-    table.reference["pace"][row, measured] = pace.pace(table.learning, row, measured)
+    known = table.reference[row]
+    known["pace"][measured], known["inflation"][measured] = pace.pace(table.learning, row, measured)
     for name in LEARNING.names or ():
         table.learning[name][row, measured] = 0
 

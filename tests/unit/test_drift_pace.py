@@ -14,12 +14,18 @@ ONE = slice(0, 1)
 
 def measured(values: NDArray[Any], column: int = 0) -> int:
     """Pace of a signal that had these values while a camera learned."""
+    return int(found(values, column)[0])
+
+
+def found(values: NDArray[Any], column: int = 0) -> tuple[float, float]:
+    """Its pace and its inflation."""
     learning = np.zeros(1, LEARNING)
     columns = slice(column, column + 1)
     rows = np.zeros(1, np.int64)
     for value in values.astype(np.float32):
         measure(learning, rows, columns, np.array([[value]]))
-    return int(pace(learning, 0, columns)[0])
+    found, larger = pace(learning, 0, columns)
+    return float(found[0]), float(larger[0])
 
 
 def persistent(persistence: float, count: int, seed: int) -> NDArray[np.float64]:
@@ -69,6 +75,25 @@ def test_a_weak_but_long_correlation_is_found_by_blocks() -> None:
     assert np.median(found) >= 32
 
 
+@pytest.mark.parametrize("persistence", [0.0, 0.6, 0.9])
+def test_inflation_is_what_a_mean_varies_more_than_of_independent_samples(persistence: float) -> None:
+    """Within a half, in the middle of twenty references of 2,000: (1 + r) / (1 - r) of a decay r."""
+    larger = [found(persistent(persistence, 2_000, seed))[1] for seed in range(20)]
+    assert (1 + persistence) / (1 - persistence) == pytest.approx(np.median(larger), rel=0.5)
+
+
+def test_a_long_pace_that_blocks_told_does_not_make_all_that_was_learned_worthless() -> None:
+    """A twelfth of the variance that wanders makes means vary 10 times as much, not half of 128 times."""
+    chance = np.random.default_rng(6)
+    wandering = [
+        found(np.sqrt(0.08) * persistent(0.983, 4_000, seed) + np.sqrt(0.92) * chance.normal(size=4_000))
+        for seed in range(10)
+    ]
+    larger = [inflation for pace, inflation in wandering if pace == 128]
+    assert len(larger) >= 3
+    assert 5 < np.median(larger) < 30
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("share", "count"), [(0.02, 324), (0.05, 324), (0.02, 1_000), (0.05, 1_000)])
 def test_rare_errors_that_come_by_chance_are_all_taken(share: float, count: int) -> None:
@@ -94,6 +119,6 @@ def test_columns_are_measured_apart() -> None:
     for count in range(800):
         values = np.array([[slow[count], fast[count]], [fast[count], slow[count]]], np.float32)
         measure(learning, np.array([0, 1]), slice(3, 5), values)
-    first, second = pace(learning, 0, slice(3, 5)), pace(learning, 1, slice(3, 5))
+    first, second = pace(learning, 0, slice(3, 5))[0], pace(learning, 1, slice(3, 5))[0]
     assert (first[1], second[0]) == (1, 1)
     assert min(first[0], second[1]) >= 20

@@ -20,6 +20,7 @@ from services.drift.layout import (
     WATCH,
     WEIGHTS,
 )
+from services.drift.pace import inflation
 from services.drift.streams import (
     FRAMES_FAMILIES,
     OUTCOME_FAMILIES,
@@ -50,6 +51,7 @@ def known(frames: int = 1_000, pace: int = 1) -> NDArray[np.void]:
     reference["said_mean"][0, 1] = 0.2
     reference["said_m2"][0, 1] = frames * 0.01
     reference["pace"][0] = pace
+    reference["inflation"][0] = inflation(np.array([pace], np.uint16))
     return reference
 
 
@@ -110,6 +112,10 @@ def test_a_smaller_and_a_slower_reference_allows_more() -> None:
     small, slow = fed_by(0.5, 0.2, known(100)).bound, fed_by(0.5, 0.2, known(1_000, pace=23)).bound
     assert small == pytest.approx(slow, rel=1e-2)
     assert (small >= fed_by(0.5, 0.2, known()).bound).all()
+    reference = known(1_000)
+    reference["pace"][0, : len(PICTURE)] = 23  # so what is said is as slow, though it was measured to be fast
+    of_entropy = fed_by(0.5, 0.2, reference).bound[0, PREDICTIONS.first + ENTROPY]
+    assert of_entropy == pytest.approx(slow[0, PREDICTIONS.first], rel=1e-4)
     assert np.isnan(fed_by(0.5, 0.2, known(10, pace=100)).x[0, : 3 * RANKED]).all()
 
 
