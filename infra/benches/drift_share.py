@@ -3,7 +3,8 @@
 Ingest, inference with the shipped model, ground truth and drift run on the measured core; each is asked for its own CPU
 time over the same frames, so both sides of the ratio are of one moment. Frames come in an open loop, as many a second
 in a small fleet as in a large one. References are whole before anything counts: a frame that is tested costs more than
-one that is learned from. Nobody labels: a label costs the other services more than it costs drift.
+one that is learned from. First every frame is a sample, as in the demo; then those that lie far enough apart, as they
+do by default. Nobody labels: a label costs the other services more than it costs drift.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ READS: Final = {
 }
 """What each is waited for, in the order in which a frame comes to them: what one has taken, the next has before it."""
 SERVICES: Final = tuple(READS)
+DEFAULT: Final = "samples 32 s apart"
+SAMPLES: Final = ("every frame a sample", DEFAULT)
 _SAMPLES: Final = 100
 """Frames of a reference: that cameras are done with learning is all that is wanted of them here."""
+_EVERY_FRAME: Final = {"CATSEYE_DRIFT_REFERENCE_SAMPLES": str(_SAMPLES), "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0"}
 _AT_ONCE: Final = 2_000  # frames that are published together while cameras learn
 _PICTURES: Final = 10_007  # a prime: no camera sees the same few again and again
 
@@ -78,15 +82,10 @@ class Pipeline:
         self._fleet = fleet
         self._cameras = cameras
         self._sent = 0
-        environment = fleet.environment | {
-            "CATSEYE_DRIFT_REFERENCE_SAMPLES": str(_SAMPLES),
-            "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
-        }
         self._services: dict[str, Child] = {}
+        running.callback(self._stop_all)
         for name in SERVICES:
-            log = fleet.directory / f"{name}.log"
-            self._services[name] = Child((RUNTIME, "-m", f"services.{name}"), log, environment)
-            running.callback(self._services[name].stop)
+            self._start(name, _EVERY_FRAME)
         jpegs = crops()
         drawn = np.random.default_rng(cameras).integers(len(jpegs), size=_PICTURES).tolist()
         self._frames = Frames([jpegs[place] for place in drawn], clock.now_ms(), cameras)
@@ -100,6 +99,17 @@ class Pipeline:
         while self._sent < cameras * learning:
             self._publisher.at_once(self._records(min(_AT_ONCE, cameras * learning - self._sent)))
             self._settle()
+
+    def sample_as_usual(self) -> None:
+        """From now on drift takes samples as it does by default, against the references that it has.
+
+        Raises:
+            BenchError: it did not end when told to.
+        """
+        self._stop("drift")
+        self._start("drift", {})
+        self._publisher.at_once(self._records(self._cameras))
+        self._settle()
 
     def block(self, seconds: float, rate_hz: float, seed: int) -> Row:
         """CPU of each service by its name, µs a frame, over as many `frames` as come in *seconds*."""
@@ -119,14 +129,26 @@ class Pipeline:
         Raises:
             BenchError: one did not end when told to, a frame was lost or repeated, or a camera is still learning.
         """
-        for name, service in self._services.items():
-            if not service.stop():
-                raise BenchError(f"{name} did not end when told to; it said:\n{service.last_words()}")
+        for name in SERVICES:
+            self._stop(name)
         insist("pipeline", faults(numbers(self._log("predictions"), Prediction, self._cameras), self._sent))
         codec = Codec()
         said = [codec.decode(value, DriftStatistic) for value in self._log("statistics")]
         if learning := self._cameras - len({each.camera for each in said if each.count}):
             raise BenchError(f"{learning} cameras were still learning: what was measured is not what was meant")
+
+    def _start(self, name: str, settings: dict[str, str]) -> None:
+        log = self._fleet.directory / f"{name}.log"
+        self._services[name] = Child((RUNTIME, "-m", f"services.{name}"), log, self._fleet.environment | settings)
+
+    def _stop_all(self) -> None:
+        for service in self._services.values():
+            service.stop()
+
+    def _stop(self, name: str) -> None:
+        service = self._services[name]
+        if not service.stop():
+            raise BenchError(f"{name} did not end when told to; it said:\n{service.last_words()}")
 
     def _records(self, count: int) -> list[KafkaRecord]:
         """The next frames of the fleet."""
@@ -150,7 +172,7 @@ class Pipeline:
 
 
 def measured(options: Options) -> list[Row]:
-    """A row a block: `cameras` and what `Pipeline.block` says."""
+    """A row a block: `cameras`, `samples` and what `Pipeline.block` says."""
     size = SHORT if options.short else FULL
     rows: list[Row] = []
     harness.stay_off_the_measured_core()
@@ -161,25 +183,32 @@ def measured(options: Options) -> list[Row]:
             fleet.crown(MODEL.read_bytes())
             with ExitStack() as running:
                 pipeline = Pipeline(fleet, cameras, size.learning, running)
-                for seed in range(options.pairs or size.blocks):
-                    row: Row = {"cameras": cameras} | pipeline.block(size.seconds, size.rate_hz, seed)
-                    rows.append(row)
-                    options.progress.print(
-                        f"{cameras} cameras: drift {float(row['drift']):.0f} µs a frame", style="dim"
-                    )
+                for samples in SAMPLES:
+                    if samples == DEFAULT:
+                        pipeline.sample_as_usual()
+                    for seed in range(options.pairs or size.blocks):
+                        row: Row = {"cameras": cameras, "samples": samples}
+                        block = pipeline.block(size.seconds, size.rate_hz, seed)
+                        rows.append(row | block)
+                        said = f"{cameras} cameras, {samples}: drift {float(block['drift']):.0f} µs a frame"
+                        options.progress.print(said, style="dim")
                 pipeline.end()
             fleet.clear()
     return rows
 
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
-    """Drift over all four, by size of the fleet."""
+    """Drift over all four, by size of the fleet and what counts as a sample."""
     found = []
-    for cameras in dict.fromkeys(row["cameras"] for row in rows):
-        mine = [row for row in rows if row["cameras"] == cameras]
+    for cameras, samples in dict.fromkeys((row["cameras"], row["samples"]) for row in rows):
+        mine = [row for row in rows if (row["cameras"], row["samples"]) == (cameras, samples)]
         drift = [float(row["drift"]) for row in mine]
         whole = [sum(float(row[name]) for name in SERVICES) for row in mine]
         found.append(
-            Figure(f"drift's share of the pipeline's CPU, {cameras} cameras", harness.ratio(drift, whole), TARGET)
+            Figure(
+                f"drift's share of the pipeline's CPU, {cameras} cameras, {samples}",
+                harness.ratio(drift, whole),
+                TARGET,
+            )
         )
     return found
