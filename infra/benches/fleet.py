@@ -32,7 +32,7 @@ from services.drift.alarms import was_blind
 from services.drift.outcomes import Outcomes
 from services.drift.report import report as camera_report
 from services.drift.rules import Rules
-from services.drift.table import Table, Version
+from services.drift.table import Cameras, Version
 from services.drift.watcher import Watcher
 from services.incidents.core import IncidentsCore
 from services.incidents.life import Rules as IncidentRules
@@ -84,20 +84,21 @@ class Fleet:
 
     def __init__(self, seed: int, plan: Plan) -> None:
         self.road = Road(np.random.default_rng(seed), plan.cameras, plan.tick_ms)
-        self.table = Table()
+        self.cameras = Cameras()
+        self.table = self.cameras.table
         self.frames = 0
         self.cpu_ns = 0
         self._rules = replace(plan.rules, fleet_cameras=plan.cameras)
         self._watcher = Watcher(self._rules)
         self._incidents = IncidentsCore(Codec(), "", IncidentRules())
         self._book = self._incidents.new_state()
-        self.table.knows(1, Version("road", "v1", CLASSES))
+        self.cameras.knows(1, Version("road", "v1", CLASSES))
         for camera in range(plan.cameras):
-            row = self.table.row(f"camera-{camera:03}")
+            row = self.cameras.row(f"camera-{camera:03}")
             renewal.renew(self.table, row, 1, self.road.now_ms)
             if camera % 2 == 0:
                 self.table.keep_slots(row, ("temperature",))
-        self.table.commit()
+        self.cameras.commit()
 
     def tick(self) -> list[Alert]:
         """Let a tick pass; returns what people are told."""
@@ -110,14 +111,14 @@ class Fleet:
             changed |= self._watcher.labels(table, labels, self._counts(labels))
         for row in refused.tolist():
             changed |= absences.refused(table, row, "bad_jpeg", road.now_ms)
-        changed |= absences.look(table, road.now_ms)
+        changed |= absences.look(table, self.cameras.rows, np.full(len(self.cameras), road.now_ms))
         self.cpu_ns += time.process_time_ns() - began_ns
         self.frames += len(seen.rows)
         if road.tick % _COMMIT_TICKS == 0:
-            table.commit()
+            self.cameras.commit()
         # Every camera reports now and then, as it does with its statistics.
         said: list[Alert] = []
-        for row in sorted(changed | {road.tick % len(table)}):
+        for row in sorted(changed | {road.tick % len(self.cameras)}):
             told = camera_report(table, row, self._rules, road.now_ms, ("frames.accepted", 0))
             said += self._incidents.on_report(told, self._book)
         return said
@@ -205,7 +206,7 @@ def told(seed: int, plan: Plan, changes: Mapping[int, Change]) -> Story:
             )
         for alert in fleet.tick():
             if alert.alert_id not in alerts and alert.camera:
-                watch = fleet.table.watch[fleet.table.row(alert.camera)]
+                watch = fleet.table.watch[fleet.cameras.row(alert.camera)]
                 counts[alert.alert_id] = int(watch["frames"]), int(watch["labels"])
             alerts[alert.alert_id] = alert
     return Story(alerts, counts, {fleet.table.names[camera]: each for camera, each in happened.items()}, fleet)

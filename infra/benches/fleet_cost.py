@@ -1,6 +1,6 @@
 """Figure 13: what a prediction costs the drift service in a fleet of 10, 1,000 and 10,000 cameras.
 
-From decoded predictions to the state that a transaction would write, `DriftCore.on_predictions` and `Table.changes`,
+From decoded predictions to the state that a transaction would write, `DriftCore.on_predictions` and `Cameras.changes`,
 in transactions of 500 frames that go round the cameras. All references are whole, so that every frame is tested.
 """
 
@@ -24,7 +24,6 @@ from infra.benches.jpeg import one_core
 from services.drift.core import DriftCore
 from services.drift.layout import LEARNING, REFERENCE, WATCH
 from services.drift.rules import Rules
-from services.drift.table import Table
 
 SIZES: Final = (10, 1_000, 10_000)
 SHORT_SIZES: Final = (10, 100)
@@ -45,17 +44,18 @@ class Load:
     def __init__(self, cameras: int) -> None:
         self._rng = np.random.default_rng(cameras)
         self._core = DriftCore(Codec(), "", Rules(reference_samples=_FEW, reference_span_ms=0))
-        self._table = Table()
+        self._cameras = self._core.new_state()
         self._templates = [_template(camera) for camera in range(cameras)]
         self._sent = 0
         # One camera learns; the others are as it is: what a frame costs does not depend on what was learned.
         first = self._templates[:1]
         for _ in range(_FEW + 1):
-            self._core.on_predictions([self._next(each) for each in first], self._table)
+            self._core.on_predictions([(self._cameras, self._next(each)) for each in first])
+        table = self._cameras.table
         for each in self._templates[1:]:
-            row = self._table.row(each.camera)
-            self._table.reference[row], self._table.watch[row] = self._table.reference[0], self._table.watch[0]
-        self._table.commit()
+            row = self._cameras.row(each.camera)
+            table.reference[row], table.watch[row] = table.reference[0], table.watch[0]
+        self._cameras.commit()
 
     def predictions(self) -> list[Prediction]:
         """Those of one transaction."""
@@ -64,9 +64,9 @@ class Load:
 
     def transaction(self, predictions: Sequence[Prediction]) -> int:
         """Take them as the service does; returns the bytes that the state topic would get."""
-        self._core.on_predictions(predictions, self._table)
-        written = sum(len(key) + len(value or b"") for key, value in self._table.changes())
-        self._table.commit()
+        self._core.on_predictions([(self._cameras, each) for each in predictions])
+        written = sum(len(key) + len(value or b"") for key, value in self._cameras.changes())
+        self._cameras.commit()
         return written
 
     def _next(self, template: Prediction) -> Prediction:

@@ -1,11 +1,13 @@
 """What does not come: frames, labels; and what comes but cannot be accepted."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.drift import faults
 from services.drift.alarms import CLOCK, DEAD_LETTERS, FIRST_FAULT, LABELS_MISSING, SILENT, clear_alarm, raise_alarm
+from services.drift.sample import Ints
 from services.drift.table import Table
 
 _FRAMES_FIRST: Final = 20  # frames before silence, labels before their absence, means anything
@@ -19,48 +21,54 @@ _DEAD_OVER: Final = 2
 _CLOCK_REASONS: Final = ("captured_in_future", "captured_too_long_ago")
 
 
-def look(table: Table, now_ms: int) -> set[int]:
+def look(table: Table, rows: Ints, now_ms: Ints) -> set[int]:
     """Raise and clear what the passing of time alone decides; returns the rows whose alarms changed.
 
     Args:
-        now_ms: Event time.
+        rows: [n], no two alike.
+        now_ms: Event time for each, [n].
     """
-    count = len(table)
-    if not count:
-        return set()
-    watch = table.watch[:count]
-    raised = watch["raised"].astype(bool)
-    fresh_dead = _dead_now(table, now_ms)[:count] >= _DEAD_OVER
-    silent = (watch["frames"] >= _FRAMES_FIRST) & (now_ms - watch["seen_ms"] > faults.overdue_ms(watch, ""))
-    overdue_ms = faults.overdue_ms(watch, "label_")
+    watch = table.watch
+    raised = watch["raised"][rows].astype(bool)
+    frames, seen_ms = watch["frames"][rows], watch["seen_ms"][rows]
+    labels, label_seen_ms = watch["labels"][rows], watch["label_seen_ms"][rows]
+    fresh_dead = _dead_now(watch, rows, now_ms) >= _DEAD_OVER
+    silent = (frames >= _FRAMES_FIRST) & (now_ms - seen_ms > faults.overdue_ms(watch, rows, ""))
+    overdue_ms = faults.overdue_ms(watch, rows, "label_")
     # Of labels that came in one batch nobody knows yet when the next is due.
-    known = (watch["labels"] >= _LABELS_FIRST) & (
-        watch["labels"] * watch["label_every_ms"] >= _LABELS_LONG * overdue_ms
-    )
-    unlabelled = known & (watch["seen_ms"] - watch["label_seen_ms"] > overdue_ms)
+    known = (labels >= _LABELS_FIRST) & (labels * watch["label_every_ms"][rows] >= _LABELS_LONG * overdue_ms)
+    unlabelled = known & (seen_ms - label_seen_ms > overdue_ms)
     changed = set()
-    for row in np.flatnonzero(silent & ~raised[:, SILENT] & ~fresh_dead).tolist():
+    for place in np.flatnonzero(silent & ~raised[:, SILENT] & ~fresh_dead).tolist():
+        row = int(rows[place])
         table.touch([row], b"w")
-        _raise(table, row, SILENT, int(watch["seen_ms"][row]), now_ms)
+        _raise(table, row, SILENT, int(seen_ms[place]), int(now_ms[place]))
         changed.add(row)
-    for row in np.flatnonzero(unlabelled & ~silent & ~raised[:, LABELS_MISSING]).tolist():
+    for place in np.flatnonzero(unlabelled & ~silent & ~raised[:, LABELS_MISSING]).tolist():
+        row = int(rows[place])
         table.touch([row], b"w")
-        _raise(table, row, LABELS_MISSING, int(watch["label_seen_ms"][row]), int(watch["seen_ms"][row]))
+        _raise(table, row, LABELS_MISSING, int(label_seen_ms[place]), int(seen_ms[place]))
         changed.add(row)
-    for row in np.flatnonzero(raised[:, DEAD_LETTERS] & ~fresh_dead).tolist():
+    for place in np.flatnonzero(raised[:, DEAD_LETTERS] & ~fresh_dead).tolist():
+        row = int(rows[place])
         table.touch([row], b"w")
-        clear_alarm(table, row, DEAD_LETTERS, at_ms=now_ms)
+        clear_alarm(table, row, DEAD_LETTERS, at_ms=int(now_ms[place]))
         changed.add(row)
     return changed
 
 
-def came(table: Table, rows: list[int], at_ms: list[int], alarm: int) -> set[int]:
-    """Frames (*alarm* is `SILENT`) or labels (`LABELS_MISSING`) came again; returns the rows whose alarms changed."""
+def came(table: Table, rows: Ints, at_ms: Ints, alarm: int) -> set[int]:
+    """Frames (*alarm* is `SILENT`) or labels (`LABELS_MISSING`) came again; returns the rows whose alarms changed.
+
+    Args:
+        rows: [n], no two alike.
+        at_ms: When ingest took them, [n].
+    """
     changed = set()
-    for row, at in zip(rows, at_ms, strict=True):
-        if table.watch["raised"][row, alarm]:
-            clear_alarm(table, row, alarm, at_ms=at)
-            changed.add(row)
+    for place in np.flatnonzero(table.watch["raised"][rows, alarm]).tolist():
+        row = int(rows[place])
+        clear_alarm(table, row, alarm, at_ms=int(at_ms[place]))
+        changed.add(row)
     return changed
 
 
@@ -68,7 +76,7 @@ def refused(table: Table, row: int, reason: str, at_ms: int) -> set[int]:
     """A frame of a camera became a dead letter; returns its row where its alarms changed."""
     table.touch([row], b"w")
     watch = table.watch
-    watch["dead"][row] = _dead_now(table, at_ms)[row] + 1
+    watch["dead"][row] = _dead_now(watch, np.array([row]), np.array([at_ms]))[0] + 1
     watch["dead_at_ms"][row] = at_ms
     gap_ms = max(float(watch["gap_ms"][row]), 1.0)
     frames = max(_DEAD_FADE_MS / gap_ms, _DEAD_FADE_GAPS) if watch["frames"][row] > 1 else 0.0
@@ -87,8 +95,7 @@ def _raise(table: Table, row: int, alarm: int, since_ms: int, at_ms: int) -> Non
     raise_alarm(table, row, alarm, since_ms=since_ms, at_ms=at_ms, cause=cause)
 
 
-def _dead_now(table: Table, now_ms: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Refused frames of the last minute or so, of each row; of a slow camera those of the time of twenty frames."""
-    watch = table.watch
-    fade_ms = np.maximum(_DEAD_FADE_MS, _DEAD_FADE_GAPS * watch["gap_ms"].astype(np.float64))
-    return np.asarray(watch["dead"] * np.exp(-np.maximum(now_ms - watch["dead_at_ms"], 0) / fade_ms))
+def _dead_now(watch: NDArray[Any], rows: Ints, now_ms: Ints) -> NDArray[np.float64]:
+    """Refused frames of the last minute or so, [n]; of a slow camera those of the time of twenty frames."""
+    fade_ms = np.maximum(_DEAD_FADE_MS, _DEAD_FADE_GAPS * watch["gap_ms"][rows].astype(np.float64))
+    return np.asarray(watch["dead"][rows] * np.exp(-np.maximum(now_ms - watch["dead_at_ms"][rows], 0) / fade_ms))

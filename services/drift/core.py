@@ -21,7 +21,7 @@ from services.drift.outcomes import outcomes
 from services.drift.report import report, statistics, version_of
 from services.drift.rules import Rules
 from services.drift.sample import Frames, frames
-from services.drift.table import Table, Version
+from services.drift.table import Cameras, Table, Version
 from services.drift.watcher import Watcher
 
 _CAMERAS_AT_ONCE: Final = 200
@@ -42,128 +42,147 @@ class DriftCore(Tally):
         rules: What the operator decided.
     """
 
-    new_state = Table
-
     def __init__(self, codec: Codec, prefix: str, rules: Rules) -> None:
         super().__init__()
         self._codec = codec
         self._rules = rules
+        self._table = Table()
         self._watcher = Watcher(rules)
         self._topics = {name: full_name(name, prefix) for name in _NAMES}
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Table], now_ms: int) -> list[Output]:
+    def new_state(self) -> Cameras:
+        return Cameras(self._table)
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Cameras], now_ms: int) -> list[Output]:
         outputs: list[Output] = []
-        seen: dict[int, _Batch] = {}
+        sorted_ = _Batch()
         for message in batch:
             partition = message.partition()
             try:
-                self._sort(message, seen.setdefault(partition, _Batch()), states[partition])
+                self._sort(message, sorted_, states[partition])
             except BadRecord as fault:
                 self.events[f"dead_{fault.reason}"] += 1
                 letter = self._codec.encode(dead_letter("drift", message, fault, now_ms))
                 outputs.append(Output(self._topics["dead-letters"], partition, source_of(message), letter))
-        for partition, sorted_ in seen.items():
-            if not (sorted_.predictions or sorted_.outcomes or sorted_.refused):
-                continue
-            table = states[partition]
-            table.shares().heard_at_ms = now_ms
+        heard = {cameras: partition for partition, cameras in states.items() if cameras in sorted_.heard}
+        for cameras in heard:
+            cameras.shares().heard_at_ms = now_ms
+
+        def tell(rows: set[int]) -> None:
             # At once, not at the end of the batch: what began and ended while a backlog was read is told too.
-            tell = self._teller(table, partition, outputs)
-            self.on_predictions(sorted_.predictions, table, tell)
-            self.on_outcomes(sorted_.outcomes, table, tell)
-            for camera, reason, at_ms in sorted_.refused:
-                table.saw(at_ms)
-                tell(absences.refused(table, table.row(camera), reason, at_ms))
-            tell(absences.look(table, table.shared.newest_ms))
-            outputs += self._statistics_in_turn(table, partition, tell)
+            outputs.extend(
+                self._report(row, heard[cameras], cameras.shared.newest_ms) for row, cameras in self._by_name(rows)
+            )
+
+        self.on_predictions(sorted_.predictions, tell)
+        self.on_outcomes(sorted_.outcomes, tell)
+        for cameras, camera, reason, at_ms in sorted_.refused:
+            cameras.saw(at_ms)
+            tell(absences.refused(self._table, cameras.row(camera), reason, at_ms))
+        tell(self._look({cameras: cameras.shared.newest_ms for cameras in heard}))
+        for cameras, partition in heard.items():
+            outputs += self._statistics_in_turn(cameras, partition, tell)
         return outputs
 
-    def on_time(self, states: Mapping[int, Table], now_ms: int) -> list[Output]:
+    def on_time(self, states: Mapping[int, Cameras], now_ms: int) -> list[Output]:
         """Notice what does not come. While records come event time goes on with them; after that with our clock."""
-        outputs: list[Output] = []
-        for partition, table in states.items():
-            if not table.shared.heard_at_ms:
-                table.shares().heard_at_ms = now_ms
-            elif table.shared.newest_ms:
-                at_ms = table.shared.newest_ms + max(0, now_ms - table.shared.heard_at_ms)
-                changed = absences.look(table, at_ms)
-                outputs += [self._report(table, partition, row, at_ms) for row in sorted(changed)]
-        return outputs
+        at_ms: dict[Cameras, int] = {}
+        for cameras in states.values():
+            shared = cameras.shared
+            if not shared.heard_at_ms:
+                cameras.shares().heard_at_ms = now_ms
+            elif shared.newest_ms:
+                at_ms[cameras] = shared.newest_ms + max(0, now_ms - shared.heard_at_ms)
+        partitions = {cameras: partition for partition, cameras in states.items()}
+        changed = self._by_name(self._look(at_ms))
+        return [self._report(row, partitions[cameras], at_ms[cameras]) for row, cameras in changed]
 
-    def on_predictions(self, predictions: Sequence[Prediction], table: Table, tell: Tell = lambda _: None) -> set[int]:
+    def on_predictions(
+        self, predictions: Sequence[tuple[Cameras, Prediction]], tell: Tell = lambda _: None
+    ) -> set[int]:
         """Take predictions, each camera's in order; returns the rows whose alarms changed.
 
         Args:
-            predictions: Of cameras of one partition.
-            table: What is known of them.
+            predictions: Each with the cameras of its partition.
             tell: Gets the rows whose alarms have just changed.
         """
         if not predictions:
             return set()
         changed: set[int] = set()
-        rounds = _rounds(predictions)
-        ordered = [each for these in rounds for each in these]
-        rows = [table.row(each.camera) for each in ordered]
-        slots = [self._slots(table, row, each.telemetry) for row, each in zip(rows, ordered, strict=True)]
-        columns = frames(rows, ordered, slots)
-        first = 0
+        rounds = _rounds([cameras.row(each.camera) for cameras, each in predictions])
+        ordered = [predictions[place] for these in rounds for place in these]
+        rows = [cameras.row(each.camera) for cameras, each in ordered]
+        slots = [self._slots(row, each.telemetry) for row, (_, each) in zip(rows, ordered, strict=True)]
+        columns = frames(rows, [each for _, each in ordered], slots)
+        versions = np.array([_version_number(each.model, each.version) for _, each in ordered], np.uint64)
+        end = 0
         for these in rounds:
-            seen = columns.part(first, first + len(these))
-            now_changed = self._renewed(table, seen, these) | self._watcher.frames(table, seen)
-            table.saw(int(seen.at_ms.max()))
+            first, end = end, end + len(these)
+            seen = columns.part(first, end)
+            now_changed = self._renewed(seen, versions[first:end], ordered[first:end])
+            now_changed |= self._watcher.frames(self._table, seen)
+            for cameras, each in ordered[first:end]:
+                cameras.saw(each.received_at_ms)
             tell(now_changed)
             changed |= now_changed
-            first += len(these)
         self.events["frames_watched"] += len(predictions)
         return changed
 
-    def on_outcomes(self, matched: Sequence[Outcome], table: Table, tell: Tell = lambda _: None) -> set[int]:
+    def on_outcomes(self, matched: Sequence[tuple[Cameras, Outcome]], tell: Tell = lambda _: None) -> set[int]:
         """Take outcomes, each camera's in order; as `on_predictions`."""
         changed: set[int] = set()
-        for these in _rounds([each for each in matched if each.change == "matched" and each.role == "champion"]):
-            rows = [table.row(each.camera) for each in these]
-            classes = [version_of(table, row).classes for row in rows]
-            seen = outcomes(rows, these, classes, self._rules.night)
-            counts = self._counts(table, rows, these)
-            now_changed = self._watcher.labels(table, seen, counts)
-            table.saw(int(seen.at_ms.max()))
+        matched = [each for each in matched if each[1].change == "matched" and each[1].role == "champion"]
+        rows = [cameras.row(each.camera) for cameras, each in matched]
+        for these in _rounds(rows):
+            now_rows, now = [rows[place] for place in these], [matched[place][1] for place in these]
+            versions = [version_of(self._table, row) for row in now_rows]
+            seen = outcomes(now_rows, now, [version.classes for version in versions], self._rules.night)
+            counts = self._counts(now_rows, now, versions)
+            now_changed = self._watcher.labels(self._table, seen, counts)
+            for place in these:
+                cameras, each = matched[place]
+                cameras.saw(each.label_received_at_ms)
             tell(now_changed)
             changed |= now_changed
             self.events["labels_watched"] += int(counts.sum())
         return changed
 
-    def _sort(self, message: Message, batch: "_Batch", table: Table) -> None:
+    def _sort(self, message: Message, batch: "_Batch", cameras: Cameras) -> None:
         topic = message.topic()
         if topic == self._topics["predictions"]:
             prediction = self._codec.decode(message.value(), Prediction)
-            if prediction.camera != DOCTOR:
-                batch.predictions.append(prediction)
+            if prediction.camera == DOCTOR:
+                return
+            batch.predictions.append((cameras, prediction))
         elif topic == self._topics["outcomes"]:
-            batch.outcomes.append(self._codec.decode(message.value(), Outcome))
+            batch.outcomes.append((cameras, self._codec.decode(message.value(), Outcome)))
         else:
             letter = self._codec.leading_fields(message.value(), DeadLetter, "key")
-            camera = _camera_of(letter, table)
+            camera = _camera_of(letter, cameras)
             of_frames = letter["topic"] in (self._topics["frames"], self._topics["frames.rekeyed"])
             if camera in (None, DOCTOR) or not of_frames:
                 return
-            # By its key alone it may lie anywhere; another partition's table is no place for a camera.
-            if partition_of(camera, self._rules.partitions) == message.partition():
-                batch.refused.append((camera, letter["reason"], letter["refused_at_ms"]))
+            # By its key alone it may lie anywhere; another partition's is no place for a camera.
+            if partition_of(camera, self._rules.partitions) != message.partition():
+                return
+            batch.refused.append((cameras, camera, letter["reason"], letter["refused_at_ms"]))
+        batch.heard.add(cameras)
 
-    def _renewed(self, table: Table, seen: Frames, predictions: Sequence[Prediction]) -> set[int]:
+    def _renewed(
+        self, seen: Frames, versions: NDArray[np.uint64], predictions: Sequence[tuple[Cameras, Prediction]]
+    ) -> set[int]:
         """A new version of the model for a camera: what its predictions were like before says nothing any more."""
-        numbers = [_version_number(each.model, each.version) for each in predictions]
-        new = np.flatnonzero(table.watch["version"][seen.rows] != np.array(numbers, np.uint64)).tolist()
+        new = np.flatnonzero(self._table.watch["version"][seen.rows] != versions).tolist()
         for place in new:
-            row, prediction = int(seen.rows[place]), predictions[place]
-            table.knows(numbers[place], Version(prediction.model, prediction.version, tuple(prediction.probabilities)))
-            table.touch([row], b"wrl")
-            renewal.renew(table, row, numbers[place], prediction.received_at_ms)
+            row, number, (cameras, prediction) = int(seen.rows[place]), int(versions[place]), predictions[place]
+            cameras.knows(number, Version(prediction.model, prediction.version, tuple(prediction.probabilities)))
+            self._table.touch([row], b"wrl")
+            renewal.renew(self._table, row, number, prediction.received_at_ms)
         return {int(seen.rows[place]) for place in new}
 
-    def _slots(self, table: Table, row: int, telemetry: Mapping[str, float]) -> tuple[str, ...]:
+    def _slots(self, row: int, telemetry: Mapping[str, float]) -> tuple[str, ...]:
         """Names of the telemetry that the camera's slots hold; a new name takes a free one."""
-        kept = table.slots(row)
+        kept = self._table.slots(row)
         if len(kept) < TELEMETRY_SLOTS and not telemetry.keys() <= set(kept):
             new = [
                 name
@@ -171,43 +190,39 @@ class DriftCore(Tally):
                 if name not in kept and name.isascii() and name.isprintable() and 0 < len(name) <= _NAME_BYTES
             ]
             if new:
-                table.touch([row], b"r")
-                kept = table.keep_slots(row, (*kept, *new)[:TELEMETRY_SLOTS])
+                self._table.touch([row], b"r")
+                kept = self._table.keep_slots(row, (*kept, *new)[:TELEMETRY_SLOTS])
         return kept
 
-    def _counts(self, table: Table, rows: Sequence[int], matched: Sequence[Outcome]) -> NDArray[np.bool_]:
-        """Which outcomes, [n], say something of the model that predicts now and of a camera that saw the road."""
-        versions = [version_of(table, row) for row in rows]
-        now = np.array(
-            [(each.model, each.version) == (of.model, of.version) for each, of in zip(matched, versions, strict=True)]
-        )
+    def _counts(self, rows: Sequence[int], matched: Sequence[Outcome], now: Sequence[Version]) -> NDArray[np.bool_]:
+        """Which outcomes, [n], say something of the model that predicts *now* and of a camera that saw the road."""
+        of_it = [(each.model, each.version) == (it.model, it.version) for each, it in zip(matched, now, strict=True)]
         received_ms = np.array([each.received_at_ms for each in matched], np.int64)
-        return now & ~was_blind(table.watch, np.array(rows, np.int64), received_ms)
+        return np.array(of_it) & ~was_blind(self._table.watch, np.array(rows, np.int64), received_ms)
 
-    def _teller(self, table: Table, partition: int, outputs: list[Output]) -> Tell:
-        """Writes reports of rows as they are now to *outputs*."""
+    def _look(self, at_ms: Mapping[Cameras, int]) -> set[int]:
+        """Look for what is absent from partitions at a time of each; returns the rows whose alarms changed."""
+        times = np.array([*at_ms.values()], np.int64)
+        rows = np.concatenate([np.zeros(0, np.int64), *(cameras.rows for cameras in at_ms)])
+        return absences.look(self._table, rows, np.repeat(times, [len(cameras) for cameras in at_ms]))
 
-        def tell(rows: set[int]) -> None:
-            outputs.extend(self._report(table, partition, row, table.shared.newest_ms) for row in sorted(rows))
-
-        return tell
-
-    def _statistics_in_turn(self, table: Table, partition: int, tell: Tell) -> list[Output]:
+    def _statistics_in_turn(self, cameras: Cameras, partition: int, tell: Tell) -> list[Output]:
         """Every few seconds of event time: statistics of some cameras, and how accurate they are."""
-        at_ms = table.shared.newest_ms
-        if at_ms - table.shared.told_ms < self._rules.statistics_ms:
+        at_ms = cameras.shared.newest_ms
+        if at_ms - cameras.shared.told_ms < self._rules.statistics_ms:
             return []
-        shared = table.shares()
+        shared = cameras.shares()
         shared.told_ms = at_ms
-        count = len(table)
+        count = len(cameras)
         turn = [(shared.turn + place) % count for place in range(min(count, _CAMERAS_AT_ONCE))]
         shared.turn = (shared.turn + len(turn)) % max(count, 1)
-        rows = [row for row in turn if table.watch["version"][row]]
-        tell({row for row in rows if table.watch["labels"][row]})
-        return self._statistics(table, partition, rows, at_ms)
+        watch = self._table.watch
+        rows = [row for row in cameras.rows[turn].tolist() if watch["version"][row]]
+        tell({row for row in rows if watch["labels"][row]})
+        return self._statistics(partition, rows, at_ms)
 
-    def _statistics(self, table: Table, partition: int, rows: list[int], at_ms: int) -> list[Output]:
-        places = np.array(rows, np.int64)
+    def _statistics(self, partition: int, rows: list[int], at_ms: int) -> list[Output]:
+        table, places = self._table, np.array(rows, np.int64)
         of_frames = self._watcher.thresholds(table, places).tolist()
         of_labels = self._watcher.thresholds(table, places, "label_").tolist()
         return [
@@ -216,22 +231,28 @@ class DriftCore(Tally):
             for statistic in statistics(table, row, self._rules, at_ms, (both[0], both[1]))
         ]
 
-    def _report(self, table: Table, partition: int, row: int, at_ms: int) -> Output:
+    def _by_name(self, rows: set[int]) -> list[tuple[int, Cameras]]:
+        """*rows* by name of their camera, which is the same whatever the rows are, each with those of its partition."""
+        table = self._table
+        return [(row, table.cameras(row)) for row in sorted(rows, key=table.names.__getitem__)]
+
+    def _report(self, row: int, partition: int, at_ms: int) -> Output:
         # Of silence our own clock tells: frames that come after all were taken before, and yet what they change is new.
-        at_ms = max(at_ms, table.shared.said_ms)
-        table.shares().said_ms = at_ms
-        said = report(table, row, self._rules, at_ms, (self._topics["frames.accepted"], partition))
+        shared = self._table.cameras(row).shares()
+        shared.said_ms = max(at_ms, shared.said_ms)
+        said = report(self._table, row, self._rules, shared.said_ms, (self._topics["frames.accepted"], partition))
         self.events["reported"] += 1
         return Output(self._topics["drift.reports"], _REPORTS, said.camera.encode(), self._codec.encode(said))
 
 
 class _Batch:
-    """Records of one partition, by kind."""
+    """Records by kind, each with the cameras of its partition; and those of which there are any."""
 
     def __init__(self) -> None:
-        self.predictions: list[Prediction] = []
-        self.outcomes: list[Outcome] = []
-        self.refused: list[tuple[str, str, int]] = []
+        self.predictions: list[tuple[Cameras, Prediction]] = []
+        self.outcomes: list[tuple[Cameras, Outcome]] = []
+        self.refused: list[tuple[Cameras, str, str, int]] = []
+        self.heard: set[Cameras] = set()
 
 
 _NAMES: Final = (
@@ -252,20 +273,20 @@ def _version_number(model: str, version: str) -> int:
     return int(digest("version", model, version)[:15], 16)
 
 
-def _rounds(records: Sequence[Any]) -> list[list[Any]]:
-    """The first record of each camera, the second of each that has one, and so on."""
-    counts: dict[str, int] = {}
-    rounds: list[list[Any]] = []
-    for record in records:
-        nth = counts.get(record.camera, 0)
-        counts[record.camera] = nth + 1
+def _rounds(rows: Sequence[int]) -> list[list[int]]:
+    """Places of the first record of each row, of the second of each that has one, and so on."""
+    counts: dict[int, int] = {}
+    rounds: list[list[int]] = []
+    for place, row in enumerate(rows):
+        nth = counts.get(row, 0)
+        counts[row] = nth + 1
         if nth == len(rounds):
             rounds.append([])
-        rounds[nth].append(record)
+        rounds[nth].append(place)
     return rounds
 
 
-def _camera_of(letter: Mapping[str, Any], table: Table) -> str | None:
+def _camera_of(letter: Mapping[str, Any], cameras: Cameras) -> str | None:
     """Camera of a refused frame: as it was read, or as the record's key has it where it names a camera that is known:
     others may key by anything."""
     if letter["camera"]:
@@ -274,4 +295,4 @@ def _camera_of(letter: Mapping[str, Any], table: Table) -> str | None:
         keyed = (letter["key"] or b"").decode()
     except UnicodeDecodeError:
         return None
-    return keyed if keyed in table else None
+    return keyed if keyed in cameras else None

@@ -55,21 +55,26 @@ def look(
     rows = seen.rows
     holds = np.zeros((len(rows), len(FAULTS)), bool)
     light, contrast = seen.ranked[:, _BRIGHTNESS], seen.ranked[:, _CONTRAST]
+    count = watch["frames"][rows]
+    share = _share(count)
     holds[:, 1] = light < _BLACK
     holds[:, 2] = light > _WHITE
-    same = (watch["content"][rows] == seen.content) & (watch["frames"][rows] > 0)
-    holds[:, 0] = same & ~holds[:, 1] & ~holds[:, 2]
-    holds[:, 3] = (contrast < _FLAT) & ~holds[:, 1] & ~holds[:, 2]
-    holds[:, 4] = _blurred(watch, reference, phase, seen) & ~holds[:, 1:4].any(axis=1)
+    lit = ~(holds[:, 1] | holds[:, 2])
+    holds[:, 0] = lit & (watch["content"][rows] == seen.content) & (count > 0)
+    holds[:, 3] = lit & (contrast < _FLAT)
+    holds[:, 4] = _blurred(watch, reference, phase, seen, share) & lit & ~holds[:, 3]
     holds[:, 5] = _clock_jumped(watch, seen, skew_ms)
-    watch["latency_ms"][rows] = _smoothed(watch["latency_ms"][rows], seen.latency_ms, watch["frames"][rows])
-    holds[:, 6] = watch["latency_ms"][rows] > latency_ms
+    mean_ms = watch["latency_ms"][rows] = _smoothed(watch["latency_ms"][rows], seen.latency_ms, share)
+    holds[:, 6] = mean_ms > latency_ms
     watch["content"][rows] = seen.content
-    run = np.where(holds, np.minimum(watch["fault_run"][rows] + 1, 60_000), 0)
-    watch["fault_from_ms"][rows] = np.where(run == 1, seen.at_ms[:, None], watch["fault_from_ms"][rows])
-    watch["fault_run"][rows] = run
-    watch["fault_clear"][rows] = np.where(holds, 0, np.minimum(watch["fault_clear"][rows] + 1, 60_000))
-    lasting: NDArray[np.bool_] = (run >= RUN) & (seen.at_ms[:, None] - watch["fault_from_ms"][rows] >= _LASTING_MS)
+    watch["fault_clear"][rows] = np.minimum(watch["fault_clear"][rows] + 1, 60_000) * ~holds
+    if not holds.any():
+        watch["fault_run"][rows] = 0
+        return holds
+    run = np.minimum(watch["fault_run"][rows] + 1, 60_000) * holds
+    from_ms = np.where(run == 1, seen.at_ms[:, None], watch["fault_from_ms"][rows])
+    watch["fault_run"][rows], watch["fault_from_ms"][rows] = run, from_ms
+    lasting: NDArray[np.bool_] = (run >= RUN) & (seen.at_ms[:, None] - from_ms >= _LASTING_MS)
     return lasting
 
 
@@ -80,53 +85,60 @@ def gaps(watch: NDArray[Any], rows: Ints, at_ms: Ints, of: str) -> None:
     frames, but of labels by half in a week: thousands may come in one batch a day.
     """
     last = watch[f"{of}seen_ms"][rows]
-    gap = np.where(last > 0, np.maximum(at_ms - last, 0), 0).astype(np.float64)
+    gap = (np.maximum(at_ms - last, 0) * (last > 0)).astype(np.float64)
     counted = watch["labels" if of else "frames"][rows].astype(np.float64)
     every = watch[f"{of}every_ms"][rows]
     watch[f"{of}every_ms"][rows] = every + np.maximum(every / WEEK_MS, 1 / (counted + 1)) * (gap - every)
     fades = np.exp2(-gap / WEEK_MS) if of else _GAP_FADES
     watch[f"{of}gap_max_ms"][rows] = np.maximum(watch[f"{of}gap_max_ms"][rows] * fades, gap)
     if not of:
-        watch["gap_ms"][rows] = _smoothed(watch["gap_ms"][rows], gap.astype(np.float32), counted)
+        watch["gap_ms"][rows] = _smoothed(watch["gap_ms"][rows], gap.astype(np.float32), _share(counted))
     watch[f"{of}seen_ms"][rows] = np.maximum(last, at_ms)
 
 
-def overdue_ms(watch: NDArray[Any], of: str) -> NDArray[np.float64]:
-    """How long a pause of frames or labels must last to be one: five times the longest one lately, and a grace.
+def overdue_ms(watch: NDArray[Any], rows: Ints, of: str) -> NDArray[np.float64]:
+    """How long a pause of frames or labels must last to be one, [n]: five times the longest one lately, and a grace.
 
     Of a Poisson process with a thousand samples in memory that happens by chance less than once in 10^10 samples; what
     comes in daily batches is not missed before five days.
     """
-    overdue: NDArray[np.float64] = GAPS * watch[f"{of}gap_max_ms"].astype(np.float64) + GRACE_MS[of]
+    overdue: NDArray[np.float64] = GAPS * watch[f"{of}gap_max_ms"][rows].astype(np.float64) + GRACE_MS[of]
     return overdue
 
 
-def _smoothed(mean: NDArray[Any], value: Floats, count: NDArray[Any]) -> Floats:
-    """Running mean: of all at first, then fading."""
-    share = np.maximum(_SMOOTH, 1 / (count.astype(np.float32) + 1))
-    smoothed: Floats = (mean + share * (value - mean)).astype(np.float32)
-    return smoothed
+def _share(count: NDArray[Any]) -> Floats:
+    """Share of a frame in a running mean, [n]: that of all at first, then fading."""
+    share: Floats = np.maximum(_SMOOTH, 1 / (count.astype(np.float32) + 1))
+    return share
 
 
-def _blurred(watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Frames) -> NDArray[np.bool_]:
+def _smoothed(mean: Floats, value: Floats, share: Floats) -> Floats:
+    """Running mean."""
+    return mean + share * (value - mean)
+
+
+def _blurred(
+    watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Frames, share: Floats
+) -> NDArray[np.bool_]:
     """Sharpness for its contrast has fallen far below what is usual, and contrast has not."""
     rows = seen.rows
-    count = watch["frames"][rows]
-    for name, signal in (("focus", FOCUS), ("contrast", _CONTRAST)):
-        watch[name][rows] = _smoothed(watch[name][rows], seen.ranked[:, signal], count)
-    learned = reference["closed"][rows, phase].astype(bool) & (count > _FEW)
+    focus = watch["focus"][rows] = _smoothed(watch["focus"][rows], seen.ranked[:, FOCUS], share)
+    contrast = watch["contrast"][rows] = _smoothed(watch["contrast"][rows], seen.ranked[:, _CONTRAST], share)
+    learned = reference["closed"][rows, phase].astype(bool) & (watch["frames"][rows] > _FEW)
     if not learned.any():
+        watch["blur_run"][rows] = 0
         return learned
     mean, spread = usual(reference, rows, phase, FOCUS)
     least = mean - np.maximum(_BLURRED, _SPREADS * spread * np.sqrt(_SMOOTH))
     least += _RELIEF * watch["raised"][rows, _BLURRED_ALARM]
-    contrast, _ = usual(reference, rows, phase, _CONTRAST)
     # By itself a frame says little; a run of such frames is kept from statistics until the running mean has spoken.
-    looks = learned & (seen.ranked[:, FOCUS] < least) & (seen.ranked[:, _CONTRAST] > _CONTRAST_LEFT * contrast)
+    looks = learned & (seen.ranked[:, FOCUS] < least)
+    blurred: NDArray[np.bool_] = learned & (focus < least)
+    if (looks | blurred).any():
+        usual_contrast, _ = usual(reference, rows, phase, _CONTRAST)
+        looks &= seen.ranked[:, _CONTRAST] > _CONTRAST_LEFT * usual_contrast
+        blurred &= contrast > _CONTRAST_LEFT * usual_contrast
     watch["blur_run"][rows] = np.where(looks, np.minimum(watch["blur_run"][rows], 254) + 1, 0)
-    blurred: NDArray[np.bool_] = (
-        learned & (watch["focus"][rows] < least) & (watch["contrast"][rows] > _CONTRAST_LEFT * contrast)
-    )
     return blurred
 
 
@@ -142,10 +154,13 @@ def _clock_jumped(watch: NDArray[Any], seen: Frames, skew_ms: float) -> NDArray[
     run = watch["fault_run"][rows, _CLOCK]
     first_ms = np.where(run == 0, skew, watch["skew_run_ms"][rows])
     watch["skew_run_ms"][rows] = first_ms
+    off: NDArray[np.bool_] = np.abs(skew - usual_ms) > skew_ms
+    if not off.any():
+        watch["skew_ms"][rows] = usual_ms + _SMOOTH * (skew - usual_ms)
+        return off
     lasted_ms = np.where(run == 0, 0, seen.at_ms - watch["fault_from_ms"][rows, _CLOCK])
     catches_up = (skew > usual_ms) & (first_ms - skew > skew_ms / 6 + _CATCHES_UP * lasted_ms)
     kept = (run >= RUN) & (lasted_ms >= CLOCK_KEPT_MS)
-    off = np.abs(skew - usual_ms) > skew_ms
     usual_ms = np.where(off & kept, skew, usual_ms)
     watch["skew_ms"][rows] = np.where(off, usual_ms, usual_ms + _SMOOTH * (skew - usual_ms))
     jumped: NDArray[np.bool_] = off & ~kept & ~catches_up

@@ -41,7 +41,7 @@ NOBODY: Final = Version("", "", ())
 
 def version_of(table: Table, row: int) -> Version:
     """Model of a camera; one without a name while it has shown no prediction."""
-    return table.versions.get(int(table.watch["version"][row]), NOBODY)
+    return table.cameras(row).versions.get(int(table.watch["version"][row]), NOBODY)
 
 
 def report(table: Table, row: int, rules: Rules, at_ms: int, frames: tuple[str, int]) -> CameraReport:

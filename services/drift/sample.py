@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,8 @@ _LARGEST: Final = 1e15
 """Of a reading: its square, summed over a reference, is still a float32."""
 _MEASURED: Final = ("brightness", "contrast", "sharpness", "dark_share", "bright_share")
 _PLACES: Final = [PICTURE.index(name) for name in _MEASURED]
+_measured: Final = attrgetter(*_MEASURED)
+_NO_FEATURES: Final = [np.nan] * FEATURES
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -74,7 +77,7 @@ def frames(rows: Sequence[int], predictions: Sequence[Prediction], slots: Sequen
     """
     count = len(rows)
     ranked = np.full((count, RANKED), np.nan, np.float32)
-    ranked[:, _PLACES] = [[getattr(each, name) for name in _MEASURED] for each in predictions]
+    ranked[:, _PLACES] = [_measured(each) for each in predictions]
     # The Laplacian grows with the square of contrast: what is left is focus, which fog alone does not take away.
     ranked[:, FOCUS] = np.log(ranked[:, _PLACES[2]] + _TINY) - 2 * np.log(ranked[:, _PLACES[1]] + _TINY)
     for place, (each, names) in enumerate(zip(predictions, slots, strict=True)):
@@ -84,10 +87,7 @@ def frames(rows: Sequence[int], predictions: Sequence[Prediction], slots: Sequen
     hashes = np.array([each.perceptual_hash for each in predictions], np.int64)
     sharpness = np.ascontiguousarray(ranked[:, _PLACES[2]]).view(np.uint32).astype(np.int64)
     light = np.ascontiguousarray(ranked[:, _PLACES[0]]).view(np.uint32).astype(np.int64)
-    features = np.full((count, FEATURES), np.nan, np.float32)
-    for place, each in enumerate(predictions):
-        if len(each.embedding) == FEATURES:
-            features[place] = each.embedding
+    features = [each.embedding if len(each.embedding) == FEATURES else _NO_FEATURES for each in predictions]
     bucket, said, confidence = _said(predictions)
     received = np.array([each.received_at_ms for each in predictions], np.int64)
     return Frames(
@@ -97,7 +97,7 @@ def frames(rows: Sequence[int], predictions: Sequence[Prediction], slots: Sequen
         latency_ms=(np.array([each.predicted_at_ms for each in predictions], np.int64) - received).astype(np.float32),
         ranked=ranked,
         bits=np.unpackbits(hashes.view(np.uint8), bitorder="little").reshape(count, 64).astype(np.float32),
-        features=features,
+        features=np.array(features, np.float32),
         bucket=bucket,
         said=said,
         confidence=confidence,

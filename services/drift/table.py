@@ -1,11 +1,15 @@
-"""What the drift service knows of the cameras of one partition: rows of `services.drift.layout`, and what they share.
+"""What the drift service knows of cameras: rows of `services.drift.layout`, and what those of a partition share.
+
+A process has one `Table`, so that a round of watching takes cameras of all its partitions at once. Whose a row is, what
+it was before and what of it goes to the log is for the `Cameras` of each partition to know.
 
 Keys on the state topic are the camera's name, a zero byte and the part; a version of a model and the partition's own
 facts have keys that begin with a zero byte, which no camera's name does.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 
 from services.drift.detectors.registry import Detector
 from services.drift.layout import LEARNING, REFERENCE, WATCH
+from services.drift.sample import Ints
 
 PARTS: Final = {b"r": REFERENCE, b"w": WATCH, b"l": LEARNING}
 _FIRST_ROOM: Final = 64
@@ -39,7 +44,7 @@ class Shared(msgspec.Struct, array_like=True):
             from a backlog.
         told_ms: Event time up to which statistics were published.
         said_ms: Time of the latest report: none is of an earlier one.
-        turn: Row whose statistics come next.
+        turn: Place among the partition's cameras of the one whose statistics come next.
     """
 
     newest_ms: int = 0
@@ -50,32 +55,24 @@ class Shared(msgspec.Struct, array_like=True):
 
 
 class Table:
-    """Rows of all cameras of a partition; a `catseye.stream.State`.
+    """Rows of the cameras of a process.
 
     Attributes:
-        names: Camera of each row.
-        reference: What is normal, one `REFERENCE` a camera.
-        watch: What is seen, one `WATCH` a camera.
-        learning: What is measured while the first reference grows, one `LEARNING` a camera.
-        versions: Models by the number that rows know them by.
-        shared: Facts of the partition.
+        names: Camera of each row; empty where a row is free.
+        reference: What is normal, one `REFERENCE` a row.
+        watch: What is seen, one `WATCH` a row.
+        learning: What is measured while the first reference grows, one `LEARNING` a row.
         detectors: Those that were chosen instead of the engine, by row and stream, as far as they were needed yet.
         detector_states: What the log has of them.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.versions: dict[int, Version] = {}
-        self.shared = Shared()
-        self._rooms: dict[bytes, Rows] = {part: np.zeros(_FIRST_ROOM, dtype) for part, dtype in PARTS.items()}
-        self._rows: dict[str, int] = {}
-        self._before: dict[tuple[bytes, int], bytes] = {}
         self.detectors: dict[tuple[int, int], Detector] = {}
         self.detector_states: dict[tuple[int, int], bytes] = {}
-        self._detectors_touched: set[tuple[int, int]] = set()
-        self._versions_new: set[int] = set()
-        self._shared_before: Shared | None = None
-        self._committed_names = 0
+        self._rooms: dict[bytes, Rows] = {part: np.zeros(_FIRST_ROOM, dtype) for part, dtype in PARTS.items()}
+        self._cameras: list[weakref.ref[Cameras]] = []  # of each row; when they go their rows are free
+        self._free: list[int] = []
         self._slots: dict[int, tuple[str, ...]] = {}
 
     @property
@@ -90,22 +87,36 @@ class Table:
     def learning(self) -> Rows:
         return self._rooms[b"l"]
 
-    def __len__(self) -> int:
-        return len(self.names)
+    def cameras(self, row: int) -> "Cameras":
+        """Those of the partition that *row* is of."""
+        return cast("Cameras", self._cameras[row]())
 
-    def __contains__(self, camera: str) -> bool:
-        return camera in self._rows
+    def take(self, name: str, cameras: "weakref.ref[Cameras]") -> int:
+        """A row, all zeros, for a camera *name* of *cameras*."""
+        if self._free:
+            row = self._free.pop()
+            self.names[row], self._cameras[row] = name, cameras
+            return row
+        row = len(self.names)
+        self.names.append(name)
+        self._cameras.append(cameras)
+        for part, room in self._rooms.items():
+            if row >= len(room):
+                self._rooms[part] = np.concatenate([room, np.zeros_like(room)])
+        return row
 
-    def row(self, camera: str) -> int:
-        """Row of *camera*; a new one is all zeros."""
-        found = self._rows.get(camera)
-        if found is None:
-            found = self._rows[camera] = len(self.names)
-            self.names.append(camera)
-            for part, room in self._rooms.items():
-                if found >= len(room):
-                    self._rooms[part] = np.concatenate([room, np.zeros_like(room)])
-        return found
+    def free(self, rows: Iterable[int]) -> None:
+        """Forget what is known of *rows*, which are nobody's now."""
+        freed = {*rows}
+        for room in self._rooms.values():
+            room[[*freed]] = np.zeros((), room.dtype)
+        for kept in (self.detectors, self.detector_states):
+            for key in [key for key in kept if key[0] in freed]:
+                del kept[key]
+        for row in freed:
+            self.names[row] = ""
+            self._slots.pop(row, None)
+        self._free += freed
 
     def slots(self, row: int) -> tuple[str, ...]:
         """Names of the telemetry that *row* watches."""
@@ -126,14 +137,14 @@ class Table:
         """Say that *parts* (letters) of *rows* are about to change, so that they can be as before again."""
         for letter in parts:
             part = bytes((letter,))
-            room, before = self._rooms[part], self._before
             for row in rows:
+                before = self.cameras(row).before
                 if (part, row) not in before:
-                    before[part, row] = room[row].tobytes()
+                    before[part, row] = self.part(row, part)
 
     def touch_detector(self, row: int, stream: int) -> None:
         """Say that a chosen detector is about to change."""
-        self._detectors_touched.add((row, stream))
+        self.cameras(row).detectors_touched.add((row, stream))
 
     def drop_detectors(self, row: int, streams: range) -> None:
         """Forget the chosen detectors of *row* in *streams*: what they were made for is no longer normal."""
@@ -141,7 +152,82 @@ class Table:
             (row, stream) for stream in streams if (row, stream) in self.detectors.keys() | self.detector_states.keys()
         ]:
             self.detectors.pop(key, None)
-            self._detectors_touched.add(key)
+            self.touch_detector(*key)
+
+    def part(self, row: int, part: bytes) -> bytes:
+        """A part of *row* as it goes to the log."""
+        value: bytes = self._rooms[part][row].tobytes()
+        return value
+
+    def put_back(self, row: int, part: bytes, value: bytes) -> None:
+        """Let a part of *row* be as `part` gave it."""
+        self._rooms[part][row] = np.frombuffer(value, PARTS[part])[0]
+        self._slots.pop(row, None)
+
+    def restore(self, row: int, part: bytes, value: bytes | None) -> None:
+        """Let a part of *row* be as the log has it; None where it was removed."""
+        if part.startswith(_DETECTOR):
+            place = row, int(part[1:])
+            if value is None:
+                self.detector_states.pop(place, None)
+            else:
+                self.detector_states[place] = value
+        elif value is None:  # only the learning part and detectors are ever removed, see `Cameras.changes`
+            self.learning[row] = np.zeros((), LEARNING)
+        elif len(value) == PARTS[part].itemsize:  # else of a version with another layout: the camera learns anew
+            self.put_back(row, part, value)
+
+
+class Cameras:
+    """Cameras of a partition, in the order in which they came; a `catseye.stream.State`.
+
+    Args:
+        table: Has their rows, for as long as this object lives; by default one of their own.
+
+    Attributes:
+        versions: Models by the number that rows know them by.
+        shared: Facts of the partition.
+        before: Parts of rows that were touched since the last commit, as they were then.
+        detectors_touched: Row and stream of chosen detectors that were.
+    """
+
+    def __init__(self, table: Table | None = None) -> None:
+        self.table = Table() if table is None else table
+        self.versions: dict[int, Version] = {}
+        self.shared = Shared()
+        self.before: dict[tuple[bytes, int], bytes] = {}
+        self.detectors_touched: set[tuple[int, int]] = set()
+        self._rows: dict[str, int] = {}
+        self._in_order: Ints | None = None
+        self._versions_new: set[int] = set()
+        self._shared_before: Shared | None = None
+        self._committed = 0
+        self._self = weakref.ref(self)
+        weakref.finalize(self, self.table.free, self._rows.values())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __contains__(self, camera: str) -> bool:
+        return camera in self._rows
+
+    @property
+    def rows(self) -> Ints:
+        """Row of each."""
+        if self._in_order is None:
+            self._in_order = np.array([*self._rows.values()], np.int64)
+        return self._in_order
+
+    def row(self, camera: str) -> int:
+        """Row of *camera*; a new one is all zeros."""
+        found = self._rows.get(camera)
+        if found is None:
+            found = self._rows[camera] = self.table.take(camera, self._self)
+            self._in_order = None
+        return found
 
     def shares(self) -> Shared:
         """Facts of the partition, about to change."""
@@ -162,37 +248,27 @@ class Table:
     # -- catseye.stream.State
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        if value is None:  # only the learning part and detectors are ever removed, see `changes`
-            camera, _, part = key.rpartition(b"\0")
-            if part.startswith(_DETECTOR):
-                self.detector_states.pop((self.row(camera.decode()), int(part[1:])), None)
-            else:
-                self.learning[self.row(camera.decode())] = np.zeros((), LEARNING)
-        elif key.startswith(_VERSION):
+        if value is not None and key.startswith(_VERSION):
             self.versions[int.from_bytes(key[len(_VERSION) :], "big")] = msgspec.json.decode(value, type=Version)
-        elif key == _SHARED:
+        elif value is not None and key == _SHARED:
             self.shared = msgspec.json.decode(value, type=Shared)
             self.shared.heard_at_ms = 0  # of the process before: while nobody listened nobody was silent
         else:
             camera, _, part = key.rpartition(b"\0")
-            row = self.row(camera.decode())
-            if part.startswith(_DETECTOR):
-                self.detector_states[row, int(part[1:])] = value
-                return
-            if len(value) == PARTS[part].itemsize:  # else of a version with another layout: the camera learns anew
-                self._rooms[part][row] = np.frombuffer(value, PARTS[part])[0]
-            self._committed_names = len(self.names)
+            self.table.restore(self.row(camera.decode()), part, value)
+            self._committed = len(self)
 
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
+        table = self.table
         changed: list[tuple[bytes, bytes | None]] = []
-        for (part, row), before in self._before.items():
-            now = self._rooms[part][row].tobytes()
+        for (part, row), before in self.before.items():
+            now = table.part(row, part)
             if now != before:
-                key = self.names[row].encode() + b"\0" + part
-                changed.append((key, now if part != b"l" or any(now) else None))
-        for row, stream in self._detectors_touched:
-            detector = self.detectors.get((row, stream))
-            changed.append((self._detector_key(row, stream), detector.to_bytes() if detector else None))
+                changed.append((_key(table, row, part), now if part != b"l" or any(now) else None))
+        for row, stream in self.detectors_touched:
+            detector = table.detectors.get((row, stream))
+            key = _key(table, row, _DETECTOR + str(stream).encode())
+            changed.append((key, detector.to_bytes() if detector else None))
         changed += [
             (_VERSION + number.to_bytes(8, "big"), msgspec.json.encode(self.versions[number]))
             for number in self._versions_new
@@ -201,35 +277,36 @@ class Table:
             changed.append((_SHARED, msgspec.json.encode(self.shared)))
         return changed
 
-    def _detector_key(self, row: int, stream: int) -> bytes:
-        return self.names[row].encode() + b"\0" + _DETECTOR + str(stream).encode()
-
     def commit(self) -> None:
-        for key in self._detectors_touched:
-            if detector := self.detectors.get(key):
-                self.detector_states[key] = detector.to_bytes()
+        table = self.table
+        for key in self.detectors_touched:
+            if detector := table.detectors.get(key):
+                table.detector_states[key] = detector.to_bytes()
             else:
-                self.detector_states.pop(key, None)
+                table.detector_states.pop(key, None)
         self._forget_changes()
 
-    def _forget_changes(self) -> None:
-        self._detectors_touched.clear()
-        self._before.clear()
-        self._versions_new.clear()
-        self._shared_before = None
-        self._committed_names = len(self.names)
-
     def rollback(self) -> None:
-        self._slots.clear()
-        for (part, row), before in self._before.items():
-            self._rooms[part][row] = np.frombuffer(before, PARTS[part])[0]
-        for name in self.names[self._committed_names :]:
-            del self._rows[name]
-        del self.names[self._committed_names :]
+        for (part, row), before in self.before.items():
+            self.table.put_back(row, part, before)
+        for key in self.detectors_touched:
+            self.table.detectors.pop(key, None)  # made again from what the log has
+        self.table.free([self._rows.pop(name) for name in [*self][self._committed :]])
+        self._in_order = None
         for number in self._versions_new:
             del self.versions[number]
         if self._shared_before is not None:
             self.shared = self._shared_before
-        for key in self._detectors_touched:
-            self.detectors.pop(key, None)  # made again from what the log has
         self._forget_changes()
+
+    def _forget_changes(self) -> None:
+        self.before.clear()
+        self.detectors_touched.clear()
+        self._versions_new.clear()
+        self._shared_before = None
+        self._committed = len(self)
+
+
+def _key(table: Table, row: int, part: bytes) -> bytes:
+    """Key of a part of *row* on the state topic."""
+    return table.names[row].encode() + b"\0" + part

@@ -48,24 +48,25 @@ class Watcher:
     def frames(self, table: Table, seen: Frames) -> set[int]:
         """Take one frame of each camera; returns the rows whose alarms changed."""
         watch, rows = table.watch, seen.rows
-        listed = rows.tolist()
-        table.touch(listed, b"w")
+        table.touch(rows.tolist(), b"w")
         phase = self._phase(watch, seen)
         rules = self._rules
         holds = faults.look(
             watch, table.reference, phase, seen, skew_ms=rules.clock_skew_ms, latency_ms=rules.latency_ms
         )
-        changed = _faults(table, seen, holds) | absences.came(table, listed, seen.at_ms.tolist(), SILENT)
+        changed = _faults(table, seen, holds) | absences.came(table, rows, seen.at_ms, SILENT)
         faults.gaps(watch, rows, seen.at_ms, "")
         watch["frames"][rows] += 1
         watch["offsets"][rows, watch["frames"][rows] % 4] = seen.offset
         watch["last_cause"][rows] = seen.cause
+        due = self._is_due(watch, seen)
+        if not due.any():
+            return changed
         # A slow service is no fault of the camera: its frames count.
         odd = (watch["fault_run"][rows, : len(FAULTS) - 1] >= _SUSPICIOUS).any(axis=1)
         odd |= watch["blur_run"][rows] >= _SUSPICIOUS
-        clear = ~odd & ~watch["raised"][rows][:, BLIND].any(axis=1)
+        clear = due & ~odd & ~watch["raised"][rows][:, BLIND].any(axis=1)
         closed = table.reference["closed"][rows, phase].astype(bool)
-        clear &= self._is_due(watch, seen)
         if (learners := clear & ~closed & _is_normal(watch, rows)).any():
             changed |= self._learn(table, seen.where(learners), phase[learners])
         if (testers := clear & closed).any():
@@ -82,7 +83,7 @@ class Watcher:
         """
         table.touch(seen.rows.tolist(), b"wr")
         watch, known, rows = table.watch, table.reference, seen.rows
-        changed = absences.came(table, rows.tolist(), seen.at_ms.tolist(), LABELS_MISSING)
+        changed = absences.came(table, rows, seen.at_ms, LABELS_MISSING)
         faults.gaps(watch, rows, seen.at_ms, "label_")
         share = np.maximum(_SMOOTH, 1 / (watch["labels"][rows].astype(np.float32) + 1))
         watch["label_delay_ms"][rows] += share * (seen.delay_ms - watch["label_delay_ms"][rows])
@@ -117,7 +118,9 @@ class Watcher:
             of: ``""`` for families of frames, ``"label_"`` for those of labels.
         """
         rules = self._rules
-        cameras = rules.fleet_cameras or len(table) * rules.partitions
+        # Those of the row's own partition stand for the others: what is said of it depends on no record elsewhere.
+        of_partition = [len(table.cameras(row)) for row in rows.tolist()]
+        cameras = rules.fleet_cameras or np.array(of_partition, np.int64) * rules.partitions
         least_ms = 1.0 if of else max(self._rules.sample_ms, 1.0)
         a_week = faults.WEEK_MS / np.maximum(table.watch[f"{of}every_ms"][rows], least_ms)
         least: Floats = np.maximum(_LEAST_THRESHOLD, cameras * len(FAMILIES) * a_week / rules.false_per_week)
@@ -136,8 +139,8 @@ class Watcher:
         rows, light = seen.rows, seen.ranked[:, 0]
         count = watch["frames"][rows]
         share = np.maximum(_LIGHT_SMOOTH, 1 / (count.astype(np.float32) + 1))
-        smooth = watch["light"][rows] + share * (light - watch["light"][rows])
-        watch["light"][rows] = smooth
+        mean = watch["light"][rows]
+        smooth = watch["light"][rows] = mean + share * (light - mean)
         edge = self._rules.night
         before = watch["phase"][rows].astype(bool)
         held = smooth >= np.where(before, edge - _DUSK, edge + _DUSK)
@@ -332,7 +335,9 @@ def _faults(table: Table, seen: Frames, holds: NDArray[np.bool_]) -> set[int]:
     """Raise and clear the alarms of rules on runs of frames."""
     watch, rows = table.watch, seen.rows
     raised = watch["raised"][rows, FIRST_FAULT : FIRST_FAULT + len(FAULTS)].astype(bool)
-    changed = set()
+    changed: set[int] = set()
+    if not (holds | raised).any():
+        return changed
     for place, fault in zip(*(each.tolist() for each in np.nonzero(holds & ~raised)), strict=True):
         row = int(rows[place])
         since = int(watch["fault_from_ms"][row, fault])

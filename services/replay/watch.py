@@ -66,7 +66,7 @@ class Watch:
         self._codec = codec
         self._rules = drift
         self._drift = DriftCore(codec, prefix, drift)
-        self._tables = {partition: self._drift.new_state() for partition in partitions}
+        self._cameras = {partition: self._drift.new_state() for partition in partitions}
         self._incidents = IncidentsCore(codec, prefix, incidents)
         self._books = {0: Book()}
         self._reports = full_name("drift.reports", prefix)
@@ -102,25 +102,25 @@ class Watch:
     def learning(self) -> dict[str, int]:
         """Cameras that drift cannot claim anything of yet, to the samples that it still needs."""
         reports = (
-            report(table, row, self._rules, table.shared.newest_ms, ("", partition))
-            for partition, table in self._tables.items()
-            for row in range(len(table))
+            report(cameras.table, row, self._rules, cameras.shared.newest_ms, ("", partition))
+            for partition, cameras in self._cameras.items()
+            for row in cameras.rows.tolist()
         )
         return {each.camera: each.learning_left for each in reports if each.learning_left}
 
     def _flush(self) -> None:
         if self._batch:
             batch, self._batch = self._batch, []
-            self._tell(self._drift.on_batch(batch, self._tables, self._began_ms), self._began_ms)
+            self._tell(self._drift.on_batch(batch, self._cameras, self._began_ms), self._began_ms)
 
     def _tick(self, at_ms: int) -> None:
-        self._tell(self._drift.on_time(self._tables, at_ms), at_ms)
+        self._tell(self._drift.on_time(self._cameras, at_ms), at_ms)
         self._note(self._incidents.on_time(self._books, at_ms))
 
     def _tell(self, outputs: Sequence[Output], at_ms: int) -> None:
         """Hand the reports among *outputs* to incidents."""
-        for table in self._tables.values():
-            table.commit()
+        for cameras in self._cameras.values():
+            cameras.commit()
         reports = [Kept(output.topic, 0, 0, output.value) for output in outputs if output.topic == self._reports]
         if reports:
             self._note(self._incidents.on_batch(reports, self._books, at_ms))

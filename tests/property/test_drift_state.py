@@ -5,14 +5,17 @@ taken before its outcomes; silence is looked for, and statistics are told, at th
 cameras in the settings the thresholds go by the cameras that were seen, those of the whole batch at once.
 """
 
+import weakref
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any, Final, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec import structs
 
 from catseye.codec import Codec
 from catseye.records import CameraReport, Outcome, Prediction
@@ -22,7 +25,7 @@ from services.drift.core import DriftCore
 from services.drift.layout import REFERENCE, WATCH
 from services.drift.report import report
 from services.drift.rules import Rules
-from services.drift.table import Shared, Table, Version
+from services.drift.table import Cameras, Shared, Table, Version
 from tests.simulation.cameras import QUICK, Camera, Watched, ms, outcome
 from tests.simulation.partitions import FakeMessage, Partition
 
@@ -119,21 +122,22 @@ def core() -> DriftCore:
     return DriftCore(CODEC, "", RULES)
 
 
-def known(table: Table) -> Kept:
-    """All that a table holds, to the bit."""
-    count = len(table)
-    rows = [room[:count].tobytes() for room in (table.reference, table.watch, table.learning)]
-    return list(table.names), rows, dict(table.versions), replace(table.shared)
+def known(cameras: Cameras) -> Kept:
+    """All that is known of cameras, to the bit."""
+    table = cameras.table
+    rows = [room[cameras.rows].tobytes() for room in (table.reference, table.watch, table.learning)]
+    return [*cameras], rows, dict(cameras.versions), structs.replace(cameras.shared)
 
 
-def by_camera(table: Table) -> dict[str, list[bytes]]:
+def by_camera(cameras: Cameras) -> dict[str, list[bytes]]:
     """The same without what cameras share, whatever their order, and without when absences were noticed: that is at the
     end of a batch, also of one that the other side does not have."""
+    table = cameras.table
     watch = table.watch.copy()
     for field in ("raised_since_ms", "raised_at_ms", "cause"):
         watch[field][:, FIRST_ABSENCE:] = np.zeros((), watch[field].dtype)
     rooms = (table.reference, watch, table.learning)
-    return {name: [room[row].tobytes() for room in rooms] for row, name in enumerate(table.names)}
+    return {name: [room[row].tobytes() for room in rooms] for name, row in zip(cameras, cameras.rows, strict=True)}
 
 
 def by_key(outputs: Sequence[Output]) -> dict[bytes | None, list[Output]]:
@@ -146,7 +150,7 @@ def by_key(outputs: Sequence[Output]) -> dict[bytes | None, list[Output]]:
 
 def unheard(shared: Shared) -> Shared:
     """Facts of a partition, but for when this process last heard of it."""
-    return replace(shared, heard_at_ms=0)
+    return structs.replace(shared, heard_at_ms=0)
 
 
 def cuts(data: st.DataObject, messages: Sequence[FakeMessage]) -> list[list[FakeMessage]]:
@@ -210,10 +214,94 @@ def test_other_batches_leave_each_camera_as_it_is(
     assert alarms(one.state) == alarms(other.state)
 
 
-def alarms(table: Table) -> list[CameraReport]:
+class Process:
+    """A worker in memory with some partitions, which it can lose and get back."""
+
+    def __init__(self, partitions: Sequence[int]) -> None:
+        self._core = DriftCore(CODEC, "", replace(RULES, fleet_cameras=0))
+        self.states = {partition: self._core.new_state() for partition in partitions}
+        self.outputs: list[Output] = []
+        self._logs: dict[int, list[tuple[bytes, bytes | None]]] = {partition: [] for partition in partitions}
+
+    def take(self, batch: Sequence[FakeMessage], now_ms: int, what: str) -> None:
+        """Take what is of these partitions, after what happens first; then time is told."""
+        mine = [each for each in batch if each.place in self.states]
+        if what == "abort":
+            self._core.on_batch(mine, self.states, now_ms)
+            for cameras in self.states.values():
+                cameras.rollback()
+        if what == "rebalance":
+            self._rebalanced()
+        self.outputs += self._core.on_batch(mine, self.states, now_ms)
+        self.outputs += self._core.on_time(self.states, now_ms)
+        for partition, cameras in self.states.items():
+            self._logs[partition] += cameras.changes()
+            cameras.commit()
+
+    def _rebalanced(self) -> None:
+        """All partitions go, and come again the other way round."""
+        self.states.clear()
+        for partition in reversed(self._logs):
+            cameras = self.states[partition] = self._core.new_state()
+            for key, value in self._logs[partition]:
+                cameras.restore(key, value)
+            cameras.commit()
+
+
+def on_three_partitions(seed: int, story: Sequence[tuple[str, str, int]]) -> list[FakeMessage]:
+    """Records of a road on each, side by side."""
+    roads = []
+    for place in range(3):
+        records = told(seed + place, [*story[place:], *story[:place]])
+        named = [structs.replace(each, camera=f"{place}{each.camera}") for each in records]
+        roads.append([replace(message(each), place=place) for each in named])
+    return [each for at_once in zip_longest(*roads) for each in at_once if each]
+
+
+def parted(batches: Sequence[tuple[Sequence[FakeMessage], str]]) -> list[int]:
+    """Partitions of which one process with all three knows, or says, anything else than a process that has only one."""
+    whole, alone = Process(range(3)), [Process([place]) for place in range(3)]
+    for number, (batch, what) in enumerate(batches):
+        for process in (whole, *alone):
+            process.take(batch, ms(number), what)
+    return [
+        place
+        for place, process in enumerate(alone)
+        if by_camera(whole.states[place]) != by_camera(process.states[place])
+        or whole.states[place].shared != process.states[place].shared
+        or [each for each in whole.outputs if each.key and each.key.startswith(b"%d" % place)] != process.outputs
+    ]
+
+
+@settings(max_examples=15, deadline=None)
+@given(seeds, segments, st.data())
+def test_a_round_over_several_partitions_leaves_each_as_if_it_were_alone(
+    seed: int, story: list[tuple[str, str, int]], data: st.DataObject
+) -> None:
+    """To the bit and to the word, with aborts, and when partitions come back to rows that were others' before."""
+    messages = on_three_partitions(seed, story)
+    happens = st.sampled_from(["nothing", "abort", "rebalance"])
+    assert parted([(batch, data.draw(happens)) for batch in cuts(data, messages)]) == []
+
+
+def test_partitions_whose_rows_are_mixed_up_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: rows that each partition numbers from 0, in one table."""
+    messages = on_three_partitions(0, [("a", "steady", 100), ("b", "dark", 50)])
+    batches = [(messages[:400], "nothing"), (messages[400:], "nothing")]
+    assert parted(batches) == []
+    take = Table.take
+
+    def mixed(table: Table, name: str, cameras: weakref.ref[Cameras]) -> int:
+        take(table, name, cameras)
+        return len(cast("Cameras", cameras()))
+
+    monkeypatch.setattr(Table, "take", mixed)
+    assert parted(batches) == [0, 1, 2]
+
+
+def alarms(cameras: Cameras) -> list[CameraReport]:
     """What is said of each camera now, at one time."""
-    rows = sorted(range(len(table)), key=table.names.__getitem__)
-    return [report(table, row, RULES, 0, ("frames.accepted", 0)) for row in rows]
+    return [report(cameras.table, cameras.row(name), RULES, 0, ("frames.accepted", 0)) for name in sorted(cameras)]
 
 
 @settings(max_examples=25, deadline=None)
@@ -242,14 +330,14 @@ def test_learning_leaves_the_log_when_it_is_done() -> None:
     gone = []
     for _ in range(30):
         watched.live(camera, 10)
-        log |= dict(watched.table.changes())
+        log |= dict(watched.cameras.changes())
         gone.append(log.get(b"a\0l", b"") is None)
-        watched.table.commit()
+        watched.cameras.commit()
     assert (gone[0], gone[-1]) == (False, True)
     assert not np.frombuffer(watched.table.learning[0].tobytes(), np.uint8).any()
-    restored = Table()
+    restored = Cameras()
     for key, value in log.items():
         restored.restore(key, value)
     restored.commit()
-    assert known(restored)[:3] == known(watched.table)[:3]
-    assert unheard(restored.shared) == unheard(watched.table.shared)
+    assert known(restored)[:3] == known(watched.cameras)[:3]
+    assert unheard(restored.shared) == unheard(watched.cameras.shared)

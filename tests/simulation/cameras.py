@@ -16,7 +16,6 @@ from services.drift import absences
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules
-from services.drift.table import Table
 
 CODEC: Final = Codec()
 CLASSES: Final = ("bike", "car", "truck")
@@ -157,7 +156,8 @@ class Watched:
     def __init__(self, rules: Rules = QUICK) -> None:
         self.rules = rules
         self.core = DriftCore(CODEC, "", rules)
-        self.table = Table()
+        self.cameras = self.core.new_state()
+        self.table = self.cameras.table
         self.raised: list[tuple[str, str, bool]] = []
         """Camera, kind, and whether it was raised or cleared, in order."""
         self._before: dict[str, set[str]] = {}
@@ -165,7 +165,7 @@ class Watched:
     def see(self, *predictions: Prediction) -> None:
         """Predictions, one batch a frame of each camera so that no alarm is missed."""
         for each in predictions:
-            self._note(self.core.on_predictions([each], self.table))
+            self._note(self.core.on_predictions([(self.cameras, each)]))
 
     def see_and_keep(self, predictions: list[Prediction]) -> list[Prediction]:
         """The same, and they are returned."""
@@ -175,7 +175,7 @@ class Watched:
     def label(self, *outcomes: Outcome) -> None:
         """Outcomes, one by one."""
         for each in outcomes:
-            self._note(self.core.on_outcomes([each], self.table))
+            self._note(self.core.on_outcomes([(self.cameras, each)]))
 
     def live(self, camera: Camera, count: int, **changes: Any) -> list[Prediction]:
         """The next frames of *camera*, each labelled truly at once."""
@@ -187,12 +187,12 @@ class Watched:
 
     def look(self, at_s: float) -> None:
         """Time has gone on to *at_s*."""
-        self._note(absences.look(self.table, ms(at_s)))
+        self._note(absences.look(self.table, self.cameras.rows, np.full(len(self.cameras), ms(at_s))))
 
     def report(self, camera: str = "a") -> CameraReport:
         """All that is wrong with a camera."""
-        row = self.table.row(camera)
-        return report(self.table, row, self.rules, self.table.shared.newest_ms, ("frames.accepted", 0))
+        row = self.cameras.row(camera)
+        return report(self.table, row, self.rules, self.cameras.shared.newest_ms, ("frames.accepted", 0))
 
     def alarm(self, kind: str, camera: str = "a") -> Alarm:
         """The one alarm of that kind."""

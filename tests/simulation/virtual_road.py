@@ -124,7 +124,7 @@ class VirtualRoad:
         self._truth = GroundTruthCore(CODEC, "", HORIZON_MS, BATCH_MS)
         self._room = self._truth.new_state()
         self._drift = DriftCore(CODEC, "", rules)
-        self._table = self._drift.new_state()
+        self._cameras = self._drift.new_state()
         self._incidents = Incidents()
         self.played = Played()
 
@@ -158,9 +158,9 @@ class VirtualRoad:
         self._room.commit()
         batch = [message for message in messages if message.topic_name == "predictions"]
         batch += [FakeMessage(output.topic, output.value) for output in joined if output.topic == "outcomes"]
-        said = self._drift.on_batch(batch, {0: self._table}, clock_ms) if batch else []
-        said += self._drift.on_time({0: self._table}, clock_ms)
-        self._table.commit()
+        said = self._drift.on_batch(batch, {0: self._cameras}, clock_ms) if batch else []
+        said += self._drift.on_time({0: self._cameras}, clock_ms)
+        self._cameras.commit()
         self._told(said)
         self.played.ended_ms = clock_ms
 

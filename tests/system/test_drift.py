@@ -26,7 +26,7 @@ from services.drift.alarms import FIRST_ABSENCE
 from services.drift.core import DriftCore
 from services.drift.layout import ABSENCES
 from services.drift.settings import DriftSettings
-from services.drift.table import Table
+from services.drift.table import Cameras
 from tests.simulation.cameras import Camera
 from tests.simulation.incidents import Incidents
 from tests.simulation.partitions import FakeMessage
@@ -73,21 +73,22 @@ def undisturbed(records: Sequence[Prediction | Outcome]) -> tuple[dict[str, dict
         drift_false_incidents_per_week=1_000,
     )
     core = DriftCore(CODEC, "", rules_of(settings))
-    tables = {partition: core.new_state() for partition in range(PARTITIONS)}
+    states = {partition: core.new_state() for partition in range(PARTITIONS)}
     incidents = Incidents()
     for record in records:
         topic = "predictions" if isinstance(record, Prediction) else "outcomes"
         message = FakeMessage(topic, CODEC.encode(record), partition_of(record.camera, PARTITIONS))
-        for output in core.on_batch([message], tables, 0):
+        for output in core.on_batch([message], states, 0):
             if output.topic == "drift.reports":
                 incidents.take(CODEC.decode(output.value, CameraReport))
-        for table in tables.values():
-            table.commit()
-    return {name: parts for table in tables.values() for name, parts in of_cameras(table).items()}, incidents.alerts
+        for cameras in states.values():
+            cameras.commit()
+    return {name: parts for each in states.values() for name, parts in of_cameras(each).items()}, incidents.alerts
 
 
-def of_cameras(table: Table) -> dict[str, dict[str, bytes]]:
+def of_cameras(cameras: Cameras) -> dict[str, dict[str, bytes]]:
     """Bytes of each field of each camera's rows, but for when absences were noticed: that is at the end of a batch."""
+    table = cameras.table
     for field in ("raised_since_ms", "raised_at_ms", "cause"):
         table.watch[field][:, FIRST_ABSENCE:] = np.zeros((), table.watch[field].dtype)
     return {
@@ -96,16 +97,16 @@ def of_cameras(table: Table) -> dict[str, dict[str, bytes]]:
             for part in ("reference", "watch", "learning")
             for field in getattr(table, part).dtype.names
         }
-        for row, name in enumerate(table.names)
+        for name, row in zip(cameras, cameras.rows, strict=True)
     }
 
 
 def restored(found: Running) -> dict[str, dict[str, bytes]]:
     """The same from the log of the service's state."""
-    tables = [Table() for _ in range(PARTITIONS)]
+    states = [Cameras() for _ in range(PARTITIONS)]
     for message in read_whole(found.settings, "drift.state"):
-        tables[message.partition()].restore(message.key(), message.value())
-    return {name: parts for table in tables for name, parts in of_cameras(table).items()}
+        states[message.partition()].restore(message.key(), message.value())
+    return {name: parts for cameras in states for name, parts in of_cameras(cameras).items()}
 
 
 def publish(found: Running, topic: str, records: Sequence[Any]) -> None:

@@ -10,7 +10,7 @@ from tests.simulation.partitions import FakeMessage
 def refuse(watched: Watched, count: int, at_s: float, reason: str = "jpeg_corrupt", camera: str = "a") -> None:
     """So many frames of a camera became dead letters."""
     for number in range(count):
-        row = watched.table.row(camera)
+        row = watched.cameras.row(camera)
         watched._note(absences.refused(watched.table, row, reason, ms(at_s) + number))
 
 
@@ -140,11 +140,11 @@ def test_frames_refused_for_their_time_are_a_wrong_clock(reason: str) -> None:
 def test_a_backlog_is_no_silence() -> None:
     """Time goes on with the records while they come, however late they are, and with the clock after."""
     camera, watched = Camera(fps=20), Watched()
-    core, table = watched.core, watched.table
+    core, cameras = watched.core, watched.cameras
     watched.see(*camera.shots(100))
-    table.shares().heard_at_ms = ms(10_000)
-    assert core.on_time({0: table}, ms(10_014)) == []
-    (output,) = core.on_time({0: table}, ms(10_016))
+    cameras.shares().heard_at_ms = ms(10_000)
+    assert core.on_time({0: cameras}, ms(10_014)) == []
+    (output,) = core.on_time({0: cameras}, ms(10_016))
     assert (output.topic, output.key) == ("drift.reports", b"a")
     assert watched.kinds() == {"camera_silent"}
 
@@ -153,13 +153,13 @@ def test_time_in_which_nobody_listened_is_no_silence() -> None:
     """After an hour in which this service was down it waits for what lies on the log before it says who is silent."""
     camera, watched = Camera(fps=20), Watched()
     watched.see(*camera.shots(100))
-    watched.table.shares().heard_at_ms = ms(5)
-    log = watched.table.changes()
+    watched.cameras.shares().heard_at_ms = ms(5)
+    log = watched.cameras.changes()
     restarted = Watched(QUICK)
     for key, value in log:
-        restarted.table.restore(key, value)
-    restarted.table.commit()
-    assert restarted.core.on_time({0: restarted.table}, ms(3_600)) == []
+        restarted.cameras.restore(key, value)
+    restarted.cameras.commit()
+    assert restarted.core.on_time({0: restarted.cameras}, ms(3_600)) == []
     assert restarted.kinds() == set()
 
 
@@ -170,8 +170,8 @@ def test_a_camera_alone_is_silent_though_labels_still_come() -> None:
     for number, shot in enumerate(shots[:60]):
         heard_s = camera.at_s + number
         (late,) = camera.labelled([shot], delay_s=heard_s - shot.sequence / camera.fps)
-        watched.core.on_batch([FakeMessage("outcomes", CODEC.encode(late))], {0: watched.table}, ms(heard_s))
-        watched.core.on_time({0: watched.table}, ms(heard_s))
+        watched.core.on_batch([FakeMessage("outcomes", CODEC.encode(late))], {0: watched.cameras}, ms(heard_s))
+        watched.core.on_time({0: watched.cameras}, ms(heard_s))
     assert watched.kinds() == {"camera_silent"}
 
 

@@ -24,7 +24,7 @@ def raised(table: Table) -> list[str]:
 def table_of_one() -> Table:
     """One camera, with evidence everywhere."""
     table = Table()
-    table.row("a")
+    table.names.append("a")
     table.watch["evidence"][0] = table.watch["family"][0] = 9
     return table
 
@@ -87,7 +87,7 @@ def test_an_alarm_is_named_by_camera_kind_and_cause() -> None:
         for alarm in (INPUT_PLACE, FIRST_FAULT):
             for cause in (b"c" * 16, b"d" * 16):
                 table = Table()
-                table.row(camera)
+                table.names.append(camera)
                 for _ in range(2):
                     raise_alarm(table, 0, alarm, since_ms=1, at_ms=2, cause=cause)
                     names.add(table.watch["cause"][0, alarm].tobytes())

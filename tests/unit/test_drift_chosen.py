@@ -6,7 +6,7 @@ import pytest
 from services.drift.chosen import NAMES, Chosen, streams_of
 from services.drift.layout import ACCURACY, FAMILIES, FRAME_STREAMS, PICTURE, PREDICTIONS
 from services.drift.streams import FRAMES_FAMILIES, OUTCOME_FAMILIES, Fed
-from services.drift.table import Table
+from services.drift.table import Cameras
 
 ROWS = np.array([0])
 
@@ -16,29 +16,30 @@ def width(families: slice) -> int:
     return FRAME_STREAMS if families == FRAMES_FAMILIES else ACCURACY.streams + 1
 
 
-def table_of_one() -> Table:
+def cameras_of_one() -> Cameras:
     """One camera that has learned a loss of one in ten and little entropy."""
-    table = Table()
-    table.row("cam")
+    cameras = Cameras()
+    cameras.row("cam")
+    table = cameras.table
     table.reference["label_weights"][0, :, 0] = 500
     table.reference["label_losses"][0, :, 0] = 50
     table.reference["said_mean"][0] = 0.2
-    return table
+    return cameras
 
 
-def play(chosen: Chosen, table: Table, families: slice, x: list[float]) -> list[tuple[int, int, int, int]]:
+def play(chosen: Chosen, cameras: Cameras, families: slice, x: list[float]) -> list[tuple[int, int, int, int]]:
     """Alarms of all samples; each is what every stream of *families* gets."""
     found = []
     for value in x:
         fed = Fed(np.full((1, width(families)), value, np.float32), np.full((1, width(families)), 0.5, np.float32))
-        found += chosen.take(table, ROWS, fed, families)
+        found += chosen.take(cameras.table, ROWS, fed, families)
     return found
 
 
 def test_without_a_choice_the_engine_keeps_every_stream() -> None:
     """Which is how it is shipped."""
     fed = Fed(np.full((1, FRAME_STREAMS), 0.5, np.float32), np.full((1, FRAME_STREAMS), 0.5, np.float32))
-    assert Chosen({}, 1e6).take(table_of_one(), ROWS, fed, FRAMES_FAMILIES) == []
+    assert Chosen({}, 1e6).take(cameras_of_one().table, ROWS, fed, FRAMES_FAMILIES) == []
     assert not np.isnan(fed.x).any()
 
 
@@ -54,61 +55,63 @@ def test_without_a_choice_the_engine_keeps_every_stream() -> None:
 def test_a_chosen_signal_is_taken_from_the_engine(signal: str, families: slice, streams: set[int]) -> None:
     """All its streams; the others stay."""
     fed = Fed(np.full((1, width(families)), 0.5, np.float32), np.full((1, width(families)), 0.5, np.float32))
-    Chosen({signal: "hddm_w"}, 1e6).take(table_of_one(), ROWS, fed, families)
+    cameras = cameras_of_one()
+    Chosen({signal: "hddm_w"}, 1e6).take(cameras.table, ROWS, fed, families)
     assert set(np.flatnonzero(np.isnan(fed.x[0])).tolist()) == streams
 
 
 @pytest.mark.parametrize("name", ["adwin", "page_hinkley", "hddm_w", "esr"])
 def test_it_raises_the_familys_alarm_and_says_who_it_was(name: str) -> None:
     """A loss that goes from none to nearly always."""
-    found = play(Chosen({"loss": name}, 1e4), table_of_one(), OUTCOME_FAMILIES, [0.0] * 300 + [1.0] * 200)
+    found = play(Chosen({"loss": name}, 1e4), cameras_of_one(), OUTCOME_FAMILIES, [0.0] * 300 + [1.0] * 200)
     assert found[0] == (0, FAMILIES.index(ACCURACY), ACCURACY.first, NAMES.index(name))
 
 
 def test_its_own_window_goes_on_so_that_its_alarm_ends() -> None:
     """The engine has no stream left in the family to count with."""
-    table = table_of_one()
-    play(Chosen({"loss": "hddm_w"}, 1e6), table, OUTCOME_FAMILIES, [0.0] * 7)
-    assert table.watch["window"][0].tolist() == [0, 0, 0, 7, 0]
+    cameras = cameras_of_one()
+    play(Chosen({"loss": "hddm_w"}, 1e6), cameras, OUTCOME_FAMILIES, [0.0] * 7)
+    assert cameras.table.watch["window"][0].tolist() == [0, 0, 0, 7, 0]
 
 
 def test_what_takes_nothing_now_is_not_fed() -> None:
     """Streams that are thinned, and signals that a frame does not have."""
-    table = table_of_one()
-    play(Chosen({"brightness": "adwin"}, 1e6), table, FRAMES_FAMILIES, [float("nan")] * 3)
-    assert table.detectors == {}
+    cameras = cameras_of_one()
+    play(Chosen({"brightness": "adwin"}, 1e6), cameras, FRAMES_FAMILIES, [float("nan")] * 3)
+    assert cameras.table.detectors == {}
 
 
 def test_restored_detectors_go_on_as_if_nothing_had_happened() -> None:
     """From the log's bytes, and after a rollback."""
-    chosen, lived = Chosen({"entropy": "adwin", "brightness": "hddm_a"}, 1e4), table_of_one()
+    chosen, lived = Chosen({"entropy": "adwin", "brightness": "hddm_a"}, 1e4), cameras_of_one()
     play(chosen, lived, FRAMES_FAMILIES, [0.2, 0.3] * 40)
-    restored = table_of_one()
+    restored = cameras_of_one()
     for key, value in lived.changes():
         restored.restore(key, value)
     lived.commit()
     play(chosen, lived, FRAMES_FAMILIES, [0.9] * 5)
     lived.rollback()
-    for table in (lived, restored):
-        play(chosen, table, FRAMES_FAMILIES, [0.25] * 3)
-    states = [{key: each.to_bytes() for key, each in table.detectors.items()} for table in (lived, restored)]
+    for cameras in (lived, restored):
+        play(chosen, cameras, FRAMES_FAMILIES, [0.25] * 3)
+    states = [{key: each.to_bytes() for key, each in of.table.detectors.items()} for of in (lived, restored)]
     assert states[0] == states[1]
     assert len(states[0]) == 3
 
 
 def test_dropped_detectors_are_gone_for_good() -> None:
     """With their reference; those of other streams stay."""
-    chosen, table = Chosen({"entropy": "adwin", "loss": "adwin"}, 1e4), table_of_one()
-    play(chosen, table, FRAMES_FAMILIES, [0.2])
-    play(chosen, table, OUTCOME_FAMILIES, [0.0])
-    table.commit()
+    chosen, cameras = Chosen({"entropy": "adwin", "loss": "adwin"}, 1e4), cameras_of_one()
+    play(chosen, cameras, FRAMES_FAMILIES, [0.2])
+    play(chosen, cameras, OUTCOME_FAMILIES, [0.0])
+    cameras.commit()
+    table = cameras.table
     table.drop_detectors(0, range(ACCURACY.first))
-    changes = dict(table.changes())
-    table.commit()
+    changes = dict(cameras.changes())
+    cameras.commit()
     assert changes == {b"cam\0d" + str(PREDICTIONS.first + 8).encode(): None}
     assert set(table.detectors) == {(0, ACCURACY.first)} == set(table.detector_states)
     for key, value in changes.items():
-        table.restore(key, value)
+        cameras.restore(key, value)
     assert set(table.detector_states) == {(0, ACCURACY.first)}
 
 

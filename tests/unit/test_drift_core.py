@@ -13,7 +13,7 @@ from catseye.records import CameraReport, DeadLetter, DriftStatistic, Outcome, P
 from catseye.stream import Output
 from services.drift.core import DriftCore
 from services.drift.report import version_of
-from services.drift.table import Table
+from services.drift.table import Cameras
 from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, ms, outcome
 from tests.simulation.partitions import FakeMessage
 
@@ -32,15 +32,15 @@ def letter(reason: str = "jpeg_corrupt", **changes: Any) -> DeadLetter:
 
 
 class Service:
-    """The core and tables of some partitions."""
+    """The core and what it knows of some partitions."""
 
     def __init__(self, partitions: int = 1, rules: Any = QUICK) -> None:
         self.core = DriftCore(CODEC, "", rules)
-        self.tables = {number: Table() for number in range(partitions)}
+        self.states = {number: self.core.new_state() for number in range(partitions)}
 
     def take(self, *records: Prediction | Outcome | DeadLetter | FakeMessage, now_s: float = 0) -> list[Output]:
         batch = [each if isinstance(each, FakeMessage) else message(each) for each in records]
-        return self.core.on_batch(batch, self.tables, ms(now_s))
+        return self.core.on_batch(batch, self.states, ms(now_s))
 
 
 def reports(outputs: list[Output]) -> list[CameraReport]:
@@ -100,10 +100,10 @@ def test_partitions_know_nothing_of_each_other() -> None:
     """A camera is known where its records lie."""
     service, camera = Service(2), Camera()
     service.take(message(camera.shot(), 1))
-    assert (len(service.tables[0]), len(service.tables[1])) == (0, 1)
+    assert (len(service.states[0]), len(service.states[1])) == (0, 1)
     for at_s in (0, 3_600, 7_200):  # where nothing ever came nobody is missed
-        assert service.core.on_time(service.tables, ms(at_s))[1:] == []
-    assert service.core.on_time({0: service.tables[0]}, ms(9_000)) == []
+        assert service.core.on_time(service.states, ms(at_s))[1:] == []
+    assert service.core.on_time({0: service.states[0]}, ms(9_000)) == []
 
 
 @pytest.mark.parametrize("topic", ["predictions", "outcomes", "dead-letters"])
@@ -138,7 +138,7 @@ def test_a_refused_frame_counts_for_its_camera(changes: dict[str, Any], camera: 
     service = Service()
     service.take(Camera().shot())
     service.take(*[letter(**changes) for _ in range(11)])
-    assert service.tables[0].names == (["a"] if camera in (None, "a") else ["a", camera])
+    assert [*service.states[0]] == (["a"] if camera in (None, "a") else ["a", camera])
     if camera:
         assert [alarm.kind for alarm in reports_of(service, camera)] == ["camera_dead_letters"]
 
@@ -147,8 +147,8 @@ def test_a_refused_frame_counts_where_its_camera_lives_and_nowhere_else() -> Non
     """A publisher may put a frame that nobody can read on any partition: no camera has two tables."""
     service = Service(3, changed_rules(QUICK, partitions=3))
     service.take(*[message(letter(camera="a"), place) for place in range(3)])
-    assert [place for place in range(3) if service.tables[place].names == ["a"]] == [partition_of("a", 3)]
-    assert sum(len(service.tables[place]) for place in range(3)) == 1
+    assert [place for place in range(3) if [*service.states[place]] == ["a"]] == [partition_of("a", 3)]
+    assert sum(len(service.states[place]) for place in range(3)) == 1
 
 
 def test_refused_frames_are_signs_of_time() -> None:
@@ -156,7 +156,7 @@ def test_refused_frames_are_signs_of_time() -> None:
     service, camera = Service(), Camera("b", fps=1)
     (told_first,) = reports(service.take(*[letter(camera="a", refused_at_ms=ms(5))] * 11))
     assert told_first.alarms[0].raised_at_ms == told_first.at_ms == ms(5)
-    (ended,) = reports(service.core.on_time(service.tables, ms(0)) + service.core.on_time(service.tables, ms(1_800)))
+    (ended,) = reports(service.core.on_time(service.states, ms(0)) + service.core.on_time(service.states, ms(1_800)))
     assert ended.alarms == []
     service.take(*camera.shots(30))
     for minute in range(60):
@@ -168,13 +168,13 @@ def test_who_comes_back_with_frames_from_before_is_told_last() -> None:
     """Of silence our clock tells, of frames the time at which they were taken: a report never lies before another."""
     service, camera = Service(), Camera()
     service.take(*camera.shots(250))
-    service.core.on_time(service.tables, ms(0))
-    (silent,) = reports(service.core.on_time(service.tables, ms(30)))
+    service.core.on_time(service.states, ms(0))
+    (silent,) = reports(service.core.on_time(service.states, ms(30)))
     assert [alarm.kind for alarm in silent.alarms] == ["camera_silent"]
-    restored = Table()
-    for key, value in service.tables[0].changes():
+    restored = service.core.new_state()
+    for key, value in service.states[0].changes():
         restored.restore(key, value)
-    service.tables[0] = restored
+    service.states[0] = restored
     back = reports(service.take(*camera.shots(3)))
     assert [each.alarms for each in back] == [[]]
     assert back[0].at_ms == silent.at_ms
@@ -189,16 +189,17 @@ def test_the_doctors_frames_are_none_and_no_sign_of_life() -> None:
     raised: list[str] = []
     for minute in range(1, 10):
         assert service.take(doctors.shot(), now_s=camera.at_s + 10 * minute) == []
-        for output in service.core.on_time(service.tables, ms(camera.at_s + 10 * minute + 9)):
+        for output in service.core.on_time(service.states, ms(camera.at_s + 10 * minute + 9)):
             raised += [alarm.kind for alarm in CODEC.decode(output.value, CameraReport).alarms]
     assert raised == ["camera_silent"]
-    assert service.tables[0].names == ["a"]
+    assert [*service.states[0]] == ["a"]
 
 
 def reports_of(service: Service, camera: str) -> list[Any]:
     """Alarms of a camera now."""
     watched = Watched()
-    watched.core, watched.table = service.core, service.tables[0]
+    watched.core, watched.cameras = service.core, service.states[0]
+    watched.table = watched.cameras.table
     return watched.report(camera).alarms
 
 
@@ -209,7 +210,7 @@ def test_a_camera_that_was_only_refused_has_no_statistics() -> None:
     camera.at_s = 10
     outputs = service.take(camera.shot())
     assert {statistic.camera for statistic in told(outputs)} == {"b"}
-    assert version_of(service.tables[0], 0).model == ""
+    assert version_of(service.states[0].table, 0).model == ""
 
 
 def test_at_most_four_readings_of_a_device_are_watched() -> None:
@@ -217,13 +218,13 @@ def test_at_most_four_readings_of_a_device_are_watched() -> None:
     service, camera = Service(), Camera()
     readings = {"volt": 1.0, "temperature": 2.0, "a name that is far too long": 3.0, "µ": 4.0}
     service.take(camera.shot(telemetry=readings))
-    assert service.tables[0].slots(0) == ("temperature", "volt")
+    assert service.states[0].table.slots(0) == ("temperature", "volt")
     service.take(camera.shot(telemetry={"e": 1.0, "d": 2.0, "c": 3.0, "volt": 4.0}))
     service.take(camera.shot(telemetry={"b": 1.0}))
     stranger = Camera("b")
     service.take(stranger.shot(telemetry={"a name that is far too long": 3.0}))
-    assert service.tables[0].slots(1) == ()
-    assert service.tables[0].slots(0) == ("temperature", "volt", "c", "d")
+    assert service.states[0].table.slots(1) == ()
+    assert service.states[0].table.slots(0) == ("temperature", "volt", "c", "d")
 
 
 @pytest.mark.parametrize("name", ["", "t\0", "\0"])
@@ -231,10 +232,10 @@ def test_readings_with_odd_names_are_the_same_after_a_restart(name: str) -> None
     """What a table restored from the log watches is what the one that lived watched."""
     service, camera = Service(), Camera()
     service.take(camera.shot(telemetry={name: 1.0, "volt": 12.0}))
-    restored = Table()
-    for key, value in service.tables[0].changes():
+    restored = Cameras()
+    for key, value in service.states[0].changes():
         restored.restore(key, value)
-    assert restored.slots(0) == service.tables[0].slots(0)
+    assert restored.table.slots(0) == service.states[0].table.slots(0)
 
 
 def test_a_reading_that_is_huge_poisons_nothing() -> None:

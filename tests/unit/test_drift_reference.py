@@ -30,7 +30,6 @@ def day(count: int = 1) -> NDArray[np.int64]:
 def learned(camera: Camera, samples: int = SAMPLES, **changes: Any) -> Table:
     """A table whose row 0 has learned a camera's first frames."""
     table = Table()
-    table.row(camera.name)
     for each in camera.shots(samples, **changes):
         learn(table.reference, day(), seen(each), samples)
     return table
@@ -75,7 +74,6 @@ def test_other_classes_do_not_move_ranks() -> None:
         return camera_light(drawn, lights[drawn.label])
 
     table = Table()
-    table.row("a")
     for _ in range(SAMPLES):
         learn(table.reference, day(), seen(shot()), SAMPLES)
     camera.shares = [0.1, 0.2, 0.7]
@@ -106,7 +104,6 @@ def test_before_its_time_a_signal_has_no_rank() -> None:
     """Without a scale, without a histogram, and where the model gives no features."""
     camera = Camera()
     table = Table()
-    table.row("a")
     assert np.isnan(ranked(table, [camera.shot()])).all()
     for each in camera.shots(quarter(SAMPLES) + 5):
         learn(table.reference, day(), seen(each), SAMPLES)

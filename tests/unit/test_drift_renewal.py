@@ -99,10 +99,10 @@ def test_going_back_to_a_version_is_a_new_one_too() -> None:
     """Its number is that of its name: nothing is written about it twice."""
     camera, watched = renewed()
     watched.see(*camera.shots(2))
-    watched.table.commit()
+    watched.cameras.commit()
     camera.version = "v1"
     watched.see(camera.shot())
-    assert [key for key, _ in watched.table.changes() if key.startswith(b"\0v")] == []
+    assert [key for key, _ in watched.cameras.changes() if key.startswith(b"\0v")] == []
     assert watched.report().version == "v1"
     assert watched.report().learning_left == QUICK.reference_samples - 1
 

@@ -22,8 +22,8 @@ SAID_NAMES = [*(f"class_share.{name}" for name in CLASSES), "entropy", "margin"]
 
 def statistics_of(watched: Watched, camera: str = "a") -> list[DriftStatistic]:
     """Every signal of a camera now."""
-    row = watched.table.row(camera)
-    return statistics(watched.table, row, watched.rules, watched.table.shared.newest_ms, (1e4, 2e4))
+    row = watched.cameras.row(camera)
+    return statistics(watched.table, row, watched.rules, watched.cameras.shared.newest_ms, (1e4, 2e4))
 
 
 def by_name(watched: Watched) -> dict[str, DriftStatistic]:
@@ -116,7 +116,7 @@ def test_learning_left_counts_down_and_never_says_whole_too_early() -> None:
 def test_nothing_that_is_not_a_number_is_written(count: int, kind: str) -> None:
     """Whatever a camera has shown so far, down to nothing."""
     camera, watched = Camera(), Watched()
-    watched.table.row("a")
+    watched.cameras.row("a")
     for number in range(count):
         changes: dict[str, Any] = {}
         if kind == "no features":

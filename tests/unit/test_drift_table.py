@@ -1,49 +1,96 @@
-"""Rows of cameras: many of them, taken back, and made again of the log."""
+"""Rows of cameras: many of them, taken back, made again of the log, and free again when their partition goes."""
 
 from services.drift.core import DriftCore
-from services.drift.table import Table
+from services.drift.table import Cameras, Table
 from tests.simulation.cameras import CODEC, QUICK, Camera, Watched
 
 
 def test_a_table_grows_with_its_cameras() -> None:
     """What was there stays where it was."""
-    table = Table()
-    table.watch["frames"][table.row("first")] = 7
-    rows = [table.row(f"cam-{number}") for number in range(300)]
+    cameras = Cameras()
+    table = cameras.table
+    table.watch["frames"][cameras.row("first")] = 7
+    rows = [cameras.row(f"cam-{number}") for number in range(300)]
     assert rows == list(range(1, 301))
-    assert (len(table), int(table.watch["frames"][table.row("first")])) == (301, 7)
+    assert (len(cameras), int(table.watch["frames"][cameras.row("first")])) == (301, 7)
     assert not table.reference[300].tobytes().strip(b"\0")
 
 
 def test_cameras_that_came_in_an_aborted_transaction_never_came() -> None:
-    """Nor did their version; the next ones get clean rows."""
-    table, core = Table(), DriftCore(CODEC, "", QUICK)
-    core.on_predictions(Camera("a").shots(3), table)
-    table.commit()
-    core.on_predictions([*Camera("b", version="v2").shots(3), *Camera("a", seed=2).shots(2)], table)
-    table.rollback()
-    assert (table.names, [version.version for version in table.versions.values()]) == (["a"], ["v1"])
-    assert int(table.watch["frames"][0]) == 3
-    assert table.row("c") == 1
+    """Nor did their version; the next ones get clean rows, which are theirs."""
+    core = DriftCore(CODEC, "", QUICK)
+    cameras, beside = core.new_state(), core.new_state()
+    table = cameras.table
+    core.on_predictions([(cameras, each) for each in Camera("a").shots(3)])
+    cameras.commit()
+    stranger = Camera("b", version="v2").shots(3)
+    core.on_predictions([(cameras, each) for each in [*stranger, *Camera("a", seed=2).shots(2)]])
+    cameras.rollback()
+    assert ([*cameras], [version.version for version in cameras.versions.values()]) == (["a"], ["v1"])
+    assert (cameras.rows.tolist(), int(table.watch["frames"][0])) == ([0], 3)
+    assert beside.row("c") == 1
     assert not table.watch[1].tobytes().strip(b"\0")
+    assert (cameras.row("d"), table.names) == (2, ["a", "c", "d"])
+
+
+def filled(table: Table, partition: int, cameras: int) -> Cameras:
+    """A partition of which everything is known that there is to know."""
+    found = Cameras(table)
+    for number in range(cameras):
+        row = found.row(f"{partition}-{number}")
+        for part in (b"r", b"w", b"l"):
+            table.put_back(row, part, b"\1" * len(table.part(row, part)))
+        table.detector_states[row, 3] = b"1"
+        table.slots(row)
+    found.commit()
+    return found
+
+
+def test_rows_of_a_partition_that_is_gone_are_free_and_clean() -> None:
+    """However often partitions go and come, in whatever order: nothing grows, and nothing of the last one is left."""
+    table = Table()
+    states = {partition: filled(table, partition, 70) for partition in range(3)}
+    for turn in range(50):
+        del states[turn % 3]
+        assert sum(name == "" for name in table.names) == 70
+        for row in [row for row, name in enumerate(table.names) if not name]:
+            assert not any(table.part(row, part).strip(b"\0") for part in (b"r", b"w", b"l"))
+            assert (table.slots(row), table.detector_states.get((row, 3))) == ((), None)
+        states[turn % 3] = filled(table, turn % 3, 70)
+        rows = [row for cameras in states.values() for row in cameras.rows.tolist()]
+        assert sorted(rows) == list(range(210))
+        assert all(table.names[cameras.row(name)] == name for cameras in states.values() for name in cameras)
+    assert len(table.watch) == 256
+
+
+def test_a_partition_that_goes_leaves_the_others_as_they_are() -> None:
+    """Also in the midst of a transaction, which then never was."""
+    table = Table()
+    gone, kept = filled(table, 0, 2), filled(table, 1, 2)
+    before = [table.part(row, b"w") for row in kept.rows.tolist()]
+    table.touch(range(4), b"w")
+    table.watch["frames"] = 7
+    del gone
+    assert len(kept.changes()) == 2
+    kept.rollback()
+    assert [table.part(row, b"w") for row in kept.rows.tolist()] == before
 
 
 def test_nothing_changed_is_nothing_written() -> None:
     """A row that was touched and is as it was."""
     watched = Watched()
     watched.see(*Camera().shots(2))
-    table = watched.table
-    table.commit()
-    table.touch([0], b"wrl")
-    table.shares()
-    assert table.changes() == []
+    watched.cameras.commit()
+    watched.table.touch([0], b"wrl")
+    watched.cameras.shares()
+    assert watched.cameras.changes() == []
 
 
 def test_keys_name_camera_and_part() -> None:
     """A version and the partition's own facts begin with a zero byte, which no camera's name does."""
     watched = Watched()
     watched.live(Camera(), 150)
-    changes = dict(watched.table.changes())
+    changes = dict(watched.cameras.changes())
     versions = [key for key in changes if key.startswith(b"\0v")]
     assert set(changes) == {b"a\0w", b"a\0r", b"a\0l", b"\0p", *versions}
     assert len(versions) == 1
@@ -51,15 +98,15 @@ def test_keys_name_camera_and_part() -> None:
 
 def test_rows_of_another_layout_are_left_behind() -> None:
     """A camera of an older version of the service learns anew; the service starts."""
-    table = Table()
+    cameras = Cameras()
     for part in (b"r", b"w", b"l"):
-        table.restore(b"a\0" + part, b"x" * 100)
-    assert table.names == ["a"]
-    assert not table.watch[0].tobytes().strip(b"\0")
+        cameras.restore(b"a\0" + part, b"x" * 100)
+    assert [*cameras] == ["a"]
+    assert not cameras.table.watch[0].tobytes().strip(b"\0")
 
 
 def test_a_removed_key_is_a_row_without_it() -> None:
     """Learning that was done before a restart is all zeros after it, in whatever order keys come."""
-    table = Table()
-    table.restore(b"a\0l", None)
-    assert (table.names, table.learning[0].tobytes().strip(b"\0")) == (["a"], b"")
+    cameras = Cameras()
+    cameras.restore(b"a\0l", None)
+    assert ([*cameras], cameras.table.learning[0].tobytes().strip(b"\0")) == (["a"], b"")

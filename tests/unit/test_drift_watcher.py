@@ -79,7 +79,7 @@ def test_the_threshold_is_what_the_fleet_sees_between_two_false_alarms() -> None
     """Cameras, families and samples a week over false alarms a week, and a thousand at least."""
     week_ms = 7 * 86_400_000
     watched = Watched(Rules(fleet_cameras=500, false_per_week=2.0))
-    row = np.array([watched.table.row("a")])
+    row = np.array([watched.cameras.row("a")])
     watched.table.watch["every_ms"][0], watched.table.watch["label_every_ms"][0] = 60_000, 600_000
     watcher = Watcher(watched.rules)
     assert watcher.thresholds(watched.table, row)[0] == pytest.approx(500 * len(FAMILIES) * week_ms / 60_000 / 2)
@@ -87,7 +87,7 @@ def test_the_threshold_is_what_the_fleet_sees_between_two_false_alarms() -> None
         500 * len(FAMILIES) * week_ms / 600_000 / 2
     )
     assert Watcher(Rules(false_per_week=1e9)).thresholds(watched.table, row)[0] == 1_000
-    watched.table.row("b")
+    watched.cameras.row("b")
     seen = Watcher(Rules(partitions=3)).thresholds(watched.table, row)[0]
     assert seen == pytest.approx(6 * len(FAMILIES) * week_ms / 60_000)
 
@@ -136,7 +136,7 @@ def test_a_bucket_of_several_classes_has_no_class_s_name() -> None:
         watched.see(shot("class 10"))
     alarm = watched.alarm("predictions")
     assert (alarm.signal, alarm.label) == ("class_share", None)
-    said = statistics(watched.table, 0, watched.rules, watched.table.shared.newest_ms, (1.0, 1.0))
+    said = statistics(watched.table, 0, watched.rules, watched.cameras.shared.newest_ms, (1.0, 1.0))
     assert [each.signal for each in said if each.signal.startswith("class_share")] == [
         *(f"class_share.class {number}" for number in range(7)),
         "class_share.others",
@@ -198,12 +198,12 @@ def test_a_chosen_detector_raises_in_the_engine_s_place(signal: str, kind: str) 
     if kind in watched.kinds():
         assert (watched.alarm(kind).signal, watched.alarm(kind).detector) == (signal, "page_hinkley")
     restored = Watched(watched.rules)
-    for key, value in watched.table.changes():
-        restored.table.restore(key, value)
-    restored.table.commit()
-    watched.table.commit()
+    for key, value in watched.cameras.changes():
+        restored.cameras.restore(key, value)
+    restored.cameras.commit()
+    watched.cameras.commit()
     further = camera.shots(50)
     for each in (watched, restored):
         each.see(*further)
         each.label(*camera.labelled(further))
-    assert dict(restored.table.changes()) == dict(watched.table.changes())
+    assert dict(restored.cameras.changes()) == dict(watched.cameras.changes())
