@@ -302,6 +302,6 @@ def notes(size: Size, nulls: Sequence[Null], cells: Sequence[Found]) -> list[str
         "HDDM-W can be ahead there. The service watches ranks of such numbers, which are uniform",
         "real: mean delays at severity 1 to 5, on draws with replacement from what the model says of crops; with no "
         f"alarm in {drift_real.LONGEST:,} samples that many count, a dash is none on any stream; ranks of embeddings "
-        "are watched upwards, downwards and to both ends, river's detectors get the rank; river's are those of the "
+        "are watched upwards, downwards and far out, river's detectors get the rank; river's are those of the "
         "registry, whose run length is not the engine's",
     ]

@@ -74,7 +74,7 @@ def thinned(rng: np.random.Generator, rows: int) -> Unchanged:
     column = slice(LOSS_PACE, CORRELATED)  # what is measured of losses
     for x in values.astype(np.float32):
         measure(learning, np.arange(rows), column, x[:, None])
-    taken = np.array([pace(learning, row, column)[0] for row in range(rows)], float)
+    taken = np.array([pace(learning, row, column)[0].item() for row in range(rows)], float)
     return _streams(rng, source.mean, source.bound, PERSISTENCE**taken)
 
 

@@ -18,6 +18,7 @@ from infra.benches.drift_nulls import REFERENCE, SURE
 from infra.benches.drift_streams import Engine, Floats, passages
 from infra.benches.harness import ROOT
 from services.drift.detectors.registry import make
+from services.drift.streams import FAR, USUALLY_FAR
 from services.simulator.weather import SEVEREST, corrupt
 
 CROPS: Final = ROOT / "infra" / "example" / "crops"
@@ -131,7 +132,7 @@ def _outcome(kind: str, severity: int, signal: str, detector: str, after: Floats
 
 
 class Ends:
-    """Ranks watched as the service does: do they go up, down, or to both ends? The mean of the three keeps the promise.
+    """Ranks watched as the service does: do they go up, down, or far out? The mean of the three keeps the promise.
 
     Args:
         rows: Streams.
@@ -142,8 +143,9 @@ class Ends:
 
     def take(self, x: Floats, bound: Floats) -> Floats:
         """As `Watch`."""
-        moved = (x, 1 - x, np.abs(2 * x - 1))
-        values = [way.take(each, bound) for way, each in zip(self._ways, moved, strict=True)]
+        up, down, far = self._ways
+        out = far.take(np.abs(2 * x - 1) ** FAR, USUALLY_FAR + bound - 0.5)
+        values = [up.take(x, bound), down.take(1 - x, bound), out]
         return np.asarray(np.mean(values, axis=0), float)
 
     def keep(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:

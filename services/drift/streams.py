@@ -35,12 +35,12 @@ from services.drift.sample import Floats, Ints
 
 _SURE: Final = 1.64  # standard errors: one-sided 95 %
 _UNIFORM: Final = 0.2887  # standard deviation of a rank
-_FAR: Final = 7
+FAR: Final = 7
 """How far out a rank lies, 0 in the middle to 1 at either end, to this power: half of what such a stream is in the
 mean comes from the outer tenth. Where nothing of the reference is, each sample multiplies evidence by five; the mean of
 ranks, which cannot rise beyond twice its own, would not even double it."""
-_USUALLY_FAR: Final = 1 / (_FAR + 1)
-_SPREAD_OF_FAR: Final = float(np.sqrt(1 / (2 * _FAR + 1) - _USUALLY_FAR**2))
+USUALLY_FAR: Final = 1 / (FAR + 1)
+_SPREAD_OF_FAR: Final = float(np.sqrt(1 / (2 * FAR + 1) - USUALLY_FAR**2))
 _HIGHEST: Final = 0.98  # a bound over this leaves nothing to see
 SHORTEST_WINDOW: Final = 60
 _OF_THE_VIEW: Final = [signal for signal in range(len(PICTURE)) if signal not in (COMPOSITION, *LIGHT)]
@@ -89,9 +89,9 @@ def of_frames(
     x = np.empty((len(rows), FRAME_STREAMS), np.float32)
     bound = np.empty_like(x)
     up, down, far = (slice(way, 3 * RANKED, 3) for way in range(3))
-    x[:, up], x[:, down], x[:, far] = ranks, 1 - ranks, np.abs(2 * ranks - 1) ** _FAR
+    x[:, up], x[:, down], x[:, far] = ranks, 1 - ranks, np.abs(2 * ranks - 1) ** FAR
     bound[:, up] = bound[:, down] = 0.5 + rank + _UNIFORM * error
-    bound[:, far] = _USUALLY_FAR + rank + _SPREAD_OF_FAR * error
+    bound[:, far] = USUALLY_FAR + rank + _SPREAD_OF_FAR * error
     mean, frames = reference["said_mean"][rows, phase], reference["frames"][rows, phase].astype(np.float32)
     first = 3 * RANKED
     of_said = reference["said_m2"][rows, phase] * larger[:, first : first + SAID]

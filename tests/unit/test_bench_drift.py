@@ -239,8 +239,8 @@ def test_whoever_alarmed_on_most_streams_before_is_behind() -> None:
     assert not drift.is_sooner(found, "ddm", 1_000, most_early=1.0)
 
 
-def test_ranks_are_watched_at_both_ends() -> None:
-    """Up, down, to the ends: each is found; ranks that are spread evenly are not taken for a change."""
+def test_ranks_are_watched_at_both_ends_and_far_out() -> None:
+    """Up, down, far out: each is found; ranks that are spread evenly are not taken for a change."""
     rng, bound, raised = np.random.default_rng(12), np.full(50, 0.55), []
     for drawn in (
         rng.random,
