@@ -232,7 +232,7 @@ class DriftCore(Tally):
         ]
 
     def _by_name(self, rows: set[int]) -> list[tuple[int, Cameras]]:
-        """*rows* by name of their camera, which is the same whatever the rows are, each with those of its partition."""
+        """*rows*, each with the cameras of its partition, in an order that no process chose: by name."""
         table = self._table
         return [(row, table.cameras(row)) for row in sorted(rows, key=table.names.__getitem__)]
 

@@ -106,6 +106,19 @@ def test_partitions_know_nothing_of_each_other() -> None:
     assert service.core.on_time({0: service.states[0]}, ms(9_000)) == []
 
 
+def test_a_partition_that_goes_is_forgotten_at_once() -> None:
+    """Nothing that was done with it holds on to it: its rows are free for the next one, the others stay."""
+    service = Service(2)
+    records = [message(Camera(name).shot(), place) for place, name in enumerate("ab")]
+    service.take(*records, message(outcome(Camera("a").shot(), "car")), letter())
+    service.core.on_time(service.states, ms(9_000))
+    table = service.states[0].table
+    del service.states[0]
+    assert table.names == ["", "b"]
+    service.states[0] = service.core.new_state()
+    assert (service.states[0].row("c"), table.names) == (0, ["c", "b"])
+
+
 @pytest.mark.parametrize("topic", ["predictions", "outcomes", "dead-letters"])
 def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(topic: str) -> None:
     """With its bytes as they were."""
