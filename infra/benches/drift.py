@@ -196,7 +196,7 @@ def cost_rows(rows: Iterable[Row]) -> list[Row]:
 def share_rows(rows: Iterable[Row]) -> list[Row]:
     """A line a block."""
     return [
-        row("share", f"{each['cameras']} cameras", name, f"{float(each[name]):,.0f} µs a frame")
+        row("share", f"{each['cameras']} cameras, {each['samples']}", name, f"{float(each[name]):,.0f} µs a frame")
         for each in rows
         for name in drift_share.SERVICES
     ]
