@@ -24,6 +24,7 @@ from infra.benches.frames import PARTITIONS, Fleet, Frames, KafkaRecord, crops, 
 from infra.benches.harness import BUILT, BenchError, Child, Figure, Options, Row
 from infra.benches.latency import MODEL, Publisher, arrival_times_ns
 from infra.benches.worker import RUNTIME
+from services.drift.rules import Rules
 
 TARGET: Final = 0.02
 READS: Final = {
@@ -34,7 +35,7 @@ READS: Final = {
 }
 """What each is waited for, in the order in which a frame comes to them: what one has taken, the next has before it."""
 SERVICES: Final = tuple(READS)
-DEFAULT: Final = "samples 32 s apart"
+DEFAULT: Final = f"samples {Rules().sample_ms / 1_000:.0f} s apart"
 SAMPLES: Final = ("every frame a sample", DEFAULT)
 _SAMPLES: Final = 100
 """Frames of a reference: that cameras are done with learning is all that is wanted of them here."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import ALARMS, FAULTS, FOCUS, PICTURE
+from services.drift.layout import ALARMS, FAULTS, FOCUS, MOST, PICTURE
 from services.drift.reference import usual
 from services.drift.sample import Floats, Frames, Ints
 
@@ -67,11 +67,11 @@ def look(
     mean_ms = watch["latency_ms"][rows] = _smoothed(watch["latency_ms"][rows], seen.latency_ms, share)
     holds[:, 6] = mean_ms > latency_ms
     watch["content"][rows] = seen.content
-    watch["fault_clear"][rows] = np.minimum(watch["fault_clear"][rows] + 1, 60_000) * ~holds
+    watch["fault_clear"][rows] = np.minimum(watch["fault_clear"][rows] + 1, MOST) * ~holds
     if not holds.any():
         watch["fault_run"][rows] = 0
         return holds
-    run = np.minimum(watch["fault_run"][rows] + 1, 60_000) * holds
+    run = np.minimum(watch["fault_run"][rows] + 1, MOST) * holds
     from_ms = np.where(run == 1, seen.at_ms[:, None], watch["fault_from_ms"][rows])
     watch["fault_run"][rows], watch["fault_from_ms"][rows] = run, from_ms
     lasting: NDArray[np.bool_] = (run >= RUN) & (seen.at_ms[:, None] - from_ms >= _LASTING_MS)

@@ -22,6 +22,8 @@ BLIND_TIMES: Final = 4
 """Times in which a camera saw nothing that are remembered, the newest first: labels come days later."""
 LAGS: Final = (1, 4, 16)
 BLOCKS: Final = (4, 16, 64)
+MOST: Final = 60_000
+"""Counts that are 16 bits wide end here."""
 
 PICTURE: Final = (
     "brightness",

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BLOCKS, LAGS, LOSS_PACE
+from services.drift.layout import BLOCKS, LAGS, LOSS_PACE, MOST
 from services.drift.sample import Floats, Ints
 
 _LAGS: Final = np.array(LAGS)
@@ -30,7 +30,6 @@ _BEYOND_CHANCE: Final = 3.0  # standard deviations of a correlation that is none
 _FEWEST_PAIRS: Final = 16
 _FEWEST_BLOCKS: Final = 6
 _LONGEST: Final = 10_000
-_MOST: Final = 60_000  # samples that are measured
 _FEWEST_ERRORS: Final = 4
 """Pairs of errors at a lag before it is believed: of rare ones a single pair, by chance, is a correlation near 1."""
 _INFLATION: Final = 1 / np.tanh(np.log(1 / _SMALL) / 2 / np.maximum(np.arange(_LONGEST + 1), 1)).astype(np.float32)
@@ -47,7 +46,7 @@ def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) 
         values: [n, c]; NaN is no sample.
     """
     count = learning["count"][rows, columns].astype(np.int64)
-    there = ~np.isnan(values) & (count < _MOST)
+    there = ~np.isnan(values) & (count < MOST)
     mean = learning["mean"][rows, columns]
     known = np.where(there, values, mean)
     step = known - mean

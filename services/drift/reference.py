@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FEATURES, PICTURE, RANKED
+from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FEATURES, MOST, PICTURE, RANKED
 from services.drift.sample import Floats, Frames, Ints
 
 EDGE: Final = 3.0
@@ -22,8 +22,6 @@ EDGE: Final = 3.0
 _OFTEN: Final = 10  # frames of a class before its own mean is believed
 _SPREAD_OF_DISTANCE: Final = np.sqrt(2 / FEATURES)
 """Standard deviation of the log of a mean of 16 squared normal numbers, about: only a scale for the histogram."""
-MOST: Final = 60_000
-"""Counts of a reference end here: they are 16 bits wide."""
 
 Reference = NDArray[Any]
 

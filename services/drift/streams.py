@@ -188,7 +188,7 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
     watch["evidence"][rows, streams] = after
     weights = WEIGHTS[streams, families].sum(axis=1) * pace
     # Sums of a row at a time: what a product of matrices gives depends, in its last bits, on the rows beside it.
-    starts = [family.first - streams.start for family in FAMILIES[families]]
+    starts = _starts(families)
     now = np.add.reduceat(combined(after) * weights, starts, axis=1)
     was = watch["family"][rows, families]
     share = np.add.reduceat(taken * weights, starts, axis=1)  # what chance alone adds
@@ -216,6 +216,12 @@ def of(families: slice) -> slice:
     return slice(chosen[0].first, chosen[-1].first + chosen[-1].streams)
 
 
+def _starts(families: slice) -> list[int]:
+    """Where the streams of each begin among those of all of them."""
+    chosen = FAMILIES[families]
+    return [family.first - chosen[0].first for family in chosen]
+
+
 def crossed(watch: NDArray[Any], rows: Ints, families: slice, threshold: Floats) -> NDArray[np.bool_]:
     """Families whose evidence has reached *threshold*, [n, families], and that were not raised yet."""
     raised = watch["raised"][rows, families].astype(bool)
@@ -233,8 +239,7 @@ def calmed(
     Args:
         pace: [n, streams of *families*].
     """
-    starts = [family.first - of(families).start for family in FAMILIES[families]]
-    fastest = np.minimum.reduceat(pace, starts, axis=1)
+    fastest = np.minimum.reduceat(pace, _starts(families), axis=1)
     raised = watch["raised"][rows, families].astype(bool)
     window = watch["window"][rows, families]
     ended = raised & (window >= np.maximum(SHORTEST_WINDOW, 2 * watch["span"][rows, families]))

@@ -17,6 +17,7 @@ from services.drift.layout import (
     LEARNING,
     LOSS_PACE,
     MARGIN,
+    MOST,
     OF_FRAMES,
 )
 from services.drift.outcomes import Outcomes
@@ -119,8 +120,9 @@ class Watcher:
         """
         rules = self._rules
         # Those of the row's own partition stand for the others: what is said of it depends on no record elsewhere.
-        of_partition = [len(table.cameras(row)) for row in rows.tolist()]
-        cameras = rules.fleet_cameras or np.array(of_partition, np.int64) * rules.partitions
+        cameras = rules.fleet_cameras or np.array(
+            [len(table.cameras(row)) * rules.partitions for row in rows.tolist()], np.int64
+        )
         least_ms = 1.0 if of else max(self._rules.sample_ms, 1.0)
         a_week = faults.WEEK_MS / np.maximum(table.watch[f"{of}every_ms"][rows], least_ms)
         least: Floats = np.maximum(_LEAST_THRESHOLD, cameras * len(FAMILIES) * a_week / rules.false_per_week)
@@ -169,7 +171,7 @@ class Watcher:
             pace.measure(learning, some.rows, slice(0, LOSS_PACE), np.concatenate(columns, axis=1))
         reference.learn(known, phase, seen, rules.reference_samples)
         bins = rows, confidence_bin(seen.confidence)
-        known["confidences"][bins] = np.minimum(known["confidences"][bins], reference.MOST - 1) + 1
+        known["confidences"][bins] = np.minimum(known["confidences"][bins], MOST - 1) + 1
         known["confidence"][rows] += seen.confidence
         quarter = reference.quarter(rules.reference_samples)
         so_far = known["frames"][place]

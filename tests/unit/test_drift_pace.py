@@ -14,18 +14,18 @@ ONE = slice(0, 1)
 
 def measured(values: NDArray[Any], column: int = 0) -> int:
     """Pace of a signal that had these values while a camera learned."""
-    return int(found(values, column)[0])
+    return int(pace_and_inflation(values, column)[0])
 
 
-def found(values: NDArray[Any], column: int = 0) -> tuple[float, float]:
+def pace_and_inflation(values: NDArray[Any], column: int = 0) -> tuple[float, float]:
     """Its pace and its inflation."""
     learning = np.zeros(1, LEARNING)
     columns = slice(column, column + 1)
     rows = np.zeros(1, np.int64)
     for value in values.astype(np.float32):
         measure(learning, rows, columns, np.array([[value]]))
-    found, larger = pace(learning, 0, columns)
-    return float(found[0]), float(larger[0])
+    slowest, larger = pace(learning, 0, columns)
+    return float(slowest[0]), float(larger[0])
 
 
 def persistent(persistence: float, count: int, seed: int) -> NDArray[np.float64]:
@@ -78,7 +78,7 @@ def test_a_weak_but_long_correlation_is_found_by_blocks() -> None:
 @pytest.mark.parametrize("persistence", [0.0, 0.6, 0.9])
 def test_inflation_is_what_a_mean_varies_more_than_of_independent_samples(persistence: float) -> None:
     """Within a half, in the middle of twenty references of 2,000: (1 + r) / (1 - r) of a decay r."""
-    larger = [found(persistent(persistence, 2_000, seed))[1] for seed in range(20)]
+    larger = [pace_and_inflation(persistent(persistence, 2_000, seed))[1] for seed in range(20)]
     assert (1 + persistence) / (1 - persistence) == pytest.approx(np.median(larger), rel=0.5)
 
 
@@ -86,7 +86,7 @@ def test_a_long_pace_that_blocks_told_does_not_make_all_that_was_learned_worthle
     """A twelfth of the variance that wanders makes means vary 10 times as much, not half of 128 times."""
     chance = np.random.default_rng(6)
     wandering = [
-        found(np.sqrt(0.08) * persistent(0.983, 4_000, seed) + np.sqrt(0.92) * chance.normal(size=4_000))
+        pace_and_inflation(np.sqrt(0.08) * persistent(0.983, 4_000, seed) + np.sqrt(0.92) * chance.normal(size=4_000))
         for seed in range(10)
     ]
     larger = [inflation for pace, inflation in wandering if pace == 128]
