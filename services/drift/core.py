@@ -18,9 +18,10 @@ from services.drift import absences, renewal
 from services.drift.alarms import was_blind
 from services.drift.layout import TELEMETRY_SLOTS
 from services.drift.outcomes import outcomes
-from services.drift.report import report, statistics, version_of
+from services.drift.report import report, version_of
 from services.drift.rules import Rules
-from services.drift.sample import Frames, frames
+from services.drift.sample import Frames, Ints, frames
+from services.drift.statistics import statistics
 from services.drift.table import Cameras, Table, Version
 from services.drift.watcher import Watcher
 
@@ -216,19 +217,16 @@ class DriftCore(Tally):
         count = len(cameras)
         turn = [(shared.turn + place) % count for place in range(min(count, _CAMERAS_AT_ONCE))]
         shared.turn = (shared.turn + len(turn)) % max(count, 1)
-        watch = self._table.watch
-        rows = [row for row in cameras.rows[turn].tolist() if watch["version"][row]]
-        tell({row for row in rows if watch["labels"][row]})
+        watch, rows = self._table.watch, cameras.rows[turn]
+        rows = rows[watch["version"][rows] > 0]
+        tell(set(rows[watch["labels"][rows] > 0].tolist()))
         return self._statistics(partition, rows, at_ms)
 
-    def _statistics(self, partition: int, rows: list[int], at_ms: int) -> list[Output]:
-        table, places = self._table, np.array(rows, np.int64)
-        of_frames = self._watcher.thresholds(table, places).tolist()
-        of_labels = self._watcher.thresholds(table, places, "label_").tolist()
+    def _statistics(self, partition: int, rows: Ints, at_ms: int) -> list[Output]:
+        of_frames, of_labels = (self._watcher.thresholds(self._table, rows, of) for of in ("", "label_"))
         return [
-            Output(self._topics["statistics"], partition, table.names[row].encode(), self._codec.encode(statistic))
-            for row, *both in zip(rows, of_frames, of_labels, strict=True)
-            for statistic in statistics(table, row, self._rules, at_ms, (both[0], both[1]))
+            Output(self._topics["statistics"], partition, said.camera.encode(), self._codec.encode(said))
+            for said in statistics(self._table, rows, self._rules, at_ms, of_frames, of_labels)
         ]
 
     def _by_name(self, rows: set[int]) -> list[tuple[int, Cameras]]:

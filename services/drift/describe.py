@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.drift.layout import (
     ACCURACY,
@@ -20,8 +21,8 @@ from services.drift.layout import (
 )
 from services.drift.outcomes import expected
 from services.drift.reference import usual
-from services.drift.sample import Floats
-from services.drift.streams import weighed
+from services.drift.sample import Floats, Ints
+from services.drift.streams import by_stream, weighed
 from services.drift.table import Table
 
 PHASE_NAMES: Final = ("night", "day")
@@ -53,25 +54,25 @@ def class_of(bucket: int, classes: Sequence[str]) -> str | None:
     return classes[bucket] if alone and bucket < len(classes) else None
 
 
-def estimate_of(table: Table, row: int, stream: int, floor: float) -> tuple[float, float]:
-    """Current estimate of a stream's signal, and what is normal for it in the camera's phase."""
-    watch, known = table.watch[row], table.reference
-    phase = int(watch["phase"])
-    if stream < 3 * RANKED:
-        mean, _ = usual(known, np.array([row]), np.array([phase]), stream // 3)
-        return float(watch["values"][stream // 3]), float(mean[0])
-    if stream < ACCURACY.first:
-        said = (stream - 3 * RANKED) % SAID
-        return float(watch["values"][RANKED + said]), float(known["said_mean"][row, phase, said])
-    loss = recent_loss(watch)
-    if stream < FLOOR.first:
-        return loss, float(np.nan_to_num(expected(known, np.array([row]))[0]))
-    return 1 - loss, floor
+def estimates(table: Table, rows: Ints, floor: float) -> tuple[Floats, Floats]:
+    """Current estimate of the signal of each stream, and what is normal for it in the camera's phase, [n, STREAMS]."""
+    watch, known = table.watch, table.reference
+    phase = watch["phase"][rows].astype(np.int64)
+    now, loss = watch["values"][rows], recent_loss(watch, rows)
+    normal, _ = usual(known, rows, phase)
+    return (
+        by_stream(now[:, :RANKED], now[:, RANKED:], loss, 1 - loss),
+        by_stream(
+            normal, known["said_mean"][rows, phase], np.nan_to_num(expected(known, rows)), np.full_like(loss, floor)
+        ),
+    )
 
 
-def recent_loss(watch: Any) -> float:
-    """Share of the recent labels of a camera that contradict their prediction, 0 to 1; NaN without labels."""
-    return float(watch["recent_errors"] / watch["recent_labels"]) if watch["recent_labels"] > 0 else float("nan")
+def recent_loss(watch: NDArray[Any], rows: Ints) -> Floats:
+    """Share of the recent labels of cameras that contradict their prediction, [n], 0 to 1; NaN without labels."""
+    labels = watch["recent_labels"][rows]
+    share = watch["recent_errors"][rows] / np.where(labels > 0, labels, 1)
+    return np.where(labels > 0, share, np.nan).astype(np.float32)
 
 
 def alarmed(
@@ -83,10 +84,11 @@ def alarmed(
         chosen: Stream and number of the detector, where it was not the engine that raised it.
     """
     watch = table.watch[row]
-    shares = weighed(table.watch, table.reference, np.array([row]))[0]
+    rows = np.array([row])
+    shares = weighed(table.watch, table.reference, rows)[0]
     most = FAMILIES[family].first + int(shares[FAMILIES[family].slice].argmax())
     stream, detector = chosen or (most, 0)
-    estimate, reference = estimate_of(table, row, stream, floor)
+    estimate, reference = (float(each[0, stream]) for each in estimates(table, rows, floor))
     moved = FAMILIES[family] is INPUT and _has_moved(shares)
     evidence = float(watch["family"][family]) if chosen is None else threshold
     return evidence, threshold, stream, estimate, reference, moved, detector

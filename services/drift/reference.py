@@ -103,11 +103,12 @@ def leave_telemetry_out(reference: Reference, row: int, phase: int) -> None:
     reference["histogram"][row, phase, len(PICTURE) :] = 0
 
 
-def usual(reference: Reference, rows: Ints, phase: Ints, signal: int) -> tuple[Floats, Floats]:
-    """Mean of a ranked signal over all classes, and its standard deviation within a class, [n] each."""
+def usual(reference: Reference, rows: Ints, phase: Ints, signal: int | slice = slice(None)) -> tuple[Floats, Floats]:
+    """Mean of a ranked signal over all classes, and its standard deviation within a class, [n] each; of several
+    signals [n, signals]."""
     counts = reference["counts"][rows, phase, signal].astype(np.float32)
-    total = np.maximum(counts.sum(axis=1), 1)
-    mean = (counts * reference["means"][rows, phase, signal]).sum(axis=1) / total
+    total = np.maximum(counts.sum(axis=-1), 1)
+    mean = (counts * reference["means"][rows, phase, signal]).sum(axis=-1) / total
     return mean, np.sqrt(reference["m2"][rows, phase, signal] / total)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from services.drift.detectors.esr import advance, combined
 from services.drift.layout import (
+    ACCURACY,
     BUCKETS,
     CLASS_PACE,
     COMPOSITION,
@@ -27,7 +28,6 @@ from services.drift.layout import (
     PICTURE,
     RANKED,
     SAID,
-    STREAMS,
     WEIGHTS,
 )
 from services.drift.pace import inflation
@@ -118,7 +118,8 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // 10)
     shares = np.maximum(pace[:, CLASS_PACE], of_picture // 10)
     sure = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
-    every: NDArray[np.uint16] = np.maximum(_by_stream(ranked, shares, sure, pace[:, LOSS_PACE]), 1)
+    loss = pace[:, LOSS_PACE]
+    every: NDArray[np.uint16] = np.maximum(by_stream(ranked, _of_said(shares, sure), loss, loss), 1)
     return every
 
 
@@ -126,21 +127,30 @@ def inflations(reference: NDArray[Any], rows: Ints, pace: NDArray[np.uint16]) ->
     """By how much the variance of a stream's mean is larger than if its frames were independent, [n, STREAMS]: as it
     was measured, and where *pace*, which `paces` gives for the same rows, is slower than what was measured, by that."""
     measured, own = (
-        _by_stream(each[:, :RANKED], each[:, CLASS_PACE], each[:, RANKED:LOSS_PACE].max(axis=1), each[:, LOSS_PACE])
+        by_stream(
+            each[:, :RANKED],
+            _of_said(each[:, CLASS_PACE], each[:, RANKED:LOSS_PACE].max(axis=1)),
+            each[:, LOSS_PACE],
+            each[:, LOSS_PACE],
+        )
         for each in (reference["pace"][rows], reference["inflation"][rows].astype(np.float32))
     )
     larger: Floats = np.where(pace > measured, inflation(pace), np.maximum(own, 1))
     return larger
 
 
-def _by_stream(
-    ranked: NDArray[_Number], shares: NDArray[_Number], sure: NDArray[_Number], loss: NDArray[_Number]
+def by_stream(
+    ranked: NDArray[_Number], said: NDArray[_Number], accuracy: NDArray[_Number], floor: NDArray[_Number]
 ) -> NDArray[_Number]:
-    """Numbers of ranked signals, [n, RANKED], of shares of classes, of entropy and margin, and of losses, [n] each, as
-    those of their streams, [n, STREAMS]."""
-    said = [np.repeat(shares[:, None], BUCKETS, axis=1), np.repeat(sure[:, None], SAID - BUCKETS, axis=1)]
-    losses = np.repeat(loss[:, None], STREAMS - FRAME_STREAMS, axis=1)
-    return np.concatenate([np.repeat(ranked, 3, axis=1), *said, *said, losses], axis=1)
+    """Numbers of ranked signals, [n, RANKED], of what is said in a prediction, [n, SAID], of accuracy and of its floor,
+    [n] each, as those of their streams, [n, STREAMS]."""
+    losses = np.repeat(accuracy[:, None], ACCURACY.streams, axis=1)
+    return np.concatenate([np.repeat(ranked, 3, axis=1), said, said, losses, floor[:, None]], axis=1)
+
+
+def _of_said(shares: NDArray[_Number], sure: NDArray[_Number]) -> NDArray[_Number]:
+    """Numbers of shares of classes, and of entropy and margin, [n] each, as those of a prediction, [n, SAID]."""
+    return np.concatenate([np.repeat(shares[:, None], BUCKETS, axis=1), sure[:, None], sure[:, None]], axis=1)
 
 
 def _middle(pace: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from catseye.codec import Codec
 from catseye.identity import prediction_id
-from catseye.records import Alarm, CameraReport, Outcome, Prediction
+from catseye.records import Alarm, CameraReport, DriftStatistic, Outcome, Prediction
 from services.drift import absences
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules
+from services.drift.statistics import statistics
 
 CODEC: Final = Codec()
 CLASSES: Final = ("bike", "car", "truck")
@@ -193,6 +194,12 @@ class Watched:
         """All that is wrong with a camera."""
         row = self.cameras.row(camera)
         return report(self.table, row, self.rules, self.cameras.shared.newest_ms, ("frames.accepted", 0))
+
+    def statistics(self, camera: str = "a") -> list[DriftStatistic]:
+        """Every signal of a camera now; 10,000 is the threshold of frames, 20,000 of labels."""
+        rows = np.array([self.cameras.row(camera)])
+        thresholds = np.array([1e4]), np.array([2e4])
+        return [*statistics(self.table, rows, self.rules, self.cameras.shared.newest_ms, *thresholds)]
 
     def alarm(self, kind: str, camera: str = "a") -> Alarm:
         """The one alarm of that kind."""

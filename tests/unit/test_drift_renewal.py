@@ -5,7 +5,6 @@ import math
 import pytest
 from msgspec import structs
 
-from services.drift.report import statistics
 from tests.simulation.cameras import QUICK, Camera, Watched
 
 
@@ -115,7 +114,7 @@ def test_statistics_of_a_new_version_are_numbers(moment: str) -> None:
         watched.live(camera, 3)
     else:
         watched.see(*camera.shots(3))
-    said = statistics(watched.table, 0, watched.rules, 0, (1e4, 2e4))
+    said = watched.statistics()
     numbers = [value for each in said for value in structs.asdict(each).values() if isinstance(value, float)]
     assert numbers
     assert all(math.isfinite(value) for value in numbers)

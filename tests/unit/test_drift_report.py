@@ -11,23 +11,17 @@ import pytest
 
 from catseye.records import Alarm, CameraReport, DriftStatistic, Record
 from services.drift.alarms import FIRST_FAULT, raise_alarm
-from services.drift.describe import estimate_of, recent_loss, signal_of
+from services.drift.describe import estimates, recent_loss, signal_of
 from services.drift.layout import ACCURACY, FLOOR, PICTURE, PREDICTIONS, SAID, STREAMS, TELEMETRY
-from services.drift.report import accuracy_without_labels, statistics
+from services.drift.report import accuracy_without_labels
 from tests.simulation.cameras import CLASSES, CODEC, QUICK, Camera, Watched, ms
 
 FIRST = ["brightness", "contrast", "sharpness", "focus", "dark_share", "bright_share", "composition", "embedding"]
 SAID_NAMES = [*(f"class_share.{name}" for name in CLASSES), "entropy", "margin"]
 
 
-def statistics_of(watched: Watched, camera: str = "a") -> list[DriftStatistic]:
-    """Every signal of a camera now."""
-    row = watched.cameras.row(camera)
-    return statistics(watched.table, row, watched.rules, watched.cameras.shared.newest_ms, (1e4, 2e4))
-
-
 def by_name(watched: Watched) -> dict[str, DriftStatistic]:
-    return {statistic.signal: statistic for statistic in statistics_of(watched)}
+    return {statistic.signal: statistic for statistic in watched.statistics()}
 
 
 def check_numbers(records: Sequence[Record]) -> None:
@@ -70,15 +64,15 @@ def test_statistics_name_every_signal_once() -> None:
     """Of telemetry only what the camera sends, of classes only what the model has, of labels only when they come."""
     _, watched = learned(telemetry={"voltage": 12.0})
     estimates = ["accuracy_cbpe", "accuracy_atc", "accuracy_doc"]
-    names = [statistic.signal for statistic in statistics_of(watched)]
+    names = [statistic.signal for statistic in watched.statistics()]
     assert names == [*FIRST, "telemetry.voltage", *SAID_NAMES, "loss", *estimates]
     unlabelled = Watched()
     unlabelled.see(*Camera().shots(300))
-    names = [statistic.signal for statistic in statistics_of(unlabelled)]
+    names = [statistic.signal for statistic in unlabelled.statistics()]
     assert names == [*FIRST, *SAID_NAMES, "accuracy_cbpe"]
     young = Watched()
     young.see(*Camera().shots(30))
-    assert [statistic.signal for statistic in statistics_of(young)] == [*FIRST, *SAID_NAMES]
+    assert [statistic.signal for statistic in young.statistics()] == [*FIRST, *SAID_NAMES]
 
 
 def test_statistics_say_what_is_and_what_is_usual() -> None:
@@ -127,7 +121,7 @@ def test_nothing_that_is_not_a_number_is_written(count: int, kind: str) -> None:
         watched.see(shot)
         if kind == "labels too":
             watched.label(*camera.labelled([shot]))
-    check_numbers(statistics_of(watched))
+    check_numbers(watched.statistics())
     check_numbers([watched.report()])
 
 
@@ -138,7 +132,7 @@ def test_labels_that_could_not_be_learned_from_give_numbers() -> None:
     watched.see(*camera.shots(100, brightness=0.8))
     assert "input" in watched.kinds()
     watched.live(camera, 5, brightness=0.8)
-    check_numbers(statistics_of(watched))
+    check_numbers(watched.statistics())
     check_numbers([watched.report()])
 
 
@@ -228,7 +222,7 @@ def test_a_model_that_is_often_wrong_has_an_accuracy_that_is_a_number() -> None:
     for seed in range(8):
         camera, watched = Camera(seed=seed, error_share=0.5), Watched(replace(QUICK, reference_samples=60))
         watched.live(camera, 70 + seed)
-        check_numbers(statistics_of(watched))
+        check_numbers(watched.statistics())
         assert by_name(watched)["accuracy_atc"].estimate >= 0
 
 
@@ -245,6 +239,6 @@ def test_without_labels_a_loss_is_not_known() -> None:
     """NaN inside, and never outside."""
     watched = Watched()
     watched.see(*Camera().shots(5))
-    assert math.isnan(recent_loss(watched.table.watch[0]))
-    assert estimate_of(watched.table, 0, FLOOR.first, 0.4)[1] == 0.4
+    assert math.isnan(recent_loss(watched.table.watch, np.array([0]))[0])
+    assert estimates(watched.table, np.array([0]), 0.4)[1][0, FLOOR.first] == pytest.approx(0.4)
     assert isinstance(watched.report(), CameraReport)

@@ -8,7 +8,6 @@ import pytest
 from catseye.records import Prediction
 from services.drift.layout import FAMILIES, PICTURE
 from services.drift.reference import usual
-from services.drift.report import statistics
 from services.drift.rules import Rules
 from services.drift.watcher import Watcher, confidence_bin
 from tests.simulation.cameras import QUICK, Camera, Watched
@@ -136,7 +135,7 @@ def test_a_bucket_of_several_classes_has_no_class_s_name() -> None:
         watched.see(shot("class 10"))
     alarm = watched.alarm("predictions")
     assert (alarm.signal, alarm.label) == ("class_share", None)
-    said = statistics(watched.table, 0, watched.rules, watched.cameras.shared.newest_ms, (1.0, 1.0))
+    said = watched.statistics()
     assert [each.signal for each in said if each.signal.startswith("class_share")] == [
         *(f"class_share.class {number}" for number in range(7)),
         "class_share.others",

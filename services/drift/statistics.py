@@ -1,0 +1,157 @@
+"""Statistics of cameras: how each signal is now, how it usually is, and how much evidence there is that it changed."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from catseye.records import DriftStatistic
+from services.drift.chosen import NAMES
+from services.drift.describe import PHASE_NAMES, class_of, estimates, signal_of
+from services.drift.layout import (
+    ACCURACY,
+    BUCKETS,
+    CONFIDENCE_BINS,
+    ENTROPY,
+    FAMILIES,
+    INPUT,
+    MARGIN,
+    OF_FRAMES,
+    PICTURE,
+    PREDICTIONS,
+    RANKED,
+    SAID,
+    TELEMETRY,
+)
+from services.drift.outcomes import expected
+from services.drift.report import accuracy_without_labels, learning_left, reference_confidence, version_of
+from services.drift.rules import Rules
+from services.drift.sample import Floats, Ints
+from services.drift.streams import weighed
+from services.drift.table import Table
+
+_Said = Iterator[tuple[int, int, dict[str, Any]]]
+"""Of signals: place of the family, first of the streams, and what is said beside their estimate and reference."""
+
+ENGINE: Final = NAMES[0]
+_LABELLED: Final = [place >= OF_FRAMES for place in range(len(FAMILIES))]
+_Z95: Final = 1.96
+_RECENT: Final = 50  # samples in a running mean that forgets 2 % a sample
+
+
+def statistics(
+    table: Table, rows: Ints, rules: Rules, at_ms: int, of_frames: Floats, of_labels: Floats
+) -> Iterator[DriftStatistic]:
+    """Every signal of cameras, one camera after the other.
+
+    Args:
+        of_frames, of_labels: Thresholds of the families of each, [n].
+    """
+    # All cameras at once: numbers of one at a time are most of what a large fleet would cost.
+    now, normal = estimates(table, rows, rules.accuracy_floor)
+    shares, usual_loss = weighed(table.watch, table.reference, rows), expected(table.reference, rows)
+    for place, row in enumerate(rows.tolist()):
+        watch = table.watch[row]
+        version, phase = version_of(table, row), int(watch["phase"])
+        frames = int(table.reference["frames"][row, phase])
+        of_camera = {
+            "camera": table.names[row],
+            "phase": PHASE_NAMES[phase],
+            "detector": ENGINE,
+            "at_ms": at_ms,
+            "model": version.model,
+            "version": version.version,
+            "reference_name": f"{version.version[:12]}/{PHASE_NAMES[phase]}/{frames}",
+        }
+        left = learning_left(table, row, rules.reference_samples)
+        labels_left = _labels_left(table, row, rules.reference_samples)
+        of_family: list[dict[str, Any]] = [
+            {
+                "count": int(watch["labelled" if labelled else "tested"]),
+                "learning_left": labels_left if labelled else left,
+                "threshold": float((of_labels if labelled else of_frames)[place]),
+                "suspect_since_ms": since_ms if cusum > 1 else None,
+            }
+            for labelled, since_ms, cusum in zip(_LABELLED, watch["since_ms"].tolist(), watch["cusum"], strict=True)
+        ]
+        for family, stream, more in (
+            *_of_frames(table, row, shares[place], version.classes),
+            *_of_labels(watch, shares[place], float(now[place, ACCURACY.first])),
+            *_without_labels(table, row, float(usual_loss[place])),
+        ):
+            numbers: dict[str, Any] = {"estimate": float(now[place, stream]), "reference": float(normal[place, stream])}
+            yield DriftStatistic(**of_camera, **of_family[family], **numbers | more)
+
+
+def _of_frames(table: Table, row: int, shares: Floats, classes: Sequence[str]) -> _Said:
+    """Signals of pictures, telemetry and predictions.
+
+    Args:
+        shares: Of each stream in its family's evidence, [STREAMS].
+    """
+    of_input, of_telemetry, of_predictions = map(FAMILIES.index, (INPUT, TELEMETRY, PREDICTIONS))
+    for signal in range(RANKED):
+        is_picture = signal < len(PICTURE)
+        if is_picture or table.reference["telemetry"][row, signal - len(PICTURE)]:
+            stream = 3 * signal
+            called, _ = signal_of(table, row, stream)
+            evidence = float(shares[stream : stream + 3].sum())
+            yield of_input if is_picture else of_telemetry, stream, {"signal": called, "evidence": evidence}
+    for number in (*range(len(classes[:BUCKETS])), ENTROPY, MARGIN):
+        stream = PREDICTIONS.first + number
+        called, bucket = signal_of(table, row, stream)
+        called = called if bucket is None else f"class_share.{class_of(bucket, classes) or 'others'}"
+        evidence = float(shares[stream] + shares[stream + SAID])
+        yield of_predictions, stream, {"signal": called, "evidence": evidence}
+
+
+def _of_labels(watch: Any, shares: Floats, loss: float) -> _Said:
+    """The loss of a camera, a row of the table, once there are labels of its model; with a 95 % interval."""
+    labels = float(watch["recent_labels"])
+    if labels > 0:  # of a new version none may have come yet
+        spread = _Z95 * float(np.sqrt(max(loss * (1 - loss), 0.0) / max(labels, 1)))
+        evidence = float(shares[ACCURACY.slice].sum())
+        said = {"signal": "loss", "evidence": evidence} | _interval(loss, spread)
+        yield FAMILIES.index(ACCURACY), ACCURACY.first, said
+
+
+def _without_labels(table: Table, row: int, usual_loss: float) -> _Said:
+    """Accuracy without labels by three methods, each with its 95 % interval: mean calibrated confidence (CBPE), the
+    share of answers over the confidence that cuts the reference's errors off (ATC: Garg et al., 2022), and the
+    reference's accuracy less the fall of confidence (DoC: Guillory et al., 2021).
+
+    Args:
+        usual_loss: NaN where there was no label yet; then only the first is there.
+    """
+    watch, known = table.watch[row], table.reference[row]
+    if not watch["tested"]:
+        return
+    confidence = float(watch["recent_confidence"])
+    spread = _Z95 * float(np.sqrt(max(float(watch["recent_variance"]), 0.0) / _RECENT))
+    found = [("accuracy_cbpe", confidence, spread)]
+    if not np.isnan(usual_loss):
+        share = np.cumsum(known["confidences"]) / max(float(known["confidences"].sum()), 1.0)
+        recent = np.cumsum(watch["recent_histogram"]) / max(float(watch["recent_histogram"].sum()), 1e-9)
+        edges = np.concatenate([[0.0], share]), np.concatenate([[0.0], recent])
+        place = float(np.interp(usual_loss, edges[0], np.arange(CONFIDENCE_BINS + 1)))
+        below = min(float(np.interp(place, np.arange(CONFIDENCE_BINS + 1), edges[1])), 1.0)  # shares round up
+        found.append(("accuracy_atc", 1 - below, _Z95 * float(np.sqrt(below * (1 - below) / _RECENT))))
+        doc = min(max(1 - usual_loss - (reference_confidence(known) - confidence), 0.0), 1.0)
+        found.append(("accuracy_doc", doc, spread))
+    reference = 1 - float(np.nan_to_num(usual_loss))
+    _, valid = accuracy_without_labels(table, row)
+    for signal, value, half in found:
+        said = {"signal": signal, "evidence": 0.0, "estimate": value, "reference": reference, "valid": valid}
+        yield FAMILIES.index(INPUT), ACCURACY.first, said | _interval(value, half)
+
+
+def _interval(share: float, half: float) -> dict[str, float]:
+    """A share and *half* of its interval on both sides."""
+    return {"low": max(share - half, 0.0), "high": min(share + half, 1.0)}
+
+
+def _labels_left(table: Table, row: int, samples: int) -> int:
+    """As `learning_left`, of labels."""
+    if table.reference["labels_closed"][row].any():
+        return 0
+    return max(1, samples - int(table.watch["labels"][row]))
