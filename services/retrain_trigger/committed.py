@@ -1,4 +1,4 @@
-"""Faust's Kafka transport, made to see committed records only, and to commit only what is written.
+"""Faust's Kafka transport, made to see committed records only, to commit only what is written, and to drop nothing.
 
 Faust 0.15.3 reads uncommitted records unless it writes exactly once, which has open defects (its issues 323, 177 and
 136), and has no setting for the one without the other. Alerts, outcomes and model events are written in transactions:
@@ -11,12 +11,17 @@ stayed uncounted. Such partitions are read from their beginning.
 Before it commits Faust flushes what tables changed, but not the record that its sender has in hand, and for a tenth of
 a second at most. Killed right after that it has committed a label whose count was never written. Commits wait for
 tables.
+
+When tables are back after a rebalance Faust seeks, and then resumes a flow that goes on already; resuming empties all
+queues. What came in between, the first record or so of a partition, is gone: position and commits are beyond it. A flow
+that goes on is left alone. What was queued before a seek comes twice then, which counts once.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from mode.utils.queues import FlowControlEvent  # type: ignore[import-not-found]
 
 
 class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -48,6 +53,14 @@ class _Consumer(Consumer):  # type: ignore[misc]
             await table.written()
         done: bool = await super()._commit(offsets)
         return done
+
+
+class FlowControl(FlowControlEvent):  # type: ignore[misc]
+    """What `faust.App.flow_control` is set to."""
+
+    def resume(self) -> None:
+        if not self.is_active():
+            super().resume()
 
 
 class CommittedTransport(Transport):  # type: ignore[misc]

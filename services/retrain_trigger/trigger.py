@@ -27,7 +27,7 @@ from catseye.health import Health
 from catseye.records import Outcome
 from catseye.topics import full_name, state_topic
 from services.retrain_trigger import NAME
-from services.retrain_trigger.committed import CommittedTransport
+from services.retrain_trigger.committed import CommittedTransport, FlowControl
 from services.retrain_trigger.judge import Judge
 from services.retrain_trigger.labels import Held, counted, newer, packed, unpacked
 from services.retrain_trigger.settings import RetrainTriggerSettings
@@ -78,6 +78,7 @@ def build(settings: RetrainTriggerSettings, codec: Codec, judge: Judge, health: 
     """Declare the app; it connects when a worker starts it."""
     app = faust.App(f"{settings.topic_prefix}{NAME}", **app_config(settings))
     app.transport = CommittedTransport(app.conf.broker_consumer, app)
+    app.flow_control = FlowControl()
     counts = app.Table(
         "counts",
         partitions=settings.partitions,

@@ -1,7 +1,9 @@
-"""Run by test_retrain_trigger.py in the trigger's environment: what is written when an offset is committed.
+"""Run by test_retrain_trigger.py in the trigger's environment: what is written when an offset is committed, and what is
+left of what was queued when a flow that goes on is resumed.
 
 Prints how many changes were written at the commit by Faust alone, which leaves out the one that its sender has in hand;
-by our transport; how many there were; and how often our transport commits when a change has failed.
+by our transport; how many there were; how often our transport commits when a change has failed; how many records are
+left in a queue by Faust alone; and by us.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ import faust
 from faust.transport.drivers.aiokafka import Consumer
 from faust.transport.producer import ProducerBuffer
 
-from services.retrain_trigger.committed import CommittedTransport
+from services.retrain_trigger.committed import CommittedTransport, FlowControl
 from services.retrain_trigger.trigger import Counts
 
 CHANGES = 3
@@ -96,6 +98,25 @@ def put(buffer: Any, topic: SlowTopic) -> Any:
     return change
 
 
+async def left_after_a_resume(flow_control: Any) -> int:
+    """How many of `CHANGES` records that were queued while the flow went on are there when it is resumed again."""
+    app = faust.App("flow", broker="kafka://127.0.0.1:1", store="memory://")
+    if flow_control is not None:
+        app.flow_control = flow_control
+    queue = app.channel().queue
+    app.flow_control.suspend()
+    queue.put_nowait("before the stop")
+    app.flow_control.resume()
+    assert queue.empty(), "what came before a stop belongs to the assignment before"
+    for number in range(CHANGES):
+        queue.put_nowait(number)
+    app.flow_control.resume()
+    left: int = queue.qsize()
+    return left
+
+
 if __name__ == "__main__":
     at_commit = [asyncio.run(written_at_commit(kind)) for kind in (Consumer, CommittedTransport.Consumer)]
-    sys.stdout.write(f"{at_commit[0]} {at_commit[1]} {CHANGES} {asyncio.run(commits_after_a_failure())}\n")
+    failed = asyncio.run(commits_after_a_failure())
+    left = [asyncio.run(left_after_a_resume(control)) for control in (None, FlowControl())]
+    sys.stdout.write(f"{at_commit[0]} {at_commit[1]} {CHANGES} {failed} {left[0]} {left[1]}\n")
