@@ -14,6 +14,7 @@ from services.drift.alarms import FIRST_FAULT, raise_alarm
 from services.drift.describe import estimates, recent_loss, signal_of
 from services.drift.layout import ACCURACY, FLOOR, PICTURE, PREDICTIONS, SAID, STREAMS, TELEMETRY
 from services.drift.report import accuracy_without_labels
+from services.drift.statistics import statistics
 from tests.simulation.cameras import CLASSES, CODEC, QUICK, Camera, Watched, ms
 
 FIRST = ["brightness", "contrast", "sharpness", "focus", "dark_share", "bright_share", "composition", "embedding"]
@@ -233,6 +234,31 @@ def test_a_report_says_what_a_changed_mix_could_make_of_the_loss() -> None:
     assert watched.report().worst_loss == 1.0
     watched.live(camera, 400)
     assert 0.1 < watched.report().worst_loss < 0.35
+
+
+def test_statistics_of_several_cameras_are_those_of_each() -> None:
+    """Each with its own thresholds, its own light and its own labels."""
+    watched = Watched()
+    watched.live(Camera("a"), 400)
+    watched.live(Camera("b", seed=2, error_share=0.3), 250)
+    watched.see(*Camera("c", seed=3).shots(20, brightness=0.05))
+    table, rules, at_ms = watched.table, watched.rules, watched.cameras.shared.newest_ms
+    rows, limits = np.array([watched.cameras.row(name) for name in "abc"]), np.array([1e3, 2e3, 3e3])
+    alone = [
+        statistic
+        for place in range(3)
+        for here in [slice(place, place + 1)]
+        for statistic in statistics(table, rows[here], rules, at_ms, limits[here], 2 * limits[here])
+    ]
+    assert [*statistics(table, rows, rules, at_ms, limits, 2 * limits)] == alone
+    assert {(each.camera, each.phase, each.threshold) for each in alone if each.signal in ("brightness", "loss")} == {
+        ("a", "day", 1e3),
+        ("a", "day", 2e3),
+        ("b", "day", 2e3),
+        ("b", "day", 4e3),
+        ("c", "night", 3e3),
+    }
+    assert [*statistics(table, rows[:0], rules, at_ms, limits[:0], limits[:0])] == []
 
 
 def test_without_labels_a_loss_is_not_known() -> None:
