@@ -213,3 +213,17 @@ LEARNING: Final = np.dtype(
     ]
 )
 """Autocorrelation so far; gone as soon as the first reference is whole."""
+
+NORMAL: Final = np.dtype(
+    [
+        ("known", "?"),
+        ("pace", "u2", STREAMS),
+        ("weight", "f4", STREAMS),
+        ("bound", "f4", (PHASES, FRAME_STREAMS)),
+        ("centre", "f4", (PHASES, RANKED, BUCKETS)),
+        ("spread", "f4", (PHASES, RANKED)),
+        ("ranks", "f4", (PHASES, RANKED, BINS)),
+    ],
+    align=True,
+)
+"""What follows from a reference (`services.drift.normal`); nobody's state, since it can be made of it again."""

@@ -59,7 +59,7 @@ def learn(reference: Reference, phase: Ints, seen: Frames, samples: int) -> None
         of_third = third[~first]
         if of_third.any():
             chosen = later.where(of_third)
-            bins = _bins(reference, phase[third], chosen, ranked[of_third])
+            bins = _bins(scaled(reference, phase[third], chosen, ranked[of_third]))
             row, signal = np.nonzero(bins >= 0)
             place = (chosen.rows[row], phase[third][row], signal, bins[row, signal])
             reference["histogram"][place] += 1
@@ -80,21 +80,28 @@ def relative(reference: Reference, phase: Ints, seen: Frames) -> Floats:
     return ranked
 
 
-def ranks(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Floats:
+def ranks(normal: NDArray[Any], phase: Ints, seen: Frames, ranked: Floats) -> Floats:
     """Mid-rank of each signal within the reference, [n, RANKED], 0 to 1; NaN where it has no value or no reference.
 
     Args:
+        normal: Rows of `services.drift.normal`, whose those of *seen* are known.
         ranked: What `relative` gives.
     """
-    bins = _bins(reference, phase, seen, ranked)
-    histogram = reference["histogram"][seen.rows, phase].astype(np.float32)
-    known = np.maximum(bins, 0)[..., None]
-    at = np.take_along_axis(histogram, known, axis=2)[..., 0]
-    up_to = np.take_along_axis(histogram.cumsum(axis=2), known, axis=2)[..., 0]
-    total = histogram.sum(axis=2)
+    place = seen.rows, phase
+    columns = np.arange(len(place[0]))
+    centre = normal["centre"][place][columns, :, seen.bucket]
+    bins = _bins((ranked - centre) / normal["spread"][place])
+    found = np.take_along_axis(normal["ranks"][place], np.maximum(bins, 0)[..., None], axis=2)[..., 0]
+    return np.where(bins >= 0, found, np.nan).astype(np.float32)
+
+
+def ranks_of_bins(histogram: NDArray[np.uint16]) -> Floats:
+    """Mid-rank of a value in each bin, [..., BINS]; NaN where a histogram, [..., BINS], is empty."""
+    counts = histogram.astype(np.float32)
+    total = counts.sum(axis=-1, keepdims=True)
     # The frame itself counts as one more, in the middle of its bin: ranks stay off 0 and 1, as a p-value must.
-    rank = (up_to - at / 2 + 0.5) / (total + 1)
-    return np.where((bins >= 0) & (total > 0), rank, np.nan).astype(np.float32)
+    rank = (counts.cumsum(axis=-1) - counts / 2 + 0.5) / (total + 1)
+    return np.where(total > 0, rank, np.nan).astype(np.float32)
 
 
 def leave_telemetry_out(reference: Reference, row: int, phase: int) -> None:
@@ -157,23 +164,34 @@ def scaled(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> F
     Args:
         ranked: What `relative` gives.
     """
-    rows = seen.rows
-    counts = reference["counts"][rows, phase].astype(np.float32)  # [n, RANKED, BUCKETS]
-    means = reference["means"][rows, phase]
-    total = counts.sum(axis=2)
-    pooled = (counts * means).sum(axis=2) / np.maximum(total, 1)
-    of_class = np.arange(len(rows)), slice(None), seen.bucket
-    centre = np.where(counts[of_class] >= _OFTEN, means[of_class], pooled)
-    spread = np.sqrt(reference["m2"][rows, phase] / np.maximum(total, 1))
-    spread[:, EMBEDDING] = np.maximum(spread[:, EMBEDDING], _SPREAD_OF_DISTANCE)
-    off: Floats = (ranked - centre) / np.maximum(spread, 1e-6)
-    off[total < _OFTEN] = np.nan
+    centre, spread = scales(*(reference[name][seen.rows, phase] for name in ("counts", "means", "m2")))
+    off: Floats = (ranked - centre[np.arange(len(ranked)), :, seen.bucket]) / spread
     return off
 
 
-def _bins(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> Ints:
-    """Bin of each signal in its histogram, [n, RANKED]; -1 where it has no value or no scale."""
-    off = scaled(reference, phase, seen, ranked)
+def scales(counts: NDArray[np.uint16], means: Floats, m2: Floats) -> tuple[Floats, Floats]:
+    """Mean of each signal within each class, [..., RANKED, BUCKETS], that of all classes where it was seldom seen, and
+    the standard deviation within a class, [..., RANKED]; NaN where it is not known.
+
+    Args:
+        counts, means: [..., RANKED, BUCKETS].
+        m2: Sum of squares off the means, [..., RANKED].
+    """
+    frames = counts.astype(np.float32)
+    total = frames.sum(axis=-1)
+    pooled = (frames * means).sum(axis=-1) / np.maximum(total, 1)
+    centre = np.where(frames >= _OFTEN, means, pooled[..., None])
+    spread = np.sqrt(m2 / np.maximum(total, 1))
+    spread[..., EMBEDDING] = np.maximum(spread[..., EMBEDDING], _SPREAD_OF_DISTANCE)
+    return centre, np.where(total < _OFTEN, np.nan, np.maximum(spread, 1e-6)).astype(np.float32)
+
+
+def _bins(off: Floats) -> Ints:
+    """Bin of each signal in its histogram, [n, RANKED]; -1 where it has no value or no scale.
+
+    Args:
+        off: What `scaled` gives.
+    """
     inside = np.clip(np.nan_to_num(off), -EDGE, EDGE - 1e-3)
     bins = ((inside + EDGE) * (BINS / (2 * EDGE))).astype(np.int64)
     return np.where(np.isnan(off), -1, bins)

@@ -25,6 +25,7 @@ from services.drift.layout import (
     LIGHT,
     LOSS_PACE,
     OF_FRAMES,
+    PHASES,
     PICTURE,
     RANKED,
     SAID,
@@ -42,11 +43,16 @@ ranks, which cannot rise beyond twice its own, would not even double it."""
 USUALLY_FAR: Final = 1 / (FAR + 1)
 _SPREAD_OF_FAR: Final = float(np.sqrt(1 / (2 * FAR + 1) - USUALLY_FAR**2))
 _HIGHEST: Final = 0.98  # a bound over this leaves nothing to see
+_LOWEST: Final = 1e-3
+_FIRST_SAID: Final = 3 * RANKED
+_UP, _DOWN, _FAR = (slice(way, _FIRST_SAID, 3) for way in range(3))
 SHORTEST_WINDOW: Final = 60
 _OF_THE_VIEW: Final = [signal for signal in range(len(PICTURE)) if signal not in (COMPOSITION, *LIGHT)]
 _QUIET: Final = 10.0
 """Without a change evidence after R samples is R in the mean: ten times that comes in one window of ten at most."""
 
+
+_WEIGHTS: Final = WEIGHTS.sum(axis=1)  # each stream is of one family
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -64,43 +70,40 @@ class Fed:
     bound: Floats
 
 
-def of_frames(
-    ranks: Floats,
-    said: Floats,
-    pace: NDArray[np.uint16],
-    reference: NDArray[Any],
-    rows: Ints,
-    phase: Ints,
-    *,
-    rank: float,
-    probability: float,
-) -> Fed:
+def of_frames(ranks: Floats, said: Floats, bound: Floats) -> Fed:
     """Streams of a frame, [n, FRAME_STREAMS].
 
     Args:
         ranks: [n, RANKED].
         said: [n, SAID].
+        bound: What `bounds` gives for each frame's phase.
+    """
+    x = np.empty((len(ranks), FRAME_STREAMS), np.float32)
+    x[:, _UP], x[:, _DOWN], x[:, _FAR] = ranks, 1 - ranks, np.abs(2 * ranks - 1) ** FAR
+    x[:, _FIRST_SAID : _FIRST_SAID + SAID], x[:, _FIRST_SAID + SAID :] = said, 1 - said
+    x[np.isnan(bound)] = np.nan
+    return Fed(x, bound)
+
+
+def bounds(reference: NDArray[Any], rows: Ints, pace: NDArray[np.uint16], *, rank: float, probability: float) -> Floats:
+    """Means that streams of frames must not exceed, [n, PHASES, FRAME_STREAMS]; NaN where there is nothing to see.
+
+    Args:
         pace: What `paces` gives for the same rows.
         rank, probability: Tolerances.
     """
-    ranked = reference["histogram"][rows, phase].sum(axis=2, dtype=np.float32)
-    larger = inflations(reference, rows, pace)
-    error = _SURE * np.sqrt(larger[:, : 3 * RANKED : 3] / np.maximum(ranked, 1))
-    x = np.empty((len(rows), FRAME_STREAMS), np.float32)
-    bound = np.empty_like(x)
-    up, down, far = (slice(way, 3 * RANKED, 3) for way in range(3))
-    x[:, up], x[:, down], x[:, far] = ranks, 1 - ranks, np.abs(2 * ranks - 1) ** FAR
-    bound[:, up] = bound[:, down] = 0.5 + rank + _UNIFORM * error
-    bound[:, far] = USUALLY_FAR + rank + _SPREAD_OF_FAR * error
-    mean, frames = reference["said_mean"][rows, phase], reference["frames"][rows, phase].astype(np.float32)
-    first = 3 * RANKED
-    of_said = reference["said_m2"][rows, phase] * larger[:, first : first + SAID]
-    error = np.sqrt(of_said) / np.maximum(frames, 1)[:, None]
-    slack = _SURE * error + probability
-    x[:, first : first + SAID], x[:, first + SAID :] = said, 1 - said
-    bound[:, first : first + SAID], bound[:, first + SAID :] = mean + slack, 1 - mean + slack
-    x[(bound > _HIGHEST) | (bound <= 0)] = np.nan
-    return Fed(x, np.clip(bound, 1e-3, _HIGHEST))
+    ranked = reference["histogram"][rows].sum(axis=3, dtype=np.float32)
+    larger = inflations(reference, rows, pace)[:, None]
+    error = _SURE * np.sqrt(larger[..., _UP] / np.maximum(ranked, 1))
+    bound = np.empty((len(rows), PHASES, FRAME_STREAMS), np.float32)
+    bound[..., _UP] = bound[..., _DOWN] = 0.5 + rank + _UNIFORM * error
+    bound[..., _FAR] = USUALLY_FAR + rank + _SPREAD_OF_FAR * error
+    mean, frames = reference["said_mean"][rows], reference["frames"][rows].astype(np.float32)
+    of_said = reference["said_m2"][rows] * larger[..., _FIRST_SAID : _FIRST_SAID + SAID]
+    slack = _SURE * np.sqrt(of_said) / np.maximum(frames, 1)[..., None] + probability
+    bound[..., _FIRST_SAID : _FIRST_SAID + SAID], bound[..., _FIRST_SAID + SAID :] = mean + slack, 1 - mean + slack
+    seen = (bound > 0) & (bound <= _HIGHEST)
+    return np.where(seen, np.maximum(bound, _LOWEST), np.nan).astype(np.float32)
 
 
 def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
@@ -179,7 +182,7 @@ def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, pace: N
     return Fed(np.where(due & (off != 0), mean, np.nan).astype(np.float32), fed.bound)
 
 
-def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints, pace: NDArray[np.uint16]) -> None:
+def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints, weight: Floats) -> None:
     """Move the evidence of a block of streams, and that of their families.
 
     Args:
@@ -188,35 +191,41 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
         fed: For all streams of *families*.
         families: Which of `FAMILIES`: those of frames or those of outcomes.
         at_ms: Event time, [n].
-        pace: [n, streams].
+        weight: What `weights` gives for these streams, [n, streams].
     """
     streams = of(families)
-    before = watch["evidence"][rows, streams]
     taken = ~np.isnan(fed.x)
-    after = advance(before, np.where(taken, fed.x, fed.bound), fed.bound)
-    after = np.where(taken[..., None], after, before)
-    watch["evidence"][rows, streams] = after
-    weights = WEIGHTS[streams, families].sum(axis=1) * pace
+    # Most streams are slow: few of them take a sample now.
+    place, stream = np.nonzero(taken)
+    moved = rows[place], streams.start + stream
+    watch["evidence"][moved] = advance(watch["evidence"][moved], fed.x[taken], fed.bound[taken])
     # Sums of a row at a time: what a product of matrices gives depends, in its last bits, on the rows beside it.
     starts = _starts(families)
-    now = np.add.reduceat(combined(after) * weights, starts, axis=1)
+    now = np.add.reduceat(combined(watch["evidence"][rows, streams]) * weight, starts, axis=1)
     was = watch["family"][rows, families]
-    share = np.add.reduceat(taken * weights, starts, axis=1)  # what chance alone adds
+    share = np.add.reduceat(taken * weight, starts, axis=1)  # what chance alone adds
     watch["family"][rows, families] = now
     # What the evidence says of this sample alone: the factor by which the mixture grew. Its CUSUM starts where the
     # change seems to (Page 1954).
     factor = np.log(np.maximum(now, 1e-20) / np.maximum(was + share, 1e-20))
     cusum = np.maximum(watch["cusum"][rows, families] + np.where(share > 0, factor, 0), 0)
     watch["cusum"][rows, families] = cusum
-    restarted = (cusum == 0) | (watch["since_ms"][rows, families] == 0)
-    watch["since_ms"][rows, families] = np.where(restarted, at_ms[:, None], watch["since_ms"][rows, families])
+    since_ms = watch["since_ms"][rows, families]
+    restarted = (cusum == 0) | (since_ms == 0)
+    watch["since_ms"][rows, families] = np.where(restarted, at_ms[:, None], since_ms)
     watch["run"][rows, families] = np.where(restarted, 0, watch["run"][rows, families] + (share > 0))
     watch["window"][rows, families] += share > 0
 
 
+def weights(pace: NDArray[np.uint16]) -> Floats:
+    """What a stream's evidence counts for in its family's, [n, STREAMS], by its *pace*, [n, STREAMS]."""
+    weight: Floats = (_WEIGHTS * pace).astype(np.float32)
+    return weight
+
+
 def weighed(watch: NDArray[Any], reference: NDArray[Any], rows: Ints) -> Floats:
     """Each stream's share of its family's evidence, [n, STREAMS]."""
-    share: Floats = combined(watch["evidence"][rows]) * WEIGHTS.sum(axis=1) * paces(reference, rows)
+    share: Floats = combined(watch["evidence"][rows]) * weights(paces(reference, rows))
     return share
 
 

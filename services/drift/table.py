@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.drift.detectors.registry import Detector
-from services.drift.layout import LEARNING, REFERENCE, WATCH
+from services.drift.layout import LEARNING, NORMAL, REFERENCE, WATCH
 from services.drift.sample import Ints
 
-PARTS: Final = {b"r": REFERENCE, b"w": WATCH, b"l": LEARNING}
+_REFERENCE: Final = b"r"
+PARTS: Final = {_REFERENCE: REFERENCE, b"w": WATCH, b"l": LEARNING}
 _FIRST_ROOM: Final = 64
 _VERSION: Final = b"\0v"
 _SHARED: Final = b"\0p"
@@ -62,6 +63,7 @@ class Table:
         reference: What is normal, one `REFERENCE` a row.
         watch: What is seen, one `WATCH` a row.
         learning: What is measured while the first reference grows, one `LEARNING` a row.
+        normal: What follows from *reference*, one `NORMAL` a row, as far as it is known: no state.
         detectors: Those that were chosen instead of the engine, by row and stream, as far as they were needed yet.
         detector_states: What the log has of them.
     """
@@ -71,6 +73,8 @@ class Table:
         self.detectors: dict[tuple[int, int], Detector] = {}
         self.detector_states: dict[tuple[int, int], bytes] = {}
         self._rooms: dict[bytes, Rows] = {part: np.zeros(_FIRST_ROOM, dtype) for part, dtype in PARTS.items()}
+        self._touched = {part: np.zeros(_FIRST_ROOM, bool) for part in PARTS}  # rows of which `Cameras.before` has it
+        self.normal: Rows = np.zeros(_FIRST_ROOM, NORMAL)
         self._cameras: list[weakref.ref[Cameras]] = []  # of each row; when they go their rows are free
         self._free: list[int] = []
         self._slots: dict[int, tuple[str, ...]] = {}
@@ -100,15 +104,17 @@ class Table:
         row = len(self.names)
         self.names.append(name)
         self._cameras.append(cameras)
-        for part, room in self._rooms.items():
-            if row >= len(room):
-                self._rooms[part] = np.concatenate([room, np.zeros_like(room)])
+        if row >= len(self.normal):
+            for part, room in self._rooms.items():
+                self._rooms[part] = _twice(room)
+                self._touched[part] = _twice(self._touched[part])
+            self.normal = _twice(self.normal)
         return row
 
     def free(self, rows: Iterable[int]) -> None:
         """Forget what is known of *rows*, which are nobody's now."""
         freed = {*rows}
-        for room in self._rooms.values():
+        for room in (*self._rooms.values(), *self._touched.values(), self.normal):
             room[[*freed]] = np.zeros((), room.dtype)
         for kept in (self.detectors, self.detector_states):
             for key in [key for key in kept if key[0] in freed]:
@@ -133,14 +139,21 @@ class Table:
         self._slots[row] = names
         return names
 
-    def touch(self, rows: Iterable[int], parts: bytes) -> None:
+    def touch(self, rows: Sequence[int] | Ints, parts: bytes) -> None:
         """Say that *parts* (letters) of *rows* are about to change, so that they can be as before again."""
+        places = np.asarray(rows, np.int64)
         for letter in parts:
             part = bytes((letter,))
-            for row in rows:
-                before = self.cameras(row).before
-                if (part, row) not in before:
-                    before[part, row] = self.part(row, part)
+            touched = self._touched[part]
+            for row in places[~touched[places]].tolist():
+                self.cameras(row).before[part, row] = self.part(row, part)
+            touched[places] = True
+            if part == _REFERENCE:
+                self.normal["known"][places] = False
+
+    def untouched(self, row: int, part: bytes) -> None:
+        """What was before is nobody's business any more: *part* of *row* is as it is, or as it was."""
+        self._touched[part][row] = False
 
     def touch_detector(self, row: int, stream: int) -> None:
         """Say that a chosen detector is about to change."""
@@ -163,6 +176,7 @@ class Table:
         """Let a part of *row* be as `part` gave it."""
         self._rooms[part][row] = np.frombuffer(value, PARTS[part])[0]
         self._slots.pop(row, None)
+        self.normal["known"][row] = False
 
     def restore(self, row: int, part: bytes, value: bytes | None) -> None:
         """Let a part of *row* be as the log has it; None where it was removed."""
@@ -300,11 +314,18 @@ class Cameras:
         self._forget_changes()
 
     def _forget_changes(self) -> None:
+        for part, row in self.before:
+            self.table.untouched(row, part)
         self.before.clear()
         self.detectors_touched.clear()
         self._versions_new.clear()
         self._shared_before = None
         self._committed = len(self)
+
+
+def _twice(room: Rows) -> Rows:
+    """Room for as many rows more."""
+    return np.concatenate([room, np.zeros_like(room)])
 
 
 def _key(table: Table, row: int, part: bytes) -> bytes:

@@ -20,6 +20,7 @@ from services.drift.layout import (
     MOST,
     OF_FRAMES,
 )
+from services.drift.normal import normal
 from services.drift.outcomes import Outcomes
 from services.drift.rules import Rules
 from services.drift.sample import Floats, Frames, Ints
@@ -49,7 +50,7 @@ class Watcher:
     def frames(self, table: Table, seen: Frames) -> set[int]:
         """Take one frame of each camera; returns the rows whose alarms changed."""
         watch, rows = table.watch, seen.rows
-        table.touch(rows.tolist(), b"w")
+        table.touch(rows, b"w")
         phase = self._phase(watch, seen)
         rules = self._rules
         holds = faults.look(
@@ -82,7 +83,7 @@ class Watcher:
             counts: Which of them say something of the model that predicts now and of the road, [n]. The others are
                 labels that came, and no more.
         """
-        table.touch(seen.rows.tolist(), b"wr")
+        table.touch(seen.rows, b"w")
         watch, known, rows = table.watch, table.reference, seen.rows
         changed = absences.came(table, rows, seen.at_ms, LABELS_MISSING)
         faults.gaps(watch, rows, seen.at_ms, "label_")
@@ -97,6 +98,7 @@ class Watcher:
         closed = known["labels_closed"][rows, seen.phase].astype(bool)
         learners = ~closed & _is_normal(watch, rows)
         if learners.any():
+            table.touch(rows[learners], b"r")
             self._learn_labels(table, seen, weight, learners)
         rules = self._rules
         fed = outcomes.of_outcomes(
@@ -108,8 +110,7 @@ class Watcher:
             floor=rules.accuracy_floor,
         )
         watch["labelled"][rows] += 1
-        pace = streams.paces(known, rows)
-        return changed | self._evidence(table, rows, fed, OUTCOME_FAMILIES, pace, seen.at_ms, seen.cause)
+        return changed | self._evidence(table, rows, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause)
 
     def thresholds(self, table: Table, rows: Ints, of: str = "") -> Floats:
         """Evidence at which an alarm is raised, [n]: the samples that the fleet's families see in the time in which
@@ -152,7 +153,7 @@ class Watcher:
 
     def _learn(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
         rows = seen.rows
-        table.touch(rows.tolist(), b"rl")
+        table.touch(rows, b"rl")
         known, learning, rules = table.reference, table.learning, self._rules
         place = (rows, phase)
         began = known["began_ms"][place]
@@ -188,28 +189,17 @@ class Watcher:
         return set(rows[over].tolist())
 
     def _test(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
-        watch, known, rows, rules = table.watch, table.reference, seen.rows, self._rules
-        ranked = reference.relative(known, phase, seen)
-        ranks = reference.ranks(known, phase, seen, ranked)
+        watch, rows = table.watch, seen.rows
+        usual = normal(table, rows, self._rules)
+        ranked = reference.relative(table.reference, phase, seen)
         values = np.concatenate([ranked, seen.said], axis=1)
-        tested = watch["tested"][rows]
-        of_all = 1 / tested.astype(np.float32)
+        of_all = 1 / watch["tested"][rows].astype(np.float32)
         kept = watch["values"][rows]
         share = np.maximum(_NOW, of_all)[:, None]
         watch["values"][rows] = np.where(np.isnan(values), kept, kept + share * (values - kept))
         _recent(watch, seen, np.maximum(_SMOOTH, of_all))
-        pace = streams.paces(known, rows)
-        fed = streams.of_frames(
-            ranks,
-            seen.said,
-            pace,
-            known,
-            rows,
-            phase,
-            rank=rules.tolerance_rank,
-            probability=rules.tolerance_probability,
-        )
-        return self._evidence(table, rows, fed, FRAMES_FAMILIES, pace, seen.at_ms, seen.cause)
+        fed = streams.of_frames(reference.ranks(usual, phase, seen, ranked), seen.said, usual["bound"][rows, phase])
+        return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause)
 
     def _evidence(
         self,
@@ -217,16 +207,16 @@ class Watcher:
         rows: Ints,
         fed: streams.Fed,
         families: slice,
-        pace: NDArray[np.uint16],
         at_ms: Ints,
         cause: NDArray[np.void],
     ) -> set[int]:
         """Let streams take what they are fed; raise what crossed its threshold and clear what calmed."""
         watch = table.watch
-        pace = pace[:, streams.of(families)]
+        usual, of_them = normal(table, rows, self._rules), (rows, streams.of(families))
+        pace = usual["pace"][of_them]
         fed = streams.gathered(watch, rows, fed, families, pace)
         theirs = self._chosen.take(table, rows, fed, families)
-        streams.take(watch, rows, fed, families, at_ms, pace)
+        streams.take(watch, rows, fed, families, at_ms, usual["weight"][of_them])
         first = families.start
         threshold = self.thresholds(table, rows, "label_" if first else "")
         over = streams.crossed(watch, rows, families, threshold[:, None])
@@ -269,7 +259,7 @@ class Watcher:
         known["labels_began_ms"][rows, phase] = np.where(began == 0, seen.at_ms[chosen], began)
         measured = chosen & ~known["labels_closed"][seen.rows].any(axis=1)
         if measured.any():
-            table.touch(seen.rows[measured].tolist(), b"l")
+            table.touch(seen.rows[measured], b"l")
             columns = slice(LOSS_PACE, CORRELATED)
             pace.measure(learning, seen.rows[measured], columns, seen.loss[measured][:, None])
         outcomes.learn(known, seen, weight, chosen)

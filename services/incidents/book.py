@@ -3,7 +3,7 @@
 Everything is an immutable value under a key of the state topic, so that one step back is a reference kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 import msgspec
@@ -140,6 +140,7 @@ class Book:
 
     def __init__(self) -> None:
         self._values: dict[bytes, _Value] = {}
+        self._cameras: dict[str, Watched] = {}  # those of them that are cameras, the fleet left out
         self._before: dict[bytes, _Value | None] = {}
         self._due: list[tuple[int, str]] = []  # heap; what a camera's entry no longer says is passed over
         self.newest_ms = 0  # of all reports
@@ -151,10 +152,9 @@ class Book:
         found = self._values.get(_CAMERA + name.encode())
         return found if isinstance(found, Watched) else Watched()
 
-    def cameras(self) -> list[tuple[str, Watched]]:
+    def cameras(self) -> Mapping[str, Watched]:
         """All of them, the fleet left out."""
-        named = ((key[1:].decode(), value) for key, value in self._values.items() if isinstance(value, Watched))
-        return [(name, watched) for name, watched in named if name != FLEET]
+        return self._cameras
 
     def put_camera(self, name: str, watched: Watched) -> None:
         self._put(_CAMERA + name.encode(), watched)
@@ -194,7 +194,7 @@ class Book:
             self._set(key, value)
         self._before.clear()
         self.clock_ms = self._committed_clock_ms
-        self.newest_ms = max([0, *(watched.at_ms for _, watched in self.cameras())])
+        self.newest_ms = max([0, *(watched.at_ms for watched in self._cameras.values())])
 
     # -- within
 
@@ -205,16 +205,20 @@ class Book:
             self._set(key, value)
 
     def _set(self, key: bytes, value: _Value | None) -> None:
+        name = key[1:].decode()
         if value is None:
             self._values.pop(key, None)
+            self._cameras.pop(name, None)
             return
         before = self._values.get(key)
         self._values[key] = value
         if isinstance(value, Watched):
+            if name != FLEET:
+                self._cameras[name] = value
             self.newest_ms = max(self.newest_ms, value.at_ms)
             self.clock_ms = max(self.clock_ms, value.at_ms)
             if value.due_ms != (before.due_ms if isinstance(before, Watched) else None):
-                self._await(key[1:].decode(), value.due_ms)
+                self._await(name, value.due_ms)
 
     def _await(self, name: str, due_ms: int | None) -> None:
         """Note when a camera is to be looked at, now that this is another moment; None is never."""

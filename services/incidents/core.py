@@ -140,7 +140,7 @@ class IncidentsCore(Tally):
         fleet = book.camera(FLEET)
         if at_ms < fleet.at_ms + FLEET_EVERY_MS:
             return []
-        cameras = [watched for _, watched in book.cameras()]
+        cameras = book.cameras().values()
         labels = sum(watched.recent_labels for watched in cameras)
         right = max(0.0, labels - sum(watched.recent_errors for watched in cameras))
         floor = self._rules.accuracy_floor

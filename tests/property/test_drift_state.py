@@ -23,6 +23,7 @@ from catseye.stream import Output
 from services.drift.alarms import FIRST_ABSENCE
 from services.drift.core import DriftCore
 from services.drift.layout import REFERENCE, WATCH
+from services.drift.normal import normal
 from services.drift.report import report
 from services.drift.rules import Rules
 from services.drift.table import Cameras, Shared, Table, Version
@@ -140,6 +141,21 @@ def by_camera(cameras: Cameras) -> dict[str, list[bytes]]:
     return {name: [room[row].tobytes() for room in rooms] for name, row in zip(cameras, cameras.rows, strict=True)}
 
 
+def kept_normal(cameras: Cameras) -> list[list[bytes]]:
+    """What is kept as following from references, as far as it claims to be known."""
+    kept = cameras.table.normal[cameras.rows]
+    return [[room[name].tobytes() for name in kept.dtype.names or () if room["known"]] for room in kept]
+
+
+def normal_now(cameras: Cameras) -> list[list[bytes]]:
+    """The same, made of the references anew."""
+    table, rows = cameras.table, cameras.rows
+    known = table.normal["known"][rows]
+    table.normal["known"] = False
+    normal(table, rows[known], RULES)
+    return kept_normal(cameras)
+
+
 def by_key(outputs: Sequence[Output]) -> dict[bytes | None, list[Output]]:
     """What was said of each camera, in order: whose turn is first goes by the log that a table was made of."""
     found: dict[bytes | None, list[Output]] = {}
@@ -186,6 +202,7 @@ def test_an_abort_never_happened_and_a_crash_loses_nothing(
         assert partition.state.changes() == []
     for lived in (partition.rebuilt(), partition.state):
         assert by_camera(lived) == by_camera(straight.state)
+        assert kept_normal(lived) == normal_now(lived)
         assert lived.versions == straight.state.versions
         assert unheard(lived.shared) == unheard(straight.state.shared)
     assert by_key(partition.outputs) == by_key(straight.outputs)

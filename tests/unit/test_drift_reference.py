@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from catseye.records import Prediction
 from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FOCUS, PICTURE, RANKED
+from services.drift.normal import normal
 from services.drift.reference import learn, quarter, ranks, relative, usual
+from services.drift.rules import Rules
 from services.drift.sample import Frames, frames
 from services.drift.table import Table
 from tests.simulation.cameras import Camera
@@ -38,9 +40,11 @@ def learned(camera: Camera, samples: int = SAMPLES, **changes: Any) -> Table:
 def ranked(table: Table, predictions: list[Prediction]) -> NDArray[np.float32]:
     """Ranks of frames within what row 0 has learned, [n, RANKED]."""
     found = []
+    table.normal["known"] = False  # what is learned here was not announced
+    usual_ = normal(table, np.array([0]), Rules())
     for each in predictions:
         one = seen(each)
-        found.append(ranks(table.reference, day(), one, relative(table.reference, day(), one))[0])
+        found.append(ranks(usual_, day(), one, relative(table.reference, day(), one))[0])
     return np.array(found)
 
 

@@ -26,6 +26,7 @@ from services.drift.streams import (
     OUTCOME_FAMILIES,
     SHORTEST_WINDOW,
     Fed,
+    bounds,
     calmed,
     crossed,
     forget,
@@ -34,6 +35,7 @@ from services.drift.streams import (
     paces,
     take,
     weighed,
+    weights,
 )
 
 ROWS = np.zeros(1, np.int64)
@@ -41,6 +43,8 @@ DAY = np.ones(1, np.int64)
 INPUT_PLACE = FAMILIES.index(INPUT)
 EACH = np.ones((1, FRAME_STREAMS), np.uint16)
 """Pace of streams of which every frame is a sample."""
+ALL = np.ones((1, STREAMS), np.uint16)
+WEIGHT = weights(ALL)[:, :FRAME_STREAMS]
 
 
 def known(frames: int = 1_000, pace: int = 1) -> NDArray[np.void]:
@@ -59,7 +63,8 @@ def fed_by(rank: float, said: float, reference: NDArray[np.void]) -> Fed:
     """Streams of a frame whose ranks and probabilities are all alike."""
     ranks = np.full((1, RANKED), rank, np.float32)
     numbers = np.full((1, SAID), said, np.float32)
-    return of_frames(ranks, numbers, paces(reference, ROWS), reference, ROWS, DAY, rank=0.05, probability=0.02)
+    found = bounds(reference, ROWS, paces(reference, ROWS), rank=0.05, probability=0.02)
+    return of_frames(ranks, numbers, found[ROWS, DAY])
 
 
 def test_a_signal_that_seems_much_faster_than_others_like_it_is_not() -> None:
@@ -125,7 +130,7 @@ def test_a_missing_value_feeds_nothing() -> None:
     assert np.isnan(fed.x).all()
     watch = np.zeros(1, WATCH)
     watch["evidence"] = 3
-    take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([1_000]), EACH)
+    take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([1_000]), WEIGHT)
     assert (watch["evidence"] == 3).all()
     assert not watch["window"].any()
 
@@ -154,14 +159,14 @@ def test_evidence_stays_low_at_the_bound_and_grows_beyond_it() -> None:
     """After R samples at the bound it is R; beyond, it grows exponentially and the family says since when."""
     watch = np.zeros(1, WATCH)
     for at in range(100):
-        take(watch, ROWS, alike(0.5, 0.5), FRAMES_FAMILIES, np.array([at]), EACH)
+        take(watch, ROWS, alike(0.5, 0.5), FRAMES_FAMILIES, np.array([at]), WEIGHT)
     assert watch["family"][0, INPUT_PLACE] == pytest.approx(100, rel=1e-3)
     watch = np.zeros(1, WATCH)
     for at in range(100):
-        take(watch, ROWS, alike(0.45, 0.5), FRAMES_FAMILIES, np.array([at]), EACH)
+        take(watch, ROWS, alike(0.45, 0.5), FRAMES_FAMILIES, np.array([at]), WEIGHT)
     assert watch["family"][0, INPUT_PLACE] < 100
     for at in range(100, 160):
-        take(watch, ROWS, alike(0.9, 0.5), FRAMES_FAMILIES, np.array([at]), EACH)
+        take(watch, ROWS, alike(0.9, 0.5), FRAMES_FAMILIES, np.array([at]), WEIGHT)
     assert watch["family"][0, INPUT_PLACE] > 1e6
     assert 95 <= watch["since_ms"][0, INPUT_PLACE] <= 105
     assert watch["window"][0, INPUT_PLACE] == 160
@@ -174,7 +179,7 @@ def test_a_family_s_evidence_is_its_streams_together() -> None:
     fed = alike(0.4, 0.5)
     fed.x[0, 7] = 0.95
     for at in range(50):
-        take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([at]), EACH)
+        take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([at]), WEIGHT)
     shares = weighed(watch, known(), ROWS)[0, INPUT.slice]
     assert watch["family"][0, INPUT_PLACE] == pytest.approx(shares.sum(), rel=1e-4)
     assert int(shares.argmax()) == 7
@@ -188,7 +193,7 @@ def test_a_slow_stream_counts_as_many_times_as_its_samples_are_rarer() -> None:
     for at in range(1, 101):
         watch["tested"] = at
         fed = gathered(watch, ROWS, alike(0.501, 0.5), FRAMES_FAMILIES, pace)
-        take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([at]), pace)
+        take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([at]), WEIGHT * pace)
     slow, fast = watch["evidence"][0, 0].mean() * 10, watch["evidence"][0, 1].mean()
     assert slow == pytest.approx(fast, rel=0.05)
     assert watch["family"][0, INPUT_PLACE] == pytest.approx(100, rel=0.02)

@@ -123,7 +123,7 @@ def test_a_removed_key_is_gone() -> None:
     book.put_incident("g", "input", Incident(incident_id="i", first_camera="a", opened_at_ms=0, cameras=("a",)))
     for key, _ in book.changes():
         book.restore(key, None)
-    assert (book.camera("a"), book.incident("g", "input"), book.cameras()) == (Watched(), None, [])
+    assert (book.camera("a"), book.incident("g", "input"), book.cameras()) == (Watched(), None, {})
     book.restore(b"cb", None)
     assert whole(book) == {}
 
