@@ -125,8 +125,7 @@ class Fleet:
 
     def _counts(self, labels: Outcomes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Labels of frames that showed the road, as `DriftCore` tells them."""
-        received_ms = labels.at_ms - labels.delay_ms.astype(np.int64)
-        return np.asarray(~was_blind(self.table.watch, labels.rows, received_ms))
+        return np.asarray(~was_blind(self.table.watch, labels.rows, labels.received_ms))
 
 
 @dataclass(frozen=True)

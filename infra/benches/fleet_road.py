@@ -193,7 +193,7 @@ class Road:
         return Outcomes(
             rows=rows,
             at_ms=at_ms,
-            delay_ms=(at_ms - came["at_ms"]).astype(np.float32),
+            received_ms=came["at_ms"],
             phase=came["phase"].astype(np.int64),
             bucket=came["true"].astype(np.int64),
             loss=came["loss"].astype(np.float32),

@@ -17,7 +17,7 @@ from catseye.topics import full_name
 from services.drift import absences, renewal
 from services.drift.alarms import was_blind
 from services.drift.layout import TELEMETRY_SLOTS
-from services.drift.outcomes import outcomes
+from services.drift.outcomes import Outcomes, outcomes
 from services.drift.report import report, version_of
 from services.drift.rules import Rules
 from services.drift.sample import Frames, Ints, frames
@@ -138,7 +138,7 @@ class DriftCore(Tally):
             now_rows, now = [rows[place] for place in these], [matched[place][1] for place in these]
             versions = [version_of(self._table, row) for row in now_rows]
             seen = outcomes(now_rows, now, [version.classes for version in versions], self._rules.night)
-            counts = self._counts(now_rows, now, versions)
+            counts = self._counts(seen, now, versions)
             now_changed = self._watcher.labels(self._table, seen, counts)
             for place in these:
                 cameras, each = matched[place]
@@ -195,11 +195,10 @@ class DriftCore(Tally):
                 kept = self._table.keep_slots(row, (*kept, *new)[:TELEMETRY_SLOTS])
         return kept
 
-    def _counts(self, rows: Sequence[int], matched: Sequence[Outcome], now: Sequence[Version]) -> NDArray[np.bool_]:
+    def _counts(self, seen: Outcomes, matched: Sequence[Outcome], now: Sequence[Version]) -> NDArray[np.bool_]:
         """Which outcomes, [n], say something of the model that predicts *now* and of a camera that saw the road."""
         of_it = [(each.model, each.version) == (it.model, it.version) for each, it in zip(matched, now, strict=True)]
-        received_ms = np.array([each.received_at_ms for each in matched], np.int64)
-        return np.array(of_it) & ~was_blind(self._table.watch, np.array(rows, np.int64), received_ms)
+        return np.array(of_it) & ~was_blind(self._table.watch, seen.rows, seen.received_ms)
 
     def _look(self, at_ms: Mapping[Cameras, int]) -> set[int]:
         """Look for what is absent from partitions at a time of each; returns the rows whose alarms changed."""

@@ -44,7 +44,7 @@ def signal_of(table: Table, row: int, stream: int) -> tuple[str, int | None]:
         return ("entropy" if said == ENTROPY else "margin"), None
     if stream < FLOOR.first:
         bucket = stream - ACCURACY.first - 1
-        return "loss", bucket if bucket >= 0 else None
+        return "loss", bucket if 0 <= bucket < BUCKETS else None
     return "accuracy", None
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import ALARMS, FAULTS, FOCUS, MOST, PICTURE
+from services.drift.layout import ALARMS, FAULTS, FOCUS, MOST_IN_A_ROW, PICTURE
 from services.drift.reference import usual
 from services.drift.sample import Floats, Frames, Ints
 
@@ -67,11 +67,11 @@ def look(
     mean_ms = watch["latency_ms"][rows] = _smoothed(watch["latency_ms"][rows], seen.latency_ms, share)
     holds[:, 6] = mean_ms > latency_ms
     watch["content"][rows] = seen.content
-    watch["fault_clear"][rows] = np.minimum(watch["fault_clear"][rows] + 1, MOST) * ~holds
+    watch["fault_clear"][rows] = _one_more(watch["fault_clear"][rows]) * ~holds
     if not holds.any():
         watch["fault_run"][rows] = 0
         return holds
-    run = np.minimum(watch["fault_run"][rows] + 1, MOST) * holds
+    run = _one_more(watch["fault_run"][rows]) * holds
     from_ms = np.where(run == 1, seen.at_ms[:, None], watch["fault_from_ms"][rows])
     watch["fault_run"][rows], watch["fault_from_ms"][rows] = run, from_ms
     lasting: NDArray[np.bool_] = (run >= RUN) & (seen.at_ms[:, None] - from_ms >= _LASTING_MS)
@@ -117,6 +117,11 @@ def _smoothed(mean: Floats, value: Floats, share: Floats) -> Floats:
     return mean + share * (value - mean)
 
 
+def _one_more(run: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Frames in a row, with this one."""
+    return np.minimum(run, MOST_IN_A_ROW - 1) + np.uint8(1)
+
+
 def _blurred(
     watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Frames, share: Floats
 ) -> NDArray[np.bool_]:
@@ -138,7 +143,7 @@ def _blurred(
         usual_contrast, _ = usual(reference, rows, phase, _CONTRAST)
         looks &= seen.ranked[:, _CONTRAST] > _CONTRAST_LEFT * usual_contrast
         blurred &= contrast > _CONTRAST_LEFT * usual_contrast
-    watch["blur_run"][rows] = np.where(looks, np.minimum(watch["blur_run"][rows], 254) + 1, 0)
+    watch["blur_run"][rows] = _one_more(watch["blur_run"][rows]) * looks
     return blurred
 
 

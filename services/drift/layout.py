@@ -24,6 +24,8 @@ LAGS: Final = (1, 4, 16)
 BLOCKS: Final = (4, 16, 64)
 MOST: Final = 60_000
 """Counts that are 16 bits wide end here."""
+MOST_IN_A_ROW: Final = 255
+"""Those that are 8 bits wide."""
 
 PICTURE: Final = (
     "brightness",
@@ -73,7 +75,8 @@ class Family(NamedTuple):
 INPUT: Final = Family("input", 0, 3 * len(PICTURE))
 TELEMETRY: Final = Family("telemetry", INPUT.streams, 3 * TELEMETRY_SLOTS)
 PREDICTIONS: Final = Family("predictions", 3 * RANKED, 2 * SAID)
-ACCURACY: Final = Family("accuracy", 3 * RANKED + 2 * SAID, 1 + BUCKETS)
+ACCURACY: Final = Family("accuracy", 3 * RANKED + 2 * SAID, 1 + BUCKETS + PHASES)
+"""Loss of all labels, of those of each class and of those of each phase."""
 FLOOR: Final = Family("accuracy_floor", ACCURACY.first + ACCURACY.streams, 1)
 FAMILIES: Final[tuple[Family, ...]] = (INPUT, TELEMETRY, PREDICTIONS, ACCURACY, FLOOR)
 OF_FRAMES: Final = 3
@@ -97,7 +100,17 @@ BLINDING: Final = 6
 """The first so many faults, and silence, make everything else that is seen of the camera worthless."""
 
 
-ALARMED: Final = ("evidence", "threshold", "stream", "estimate", "reference", "moved", "detector")
+ALARMED: Final = np.dtype(
+    [
+        ("evidence", "f4"),
+        ("threshold", "f4"),
+        ("stream", "u1"),
+        ("estimate", "f4"),
+        ("reference", "f4"),
+        ("moved", "?"),
+        ("detector", "u1"),
+    ]
+)
 """What an alarm of a family says for as long as it lasts: how things were when it was raised."""
 
 
@@ -105,8 +118,9 @@ def _weights() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     weights = np.zeros((STREAMS, len(FAMILIES)), np.float32)
     for place, family in enumerate(FAMILIES):
         weights[family.slice, place] = 1 / family.streams
-    weights[ACCURACY.slice, FAMILIES.index(ACCURACY)] = 0.5 / BUCKETS
-    weights[ACCURACY.first, FAMILIES.index(ACCURACY)] = 0.5  # all labels together; the other half looks for one class
+    # Half for all labels together; the other half looks for one class, and for what is so by night or by day alone.
+    of_accuracy = [0.5, *[0.3 / BUCKETS] * BUCKETS, *[0.2 / PHASES] * PHASES]
+    weights[ACCURACY.slice, FAMILIES.index(ACCURACY)] = of_accuracy
     return weights
 
 
@@ -117,7 +131,6 @@ REFERENCE: Final = np.dtype(
         ("began_ms", "i8", PHASES),
         ("frames", "u4", PHASES),
         ("closed", "u1", PHASES),
-        ("version", "u8"),
         ("telemetry", "S16", TELEMETRY_SLOTS),
         ("bits", "u2", 64),
         ("bits_of", "u2"),
@@ -157,7 +170,7 @@ WATCH: Final = np.dtype(
         ("raised_since_ms", "i8", len(ALARMS)),
         ("raised_at_ms", "i8", len(ALARMS)),
         ("cause", "V16", len(ALARMS)),
-        ("alarmed", "f4", (len(FAMILIES), len(ALARMED))),
+        ("alarmed", ALARMED, len(FAMILIES)),
         ("phase", "u1"),
         ("light", "f4"),
         ("tested", "u4"),
@@ -169,7 +182,6 @@ WATCH: Final = np.dtype(
         ("every_ms", "f8"),
         ("label_gap_max_ms", "f4"),
         ("label_every_ms", "f8"),
-        ("label_delay_ms", "f4"),
         ("propensity", "f4"),
         ("frames", "u4"),
         ("labels", "u4"),
@@ -181,8 +193,8 @@ WATCH: Final = np.dtype(
         ("skew_run_ms", "f8"),
         ("sampled_ms", "i8"),
         ("latency_ms", "f4"),
-        ("fault_run", "u2", len(FAULTS)),
-        ("fault_clear", "u2", len(FAULTS)),
+        ("fault_run", "u1", len(FAULTS)),
+        ("fault_clear", "u1", len(FAULTS)),
         ("fault_from_ms", "i8", len(FAULTS)),
         ("blind_from_s", "u4", BLIND_TIMES),
         ("blind_until_s", "u4", BLIND_TIMES),

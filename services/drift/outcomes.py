@@ -1,4 +1,4 @@
-"""Accuracy as labels come: loss against what is normal in that light, by class, and against a floor.
+"""Accuracy as labels come: loss against what is normal in that light, of all, by class, by phase, and against a floor.
 
 A label counts by how likely its frame was to be chosen: with propensity p its bet is scaled by p_least / p, so that
 labels that were asked for because the model was unsure do not make it look worse than it is, nor better. The least
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.records import Outcome
-from services.drift.layout import ACCURACY, LOSS_PACE
+from services.drift.layout import ACCURACY, BUCKETS, LOSS_PACE
 from services.drift.sample import Floats, Ints, bucket_of
 from services.drift.streams import Fed
 
@@ -31,7 +31,7 @@ class Outcomes:
     Attributes:
         rows: Row of the camera, [n], no two alike.
         at_ms: When ingest took the label, [n].
-        delay_ms: From frame to label, [n].
+        received_ms: When it took the frame, [n].
         phase: By the brightness of the frame itself, [n].
         bucket: Bucket of the true class, [n].
         loss: 1 where the prediction was wrong, else 0, [n].
@@ -42,7 +42,7 @@ class Outcomes:
 
     rows: Ints
     at_ms: Ints
-    delay_ms: Floats
+    received_ms: Ints
     phase: Ints
     bucket: Ints
     loss: Floats
@@ -69,7 +69,7 @@ def outcomes(
     return Outcomes(
         rows=np.array(rows, np.int64),
         at_ms=np.array([each.label_received_at_ms for each in matched], np.int64),
-        delay_ms=np.array([max(each.label_delay_ms, 0) for each in matched], np.float32),
+        received_ms=np.array([each.received_at_ms for each in matched], np.int64),
         phase=np.array([each.brightness >= edge for each in matched], np.int64),
         bucket=np.array([bucket_of(each.label, of) for each, of in zip(matched, classes, strict=True)], np.int64),
         loss=np.array([not each.correct for each in matched], np.float32),
@@ -105,7 +105,7 @@ def learn(reference: NDArray[Any], seen: Outcomes, weight: Floats, chosen: NDArr
 def of_outcomes(
     reference: NDArray[Any], seen: Outcomes, weight: Floats, *, accuracy: float, new_phase: float, floor: float
 ) -> Fed:
-    """Streams of an outcome: loss of all, loss of its class, loss against the floor, [n, 10].
+    """Streams of an outcome: loss of all, of its class, of its phase, and against the floor, [n, 12].
 
     Args:
         accuracy: Tolerance against the reference of this phase.
@@ -126,8 +126,10 @@ def of_outcomes(
     x[:, 0] = np.where(tested, seen.loss, np.nan)
     here = np.arange(count), 1 + seen.bucket
     often = reference["label_weights"][rows, seen.phase, 1 + seen.bucket] >= _FEWEST_OF_CLASS
-    bound[:, 1:-1] = own[:, 1:]
+    bound[:, 1 : 1 + BUCKETS] = own[:, 1:]
     x[here] = np.where(known & often, seen.loss, np.nan)
+    bound[:, 1 + BUCKETS : -1] = bound[:, :1]
+    x[np.arange(count), 1 + BUCKETS + seen.phase] = x[:, 0]
     bound[:, -1], x[:, -1] = 1 - floor, seen.loss
     x[bound > 0.98] = np.nan
     bound = np.clip(bound, 1e-3, 0.98)

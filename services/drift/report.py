@@ -86,12 +86,12 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
     kind, signal, label = ALARMS[alarm], ALARMS[alarm], None
     evidence, threshold, estimate, reference, detector = 1.0, 1.0, 1.0, 0.0, RULE
     if alarm < len(FAMILIES):
-        numbers = dict(zip(ALARMED, watch["alarmed"][alarm].tolist(), strict=True))
+        numbers = dict(zip(ALARMED.names or (), watch["alarmed"][alarm].tolist(), strict=True))
         evidence, threshold = numbers["evidence"], numbers["threshold"]
         estimate, reference = numbers["estimate"], numbers["reference"]
-        signal, bucket = signal_of(table, row, int(numbers["stream"]))
+        signal, bucket = signal_of(table, row, numbers["stream"])
         label = None if bucket is None else class_of(bucket, version.classes)
-        detector = NAMES[int(numbers["detector"])]
+        detector = NAMES[numbers["detector"]]
         kind = "camera_moved" if numbers["moved"] else kind
     frames_seen = int(watch["frames"])
     at = [int(watch["offsets"][number % 4]) for number in range(max(frames_seen - 3, 1), frames_seen + 1)]

@@ -87,8 +87,6 @@ class Watcher:
         watch, known, rows = table.watch, table.reference, seen.rows
         changed = absences.came(table, rows, seen.at_ms, LABELS_MISSING)
         faults.gaps(watch, rows, seen.at_ms, "label_")
-        share = np.maximum(_SMOOTH, 1 / (watch["labels"][rows].astype(np.float32) + 1))
-        watch["label_delay_ms"][rows] += share * (seen.delay_ms - watch["label_delay_ms"][rows])
         watch["labels"][rows] += 1
         if not counts.any():
             return changed

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from catseye.records import Outcome
-from services.drift.layout import ACCURACY, REFERENCE, WATCH
+from services.drift.detectors.esr import combined
+from services.drift.layout import ACCURACY, BUCKETS, FAMILIES, REFERENCE, STREAMS, WATCH
 from services.drift.outcomes import Outcomes, expected, of_outcomes, outcomes, weigh
-from services.drift.streams import Fed
+from services.drift.streams import OUTCOME_FAMILIES, Fed, take, weights
 from tests.simulation.cameras import CLASSES, QUICK, Camera, Watched, outcome
 
 ROWS = np.zeros(1, np.int64)
@@ -116,7 +117,9 @@ def test_a_loss_is_held_against_its_phase_its_class_and_the_floor() -> None:
     bucket = CLASSES.index(str(one().label))
     assert (found.x[0, 0], found.x[0, 1 + bucket], found.x[0, -1]) == pytest.approx((1, 1, 1), rel=1e-5)
     assert found.bound[0, -1] == pytest.approx(0.6)
-    others = [place for place in range(1, ACCURACY.streams) if place != 1 + bucket]
+    day = 1 + BUCKETS + 1
+    assert (found.x[0, day], found.bound[0, day]) == (found.x[0, 0], found.bound[0, 0])
+    others = [place for place in range(1, ACCURACY.streams) if place not in (1 + bucket, day)]
     assert np.isnan(found.x[0, others]).all()
 
 
@@ -126,17 +129,35 @@ def test_a_phase_that_is_not_known_is_held_against_the_worst_that_is() -> None:
     found = fed(whole(0.05), dark)
     slack = 1.64 * np.sqrt((0.05 + 1 / 1_000) * 0.95 / 1_000)
     assert found.bound[0, 0] == pytest.approx(0.05 + slack + 0.1, rel=1e-3)
-    assert np.isnan(found.x[0, 1:-1]).all()
+    night = 1 + BUCKETS
+    assert np.flatnonzero(~np.isnan(found.x[0])).tolist() == [0, night, night + 2]
+    assert found.bound[0, night] == found.bound[0, 0]
     nothing = fed(np.zeros(1, REFERENCE), dark)
     assert np.isnan(nothing.x[0, :-1]).all()
     assert nothing.x[0, -1] == 0
+
+
+def test_what_is_wrong_by_night_alone_is_told_though_the_day_goes_on_as_before() -> None:
+    """One label in ten is of the night, and each third of those is wrong: over all labels that is within tolerance."""
+    known, watch = whole(0.05), np.zeros(1, WATCH)
+    for name in ("labels_closed", "label_weights", "label_squares", "label_losses"):
+        known[name][0, 0] = known[name][0, 1]
+    for number in range(2_000):
+        night, wrong = number % 10 == 0, number % 30 == 0 or number % 20 == 1
+        seen = column(one(brightness=0.1 if night else 0.5, correct=not wrong))
+        each = fed(known, seen)
+        take(watch, ROWS, each, OUTCOME_FAMILIES, seen.at_ms, weights(np.ones((1, STREAMS), np.uint16))[:, -12:])
+    evidence = combined(watch["evidence"][0, ACCURACY.slice])
+    assert evidence[1 + BUCKETS] > 1e7
+    assert evidence[0] < 1e3
+    assert watch["family"][0, FAMILIES.index(ACCURACY)] > 1e6
 
 
 def test_a_rare_class_and_a_hopeless_reference_claim_nothing() -> None:
     """Thirty labels of a class, and a bound that leaves something to see."""
     known = whole(0.05)
     known["label_weights"][0, 1, 1:] = 29
-    assert np.isnan(fed(known, column(one())).x[0, 1:-1]).all()
+    assert np.isnan(fed(known, column(one())).x[0, 1 : 1 + BUCKETS]).all()
     assert np.isnan(fed(whole(0.97), column(one())).x[0, :-1]).all()
 
 

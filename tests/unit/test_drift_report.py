@@ -56,7 +56,11 @@ def test_every_stream_has_a_name() -> None:
     assert names[TELEMETRY.first] == ("telemetry.voltage", None)
     said = [*(("class_share", bucket) for bucket in range(8)), ("entropy", None), ("margin", None)]
     assert names[PREDICTIONS.first : ACCURACY.first] == said + said
-    assert names[ACCURACY.first : FLOOR.first] == [("loss", None), *(("loss", bucket) for bucket in range(8))]
+    assert names[ACCURACY.first : FLOOR.first] == [
+        ("loss", None),
+        *(("loss", bucket) for bucket in range(8)),
+        *[("loss", None)] * 2,
+    ]
     assert names[FLOOR.first] == ("accuracy", None)
     assert len(said) == SAID
 

@@ -143,7 +143,7 @@ def test_each_stream_takes_one_frame_in_its_pace() -> None:
     reference["pace"][0, RANKED:] = 4, 7, 3, 5
     every = paces(reference, ROWS)[0]
     assert every[: 3 * RANKED].tolist() == [max(signal, 2) for signal in range(RANKED) for _ in range(3)]
-    assert every[3 * RANKED :].tolist() == 2 * ([3] * BUCKETS + [7] * 2) + [5] * (BUCKETS + 2)
+    assert every[3 * RANKED :].tolist() == 2 * ([3] * BUCKETS + [7] * 2) + [5] * (ACCURACY.streams + 1)
 
 
 def test_weights_of_a_family_are_one_and_its_streams_are_its_own() -> None:
@@ -152,7 +152,7 @@ def test_weights_of_a_family_are_one_and_its_streams_are_its_own() -> None:
     assert ((WEIGHTS > 0).sum(axis=1) == 1).all()
     assert WEIGHTS.shape == (STREAMS, len(FAMILIES))
     assert WEIGHTS[ACCURACY.first, FAMILIES.index(ACCURACY)] == 0.5
-    assert WEIGHTS[ACCURACY.first + 1, FAMILIES.index(ACCURACY)] == 0.5 / BUCKETS
+    assert WEIGHTS[ACCURACY.first + 1, FAMILIES.index(ACCURACY)] == pytest.approx(0.3 / BUCKETS)
 
 
 def test_evidence_stays_low_at_the_bound_and_grows_beyond_it() -> None:
@@ -201,7 +201,7 @@ def test_a_slow_stream_counts_as_many_times_as_its_samples_are_rarer() -> None:
 
 def test_a_stream_takes_the_mean_of_the_samples_that_were_for_it() -> None:
     """One in ten labels; a class of which none came takes nothing; what is over is forgotten."""
-    watch, streams = np.zeros(1, WATCH), BUCKETS + 2
+    watch, streams = np.zeros(1, WATCH), ACCURACY.streams + 1
     pace = np.full((1, streams), 10, np.uint16)
     for at in range(1, 11):
         watch["labelled"] = at
