@@ -176,6 +176,7 @@ class Road:
             content=content,
             offset=np.full(n, self.tick + 1, np.int64),
             cause=np.frombuffer(rng.bytes(16 * n), "V16"),
+            passed=np.zeros(n, np.int64),
         )
         self._label(frames, true, light)
         self.tick += 1

@@ -16,7 +16,8 @@ from catseye.stream import Message, Output, Tally
 from catseye.topics import full_name
 from services.drift import absences, renewal
 from services.drift.alarms import was_blind
-from services.drift.layout import TELEMETRY_SLOTS
+from services.drift.batch import Batch
+from services.drift.layout import MOST_IN_A_ROW, TELEMETRY_SLOTS
 from services.drift.outcomes import Outcomes, outcomes
 from services.drift.report import report, version_of
 from services.drift.rules import Rules
@@ -56,7 +57,7 @@ class DriftCore(Tally):
 
     def on_batch(self, batch: Sequence[Message], states: Mapping[int, Cameras], now_ms: int) -> list[Output]:
         outputs: list[Output] = []
-        sorted_ = _Batch()
+        sorted_ = Batch()
         for message in batch:
             partition = message.partition()
             try:
@@ -75,7 +76,8 @@ class DriftCore(Tally):
                 self._report(row, heard[cameras], cameras.shared.newest_ms) for row, cameras in self._by_name(rows)
             )
 
-        self.on_predictions(sorted_.predictions, tell)
+        self.on_predictions(sorted_.predictions, tell, sorted_.passed_before)
+        self._remember_passed(sorted_)
         self.on_outcomes(sorted_.outcomes, tell)
         for cameras, camera, reason, at_ms in sorted_.refused:
             cameras.saw(at_ms)
@@ -99,22 +101,28 @@ class DriftCore(Tally):
         return [self._report(row, partitions[cameras], at_ms[cameras]) for row, cameras in changed]
 
     def on_predictions(
-        self, predictions: Sequence[tuple[Cameras, Prediction]], tell: Tell = lambda _: None
+        self,
+        predictions: Sequence[tuple[Cameras, Prediction]],
+        tell: Tell = lambda _: None,
+        passed: Sequence[int] | None = None,
     ) -> set[int]:
         """Take predictions, each camera's in order; returns the rows whose alarms changed.
 
         Args:
             predictions: Each with the cameras of its partition.
             tell: Gets the rows whose alarms have just changed.
+            passed: Before each, how many frames of its camera were passed over; none where it is None.
         """
         if not predictions:
             return set()
         changed: set[int] = set()
         rounds = _rounds([cameras.row(each.camera) for cameras, each in predictions])
-        ordered = [predictions[place] for these in rounds for place in these]
+        places = [place for these in rounds for place in these]
+        ordered = [predictions[place] for place in places]
         rows = [cameras.row(each.camera) for cameras, each in ordered]
         slots = [self._slots(row, each.telemetry) for row, (_, each) in zip(rows, ordered, strict=True)]
-        columns = frames(rows, [each for _, each in ordered], slots)
+        before = None if passed is None else [passed[place] for place in places]
+        columns = frames(rows, [each for _, each in ordered], slots, before)
         versions = np.array([_version_number(each.model, each.version) for _, each in ordered], np.uint64)
         end = 0
         for these in rounds:
@@ -148,13 +156,14 @@ class DriftCore(Tally):
             self.events["labels_watched"] += int(counts.sum())
         return changed
 
-    def _sort(self, message: Message, batch: "_Batch", cameras: Cameras) -> None:
+    def _sort(self, message: Message, batch: Batch, cameras: Cameras) -> None:
         topic = message.topic()
         if topic == self._topics["predictions"]:
-            prediction = self._codec.decode(message.value(), Prediction)
-            if prediction.camera == DOCTOR:
-                return
-            batch.predictions.append((cameras, prediction))
+            if not self._is_passed_over(message.value(), batch, cameras):
+                prediction = self._codec.decode(message.value(), Prediction)
+                if prediction.camera == DOCTOR:
+                    return
+                batch.look_at(cameras, prediction)
         elif topic == self._topics["outcomes"]:
             batch.outcomes.append((cameras, self._codec.decode(message.value(), Outcome)))
         else:
@@ -168,6 +177,25 @@ class DriftCore(Tally):
                 return
             batch.refused.append((cameras, camera, letter["reason"], letter["refused_at_ms"]))
         batch.heard.add(cameras)
+
+    def _is_passed_over(self, value: bytes | None, batch: Batch, cameras: Cameras) -> bool:
+        """Whether a frame lies so near to the one of its camera that was looked at last that it need not be."""
+        if not self._rules.look_ms:
+            return False
+        seen = self._codec.leading_fields(value, Prediction, "received_at_ms")
+        return batch.passes_over(cameras, seen["camera"], seen["received_at_ms"], self._rules.look_ms)
+
+    def _remember_passed(self, batch: Batch) -> None:
+        """Take note of frames that were passed over."""
+        for cameras, at_ms in batch.passed_ms.items():
+            cameras.saw(at_ms)
+        if batch.passed_ms:
+            self.events["frames_passed_over"] += batch.passed_over
+        if batch.passed:
+            rows = [cameras.row(camera) for cameras, camera in batch.passed]
+            self._table.touch(rows, b"w")
+            so_far = self._table.watch["passed"][rows] + np.array([*batch.passed.values()])
+            self._table.watch["passed"][rows] = np.minimum(so_far, MOST_IN_A_ROW)
 
     def _renewed(
         self, seen: Frames, versions: NDArray[np.uint64], predictions: Sequence[tuple[Cameras, Prediction]]
@@ -213,11 +241,16 @@ class DriftCore(Tally):
             return []
         shared = cameras.shares()
         shared.told_ms = at_ms
-        count = len(cameras)
-        turn = [(shared.turn + place) % count for place in range(min(count, _CAMERAS_AT_ONCE))]
-        shared.turn = (shared.turn + len(turn)) % max(count, 1)
-        watch, rows = self._table.watch, cameras.rows[turn]
-        rows = rows[watch["version"][rows] > 0]
+        watch, rows = self._table.watch, np.roll(cameras.rows, -shared.turn)
+        newest_ms = np.maximum(watch["sampled_ms"][rows], watch["label_seen_ms"][rows])
+        # Where no sample and no label came since, all that there is to say has been said.
+        news = np.flatnonzero((newest_ms > watch["told_ms"][rows]) & (watch["version"][rows] > 0))[:_CAMERAS_AT_ONCE]
+        if not len(news):
+            return []
+        shared.turn = (shared.turn + int(news[-1]) + 1) % len(rows)
+        rows, newest_ms = rows[news], newest_ms[news]
+        self._table.touch(rows, b"w")
+        watch["told_ms"][rows] = newest_ms
         tell(set(rows[watch["labels"][rows] > 0].tolist()))
         return self._statistics(partition, rows, at_ms)
 
@@ -240,16 +273,6 @@ class DriftCore(Tally):
         said = report(self._table, row, self._rules, shared.said_ms, (self._topics["frames.accepted"], partition))
         self.events["reported"] += 1
         return Output(self._topics["drift.reports"], _REPORTS, said.camera.encode(), self._codec.encode(said))
-
-
-class _Batch:
-    """Records by kind, each with the cameras of its partition; and those of which there are any."""
-
-    def __init__(self) -> None:
-        self.predictions: list[tuple[Cameras, Prediction]] = []
-        self.outcomes: list[tuple[Cameras, Outcome]] = []
-        self.refused: list[tuple[Cameras, str, str, int]] = []
-        self.heard: set[Cameras] = set()
 
 
 _NAMES: Final = (

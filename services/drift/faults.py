@@ -78,11 +78,14 @@ def look(
     return lasting
 
 
-def gaps(watch: NDArray[Any], rows: Ints, at_ms: Ints, of: str) -> None:
+def gaps(watch: NDArray[Any], rows: Ints, at_ms: Ints, of: str, passed: Ints | int = 0) -> None:
     """Keep the mean and the longest time between two frames (`of` is empty) or two labels (``label_``).
 
     The mean is that of a week, so that a pause does not make a camera look slow. The longest one fades with a thousand
     frames, but of labels by half in a week: thousands may come in one batch a day.
+
+    Args:
+        passed: Frames since the one before that were passed over, [n].
     """
     last = watch[f"{of}seen_ms"][rows]
     gap = (np.maximum(at_ms - last, 0) * (last > 0)).astype(np.float64)
@@ -92,7 +95,9 @@ def gaps(watch: NDArray[Any], rows: Ints, at_ms: Ints, of: str) -> None:
     fades = np.exp2(-gap / WEEK_MS) if of else _GAP_FADES
     watch[f"{of}gap_max_ms"][rows] = np.maximum(watch[f"{of}gap_max_ms"][rows] * fades, gap)
     if not of:
-        watch["gap_ms"][rows] = _smoothed(watch["gap_ms"][rows], gap.astype(np.float32), _share(counted))
+        each = (gap / (1 + passed + watch["passed"][rows].astype(np.int64))).astype(np.float32)
+        watch["gap_ms"][rows] = _smoothed(watch["gap_ms"][rows], each, _share(counted))
+        watch["passed"][rows] = 0
     watch[f"{of}seen_ms"][rows] = np.maximum(last, at_ms)
 
 

@@ -128,7 +128,7 @@ WEIGHTS: Final = _weights()
 
 REFERENCE: Final = np.dtype(
     [
-        ("began_ms", "i8", PHASES),
+        ("began_s", "u4", PHASES),
         ("frames", "u4", PHASES),
         ("closed", "u1", PHASES),
         ("telemetry", "S16", TELEMETRY_SLOTS),
@@ -146,7 +146,7 @@ REFERENCE: Final = np.dtype(
         ("pace", "u2", CORRELATED),
         ("inflation", "f2", CORRELATED),
         ("examples", "i8", 4),
-        ("labels_began_ms", "i8", PHASES),
+        ("labels_began_s", "u4", PHASES),
         ("labels_closed", "u1", PHASES),
         ("label_weights", "f4", (PHASES, 1 + BUCKETS)),
         ("label_squares", "f4", (PHASES, 1 + BUCKETS)),
@@ -192,6 +192,8 @@ WATCH: Final = np.dtype(
         ("skew_ms", "f8"),
         ("skew_run_ms", "f8"),
         ("sampled_ms", "i8"),
+        ("told_ms", "i8"),
+        ("passed", "u1"),
         ("latency_ms", "f4"),
         ("fault_run", "u1", len(FAULTS)),
         ("fault_clear", "u1", len(FAULTS)),

@@ -8,7 +8,7 @@ from services.drift.layout import ACCURACY, FAMILIES, FLOOR, INPUT, LEARNING, PR
 from services.drift.streams import forget
 from services.drift.table import Table
 
-_OF_LABELS: Final = ("labels_began_ms", "labels_closed", "label_weights", "label_squares", "label_losses")
+_OF_LABELS: Final = ("labels_began_s", "labels_closed", "label_weights", "label_squares", "label_losses")
 _OF_THE_ROAD: Final = tuple(FAMILIES.index(family) for family in (INPUT, PREDICTIONS, ACCURACY, FLOOR))
 _FLOOR: Final = FAMILIES.index(FLOOR)
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+_LOOK_MS: Final = 200.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +52,9 @@ class Rules:
         """Shortest time between two frames of a camera that count: so that eight times as many as a reference needs
         lie in the shortest time that it covers."""
         return self.reference_span_ms / (8 * self.reference_samples)
+
+    @property
+    def look_ms(self) -> float:
+        """Shortest time between two frames of a camera that are looked at: where samples lie further apart, a fifth of
+        a second is enough to see a camera break."""
+        return min(_LOOK_MS, self.sample_ms)

@@ -42,6 +42,7 @@ class Frames:
         content: What two identical pictures share and two others hardly do, [n].
         offset: Offset of the frame in frames.accepted, [n].
         cause: Id of the prediction, 16 bytes each, [n].
+        passed: Frames of the camera between the one before and this one that were passed over, [n].
     """
 
     rows: Ints
@@ -57,6 +58,7 @@ class Frames:
     content: Ints
     offset: Ints
     cause: NDArray[np.void]
+    passed: Ints
 
     def part(self, first: int, end: int) -> "Frames":
         """Those from *first* up to *end*."""
@@ -67,13 +69,19 @@ class Frames:
         return self if chosen.all() else Frames(*(column[chosen] for column in vars(self).values()))
 
 
-def frames(rows: Sequence[int], predictions: Sequence[Prediction], slots: Sequence[Sequence[str]]) -> Frames:
+def frames(
+    rows: Sequence[int],
+    predictions: Sequence[Prediction],
+    slots: Sequence[Sequence[str]],
+    passed: Sequence[int] | None = None,
+) -> Frames:
     """Put *predictions* into columns.
 
     Args:
         rows: Row of the camera of each.
         predictions: In any order; `Frames.part` gives what may be one round.
         slots: Names of the telemetry that each camera's slots hold.
+        passed: As the column; none where it is None.
     """
     count = len(rows)
     ranked = np.full((count, RANKED), np.nan, np.float32)
@@ -104,6 +112,7 @@ def frames(rows: Sequence[int], predictions: Sequence[Prediction], slots: Sequen
         content=hashes ^ (sharpness << 32) ^ light,
         offset=np.array([each.frame_offset for each in predictions], np.int64),
         cause=np.array([bytes.fromhex(each.prediction_id) for each in predictions], "V16"),
+        passed=np.zeros(count, np.int64) if passed is None else np.array(passed, np.int64),
     )
 
 

@@ -20,7 +20,16 @@ from services.drift.layout import LEARNING, NORMAL, REFERENCE, WATCH
 from services.drift.sample import Ints
 
 _REFERENCE: Final = b"r"
-PARTS: Final = {_REFERENCE: REFERENCE, b"w": WATCH, b"l": LEARNING}
+_WATCH: Final = b"w"
+_LEARNING: Final = b"l"
+PARTS: Final = {_REFERENCE: REFERENCE, _WATCH: WATCH, _LEARNING: LEARNING}
+_EVIDENCE_BYTES: Final = WATCH.fields["phase"][1] if WATCH.fields else 0
+LOGGED: Final = {
+    _REFERENCE: {_REFERENCE: slice(0, REFERENCE.itemsize)},
+    _WATCH: {b"e": slice(0, _EVIDENCE_BYTES), _WATCH: slice(_EVIDENCE_BYTES, WATCH.itemsize)},
+    _LEARNING: {_LEARNING: slice(0, LEARNING.itemsize)},
+}
+"""Pieces of each part that have keys of their own on the log: evidence moves with samples, the rest with each frame."""
 _FIRST_ROOM: Final = 64
 _VERSION: Final = b"\0v"
 _SHARED: Final = b"\0p"
@@ -188,8 +197,13 @@ class Table:
                 self.detector_states[place] = value
         elif value is None:  # only the learning part and detectors are ever removed, see `Cameras.changes`
             self.learning[row] = np.zeros((), LEARNING)
-        elif len(value) == PARTS[part].itemsize:  # else of a version with another layout: the camera learns anew
-            self.put_back(row, part, value)
+        else:
+            whole = next(whole for whole, pieces in LOGGED.items() if part in pieces)
+            piece = LOGGED[whole][part]
+            if len(value) == piece.stop - piece.start:  # else of a version with another layout: the camera learns anew
+                known = bytearray(self.part(row, whole))
+                known[piece] = value
+                self.put_back(row, whole, bytes(known))
 
 
 class Cameras:
@@ -277,8 +291,10 @@ class Cameras:
         changed: list[tuple[bytes, bytes | None]] = []
         for (part, row), before in self.before.items():
             now = table.part(row, part)
-            if now != before:
-                changed.append((_key(table, row, part), now if part != b"l" or any(now) else None))
+            for key, piece in LOGGED[part].items() if now != before else ():
+                if now[piece] != before[piece]:
+                    value = None if part == _LEARNING and not any(now) else now[piece]
+                    changed.append((_key(table, row, key), value))
         for row, stream in self.detectors_touched:
             detector = table.detectors.get((row, stream))
             key = _key(table, row, _DETECTOR + str(stream).encode())

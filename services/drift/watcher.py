@@ -57,7 +57,7 @@ class Watcher:
             watch, table.reference, phase, seen, skew_ms=rules.clock_skew_ms, latency_ms=rules.latency_ms
         )
         changed = _faults(table, seen, holds) | absences.came(table, rows, seen.at_ms, SILENT)
-        faults.gaps(watch, rows, seen.at_ms, "")
+        faults.gaps(watch, rows, seen.at_ms, "", seen.passed)
         watch["frames"][rows] += 1
         watch["offsets"][rows, watch["frames"][rows] % 4] = seen.offset
         watch["last_cause"][rows] = seen.cause
@@ -154,8 +154,8 @@ class Watcher:
         table.touch(rows, b"rl")
         known, learning, rules = table.reference, table.learning, self._rules
         place = (rows, phase)
-        began = known["began_ms"][place]
-        known["began_ms"][place] = np.where(began == 0, seen.at_ms, began)
+        began = known["began_s"][place]
+        known["began_s"][place] = np.where(began == 0, seen.at_ms // 1_000, began)
         # From the half of the reference on that is ranked: what is off the mean of its class and its phase, since the
         # step from night to day is no persistence.
         half = 2 * reference.quarter(rules.reference_samples)
@@ -176,7 +176,7 @@ class Watcher:
         so_far = known["frames"][place]
         kept = (so_far % quarter == 0) & (so_far <= 4 * quarter)
         known["examples"][rows[kept], (so_far[kept] // quarter - 1) % 4] = seen.offset[kept]
-        covered = seen.at_ms - known["began_ms"][place]
+        covered = seen.at_ms - 1_000 * known["began_s"][place].astype(np.int64)
         over = (so_far >= rules.reference_samples) & (covered >= rules.reference_span_ms)
         for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
             _close(table, row, its_phase)
@@ -253,8 +253,9 @@ class Watcher:
     def _learn_labels(self, table: Table, seen: Outcomes, weight: Floats, chosen: NDArray[np.bool_]) -> None:
         known, learning, rules = table.reference, table.learning, self._rules
         rows, phase = seen.rows[chosen], seen.phase[chosen]
-        began = known["labels_began_ms"][rows, phase]
-        known["labels_began_ms"][rows, phase] = np.where(began == 0, seen.at_ms[chosen], began)
+        at_s = seen.at_ms[chosen] // 1_000
+        began = known["labels_began_s"][rows, phase]
+        known["labels_began_s"][rows, phase] = np.where(began == 0, at_s, began)
         measured = chosen & ~known["labels_closed"][seen.rows].any(axis=1)
         if measured.any():
             table.touch(seen.rows[measured], b"l")
@@ -263,7 +264,7 @@ class Watcher:
         outcomes.learn(known, seen, weight, chosen)
         over = (
             known["label_weights"][rows, phase, 0] >= rules.reference_samples * _mean_weight(known, rows, phase)
-        ) & (seen.at_ms[chosen] - known["labels_began_ms"][rows, phase] >= rules.reference_span_ms)
+        ) & (1_000 * (at_s - known["labels_began_s"][rows, phase]) >= rules.reference_span_ms)
         for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
             _close_labels(table, row, its_phase)
 

@@ -36,6 +36,8 @@ CODEC: Final = Codec()
 RULES: Final = Rules(
     reference_samples=60, reference_span_ms=0, telemetry_span_ms=0, fleet_cameras=2, false_per_week=1e6
 )
+THINNED: Final = replace(RULES, reference_span_ms=8 * 60 * 75)
+"""Of frames 50 ms apart every second one is looked at."""
 NAMES: Final = ("a", "b")
 MODES: Final = (
     "steady",
@@ -131,10 +133,11 @@ def known(cameras: Cameras) -> Kept:
 
 
 def by_camera(cameras: Cameras) -> dict[str, list[bytes]]:
-    """The same without what cameras share, whatever their order, and without when absences were noticed: that is at the
-    end of a batch, also of one that the other side does not have."""
+    """The same without what cameras share, whatever their order, and without when absences were noticed and statistics
+    told: that is at the end of a batch, also of one that the other side does not have."""
     table = cameras.table
     watch = table.watch.copy()
+    watch["told_ms"] = 0
     for field in ("raised_since_ms", "raised_at_ms", "cause"):
         watch[field][:, FIRST_ABSENCE:] = np.zeros((), watch[field].dtype)
     rooms = (table.reference, watch, table.learning)
@@ -208,17 +211,22 @@ def test_an_abort_never_happened_and_a_crash_loses_nothing(
     assert by_key(partition.outputs) == by_key(straight.outputs)
 
 
-@pytest.mark.parametrize("kind", [Prediction, Outcome])
+@pytest.mark.parametrize(("kind", "rules"), [(Prediction, RULES), (Prediction, THINNED), (Outcome, RULES)])
 @settings(max_examples=25, deadline=None)
 @given(seeds, segments, st.data())
 def test_other_batches_leave_each_camera_as_it_is(
-    kind: type[Prediction] | type[Outcome], seed: int, story: list[tuple[str, str, int]], data: st.DataObject
+    kind: type[Prediction] | type[Outcome],
+    rules: Rules,
+    seed: int,
+    story: list[tuple[str, str, int]],
+    data: st.DataObject,
 ) -> None:
-    """Frames in any batches, and labels in any batches once their frames are known, give the same bits."""
+    """Frames in any batches, and labels in any batches once their frames are known, give the same bits; also where
+    frames between two samples are passed over."""
     records = told(seed, [segment for segment in story if segment[1] != "pause"])
     frames = [message(each) for each in records if isinstance(each, Prediction)]
     labels = [message(each) for each in records if isinstance(each, Outcome)]
-    one, other = Partition(core), Partition(core)
+    one, other = (Partition(lambda: DriftCore(CODEC, "", rules)) for _ in range(2))
     if kind is Outcome:
         one.take(frames)
         other.take(frames)

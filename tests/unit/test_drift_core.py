@@ -1,7 +1,7 @@
 """Records in, reports and statistics out: what is sorted where, what is refused, and what is told when."""
 
 from dataclasses import replace as changed_rules
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
@@ -82,6 +82,60 @@ def test_statistics_go_out_every_few_seconds_of_event_time() -> None:
     shots = camera.shots(20)
     labels = [outcome(shots[0], "car")]
     assert len(reports(service.take(*shots, *labels))) == 1
+
+
+THINNED: Final = changed_rules(QUICK, reference_samples=100, reference_span_ms=8 * 100 * 200)
+"""Samples a fifth of a second apart, over two minutes and forty seconds."""
+
+
+def test_of_a_fast_camera_a_frame_in_a_fifth_of_a_second_is_looked_at() -> None:
+    """It learns and is watched by those, and a fault is seen after as many of them; none is lost to the count, and how
+    many frames a camera has is known as before."""
+    service, camera = Service(rules=THINNED), Camera(fps=20)
+    for _ in range(17):
+        service.take(*camera.shots(200))
+    table, row = service.states[0].table, service.states[0].row("a")
+    assert (int(table.watch["frames"][row]), bool(table.reference["closed"][row, 1])) == (850, True)
+    assert table.watch["gap_ms"][row] == pytest.approx(50, rel=0.01)
+    raised = [
+        number
+        for number, shot in enumerate(camera.shots(100, brightness=0.001))
+        if any(report.alarms for report in reports(service.take(shot)))
+    ]
+    assert raised == [4 * 11]
+    counted = service.core.counted()
+    assert counted["frames_watched"] + counted["frames_passed_over"] == 3_500
+    assert counted["frames_watched"] == 875
+
+
+def test_frames_that_came_before_the_last_one_are_looked_at() -> None:
+    """Our own clock was set back: nobody knows for how long."""
+    service, camera = Service(rules=THINNED), Camera(fps=20)
+    service.take(camera.shot())
+    camera.at_s -= 3_600
+    service.take(*camera.shots(10))
+    assert service.core.counted() == {"frames_watched": 11, "reported": 1}
+
+
+def test_a_prediction_that_cannot_be_read_is_a_dead_letter_though_it_would_be_passed_over() -> None:
+    """As far as it is read."""
+    service, camera = Service(rules=THINNED), Camera(fps=20)
+    service.take(camera.shot())
+    cut = replace_body(message(camera.shot()), slice(14))
+    assert [output.topic for output in service.take(cut)] == ["dead-letters"]
+    assert service.core.counted()["dead_malformed_avro"] == 1
+
+
+def replace_body(record: FakeMessage, piece: slice) -> FakeMessage:
+    """Only a piece of a record's bytes."""
+    return FakeMessage(record.topic_name, (record.body or b"")[piece])
+
+
+def test_without_news_of_a_camera_nothing_is_said_of_it() -> None:
+    """No sample and no label since: its statistics would be what they were."""
+    service, slow, fast = Service(), Camera("slow", fps=0.05), Camera("fast", fps=1)
+    said = [[each.camera for each in told(service.take(shot))] for shot in [slow.shot(), *fast.shots(20), slow.shot()]]
+    assert [set(each) for each in said if each] == [{"slow"}, {"fast"}, {"fast"}, {"fast"}, {"slow", "fast"}]
 
 
 def test_of_a_large_fleet_each_camera_has_its_turn() -> None:

@@ -27,7 +27,7 @@ def test_pictures_are_learned_anew_and_labels_are_not() -> None:
     known = watched.table.reference[0]
     assert watched.report().learning_left == QUICK.reference_samples - 1
     assert (int(known["frames"][1]), known["closed"].any(), known["histogram"].any()) == (1, False, False)
-    for name in ("label_weights", "label_squares", "label_losses", "labels_closed", "labels_began_ms"):
+    for name in ("label_weights", "label_squares", "label_losses", "labels_closed", "labels_began_s"):
         assert known[name].tolist() == before[name].tolist()
     assert known["pace"][-1] == before["pace"][-1]
     assert not watched.table.learning[0].tobytes().strip(b"\0")  # pace is measured from half of the reference on

@@ -92,7 +92,7 @@ def test_keys_name_camera_and_part() -> None:
     watched.live(Camera(), 150)
     changes = dict(watched.cameras.changes())
     versions = [key for key in changes if key.startswith(b"\0v")]
-    assert set(changes) == {b"a\0w", b"a\0r", b"a\0l", b"\0p", *versions}
+    assert set(changes) == {b"a\0e", b"a\0w", b"a\0r", b"a\0l", b"\0p", *versions}
     assert len(versions) == 1
 
 
