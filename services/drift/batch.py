@@ -1,13 +1,27 @@
-"""Records of a batch by kind, and which frames need not be looked at."""
+"""Records of a batch by kind, and what each frame is worth: a sample, a look for faults, or nothing."""
+
+from dataclasses import dataclass, field
+from enum import Enum
 
 from catseye.records import Outcome, Prediction
+from services.drift.rules import Rules
 from services.drift.table import Cameras
 
 
+class Worth(Enum):
+    """What is done with a frame."""
+
+    SAMPLE = "sample"
+    LOOK = "look"
+    NOTHING = "nothing"
+
+
+@dataclass
 class Batch:
     """Records by kind, each with the cameras of its partition.
 
     Attributes:
+        rules: What the operator decided.
         predictions: Those that are looked at.
         passed_before: Of each of them, frames of its camera since the one before that were passed over.
         passed: Frames since the last that is looked at, by camera.
@@ -18,33 +32,49 @@ class Batch:
         heard: Cameras of partitions of which there are any records.
     """
 
-    def __init__(self) -> None:
-        self.predictions: list[tuple[Cameras, Prediction]] = []
-        self.passed_before: list[int] = []
-        self.passed: dict[tuple[Cameras, str], int] = {}
-        self.passed_ms: dict[Cameras, int] = {}
-        self.passed_over = 0
-        self.outcomes: list[tuple[Cameras, Outcome]] = []
-        self.refused: list[tuple[Cameras, str, str, int]] = []
-        self.heard: set[Cameras] = set()
-        self._looked_ms: dict[tuple[Cameras, str], int] = {}  # when the last frame came that is looked at
+    rules: Rules
+    predictions: list[tuple[Cameras, Prediction]] = field(default_factory=list)
+    passed_before: list[int] = field(default_factory=list)
+    passed: dict[tuple[Cameras, str], int] = field(default_factory=dict)
+    passed_ms: dict[Cameras, int] = field(default_factory=dict)
+    passed_over: int = 0
+    outcomes: list[tuple[Cameras, Outcome]] = field(default_factory=list)
+    refused: list[tuple[Cameras, str, str, int]] = field(default_factory=list)
+    heard: set[Cameras] = field(default_factory=set)
+    _last_ms: dict[tuple[Cameras, str], tuple[int, int]] = field(default_factory=dict)  # look and sample, by camera
 
-    def passes_over(self, cameras: Cameras, camera: str, at_ms: int, look_ms: float) -> bool:
-        """Whether a frame came less than *look_ms* after the last one of its camera that is looked at; it is noted."""
+    def worth(self, cameras: Cameras, camera: str, at_ms: int) -> Worth:
+        """What a frame that came at *at_ms* is worth after those of its camera that came before."""
+        looked_ms, sampled_ms = self._last(cameras, camera)
+        if at_ms - sampled_ms >= self.rules.sample_ms:
+            return Worth.SAMPLE
+        # One from before the last: our own clock was set back, and nobody knows for how long.
+        return Worth.NOTHING if 0 <= at_ms - looked_ms < self.rules.look_ms else Worth.LOOK
+
+    def pass_over(self, cameras: Cameras, camera: str, at_ms: int) -> None:
+        """Count a frame that is worth nothing."""
         place = cameras, camera
-        last_ms = self._looked_ms.get(place)
-        if last_ms is None and camera in cameras:
-            last_ms = self._looked_ms[place] = int(cameras.table.watch["seen_ms"][cameras.row(camera)])
-        if last_ms is None or not 0 <= at_ms - last_ms < look_ms:
-            return False
+        self.heard.add(cameras)
         self.passed[place] = self.passed.get(place, 0) + 1
         self.passed_ms[cameras] = max(at_ms, self.passed_ms.get(cameras, 0))
         self.passed_over += 1
-        return True
 
-    def look_at(self, cameras: Cameras, prediction: Prediction) -> None:
-        """Take a prediction that was not passed over."""
-        place = cameras, prediction.camera
+    def look_at(self, cameras: Cameras, prediction: Prediction, worth: Worth) -> None:
+        """Take a prediction that is worth something."""
+        place, at_ms = (cameras, prediction.camera), prediction.received_at_ms
+        looked_ms, sampled_ms = self._last(*place)
+        self._last_ms[place] = max(looked_ms, at_ms), at_ms if worth is Worth.SAMPLE else sampled_ms
+        self.heard.add(cameras)
         self.predictions.append((cameras, prediction))
         self.passed_before.append(self.passed.pop(place, 0))
-        self._looked_ms[place] = max(self._looked_ms.get(place, 0), prediction.received_at_ms)
+
+    def _last(self, cameras: Cameras, camera: str) -> tuple[int, int]:
+        """When the camera's last frame came that was looked at, and its last sample; 0 where there was none."""
+        found = self._last_ms.get((cameras, camera))
+        if found is None:
+            found = 0, 0
+            if camera in cameras:
+                watch, row = cameras.table.watch, cameras.row(camera)
+                found = int(watch["seen_ms"][row]), int(watch["sampled_ms"][row])
+            self._last_ms[cameras, camera] = found
+        return found

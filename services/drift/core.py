@@ -16,7 +16,7 @@ from catseye.stream import Message, Output, Tally
 from catseye.topics import full_name
 from services.drift import absences, renewal
 from services.drift.alarms import was_blind
-from services.drift.batch import Batch
+from services.drift.batch import Batch, Worth
 from services.drift.layout import MOST_IN_A_ROW, TELEMETRY_SLOTS
 from services.drift.outcomes import Outcomes, outcomes
 from services.drift.report import report, version_of
@@ -57,7 +57,7 @@ class DriftCore(Tally):
 
     def on_batch(self, batch: Sequence[Message], states: Mapping[int, Cameras], now_ms: int) -> list[Output]:
         outputs: list[Output] = []
-        sorted_ = Batch()
+        sorted_ = Batch(self._rules)
         for message in batch:
             partition = message.partition()
             try:
@@ -159,12 +159,9 @@ class DriftCore(Tally):
     def _sort(self, message: Message, batch: Batch, cameras: Cameras) -> None:
         topic = message.topic()
         if topic == self._topics["predictions"]:
-            if not self._is_passed_over(message.value(), batch, cameras):
-                prediction = self._codec.decode(message.value(), Prediction)
-                if prediction.camera == DOCTOR:
-                    return
-                batch.look_at(cameras, prediction)
-        elif topic == self._topics["outcomes"]:
+            self._sort_prediction(message.value(), batch, cameras)
+            return
+        if topic == self._topics["outcomes"]:
             batch.outcomes.append((cameras, self._codec.decode(message.value(), Outcome)))
         else:
             letter = self._codec.leading_fields(message.value(), DeadLetter, "key")
@@ -178,12 +175,21 @@ class DriftCore(Tally):
             batch.refused.append((cameras, camera, letter["reason"], letter["refused_at_ms"]))
         batch.heard.add(cameras)
 
-    def _is_passed_over(self, value: bytes | None, batch: Batch, cameras: Cameras) -> bool:
-        """Whether a frame lies so near to the one of its camera that was looked at last that it need not be."""
-        if not self._rules.look_ms:
-            return False
-        seen = self._codec.leading_fields(value, Prediction, "received_at_ms")
-        return batch.passes_over(cameras, seen["camera"], seen["received_at_ms"], self._rules.look_ms)
+    def _sort_prediction(self, value: bytes | None, batch: Batch, cameras: Cameras) -> None:
+        """Most of the frames of a fast camera are looked at for faults alone, or not at all: of them less is read."""
+        worth = Worth.SAMPLE
+        if self._rules.sample_ms:
+            seen = self._codec.leading_fields(value, Prediction, "perceptual_hash")
+            worth = batch.worth(cameras, seen["camera"], seen["received_at_ms"])
+        if worth is Worth.NOTHING:
+            batch.pass_over(cameras, seen["camera"], seen["received_at_ms"])
+            return
+        if worth is Worth.LOOK:
+            prediction = Prediction(**seen, model_sha256="", embedding=[])
+        else:
+            prediction = self._codec.decode(value, Prediction)
+        if prediction.camera != DOCTOR:
+            batch.look_at(cameras, prediction, worth)
 
     def _remember_passed(self, batch: Batch) -> None:
         """Take note of frames that were passed over."""

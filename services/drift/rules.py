@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 _LOOK_MS: Final = 200.0
@@ -47,13 +48,13 @@ class Rules:
     detectors: Mapping[str, str] = field(default_factory=dict)
     detectors_run_length: float = 1_000_000
 
-    @property
+    @cached_property
     def sample_ms(self) -> float:
         """Shortest time between two frames of a camera that count: so that eight times as many as a reference needs
         lie in the shortest time that it covers."""
         return self.reference_span_ms / (8 * self.reference_samples)
 
-    @property
+    @cached_property
     def look_ms(self) -> float:
         """Shortest time between two frames of a camera that are looked at: where samples lie further apart, a fifth of
         a second is enough to see a camera break."""
