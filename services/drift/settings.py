@@ -57,7 +57,9 @@ class DriftSettings(Settings):
     drift_clock_skew_s: float = Field(
         default=30, gt=0, description="Jump of a camera's clock against ours that is a fault, seconds"
     )
-    drift_statistics_s: float = Field(default=5, gt=0, description="Time between two statistics of a camera, seconds")
+    drift_statistics_s: float = Field(
+        default=5, gt=0, description="Shortest time between two statistics of a camera, seconds"
+    )
     drift_detectors: dict[str, str] = Field(
         default_factory=dict,
         description='Detectors that replace the engine, by signal, as JSON: {"loss": "adwin", "confidence": "kswin"}',
