@@ -43,6 +43,9 @@ _NO_COORDINATOR_YET = {
 }
 
 
+_STANDS_STILL_S = 1.0
+
+
 class TimedOutError(RuntimeError):
     """A peer did not bring the records in time; the message says how far it came."""
 
@@ -330,7 +333,8 @@ class Lag:
     """
 
     def __init__(self, bootstrap: str, group: str, places: Mapping[str, int]) -> None:
-        self._reader = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+        self._settings = {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False}
+        self._reader = Consumer(self._settings)
         self._places = [TopicPartition(topic, p) for topic, partitions in places.items() for p in range(partitions)]
 
     def left(self) -> int:
@@ -353,11 +357,33 @@ class Lag:
     def wait(self, *, alive: Callable[[], bool], timeout_s: float = 900) -> int:
         """Return when nothing is left, with the wall clock of that moment in ns."""
         until = time.monotonic() + timeout_s
+        before, since = 0, time.monotonic()
         while left := self.left():
             if time.monotonic() > until or not alive():
                 raise TimedOutError(f"{left:,} records are still unread")
+            if left != before:
+                before, since = left, time.monotonic()
+            elif left <= len(self._places) and time.monotonic() - since > _STANDS_STILL_S and self._only_markers():
+                break
             time.sleep(0.02)
         return time.perf_counter_ns()
+
+    def _only_markers(self) -> bool:
+        """Whether behind the positions of the group there is nothing but the ends of transactions: a worker passes one
+        only with the next record."""
+        reader = Consumer(self._settings | {"enable.partition.eof": True, "auto.offset.reset": "earliest"})
+        try:
+            reader.assign(self._committed())
+            ends = 0
+            while ends < len(self._places):
+                message = reader.poll(30)
+                fault = None if message is None else message.error()
+                if fault is None:
+                    return False
+                ends += fault.code() == KafkaError._PARTITION_EOF
+            return True
+        finally:
+            reader.close()
 
     def close(self) -> None:
         """Leave."""

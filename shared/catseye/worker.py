@@ -26,6 +26,7 @@ from catseye.stream import Core, Message, Row, State
 S = TypeVar("S", bound=State)
 
 TICK_S = 0.2  # how often time is told to the core when nothing comes in
+_SELDOM_MS = 200  # transactions that lie so far apart are seldom
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
 UNAVAILABLE_PAUSE_S = 0.5  # how long to wait before a batch is tried again for which a server was away
 
@@ -147,6 +148,7 @@ class Worker(Generic[S]):
                 "heartbeat.interval.ms": settings.heartbeat_ms,
                 "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
             }
+            | _fetches(settings.transaction_interval_ms)
         )
         self._producer = Producer(
             client_config(settings)
@@ -416,6 +418,13 @@ class Worker(Generic[S]):
         self._next, self._states, self._paused = {}, {}, False
         consumer.unassign()
         self._probe.assigned(0, ready=False)
+
+
+def _fetches(interval_ms: float) -> dict[str, object]:
+    """Who works seldom need not be handed each record as it comes: a hundred fetches a second cost more than that."""
+    if interval_ms < _SELDOM_MS:
+        return {}
+    return {"fetch.min.bytes": 100_000, "fetch.wait.max.ms": int(interval_ms / 2)}
 
 
 class _Aborted(Exception):
