@@ -87,8 +87,10 @@ def undisturbed(records: Sequence[Prediction | Outcome]) -> tuple[dict[str, dict
 
 
 def of_cameras(cameras: Cameras) -> dict[str, dict[str, bytes]]:
-    """Bytes of each field of each camera's rows, but for when absences were noticed: that is at the end of a batch."""
+    """Bytes of each field of each camera's rows, but for when absences were noticed and statistics told: that is at the
+    end of a batch."""
     table = cameras.table
+    table.watch["told_ms"] = 0
     for field in ("raised_since_ms", "raised_at_ms", "cause"):
         table.watch[field][:, FIRST_ABSENCE:] = np.zeros((), table.watch[field].dtype)
     return {
