@@ -5,6 +5,7 @@ from enum import Enum
 
 from catseye.records import Outcome, Prediction
 from services.drift.rules import Rules
+from services.drift.sample import Look
 from services.drift.table import Cameras
 
 
@@ -23,7 +24,7 @@ class Batch:
     Attributes:
         rules: What the operator decided.
         predictions: Those that are looked at.
-        passed_before: Of each of them, frames of its camera since the one before that were passed over.
+        looks: What each of them is looked at for.
         passed: Frames since the last that is looked at, by camera.
         passed_ms: When the newest one that was passed over came, by partition.
         passed_over: All of them.
@@ -34,7 +35,7 @@ class Batch:
 
     rules: Rules
     predictions: list[tuple[Cameras, Prediction]] = field(default_factory=list)
-    passed_before: list[int] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     passed: dict[tuple[Cameras, str], int] = field(default_factory=dict)
     passed_ms: dict[Cameras, int] = field(default_factory=dict)
     passed_over: int = 0
@@ -66,7 +67,7 @@ class Batch:
         self._last_ms[place] = max(looked_ms, at_ms), at_ms if worth is Worth.SAMPLE else sampled_ms
         self.heard.add(cameras)
         self.predictions.append((cameras, prediction))
-        self.passed_before.append(self.passed.pop(place, 0))
+        self.looks.append(Look(worth is Worth.SAMPLE, self.passed.pop(place, 0)))
 
     def _last(self, cameras: Cameras, camera: str) -> tuple[int, int]:
         """When the camera's last frame came that was looked at, and its last sample; 0 where there was none."""

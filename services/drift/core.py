@@ -21,7 +21,7 @@ from services.drift.layout import MOST_IN_A_ROW, TELEMETRY_SLOTS
 from services.drift.outcomes import Outcomes, outcomes
 from services.drift.report import report, version_of
 from services.drift.rules import Rules
-from services.drift.sample import Frames, Ints, frames
+from services.drift.sample import Frames, Ints, Look, frames
 from services.drift.statistics import statistics
 from services.drift.table import Cameras, Table, Version
 from services.drift.watcher import Watcher
@@ -76,7 +76,7 @@ class DriftCore(Tally):
                 self._report(row, heard[cameras], cameras.shared.newest_ms) for row, cameras in self._by_name(rows)
             )
 
-        self.on_predictions(sorted_.predictions, tell, sorted_.passed_before)
+        self.on_predictions(sorted_.predictions, tell, sorted_.looks)
         self._remember_passed(sorted_)
         self.on_outcomes(sorted_.outcomes, tell)
         for cameras, camera, reason, at_ms in sorted_.refused:
@@ -104,14 +104,14 @@ class DriftCore(Tally):
         self,
         predictions: Sequence[tuple[Cameras, Prediction]],
         tell: Tell = lambda _: None,
-        passed: Sequence[int] | None = None,
+        looks: Sequence[Look] | None = None,
     ) -> set[int]:
         """Take predictions, each camera's in order; returns the rows whose alarms changed.
 
         Args:
             predictions: Each with the cameras of its partition.
             tell: Gets the rows whose alarms have just changed.
-            passed: Before each, how many frames of its camera were passed over; none where it is None.
+            looks: What each is to be looked at for; all of them for everything where it is None.
         """
         if not predictions:
             return set()
@@ -121,8 +121,7 @@ class DriftCore(Tally):
         ordered = [predictions[place] for place in places]
         rows = [cameras.row(each.camera) for cameras, each in ordered]
         slots = [self._slots(row, each.telemetry) for row, (_, each) in zip(rows, ordered, strict=True)]
-        before = None if passed is None else [passed[place] for place in places]
-        columns = frames(rows, [each for _, each in ordered], slots, before)
+        columns = frames(rows, [each for _, each in ordered], slots, looks and [looks[place] for place in places])
         versions = np.array([_version_number(each.model, each.version) for _, each in ordered], np.uint64)
         end = 0
         for these in rounds:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,18 @@ _NO_FEATURES: Final = [np.nan] * FEATURES
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+
+class Look(NamedTuple):
+    """What a frame is looked at for.
+
+    Attributes:
+        is_sample: Whether it may be learned from and tested; else for faults alone.
+        passed: How many frames of the camera between the one before and this one were passed over.
+    """
+
+    is_sample: bool = True
+    passed: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ def frames(
     rows: Sequence[int],
     predictions: Sequence[Prediction],
     slots: Sequence[Sequence[str]],
-    passed: Sequence[int] | None = None,
+    looks: Sequence[Look] | None = None,
 ) -> Frames:
     """Put *predictions* into columns.
 
@@ -81,22 +93,30 @@ def frames(
         rows: Row of the camera of each.
         predictions: In any order; `Frames.part` gives what may be one round.
         slots: Names of the telemetry that each camera's slots hold.
-        passed: As the column; none where it is None.
+        looks: What each is to be looked at for; all of them for everything where it is None.
     """
     count = len(rows)
+    looks = [Look()] * count if looks is None else looks
+    samples = [place for place, look in enumerate(looks) if look.is_sample]
+    of_samples = [predictions[place] for place in samples]
     ranked = np.full((count, RANKED), np.nan, np.float32)
     ranked[:, _PLACES] = [_measured(each) for each in predictions]
     # The Laplacian grows with the square of contrast: what is left is focus, which fog alone does not take away.
     ranked[:, FOCUS] = np.log(ranked[:, _PLACES[2]] + _TINY) - 2 * np.log(ranked[:, _PLACES[1]] + _TINY)
-    for place, (each, names) in enumerate(zip(predictions, slots, strict=True)):
-        for slot, name in enumerate(names):
-            reading = each.telemetry.get(name, np.nan)
+    for place in samples:
+        for slot, name in enumerate(slots[place]):
+            reading = predictions[place].telemetry.get(name, np.nan)
             ranked[place, len(PICTURE) + slot] = reading if abs(reading) < _LARGEST else np.nan
     hashes = np.array([each.perceptual_hash for each in predictions], np.int64)
     sharpness = np.ascontiguousarray(ranked[:, _PLACES[2]]).view(np.uint32).astype(np.int64)
     light = np.ascontiguousarray(ranked[:, _PLACES[0]]).view(np.uint32).astype(np.int64)
-    features = [each.embedding if len(each.embedding) == FEATURES else _NO_FEATURES for each in predictions]
-    bucket, said, confidence = _said(predictions)
+    features, bits = np.full((count, FEATURES), np.nan, np.float32), np.zeros((count, 64), np.float32)
+    bucket, said = np.zeros(count, np.int64), np.full((count, SAID), np.nan, np.float32)
+    confidence = np.zeros(count, np.float32)
+    if samples:
+        features[samples] = [each.embedding if len(each.embedding) == FEATURES else _NO_FEATURES for each in of_samples]
+        bits[samples] = np.unpackbits(hashes[samples].view(np.uint8), bitorder="little").reshape(-1, 64)
+        bucket[samples], said[samples], confidence[samples] = _said(of_samples)
     received = np.array([each.received_at_ms for each in predictions], np.int64)
     return Frames(
         rows=np.array(rows, np.int64),
@@ -104,15 +124,15 @@ def frames(
         captured_ms=np.array([each.captured_at_ms for each in predictions], np.int64),
         latency_ms=(np.array([each.predicted_at_ms for each in predictions], np.int64) - received).astype(np.float32),
         ranked=ranked,
-        bits=np.unpackbits(hashes.view(np.uint8), bitorder="little").reshape(count, 64).astype(np.float32),
-        features=np.array(features, np.float32),
+        bits=bits,
+        features=features,
         bucket=bucket,
         said=said,
         confidence=confidence,
         content=hashes ^ (sharpness << 32) ^ light,
         offset=np.array([each.frame_offset for each in predictions], np.int64),
         cause=np.array([bytes.fromhex(each.prediction_id) for each in predictions], "V16"),
-        passed=np.zeros(count, np.int64) if passed is None else np.array(passed, np.int64),
+        passed=np.array([look.passed for look in looks], np.int64),
     )
 
 
