@@ -344,8 +344,8 @@ def _changes(plan: Plan, seeds: Sequence[int], rows: list[Row], options: Options
             rows += [*its_changes, row]
             incidents += count
             missed = ", ".join(f"{each['what']}: {each['said']}" for each in its_changes if each["right"] != "yes")
-            said = f"{len(its_changes)} changes, not told as what they are: {missed or 'none'}; {count} incidents elsewhere"
-            options.progress.print(f"seed {seed}: {said}", style="dim", highlight=False)
+            said = f"seed {seed}: not told as what they are: {missed or 'none'}; {count} incidents elsewhere"
+            options.progress.print(said, style="dim", highlight=False)
     figures = []
     for sort in ("fault", "drift"):
         right = [float(row["right"] == "yes") for row in found if row["side"] == sort]
