@@ -14,8 +14,8 @@ from catseye.errors import Unavailable
 from catseye.restore import WorkerFailed
 from catseye.settings import Settings
 from catseye.stream import KeyedState
-from catseye.worker import Silent, TransactionSize
-from tests.simulation.fake_kafka import said
+from catseye.worker import Silent, TransactionSize, Worker
+from tests.simulation.fake_kafka import FakeConsumer, said
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
 from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, counts, work
 
@@ -411,3 +411,21 @@ def test_nobody_needs_to_listen(world: InMemory) -> None:
     probe.committed(1, Counter(), 0.1, 0.1)
     probe.aborted("cause")
     assert isinstance(world.worker()[1], Recorder)
+
+
+@pytest.mark.parametrize(("interval_ms", "waits"), [(0, None), (100, None), (200, 100), (1_000, 500)])
+def test_who_works_seldom_fetches_as_seldom(
+    world: InMemory, monkeypatch: pytest.MonkeyPatch, interval_ms: float, waits: int | None
+) -> None:
+    """The broker is asked to wait for half of the time between two transactions, unless there is much to read."""
+    configs: list[dict[str, Any]] = []
+
+    def consumer(config: dict[str, Any]) -> FakeConsumer:
+        configs.append(config)
+        return FakeConsumer(world.broker, config)
+
+    monkeypatch.setattr(worker_module, "Consumer", consumer)
+    settings = Settings(topic_prefix=PREFIX, partitions=PARTITIONS, transaction_interval_ms=interval_ms)
+    Worker("drift", Counting(PREFIX + WRITTEN), [PREFIX + READ], None, settings, clock=lambda: 0)
+    assert configs[0].get("fetch.wait.max.ms") == waits
+    assert ("fetch.min.bytes" in configs[0]) == (waits is not None)
