@@ -120,8 +120,7 @@ def of_outcomes(
     closed = reference["labels_closed"][rows].astype(bool)
     known = closed[np.arange(count), seen.phase]
     own = limit[np.arange(count), seen.phase] + accuracy
-    worst = np.where(closed, limit[:, :, 0], -1).max(axis=1) + new_phase
-    bound[:, 0] = np.where(known, own[:, 0], worst)
+    bound[:, 0] = np.where(known, own[:, 0], _of_new_phase(closed, limit, new_phase))
     tested = known | closed.any(axis=1)
     x[:, 0] = np.where(tested, seen.loss, np.nan)
     here = np.arange(count), 1 + seen.bucket
@@ -135,6 +134,28 @@ def of_outcomes(
     bound = np.clip(bound, 1e-3, 0.98)
     # A bet that is scaled by the weight is the bet on a sample that lies so much nearer to its bound.
     return Fed(bound + weight[:, None] * (x - bound), bound)
+
+
+def may_be_usual(reference: NDArray[Any], rows: Ints, phase: Ints, new_phase: float) -> NDArray[np.bool_]:
+    """Whether the loss that was learned in a phase may be taken for what is normal, [n]: a phase that comes when
+    another is known, the first dark nights for example, and in which the model is wrong beyond the tolerance for new
+    ones, has drifted from the start."""
+    closed = reference["labels_closed"][rows].astype(bool)
+    place = rows, phase, np.zeros(len(rows), np.int64)
+    mean = reference["label_losses"][place] / np.maximum(reference["label_weights"][place], 1e-9)
+    usual: NDArray[np.bool_] = mean <= _of_new_phase(closed, _limits(reference, rows), new_phase)
+    return usual | ~closed.any(axis=1)
+
+
+def _of_new_phase(closed: NDArray[np.bool_], limit: Floats, tolerance: float) -> Floats:
+    """Mean loss that a phase must not exceed which is not known yet: that of the worst that is, and a tolerance, [n].
+
+    Args:
+        closed: Whether each phase is known, [n, PHASES].
+        limit: What `_limits` gives.
+    """
+    most: Floats = np.where(closed, limit[:, :, 0], -1).max(axis=1) + tolerance
+    return most
 
 
 def expected(reference: NDArray[Any], rows: Ints) -> Floats:

@@ -265,6 +265,8 @@ class Watcher:
         over = (
             known["label_weights"][rows, phase, 0] >= rules.reference_samples * _mean_weight(known, rows, phase)
         ) & (1_000 * (at_s - known["labels_began_s"][rows, phase]) >= rules.reference_span_ms)
+        if over.any():
+            over &= outcomes.may_be_usual(known, rows, phase, rules.tolerance_new_phase)
         for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
             _close_labels(table, row, its_phase)
 

@@ -153,6 +153,19 @@ def test_what_is_wrong_by_night_alone_is_told_though_the_day_goes_on_as_before()
     assert watch["family"][0, FAMILIES.index(ACCURACY)] > 1e6
 
 
+@pytest.mark.parametrize(("error_share", "is_learned"), [(0.06, True), (0.40, False)])
+def test_a_new_phase_in_which_the_model_is_much_worse_never_becomes_normal(
+    error_share: float, is_learned: bool
+) -> None:
+    """First dark nights: within the tolerance for new phases they are learned, beyond it they drifted."""
+    camera, watched = Camera(error_share=0.03), Watched(changed_rules(QUICK, false_per_week=1e-12))
+    watched.label(*camera.labelled(watched.see_and_keep(camera.shots(QUICK.reference_samples + 10))))
+    assert watched.table.reference["labels_closed"][0].tolist() == [0, 1]
+    camera.error_share = error_share
+    watched.label(*camera.labelled(camera.shots(QUICK.reference_samples + 10, brightness=0.1)))
+    assert watched.table.reference["labels_closed"][0].tolist() == [is_learned, 1]
+
+
 def test_a_rare_class_and_a_hopeless_reference_claim_nothing() -> None:
     """Thirty labels of a class, and a bound that leaves something to see."""
     known = whole(0.05)
