@@ -4,7 +4,7 @@ Ingest, inference with the shipped model, ground truth and drift run on the meas
 time over the same frames, so both sides of the ratio are of one moment. Frames come in an open loop, as many a second
 in a small fleet as in a large one. References are whole before anything counts: a frame that is tested costs more than
 one that is learned from. First every frame is a sample, as in the demo; then those that lie far enough apart, as they
-do by default, where the target holds. Nobody labels: a label costs the other services more than it costs drift.
+do by default, which the target is for. Nobody labels: a label costs the other services more than it costs drift.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Batch:
     def worth(self, cameras: Cameras, camera: str, at_ms: int) -> Worth:
         """What a frame that came at *at_ms* is worth after those of its camera that came before."""
         looked_ms, sampled_ms = self._last(cameras, camera)
-        if at_ms - sampled_ms >= self.rules.sample_ms:
+        if self.rules.is_sample(at_ms, sampled_ms):
             return Worth.SAMPLE
         # One from before the last: our own clock was set back, and nobody knows for how long.
         return Worth.NOTHING if 0 <= at_ms - looked_ms < self.rules.look_ms else Worth.LOOK

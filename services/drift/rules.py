@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 _LOOK_MS: Final = 200.0
+_Ms = TypeVar("_Ms", int, NDArray[np.int64])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,12 @@ class Rules:
         """Shortest time between two frames of a camera that count: so that eight times as many as a reference needs
         lie in the shortest time that it covers."""
         return self.reference_span_ms / (8 * self.reference_samples)
+
+    def is_sample(self, at_ms: _Ms, sampled_ms: _Ms) -> Any:
+        """Whether frames that came at *at_ms* are samples after those of *sampled_ms*: of a fast camera they lie apart.
+        What is normal must come from all of the time that a reference covers, and an hour of dusk is no thousand facts.
+        """
+        return at_ms - sampled_ms >= self.sample_ms
 
     @cached_property
     def look_ms(self) -> float:

@@ -128,10 +128,9 @@ class Watcher:
         return least
 
     def _is_due(self, watch: NDArray[Any], seen: Frames) -> NDArray[np.bool_]:
-        """Whether a frame is the next sample of its camera, [n]. Of a fast one they are seconds apart: what is normal
-        must come from all of the time that a reference covers, and an hour of dusk is no thousand facts."""
+        """Whether a frame is the next sample of its camera, [n]."""
         last_ms = watch["sampled_ms"][seen.rows]
-        due: NDArray[np.bool_] = seen.at_ms - last_ms >= self._rules.sample_ms
+        due: NDArray[np.bool_] = self._rules.is_sample(seen.at_ms, last_ms)
         watch["sampled_ms"][seen.rows] = np.where(due, seen.at_ms, last_ms)
         return due
 
