@@ -178,12 +178,13 @@ class DriftCore(Tally):
         """Most of the frames of a fast camera are looked at for faults alone, or not at all: of them less is read."""
         worth = Worth.SAMPLE
         if self._rules.sample_ms:
-            seen = self._codec.leading_fields(value, Prediction, "perceptual_hash")
-            worth = batch.worth(cameras, seen["camera"], seen["received_at_ms"])
+            came = self._codec.leading_fields(value, Prediction, "received_at_ms")
+            worth = batch.worth(cameras, came["camera"], came["received_at_ms"])
         if worth is Worth.NOTHING:
-            batch.pass_over(cameras, seen["camera"], seen["received_at_ms"])
+            batch.pass_over(cameras, came["camera"], came["received_at_ms"])
             return
         if worth is Worth.LOOK:
+            seen = self._codec.leading_fields(value, Prediction, "perceptual_hash")
             prediction = Prediction(**seen, model_sha256="", embedding=[])
         else:
             prediction = self._codec.decode(value, Prediction)

@@ -12,7 +12,7 @@ class DriftSettings(Settings):
     """How much is learned before anything is claimed, how rarely a false alarm may come, and what counts as a fault."""
 
     transaction_interval_ms: float = Field(
-        default=1_000,
+        default=2_000,
         ge=0,
         description="As the common setting: the state of each camera that was seen is written once in it, milliseconds",
     )

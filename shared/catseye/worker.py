@@ -230,7 +230,7 @@ class Worker(Generic[S]):
         if first is None:
             return []
         if (early_s := self._not_before - time.monotonic()) > 0:
-            time.sleep(early_s)
+            self._waits.wait(early_s)
         batch: list[Any] = [first]
         if (room := self._size.records() - 1) > 0:
             batch += self._consumer.consume(room, 0)
