@@ -13,7 +13,7 @@ from infra.local.kafka import KafkaCluster
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaos")
     group.addoption(
-        "--chaos-seeds", type=int, default=3, help="how many schedules of faults are played (20: the proof)"
+        "--chaos-seeds", type=int, default=2, help="how many schedules of faults are played (20: the proof)"
     )
     group.addoption("--chaos-frames", type=int, default=20_000, help="frames of each (100000: the proof)")
     parser.addoption("--frames", default=None, help="folder of JPEGs that ingest must accept, beside the crops here")

@@ -2,7 +2,7 @@
 transactions_test: 9 partitions, 3 workers a service, 3 hard kills a service at least, a reader that reads all the
 while, and everything read back from the start.
 
-`pytest tests/chaos --chaos-seeds 20 --chaos-frames 100000` is the proof; three seeds of 20,000 frames are the check
+`pytest tests/chaos --chaos-seeds 20 --chaos-frames 100000` is the proof; two seeds of 20,000 frames are the check
 that it still holds (`infra/test`).
 """
 

@@ -43,6 +43,7 @@ SETTINGS: Final = {
     "CATSEYE_DRIFT_FLEET_CAMERAS": "4",
     "CATSEYE_DRIFT_FALSE_INCIDENTS_PER_WEEK": "1000",
     "CATSEYE_SESSION_TIMEOUT_MS": "6000",
+    "CATSEYE_TRANSACTION_INTERVAL_MS": "50",  # many transactions: each moment of one is hit
 }
 WATCHERS: Final = [service for service in PASSING if service.name in ("drift", "incidents")]
 CHUNKS: Final = 6

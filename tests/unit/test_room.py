@@ -86,12 +86,12 @@ def lines_of(work: Callable[[], object]) -> int:
 
 @pytest.mark.slow
 def test_a_waiting_prediction_costs_at_most_120_bytes() -> None:
-    """200,000 of them with six classes, dense as publishers count."""
+    """50,000 of them with six classes, dense as publishers count."""
     tracemalloc.start()
-    room = filled(200_000)
+    room = filled(50_000)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert room.waiting == 200_000
+    assert room.waiting == 50_000
     assert used / room.waiting < 120
 
 
@@ -99,10 +99,10 @@ def test_a_waiting_prediction_costs_at_most_120_bytes() -> None:
 def test_what_a_shadow_said_costs_at_most_30_bytes() -> None:
     """Beside the prediction; of six classes."""
     tracemalloc.start()
-    room = shadowed(200_000)
+    room = shadowed(50_000)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert room.shadows == 200_000
+    assert room.shadows == 50_000
     assert used / room.shadows < 30
 
 
