@@ -95,7 +95,7 @@ def test_nothing_happens_through_days_of_light_and_nothing_is_said(
 ) -> None:
     """Six cameras, a day of ten minutes of which all is learned, at 4 frames/s: 15 minutes, or an hour with
     ``--drift-hour``."""
-    minutes = 60 if request.config.getoption("--drift-hour", default=False) else 15
+    minutes = 60 if request.config.getoption("--drift-hour") else 15
     plan = quiet_plan(pictures, cameras=6, fps=4, duration_s=minutes * 60, day_ms=600_000)
     rules = Rules(reference_samples=1_000, reference_span_ms=600_000, telemetry_span_ms=600_000)
     played = VirtualRoad(lens, rules, telemetry=True).play(plan, pictures)

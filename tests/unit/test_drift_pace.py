@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from services.drift.layout import LEARNING, LOSS_PACE
 from services.drift.pace import measure, pace
 
-ONE = slice(0, 1)
-
 
 def measured(values: NDArray[Any], column: int = 0) -> NDArray[Any]:
     """Paces of signals, [n], that had these values, [n, count], while their cameras learned."""
@@ -48,7 +46,8 @@ def persistent(persistence: float, count: int, seeds: int) -> NDArray[np.float64
 def wandering(count: int, seeds: int) -> NDArray[np.float64]:
     """A twelfth of the variance wanders for an hour, the rest is noise, [seeds, count]."""
     noise = np.random.default_rng(6).normal(size=(seeds, count))
-    return np.sqrt(0.08) * persistent(0.983, count, seeds) + np.sqrt(0.92) * noise
+    values: NDArray[np.float64] = np.sqrt(0.08) * persistent(0.983, count, seeds) + np.sqrt(0.92) * noise
+    return values
 
 
 def test_independent_samples_are_all_taken() -> None:
