@@ -27,16 +27,14 @@ def paces_and_inflations(values: NDArray[Any], column: int = 0) -> tuple[NDArray
     return np.array([slowest[0] for slowest, _ in found]), np.array([larger[0] for _, larger in found])
 
 
-def drawn(count: int, seeds: int, draw: Callable[[np.random.Generator], NDArray[Any]]) -> NDArray[Any]:
-    """What *draw* gives of each seed, [seeds, count]."""
-    values = np.array([draw(np.random.default_rng(seed)) for seed in range(seeds)])
-    assert values.shape == (seeds, count)
-    return values
+def drawn(seeds: int, draw: Callable[[np.random.Generator], NDArray[Any]]) -> NDArray[Any]:
+    """What *draw* gives of each seed, [seeds, ...]."""
+    return np.array([draw(np.random.default_rng(seed)) for seed in range(seeds)])
 
 
 def persistent(persistence: float, count: int, seeds: int) -> NDArray[np.float64]:
     """Autoregressive processes of the first order, [seeds, count]."""
-    noise = drawn(count, seeds, lambda chance: chance.normal(size=count)) * np.sqrt(1 - persistence**2)
+    noise = drawn(seeds, lambda chance: chance.normal(size=count)) * np.sqrt(1 - persistence**2)
     values = np.zeros((seeds, count))
     for place in range(1, count):
         values[:, place] = persistence * values[:, place - 1] + noise[:, place]
@@ -52,8 +50,8 @@ def wandering(count: int, seeds: int) -> NDArray[np.float64]:
 
 def test_independent_samples_are_all_taken() -> None:
     """In nineteen of twenty references, whatever they are distributed like."""
-    normal = measured(drawn(1_000, 40, lambda chance: chance.normal(size=1_000)))
-    skewed = measured(drawn(1_000, 40, lambda chance: chance.lognormal(size=1_000)))
+    normal = measured(drawn(40, lambda chance: chance.normal(size=1_000)))
+    skewed = measured(drawn(40, lambda chance: chance.lognormal(size=1_000)))
     assert np.mean(normal == 1) >= 0.95
     assert np.mean(skewed == 1) >= 0.9
 
@@ -99,7 +97,7 @@ def test_a_long_pace_that_blocks_told_does_not_make_all_that_was_learned_worthle
 @pytest.mark.parametrize(("share", "count"), [(0.02, 324), (0.05, 324), (0.02, 1_000), (0.05, 1_000)])
 def test_rare_errors_that_come_by_chance_are_all_taken(share: float, count: int) -> None:
     """Two errors that happen to be a lag apart are no persistence: accuracy would be watched one label in thousands."""
-    found = measured(drawn(count, 100, lambda chance: chance.random(count) < share), LOSS_PACE)
+    found = measured(drawn(100, lambda chance: chance.random(count) < share), LOSS_PACE)
     assert np.mean(found > 10) <= 0.01
     assert np.mean(found == 1) >= 0.9
 
