@@ -18,12 +18,11 @@ from infra.benches.drift_streams import Engine, Floats, Unchanged, passages
 from infra.benches.harness import Interval
 from services.drift.layout import CORRELATED, LEARNING, LOSS_PACE
 from services.drift.pace import measure, pace
+from services.drift.streams import SURE
 
 ERROR: Final = 0.05
 PERSISTENCE: Final = 0.6
 REFERENCE: Final = 1_000
-SURE: Final = 1.64
-"""Standard errors that a bound lies above the mean of its reference, as the service has it."""
 
 Make = Callable[[np.random.Generator, int], Unchanged]
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from catseye.jpeg import decode_rgb
 from catseye.net import Net
-from infra.benches.drift_nulls import REFERENCE, SURE
+from infra.benches.drift_nulls import REFERENCE
 from infra.benches.drift_streams import Engine, Floats, passages
 from infra.benches.harness import ROOT
 from services.drift.detectors.registry import make
-from services.drift.streams import FAR, USUALLY_FAR
+from services.drift.streams import FAR, SURE, USUALLY_FAR
 from services.simulator.weather import SEVEREST, corrupt
 
 CROPS: Final = ROOT / "infra" / "example" / "crops"

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from catseye.records import Outcome
 from services.drift.layout import ACCURACY, BUCKETS, LOSS_PACE
 from services.drift.sample import Floats, Ints, bucket_of
-from services.drift.streams import Fed
+from services.drift.streams import SURE, Fed
 
-_SURE: Final = 1.64
 _RECENT: Final = np.float32(1 / 200)
 _FEWEST_OF_CLASS: Final = 30
 _LEAST_WEIGHT: Final = np.float32(0.01)
@@ -182,5 +181,5 @@ def _limits(reference: NDArray[Any], rows: Ints) -> Floats:
     inflation = np.maximum(reference["inflation"][rows, LOSS_PACE].astype(np.float32), 1)[:, None, None]
     # One error more than were seen: of a class that was never wrong yet the next label may be.
     spread = np.sqrt((mean + 1 / np.maximum(samples, 1)) * (1 - mean))
-    limit: Floats = (mean + _SURE * spread * np.sqrt(inflation / np.maximum(samples, 1))).astype(np.float32)
+    limit: Floats = (mean + SURE * spread * np.sqrt(inflation / np.maximum(samples, 1))).astype(np.float32)
     return limit

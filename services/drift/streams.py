@@ -34,7 +34,8 @@ from services.drift.layout import (
 from services.drift.pace import inflation
 from services.drift.sample import Floats, Ints
 
-_SURE: Final = 1.64  # standard errors: one-sided 95 %
+SURE: Final = 1.64
+"""Standard errors that a bound lies above the mean of its reference: one-sided 95 %."""
 _UNIFORM: Final = 0.2887  # standard deviation of a rank
 FAR: Final = 7
 """How far out a rank lies, 0 in the middle to 1 at either end, to this power: half of what such a stream is in the
@@ -47,6 +48,9 @@ _LOWEST: Final = 1e-3
 _FIRST_SAID: Final = 3 * RANKED
 _UP, _DOWN, _FAR = (slice(way, _FIRST_SAID, 3) for way in range(3))
 SHORTEST_WINDOW: Final = 60
+_FASTER: Final = 3
+"""How many times as fast as most signals of a picture one may be: a thousand frames do not show a correlation of .05,
+which makes a mean's variance more than twice as large where it lasts as long as that of light does (decision 0011)."""
 _OF_THE_VIEW: Final = [signal for signal in range(len(PICTURE)) if signal not in (COMPOSITION, *LIGHT)]
 _QUIET: Final = 10.0
 """Without a change evidence after R samples is R in the mean: ten times that comes in one window of ten at most."""
@@ -94,13 +98,13 @@ def bounds(reference: NDArray[Any], rows: Ints, pace: NDArray[np.uint16], *, ran
     """
     ranked = reference["histogram"][rows].sum(axis=3, dtype=np.float32)
     larger = inflations(reference, rows, pace)[:, None]
-    error = _SURE * np.sqrt(larger[..., _UP] / np.maximum(ranked, 1))
+    error = SURE * np.sqrt(larger[..., _UP] / np.maximum(ranked, 1))
     bound = np.empty((len(rows), PHASES, FRAME_STREAMS), np.float32)
     bound[..., _UP] = bound[..., _DOWN] = 0.5 + rank + _UNIFORM * error
     bound[..., _FAR] = USUALLY_FAR + rank + _SPREAD_OF_FAR * error
     mean, frames = reference["said_mean"][rows], reference["frames"][rows].astype(np.float32)
     of_said = reference["said_m2"][rows] * larger[..., _FIRST_SAID : _FIRST_SAID + SAID]
-    slack = _SURE * np.sqrt(of_said) / np.maximum(frames, 1)[..., None] + probability
+    slack = SURE * np.sqrt(of_said) / np.maximum(frames, 1)[..., None] + probability
     bound[..., _FIRST_SAID : _FIRST_SAID + SAID], bound[..., _FIRST_SAID + SAID :] = mean + slack, 1 - mean + slack
     seen = (bound > 0) & (bound <= _HIGHEST)
     return np.where(seen, np.maximum(bound, _LOWEST), np.nan).astype(np.float32)
@@ -111,15 +115,15 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
 
     How sure the model is depends on the picture, so that is taken for no faster than most of the picture's signals are.
     The four that tell how light it is change with the light, so none of them is faster than most of them; and no other,
-    nor the mix of classes, is more than ten times as fast as most. In a fleet some cameras show too little of what is
+    nor the mix of classes, is more than three times as fast as most. In a fleet some cameras show too little of what is
     slow, dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow light.
     """
     pace = reference["pace"][rows]
     of_picture, of_light = _middle(pace[:, : len(PICTURE)]), _middle(pace[:, LIGHT])
     ranked = pace[:, :RANKED].copy()
     ranked[:, LIGHT] = np.maximum(ranked[:, LIGHT], of_light[:, None])
-    ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // 10)
-    shares = np.maximum(pace[:, CLASS_PACE], of_picture // 10)
+    ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // _FASTER)
+    shares = np.maximum(pace[:, CLASS_PACE], of_picture // _FASTER)
     sure = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
     loss = pace[:, LOSS_PACE]
     every: NDArray[np.uint16] = np.maximum(by_stream(ranked, _of_said(shares, sure), loss, loss), 1)

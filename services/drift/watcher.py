@@ -30,6 +30,7 @@ from services.drift.table import Table
 _LEAST_THRESHOLD: Final = 1_000.0
 _DUSK: Final = 0.02  # brightness on both sides of the edge in which a phase stays what it was
 _LIGHT_SMOOTH: Final = np.float32(0.03)
+_LIGHT_MS: Final = 600_000  # in which dusk does little
 _SUSPICIOUS: Final = 3  # frames in a row that break a rule, from which on they are not taken for the road
 _SMOOTH: Final = np.float32(0.02)
 _NOW: Final = np.float32(0.1)
@@ -135,10 +136,12 @@ class Watcher:
         return due
 
     def _phase(self, watch: NDArray[Any], seen: Frames) -> Ints:
-        """Night or day, by brightness that is smoothed over some thirty frames, with hysteresis."""
+        """Night or day, by brightness that is smoothed over some thirty frames, or ten minutes where those are longer,
+        with hysteresis."""
         rows, light = seen.rows, seen.ranked[:, 0]
         count = watch["frames"][rows]
-        share = np.maximum(_LIGHT_SMOOTH, 1 / (count.astype(np.float32) + 1))
+        lasted = np.minimum((seen.at_ms - watch["seen_ms"][rows]) / _LIGHT_MS, 1).astype(np.float32)
+        share = np.maximum(np.maximum(_LIGHT_SMOOTH, lasted), 1 / (count.astype(np.float32) + 1))
         mean = watch["light"][rows]
         smooth = watch["light"][rows] = mean + share * (light - mean)
         edge = self._rules.night

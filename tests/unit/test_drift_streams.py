@@ -72,9 +72,9 @@ def test_a_signal_that_seems_much_faster_than_others_like_it_is_not() -> None:
     reference = known(pace=1)
     reference["pace"][0, : len(PICTURE)] = [100, 100, 1, 50, 100, 1, 1, 1]
     found = paces(reference, ROWS)[0]
-    assert found[: 3 * len(PICTURE) : 3].tolist() == [100, 100, 2, 50, 100, 100, 1, 2]
+    assert found[: 3 * len(PICTURE) : 3].tolist() == [100, 100, 8, 50, 100, 100, 1, 8]
     assert found[3 * len(PICTURE) : 3 * RANKED].tolist() == [1] * 12
-    assert found[PREDICTIONS.first] == 2  # shares of classes: a tenth of that
+    assert found[PREDICTIONS.first] == 8  # shares of classes: a third of that
     assert found[PREDICTIONS.first + ENTROPY] == 25  # between 1 and 50: most of the picture's
 
 

@@ -74,6 +74,17 @@ def test_a_phase_does_not_flicker_at_its_edge() -> None:
         assert phases == {int(first > QUICK.night)}
 
 
+@pytest.mark.parametrize(("seconds", "frames"), [(0.05, 55), (60, 16), (240, 3)])
+def test_night_falls_within_some_fifty_frames_or_a_quarter_of_an_hour(seconds: float, frames: int) -> None:
+    """A camera that shows little is not said to see the day until midnight; and one dark frame is no night."""
+    camera, watched = Camera(fps=1 / seconds), Watched()
+    watched.see(*camera.shots(100, brightness=0.3))
+    watched.see(camera.shot(brightness=0.12))
+    assert watched.table.watch["phase"][0] == 1
+    watched.see(*camera.shots(frames, brightness=0.12))
+    assert watched.table.watch["phase"][0] == 0
+
+
 def test_the_threshold_is_what_the_fleet_sees_between_two_false_alarms() -> None:
     """Cameras, families and samples a week over false alarms a week, and a thousand at least."""
     week_ms = 7 * 86_400_000
