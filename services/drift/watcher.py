@@ -136,7 +136,7 @@ class Watcher:
         return due
 
     def _phase(self, watch: NDArray[Any], seen: Frames) -> Ints:
-        """Night or day, by brightness that is smoothed over some thirty frames, or ten minutes where those are longer,
+        """Night or day, by brightness that is smoothed over some thirty frames or ten minutes, whichever is shorter,
         with hysteresis."""
         rows, light = seen.rows, seen.ranked[:, 0]
         count = watch["frames"][rows]
