@@ -22,10 +22,10 @@ import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 from numpy.typing import NDArray
 
-from catseye.kafka import log_bounds, reader_config
-from catseye.records import Frame, Prediction, Record
+from catseye.contract.records import Frame, Prediction, Record
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import log_bounds, reader_config
 from catseye.settings import Settings, load
-from catseye.topics import full_name
 from infra.benches.frames import Fleet, numbers
 from infra.benches.harness import ROOT, BenchError
 

@@ -1,4 +1,5 @@
-"""Models of a wanted cost: stacks of convolutions that keep the contract of `catseye.model` and have learnt nothing."""
+"""Models of a wanted cost: stacks of convolutions that keep the contract of
+`catseye.models.model_file` and have learnt nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +11,18 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from catseye.jpeg import decode_rgb
-from catseye.model import FEATURES, IMAGE, LOGITS, GoldenCrop, ModelSpec, probabilities, spec_to_metadata, to_input
-from catseye.net import Crop, Net
+from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import (
+    FEATURES,
+    IMAGE,
+    LOGITS,
+    GoldenCrop,
+    ModelSpec,
+    probabilities,
+    spec_to_metadata,
+    to_input,
+)
+from catseye.models.net import Crop, Net
 
 SIDE = 100
 CHANNELS = 32

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from catseye.jpeg import decode_rgb
-from catseye.net import Net
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Net
 from infra.benches.drift_nulls import REFERENCE
 from infra.benches.drift_streams import Engine, Floats, passages
 from infra.benches.harness import ROOT

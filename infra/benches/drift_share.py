@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 
 from catseye import clock
-from catseye.codec import Codec
-from catseye.records import DriftStatistic, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.records import DriftStatistic, Prediction
 from infra.benches import harness, load
 from infra.benches.frames import PARTITIONS, Fleet, Frames, KafkaRecord, crops, faults, insist, numbers, warm_broker
 from infra.benches.harness import BUILT, BenchError, Child, Figure, Options, Row

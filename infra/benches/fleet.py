@@ -21,8 +21,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from catseye.codec import Codec
-from catseye.records import Alert
+from catseye.contract.codec import Codec
+from catseye.contract.records import Alert
 from infra.benches import fleet_cost, harness
 from infra.benches.fleet_changes import LAMP, Change, drawn, lit
 from infra.benches.fleet_road import CLASSES, DAY_MIN, TICK_MS, Road

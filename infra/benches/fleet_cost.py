@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.identity import digest
-from catseye.records import Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.identity import digest
+from catseye.contract.records import Prediction
 from infra.benches import harness
 from infra.benches.fleet_road import CLASSES, START_MS
 from infra.benches.harness import Figure, Options, Row

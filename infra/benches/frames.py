@@ -15,14 +15,16 @@ import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 from numpy.typing import NDArray
 
-from catseye import signing
-from catseye.codec import Codec
-from catseye.identity import partition_of
-from catseye.kafka import client_config, create_topics
-from catseye.models import key_folder, register
-from catseye.records import AcceptedFrame, Frame, Record
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of
+from catseye.contract.records import AcceptedFrame, Frame, Record
+from catseye.contract.topics import TOPICS, full_name
+from catseye.kafka.admin import create_topics
+from catseye.kafka.clients import client_config
+from catseye.models import signing
+from catseye.models.register import register
+from catseye.models.signing import key_folder
 from catseye.settings import Settings
-from catseye.topics import TOPICS, full_name
 from infra.benches import load
 from infra.benches.harness import ROOT, BenchError
 from infra.local.warm_up import warm_up

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catseye.kafka import create_topics
+from catseye.kafka.admin import create_topics
 from catseye.settings import Settings
 from infra.benches import harness, load
 from infra.benches.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row

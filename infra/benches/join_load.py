@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from catseye.codec import Codec
-from catseye.identity import partition_of, prediction_id
-from catseye.records import AcceptedLabel, Outcome, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of, prediction_id
+from catseye.contract.records import AcceptedLabel, Outcome, Prediction
 
 PARTITIONS = 4
 CAMERAS = 64

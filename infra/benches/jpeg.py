@@ -21,8 +21,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from catseye.jpeg import decode_rgb, inspect
-from catseye.model import ModelSpec, spec_from_metadata, to_input
+from catseye.models.jpeg import decode_rgb, inspect
+from catseye.models.model_file import ModelSpec, spec_from_metadata, to_input
 from infra.benches import harness
 from infra.benches.harness import ROOT, BenchError, Figure, Options, Report, Row
 

@@ -24,7 +24,7 @@ from confluent_kafka import Producer
 from numpy.typing import NDArray
 
 from catseye.client.config import publisher_config
-from catseye.records import Frame, Prediction, Record
+from catseye.contract.records import Frame, Prediction, Record
 from infra.benches import harness
 from infra.benches.arrivals import Arrivals, latencies_ms, quantile_ms
 from infra.benches.frames import Fleet, Frames, KafkaRecord, crops, faults, insist, warm_broker

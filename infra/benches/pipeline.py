@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.codec import Codec
-from catseye.jpeg import decode_rgb
-from catseye.net import Crop, Net
-from catseye.records import Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.records import Prediction
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Crop, Net
 from infra.benches import harness, load
 from infra.benches.conv_model import crop_cost_ms, model_of_cost
 from infra.benches.frames import PARTITIONS, Fleet, Frames, crops, faults, insist, number_of, numbers, warm_broker

@@ -28,10 +28,10 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from catseye.client.config import publisher_config
-from catseye.codec import Codec
-from catseye.identity import digest
-from catseye.models import register
-from catseye.records import ModelEvent, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.identity import digest
+from catseye.contract.records import ModelEvent, Prediction
+from catseye.models.register import register
 from infra.benches import harness, latency
 from infra.benches.arrivals import latencies_ms, quantile_ms, read
 from infra.benches.frames import CAMERAS, Fleet, insist, number_of, warm_broker

@@ -16,11 +16,12 @@ import msgspec
 
 from catseye import clock
 from catseye.client import subscribe
-from catseye.errors import BadModel
-from catseye.identity import digest
-from catseye.models import announce, register
-from catseye.records import ModelEvent, RetrainDecision
-from catseye.registry import codec_for
+from catseye.contract.errors import BadModel
+from catseye.contract.identity import digest
+from catseye.contract.records import ModelEvent, RetrainDecision
+from catseye.kafka.registry import codec_for
+from catseye.models.announce import announce
+from catseye.models.register import register
 from catseye.settings import Settings, load
 
 BY = "trainer_elsewhere"

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.live import Live
 
 from catseye.cli.common import OutFile, write_file
-from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import admin
-from catseye.records import ModelEvent
-from catseye.registry import codec_for
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.records import ModelEvent
+from catseye.kafka.admin import admin
+from catseye.kafka.registry import codec_for
+from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings, load
-from catseye.signing import key_folder, make_keys
 from infra.local.checker import Report, check
 from infra.local.demo_alerts import alert_figures, read_alerts, wait_for_alerts
 from infra.local.demo_figures import Scoreboard, summary

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, TopicPartition
 
-from catseye.kafka import log_bounds, reader_config
-from catseye.records import Alert
-from catseye.registry import codec_for
+from catseye.contract.records import Alert
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
-from catseye.topics import full_name
 from infra.local.log_reader import partitions_of, read_whole
 from services import drift, incidents
 

@@ -3,9 +3,9 @@
 import difflib
 from pathlib import Path
 
-from catseye.errors import BadModel, Misconfigured
-from catseye.model_check import check_file
-from catseye.net import Net
+from catseye.contract.errors import BadModel, Misconfigured
+from catseye.models.check import check_file
+from catseye.models.net import Net
 from infra.local.demo_models import CROPS, MODEL
 from services.simulator.pictures import Look, Pictures
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final
 
-from catseye.records import RetrainDecision
-from catseye.registry import codec_for
+from catseye.contract.records import RetrainDecision
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
 from infra.local.demo_models import BY_SCENARIO
 from infra.local.log_reader import read_whole

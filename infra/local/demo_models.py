@@ -7,13 +7,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from catseye import clock
-from catseye.codec import Codec
-from catseye.errors import BadModel, BadRecord, Misconfigured
-from catseye.identity import digest
-from catseye.jpeg import decode_rgb
-from catseye.models import announce, register
-from catseye.records import ModelEvent
-from catseye.registry import codec_for
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadModel, BadRecord, Misconfigured
+from catseye.contract.identity import digest
+from catseye.contract.records import ModelEvent
+from catseye.kafka.registry import codec_for
+from catseye.models.announce import announce
+from catseye.models.jpeg import decode_rgb
+from catseye.models.register import register
 from catseye.settings import Settings
 from infra.local.jvm import ROOT
 from infra.local.log_reader import read_whole

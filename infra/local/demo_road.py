@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from infra.local.demo_loop import MOST_S
 from infra.local.demo_models import CROPS, MODEL
 from services.simulator.changes import Nothing

@@ -6,7 +6,7 @@
 import importlib
 import re
 
-from catseye.topics import BY_NAME, TOPICS
+from catseye.contract.topics import BY_NAME, TOPICS
 from infra.local.jvm import ROOT
 
 README = ROOT / "README.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = ROOT / "shared" / "catseye" / "records.py"
+TARGET = ROOT / "shared" / "catseye" / "contract" / "records.py"
 HEAD = '''"""Records of every topic, one class a schema. Generated from schemas/*.avsc: change those, then run
 `python -m infra.local.generate_records`."""
 

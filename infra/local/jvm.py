@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from catseye.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".catseye" / "kafka"

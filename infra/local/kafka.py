@@ -22,7 +22,7 @@ import msgspec
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from catseye.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
 from infra.local import jvm, ports, processes
 from infra.local.processes import Process
 

@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 import fastavro
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from catseye.codec import schema_texts
-from catseye.errors import Unavailable
-from catseye.kafka import log_bounds, reader_config
-from catseye.records import (
+from catseye.contract.codec import schema_texts
+from catseye.contract.errors import Unavailable
+from catseye.contract.records import (
     AcceptedFrame,
     AcceptedLabel,
     Alert,
@@ -32,8 +31,9 @@ from catseye.records import (
     RetrainDecision,
     UnmatchedLabel,
 )
+from catseye.contract.topics import BY_NAME, full_name
+from catseye.kafka.clients import log_bounds, reader_config
 from catseye.settings import Settings
-from catseye.topics import BY_NAME, full_name
 from infra.local.evidence import (
     LABEL_TOPICS,
     DeadAt,
@@ -74,7 +74,7 @@ class HeadReader:
     def read(self, value: bytes) -> Fields:
         """Fields of *value* up to the last one wanted; raises one of `MALFORMED` when it is no such record."""
         buffer = BytesIO(value)
-        buffer.seek(10 if value[:1] == b"\xc3" else 5)  # the two envelopes of catseye.codec
+        buffer.seek(10 if value[:1] == b"\xc3" else 5)  # the two envelopes of catseye.contract.codec
         fields: Any = fastavro.schemaless_reader(buffer, self._schema, None)
         assert isinstance(fields, dict)
         return fields

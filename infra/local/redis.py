@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from catseye.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
 from infra.local import ports, processes
 from infra.local.processes import Process
 

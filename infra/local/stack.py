@@ -17,12 +17,12 @@ import msgspec
 
 from catseye.cli.common import OutFile, write_file
 from catseye.cli.models import serving
-from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import create_topics, wait_for_broker
-from catseye.models import register
-from catseye.registry import codec_for
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.kafka.admin import create_topics, wait_for_broker
+from catseye.kafka.registry import codec_for
+from catseye.models.register import register
+from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings, load
-from catseye.signing import key_folder, make_keys
 from infra.local import kafka, ports, processes, redis
 from infra.local.jvm import ROOT
 from infra.local.kafka import KafkaCluster

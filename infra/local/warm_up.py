@@ -10,7 +10,8 @@ import time
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
-from catseye.kafka import admin, client_config, reader_config
+from catseye.kafka.admin import admin
+from catseye.kafka.clients import client_config, reader_config
 from catseye.settings import Settings
 
 WARM_S = 4.0

@@ -20,9 +20,8 @@ from typing import IO, Any, NamedTuple, Self
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from catseye.errors import Unavailable
-from catseye.kafka import reader_config
-from catseye.records import (
+from catseye.contract.errors import Unavailable
+from catseye.contract.records import (
     Alert,
     DeadLetter,
     Frame,
@@ -33,8 +32,9 @@ from catseye.records import (
     RetrainDecision,
     UnmatchedLabel,
 )
+from catseye.contract.topics import BY_NAME, full_name
+from catseye.kafka.clients import reader_config
 from catseye.settings import Settings, load
-from catseye.topics import BY_NAME, full_name
 from infra.local.evidence import LABEL_TOPICS
 from infra.local.log_reader import MALFORMED, head_reader, partitions_of
 from services.ingest.window import CameraWindow

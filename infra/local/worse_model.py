@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from catseye.errors import BadModel
-from catseye.jpeg import decode_rgb
-from catseye.model import (
+from catseye.contract.errors import BadModel
+from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import (
     GOLDEN,
     IMAGE,
     LOGITS,

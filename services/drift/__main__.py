@@ -1,7 +1,7 @@
 """Start drift: settings, core, worker."""
 
-from catseye.codec import Codec
-from catseye.service import run
+from catseye.contract.codec import Codec
+from catseye.runtime.service import run
 from services.drift import NAME, READS
 from services.drift.core import DriftCore
 from services.drift.rules import Rules

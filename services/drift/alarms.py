@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.identity import digest
+from catseye.contract.identity import digest
 from services.drift.layout import ALARMS, BLINDING, FAMILIES, FAULTS, OF_FRAMES
 from services.drift.sample import Ints
 from services.drift.streams import forget

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from catseye.records import Outcome, Prediction
+from catseye.contract.records import Outcome, Prediction
 from services.drift.rules import Rules
 from services.drift.sample import Look
 from services.drift.table import Cameras

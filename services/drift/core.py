@@ -7,13 +7,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.codec import Codec
-from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord
-from catseye.identity import DOCTOR, digest, partition_of
-from catseye.records import DeadLetter, Outcome, Prediction
-from catseye.stream import Message, Output, Tally
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter, source_of
+from catseye.contract.errors import BadRecord
+from catseye.contract.identity import DOCTOR, digest, partition_of
+from catseye.contract.message import Message
+from catseye.contract.records import DeadLetter, Outcome, Prediction
+from catseye.contract.topics import full_name
+from catseye.runtime.stream import Output, Tally
 from services.drift import absences, renewal
 from services.drift.alarms import was_blind
 from services.drift.batch import Batch, Worth

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.records import Outcome
+from catseye.contract.records import Outcome
 from services.drift.layout import ACCURACY, BUCKETS, LOSS_PACE
 from services.drift.sample import Floats, Ints, bucket_of
 from services.drift.streams import SURE, Fed

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from catseye.records import Alarm, CameraReport, Place
+from catseye.contract.records import Alarm, CameraReport, Place
 from services.drift.alarms import FIRST_ABSENCE
 from services.drift.chosen import NAMES
 from services.drift.describe import PHASE_NAMES, class_of, signal_of

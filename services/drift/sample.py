@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.records import Prediction
+from catseye.contract.records import Prediction
 from services.drift.layout import BUCKETS, ENTROPY, FEATURES, FOCUS, MARGIN, PICTURE, RANKED, SAID
 
 _TINY: Final = 1e-6

@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from catseye.settings import Settings
 from services.drift.chosen import streams_of
 from services.drift.detectors.registry import make

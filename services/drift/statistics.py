@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from catseye.records import DriftStatistic
+from catseye.contract.records import DriftStatistic
 from services.drift.chosen import NAMES
 from services.drift.describe import PHASE_NAMES, class_of, estimates, signal_of
 from services.drift.layout import (

@@ -207,7 +207,7 @@ class Table:
 
 
 class Cameras:
-    """Cameras of a partition, in the order in which they came; a `catseye.stream.State`.
+    """Cameras of a partition, in the order in which they came; a `catseye.runtime.stream.State`.
 
     Args:
         table: Has their rows, for as long as this object lives; by default one of their own.
@@ -273,7 +273,7 @@ class Cameras:
             self.versions[number] = version
             self._versions_new.add(number)
 
-    # -- catseye.stream.State
+    # -- catseye.runtime.stream.State
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         if value is not None and key.startswith(_VERSION):

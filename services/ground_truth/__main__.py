@@ -1,7 +1,7 @@
 """Start ground truth: settings, core, worker."""
 
-from catseye.codec import Codec
-from catseye.service import run
+from catseye.contract.codec import Codec
+from catseye.runtime.service import run
 from services.ground_truth import NAME, READS
 from services.ground_truth.core import GroundTruthCore
 from services.ground_truth.settings import GroundTruthSettings

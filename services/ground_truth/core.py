@@ -10,11 +10,12 @@ becomes of the label later.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from catseye.codec import Codec
-from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord, Reason
-from catseye.identity import prediction_id
-from catseye.records import (
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter, source_of
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.identity import prediction_id
+from catseye.contract.message import Message
+from catseye.contract.records import (
     AcceptedLabel,
     Change,
     Outcome,
@@ -23,8 +24,8 @@ from catseye.records import (
     UnmatchedLabel,
     UnmatchedReason,
 )
-from catseye.stream import Message, Output, Tally
-from catseye.topics import full_name
+from catseye.contract.topics import full_name
+from catseye.runtime.stream import Output, Tally
 from services.ground_truth.entry import (
     DELAY_MAX_MS,
     FULL,

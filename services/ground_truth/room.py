@@ -49,7 +49,7 @@ def frame_key(camera: str, boot: str, sequence: int) -> bytes:
 
 
 class Room:
-    """State of ground truth for one partition; satisfies `catseye.stream.State`.
+    """State of ground truth for one partition; satisfies `catseye.runtime.stream.State`.
 
     Args:
         horizon_ms: How long an entry is kept, in time of the frames that come in.

@@ -2,8 +2,8 @@
 
 import re
 
-from catseye.codec import Codec
-from catseye.service import run
+from catseye.contract.codec import Codec
+from catseye.runtime.service import run
 from services.incidents import NAME, READS
 from services.incidents.core import IncidentsCore
 from services.incidents.life import Rules

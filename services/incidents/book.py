@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 
 import msgspec
 
-from catseye.records import Alarm, Alert
+from catseye.contract.records import Alarm, Alert
 
 FLEET = ""
 """Stands where a camera's name stands, which is never empty, for what concerns all of them."""
@@ -136,7 +136,7 @@ _decode_incident = msgspec.msgpack.Decoder(Incident).decode
 
 
 class Book:
-    """State of incidents; satisfies `catseye.stream.State`."""
+    """State of incidents; satisfies `catseye.runtime.stream.State`."""
 
     def __init__(self) -> None:
         self._values: dict[bytes, _Value] = {}

@@ -7,7 +7,7 @@ input, a changed concept. A fault silences what follows of it; the group is a ma
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from catseye.records import Alarm, Severity
+from catseye.contract.records import Alarm, Severity
 
 DRIFT: Final = "drift"
 PICTURE: Final = "picture"

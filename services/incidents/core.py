@@ -11,14 +11,15 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord
-from catseye.identity import digest
-from catseye.records import Alarm, Alert, CameraReport
-from catseye.stream import Message, Output, Tally
-from catseye.suppression import UNTIL_RESOLVED, suppressed_until_ms, without_suppression
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter, source_of
+from catseye.contract.errors import BadRecord
+from catseye.contract.identity import digest
+from catseye.contract.message import Message
+from catseye.contract.records import Alarm, Alert, CameraReport
+from catseye.contract.suppression import UNTIL_RESOLVED, suppressed_until_ms, without_suppression
+from catseye.contract.topics import full_name
+from catseye.runtime.stream import Output, Tally
 from services.incidents import NAME
 from services.incidents.book import FLEET, Book, Lane, Quiet, Watched
 from services.incidents.causes import lane_of

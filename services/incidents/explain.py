@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from catseye.records import Alarm
+from catseye.contract.records import Alarm
 from services.incidents.causes import EXPLANATIONS, PICTURE_FAULTS, STATISTICAL
 
 _WHAT: Final = {

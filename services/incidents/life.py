@@ -9,9 +9,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from catseye.identity import digest
-from catseye.records import Alarm, Alert, AlertState, Severity
-from catseye.suppression import UNTIL_RESOLVED, suppressed, without_suppression
+from catseye.contract.identity import digest
+from catseye.contract.records import Alarm, Alert, AlertState, Severity
+from catseye.contract.suppression import UNTIL_RESOLVED, suppressed, without_suppression
 from services.incidents import NAME
 from services.incidents.book import FLEET, Book, Incident, Lane, Watched
 from services.incidents.causes import (

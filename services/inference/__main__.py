@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from catseye.codec import Codec
-from catseye.errors import BadRecord
-from catseye.jpeg import decode_rgb
-from catseye.models import Follower
-from catseye.net import Crop
-from catseye.records import Role
-from catseye.service import run
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord
+from catseye.contract.records import Role
+from catseye.models.follower import Follower
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Crop
+from catseye.runtime.service import run
 from services.inference import BATCHES, NAME, SHADOW
 from services.inference.core import InferenceCore, Swap
 from services.inference.settings import InferenceSettings

@@ -11,15 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.codec import Codec
-from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord, Reason
-from catseye.identity import prediction_id
-from catseye.net import Answer, Crop, Net
-from catseye.records import AcceptedFrame, ModelEvent, Prediction, Role
-from catseye.stages import Serving
-from catseye.stream import Message, NoState, Output, Tally
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter, source_of
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.identity import prediction_id
+from catseye.contract.message import Message
+from catseye.contract.records import AcceptedFrame, ModelEvent, Prediction, Role
+from catseye.contract.topics import full_name
+from catseye.models.net import Answer, Crop, Net
+from catseye.models.stages import Serving
+from catseye.runtime.stream import NoState, Output, Tally
 
 DecodeMany = Callable[[Sequence[bytes]], Iterator[Crop | BadRecord]]
 Loaded = tuple[ModelEvent, Net]

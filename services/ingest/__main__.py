@@ -1,8 +1,8 @@
 """Start ingest: settings, core, worker."""
 
-from catseye.codec import Codec
-from catseye.jpeg import JpegLimits
-from catseye.service import run
+from catseye.contract.codec import Codec
+from catseye.models.jpeg import JpegLimits
+from catseye.runtime.service import run
 from services.ingest import NAME, READS
 from services.ingest.core import IngestCore, Limits
 from services.ingest.settings import IngestSettings

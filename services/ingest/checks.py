@@ -2,9 +2,9 @@
 
 import math
 
-from catseye.errors import BadRecord, Reason
-from catseye.names import check_text
-from catseye.records import Frame, Label
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.names import check_text
+from catseye.contract.records import Frame, Label
 
 READINGS_MAX = 64  # readings of a device in one frame
 SEQUENCE_MAX = 2**62

@@ -8,14 +8,15 @@ byte, and is judged there.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from catseye.codec import Codec
-from catseye.dead_letters import dead_letter, source_of, written_ms
-from catseye.errors import BadRecord, Reason
-from catseye.identity import partition_of
-from catseye.jpeg import JpegLimits, decode_rgb, inspect
-from catseye.records import AcceptedFrame, AcceptedLabel, Frame, Label
-from catseye.stream import Message, Output, Tally
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter, source_of, written_ms
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.identity import partition_of
+from catseye.contract.message import Message
+from catseye.contract.records import AcceptedFrame, AcceptedLabel, Frame, Label
+from catseye.contract.topics import full_name
+from catseye.models.jpeg import JpegLimits, decode_rgb, inspect
+from catseye.runtime.stream import Output, Tally
 from services.ingest.checks import check_captured, check_identity, check_label, readings
 from services.ingest.quality import measure
 from services.ingest.window import CameraWindow, Verdict, Windows

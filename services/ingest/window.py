@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from catseye.stream import KeyedState
+from catseye.runtime.stream import KeyedState
 
 WIDTH = 2_048  # sequence numbers that a window remembers behind the highest; 256 bytes
 BOOTS = 8  # boots that are remembered; of an older one every frame would be new again

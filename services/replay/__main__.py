@@ -9,7 +9,7 @@ from catseye.cli import ended
 from catseye.cli.common import settings_with_broker, table, write_json
 from catseye.cli.lineage import Progress
 from catseye.cli.replay import options
-from catseye.lineage.past import Past, codec_of
+from catseye.ops.lineage.past import Past, codec_of
 from catseye.settings import load
 from services.drift.__main__ import rules_of as drift_rules_of
 from services.drift.settings import DriftSettings

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from catseye.card.figures import Share
-from catseye.records import Alert
+from catseye.contract.records import Alert
+from catseye.ops.card.figures import Share
 from services.replay.core import Beside, Score
 
 Table = Sequence[Sequence[str]]

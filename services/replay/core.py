@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from catseye.card.figures import Share, share
-from catseye.identity import prediction_id
-from catseye.records import Outcome, Prediction
+from catseye.contract.identity import prediction_id
+from catseye.contract.records import Outcome, Prediction
+from catseye.ops.card.figures import Share, share
 from services.replay.order import Arrival, Place
 from services.replay.said import FULL, NOTHING, Row, Said
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from typing import Any, Final, Literal, NamedTuple
 
-from catseye.codec import Codec
-from catseye.errors import BadRecord
-from catseye.records import AcceptedFrame, DeadLetter, Outcome, Prediction
-from catseye.stream import Message
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord
+from catseye.contract.message import Message
+from catseye.contract.records import AcceptedFrame, DeadLetter, Outcome, Prediction
 from services.replay.span import Span
 
 Kind = Literal["frame", "prediction", "outcome", "refused"]

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.errors import BadModel, Misconfigured
-from catseye.lineage.past import Part, Past
-from catseye.model_check import check_file
-from catseye.net import Net
-from catseye.records import ModelEvent, Prediction
-from catseye.stages import Serving
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadModel, Misconfigured
+from catseye.contract.records import ModelEvent, Prediction
+from catseye.contract.topics import full_name
+from catseye.models.check import check_file
+from catseye.models.net import Net
+from catseye.models.stages import Serving
+from catseye.ops.lineage.past import Part, Past
 from services.drift.rules import Rules as DriftRules
 from services.incidents.life import Rules as IncidentsRules
 from services.inference.__main__ import decoded

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from catseye.codec import Codec
-from catseye.records import Alert
-from catseye.stream import Message, Output
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.message import Message
+from catseye.contract.records import Alert
+from catseye.contract.topics import full_name
+from catseye.runtime.stream import Output
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules as DriftRules
@@ -23,7 +24,7 @@ TICK_MS: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A record as it would stand on a topic; satisfies `catseye.stream.Message`."""
+    """A record as it would stand on a topic; satisfies `catseye.runtime.stream.Message`."""
 
     topic_: str
     partition_: int

@@ -13,14 +13,15 @@ import faust
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from catseye import clock, log
-from catseye.errors import Misconfigured, Unavailable
-from catseye.health import Health, Watchdog
-from catseye.kafka import check_partitions, wait_for_broker
-from catseye.metrics import Metrics
-from catseye.registry import codec_for
+from catseye import clock
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.topics import full_name, state_topic
+from catseye.kafka.admin import check_partitions, wait_for_broker
+from catseye.kafka.registry import codec_for
+from catseye.runtime import log
+from catseye.runtime.health import Health, Watchdog
+from catseye.runtime.metrics import Metrics
 from catseye.settings import load
-from catseye.topics import full_name, state_topic
 from services.retrain_trigger import NAME
 from services.retrain_trigger.judge import Judge
 from services.retrain_trigger.settings import RetrainTriggerSettings, rules_of

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from catseye.records import Alert, ModelEvent, RetrainDecision
+from catseye.contract.records import Alert, ModelEvent, RetrainDecision
 from services.retrain_trigger import NAME
 
 ENDED_MOST: Final = 100_000

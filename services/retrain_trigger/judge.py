@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from catseye.client.aio_config import aio_config
-from catseye.codec import Codec
-from catseye.errors import BadRecord
-from catseye.records import Alert, ModelEvent, RetrainDecision
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord
+from catseye.contract.records import Alert, ModelEvent, RetrainDecision
+from catseye.contract.topics import full_name, state_topic
 from catseye.settings import Settings
-from catseye.topics import full_name, state_topic
 from services.retrain_trigger import NAME
 from services.retrain_trigger.book import Book
 from services.retrain_trigger.labels import Held, newer, unpacked

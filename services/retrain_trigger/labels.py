@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from catseye.records import Outcome
+from catseye.contract.records import Outcome
 
 FINEST_MS: Final = 10_000
 PARTS: Final = 4

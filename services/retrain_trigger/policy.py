@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from catseye.identity import digest
-from catseye.records import Alert, ModelEvent, RetrainDecision
+from catseye.contract.identity import digest
+from catseye.contract.records import Alert, ModelEvent, RetrainDecision
 from services.retrain_trigger import NAME
 from services.retrain_trigger.book import REQUEST, Book, Training
 from services.retrain_trigger.labels import Count, Held, count

@@ -20,12 +20,12 @@ from mode.supervisors import CrashingSupervisor  # type: ignore[import-not-found
 
 from catseye import clock
 from catseye.client.aio_config import aio_config
-from catseye.codec import Codec
-from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord
-from catseye.health import Health
-from catseye.records import Outcome
-from catseye.topics import full_name, state_topic
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter, source_of
+from catseye.contract.errors import BadRecord
+from catseye.contract.records import Outcome
+from catseye.contract.topics import full_name, state_topic
+from catseye.runtime.health import Health
 from services.retrain_trigger import NAME
 from services.retrain_trigger.committed import CommittedTransport, FlowControl
 from services.retrain_trigger.judge import Judge
@@ -133,7 +133,7 @@ def _topic(app: Any, name: str, **options: Any) -> Any:
 
 
 class _Record:
-    """A Faust event as `catseye.stream.Message` has it, for dead letters."""
+    """A Faust event as `catseye.runtime.stream.Message` has it, for dead letters."""
 
     def __init__(self, event: Any) -> None:
         self._message = event.message

@@ -1,7 +1,7 @@
 """Start rollout: settings, core, worker."""
 
-from catseye.codec import Codec
-from catseye.service import run
+from catseye.contract.codec import Codec
+from catseye.runtime.service import run
 from services.rollout import NAME, READS
 from services.rollout.core import RolloutCore
 from services.rollout.settings import RolloutSettings

@@ -9,8 +9,8 @@ from typing import Final, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from catseye.records import ModelEvent
-from catseye.stream import KeyedState
+from catseye.contract.records import ModelEvent
+from catseye.runtime.stream import KeyedState
 from services.rollout.test import Pairs
 
 Kind = Literal["all", "class", "camera"]
@@ -81,7 +81,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Book(KeyedState):
-    """State of rollout; satisfies `catseye.stream.State`."""
+    """State of rollout; satisfies `catseye.runtime.stream.State`."""
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """As `KeyedState.put`; what stays as it was is no change."""

@@ -12,12 +12,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord, Reason
-from catseye.records import Alert, ModelEvent, PairedOutcome
-from catseye.stream import Message, Output, Tally
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter, source_of
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.message import Message
+from catseye.contract.records import Alert, ModelEvent, PairedOutcome
+from catseye.contract.topics import full_name
+from catseye.runtime.stream import Output, Tally
 from services.rollout import NAME
 from services.rollout.book import Book, Comparison, Kind
 from services.rollout.facts import noted

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from catseye.records import ModelEvent, Stage
+from catseye.contract.records import ModelEvent, Stage
 from services.rollout.book import Line
 
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from catseye.identity import digest
-from catseye.records import Alert, ModelEvent, Stage
+from catseye.contract.identity import digest
+from catseye.contract.records import Alert, ModelEvent, Stage
 from services.rollout import NAME
 from services.rollout.book import Book, Comparison, Line
 from services.rollout.facts import closed
@@ -69,7 +69,7 @@ class Steps:
     def _fallen_back(self) -> list[ModelEvent]:
         """A champion that was rejected or retired: the one before it that stands best is champion again, if any does.
 
-        That is the one that serves already: `catseye.stages` chooses alike.
+        That is the one that serves already: `catseye.models.stages` chooses alike.
         """
         line = self._line
         if not line.champion or self._stage(line.champion) not in _GONE:

@@ -8,8 +8,8 @@ import math
 
 from msgspec.structs import replace
 
-from catseye.identity import digest
-from catseye.records import Alert, ModelEvent
+from catseye.contract.identity import digest
+from catseye.contract.records import Alert, ModelEvent
 from services.rollout import NAME
 from services.rollout.book import Comparison
 from services.rollout.test import Pairs

@@ -13,13 +13,14 @@ import click
 import cv2
 from confluent_kafka import Producer
 
-from catseye import clock, log
+from catseye import clock
 from catseye.client.config import publisher_config
-from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import wait_for_broker
-from catseye.registry import codec_for
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.topics import full_name
+from catseye.kafka.admin import wait_for_broker
+from catseye.kafka.registry import codec_for
+from catseye.runtime import log
 from catseye.settings import Settings, load
-from catseye.topics import full_name
 from services.simulator import NAME
 from services.simulator.changes import Nothing
 from services.simulator.core import Plan, Road

@@ -10,8 +10,8 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from catseye.errors import BadRecord, Misconfigured
-from catseye.jpeg import decode_rgb, inspect
+from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.models.jpeg import decode_rgb, inspect
 from services.simulator.changes import Effect
 from services.simulator.core import LIGHT_LEVELS, FrameDue
 from services.simulator.weather import KINDS, corrupt

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any, NamedTuple, Protocol
 
-from catseye.codec import Codec
-from catseye.records import Frame, Label
+from catseye.contract.codec import Codec
+from catseye.contract.records import Frame, Label
 from services.simulator.core import Due, FrameDue, LabelDue, Plan, Road
 from services.simulator.ledger import Ledger
 from services.simulator.pictures import Pictures, damaged

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import msgspec
 import yaml
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from services.simulator import changes
 from services.simulator.changes import Change
 from services.simulator.core import Plan

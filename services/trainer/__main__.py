@@ -16,13 +16,13 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from catseye import log
 from catseye.cli.common import OutFile, write_file
-from catseye.errors import BadModel, Misconfigured, Unavailable
-from catseye.health import Health
-from catseye.kafka import wait_for_broker
-from catseye.metrics import Metrics
-from catseye.registry import codec_for
+from catseye.contract.errors import BadModel, Misconfigured, Unavailable
+from catseye.kafka.admin import wait_for_broker
+from catseye.kafka.registry import codec_for
+from catseye.runtime import log
+from catseye.runtime.health import Health
+from catseye.runtime.metrics import Metrics
 from catseye.settings import load
 from services.trainer import NAME
 from services.trainer.job import Job, Result, Said

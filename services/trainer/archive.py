@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from catseye.codec import Codec
-from catseye.errors import BadRecord, Unavailable
-from catseye.kafka import log_bounds, reader_config
-from catseye.records import AcceptedFrame, Alert, ModelEvent, Outcome
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord, Unavailable
+from catseye.contract.records import AcceptedFrame, Alert, ModelEvent, Outcome
+from catseye.contract.topics import BY_NAME, full_name
+from catseye.kafka.clients import log_bounds, reader_config
 from catseye.settings import Settings
-from catseye.topics import BY_NAME, full_name
 from services.trainer.dataset import Labelled, Labels, runs
 
 CHUNK = 2_000

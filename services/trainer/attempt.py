@@ -15,13 +15,14 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from catseye import model, signing
-from catseye.codec import Codec
-from catseye.errors import BadRecord, Unavailable
-from catseye.identity import digest
-from catseye.jpeg import decode_rgb
-from catseye.model import ModelSpec
-from catseye.models import key_folder, store_of
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord, Unavailable
+from catseye.contract.identity import digest
+from catseye.models import model_file, signing
+from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import ModelSpec
+from catseye.models.register import store_of
+from catseye.models.signing import key_folder
 from services.trainer import checks, dataset, export, gate, tracking
 from services.trainer.archive import Archive, Taken
 from services.trainer.calibrate import fit_temperature
@@ -103,7 +104,7 @@ class Attempt:
         cv2.setNumThreads(1)
         graph = onnx.load_model_from_string(self._champion())
         session = export.session_of(graph)
-        spec = model.spec_from_metadata(session.get_modelmeta().custom_metadata_map)
+        spec = model_file.spec_from_metadata(session.get_modelmeta().custom_metadata_map)
         net = net_of(graph, len(spec.classes))
         examples = read_examples(
             self._settings.trainer_examples_dir,
@@ -214,7 +215,7 @@ class Attempt:
         return _Frames([one.frame for one in taken], part, hashes, logits, features), changed, told
 
     def _checked(self, frames: _Frames, cluster_of: NDArray[np.int64], fresh: Sequence[bool], spec: ModelSpec) -> str:
-        chances = model.probabilities(frames.logits, spec.temperature)
+        chances = model_file.probabilities(frames.logits, spec.temperature)
         suspected = suspects(chances, frames.features, frames.part.labels, cluster_of)
         found = checks.check(
             [frame.label for frame in frames.labelled],
@@ -268,7 +269,7 @@ class Attempt:
         # Validation lies beside what was trained on: a candidate may not be surer than the champion that it comes from.
         temperature = round(max(spec.temperature, fit_temperature(validation_logits, validation.labels)), 4)
         session = export.session_of(graph)
-        model.check_graph(spec, session.get_inputs(), session.get_outputs())
+        model_file.check_graph(spec, session.get_inputs(), session.get_outputs())
         both = joined(validation, window)
         self._metrics["export/parity"] = export.check_parity(
             np.concatenate([validation_logits, logits_of(net, window, spec)]), export.served_logits(session, both, spec)
@@ -390,9 +391,9 @@ def uri_of(settings: TrainerSettings) -> str:
 def answers(session: Any, part: Part, spec: ModelSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits and features of *part*, float32 [N, C] and [N, D]; without features, logits stand in."""
     there = {output.name for output in session.get_outputs()}
-    names = [model.LOGITS, model.FEATURES if model.FEATURES in there else model.LOGITS]
+    names = [model_file.LOGITS, model_file.FEATURES if model_file.FEATURES in there else model_file.LOGITS]
     rows = [
-        session.run(names, {model.IMAGE: model.to_input([part.images[place] for place in some], spec)})
+        session.run(names, {model_file.IMAGE: model_file.to_input([part.images[place] for place in some], spec)})
         for some in batches(np.arange(len(part.images)))
     ]
     return np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows])

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.model import probabilities
+from catseye.models.model_file import probabilities
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 _GOLDEN_RATIO = (math.sqrt(5.0) - 1.0) / 2.0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from catseye.model import ModelSpec
+from catseye.models.model_file import ModelSpec
 from services.trainer.score import Score, Share
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
-from catseye.errors import BadModel
+from catseye.contract.errors import BadModel
 from services.trainer.net import Net
 
 Weights = dict[str, NDArray[np.float32]]

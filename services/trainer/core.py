@@ -7,8 +7,8 @@ made of the decision alone, so that a training that a crash cut short and that w
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from catseye.identity import digest
-from catseye.records import Alert, ModelEvent, RetrainDecision, Stage
+from catseye.contract.identity import digest
+from catseye.contract.records import Alert, ModelEvent, RetrainDecision, Stage
 
 BY = "trainer"
 NO_FILE = ""

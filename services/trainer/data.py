@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.errors import BadRecord, Misconfigured
-from catseye.jpeg import decode_rgb, inspect
+from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.models.jpeg import decode_rgb, inspect
 
 ATTRIBUTION_FILE = "ATTRIBUTION.md"
 

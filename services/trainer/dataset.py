@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from catseye.identity import digest, frame_id
-from catseye.records import Outcome, RetrainDecision
+from catseye.contract.identity import digest, frame_id
+from catseye.contract.records import Outcome, RetrainDecision
 
 T = TypeVar("T")
 Part = Literal["train", "validation", "window", "left_out"]
@@ -24,7 +24,7 @@ class Labelled(msgspec.Struct, frozen=True):
 
     Attributes:
         camera: Name of the camera.
-        name: `catseye.identity.frame_id`.
+        name: `catseye.contract.identity.frame_id`.
         received_at_ms: Ingest's clock when it took the frame, Unix milliseconds.
         partition: Partition of the frame in frames.accepted.
         offset: Offset of the frame there.

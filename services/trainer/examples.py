@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.errors import Misconfigured
-from catseye.model import ModelSpec
+from catseye.contract.errors import Misconfigured
+from catseye.models.model_file import ModelSpec
 from services.trainer.data import Crop, Folder, Part, decode, fingerprint, read_folder
 
 NO_CROPS = Part((), np.zeros(0, dtype=np.int64))

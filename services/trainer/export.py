@@ -15,9 +15,9 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from catseye import model
-from catseye.jpeg import decode_rgb
-from catseye.model import GoldenCrop, ModelSpec
+from catseye.models import model_file
+from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import GoldenCrop, ModelSpec
 from services.trainer.data import Part
 from services.trainer.net import Net, Served
 
@@ -36,13 +36,13 @@ class ExportFailed(Exception):
 
 
 def graph_of(net: Net, spec: ModelSpec) -> onnx.ModelProto:
-    """The net as an ONNX graph with the inputs and outputs of `catseye.model`, without metadata."""
+    """The net as an ONNX graph with the inputs and outputs of `catseye.models.model_file`, without metadata."""
     crops = torch.zeros(2, 3, spec.height, spec.width)
     program = torch.onnx.export(
         Served(net).eval(),
         (crops,),
-        input_names=[model.IMAGE],
-        output_names=[model.LOGITS, model.FEATURES, model.ACTIVATION_MAPS],
+        input_names=[model_file.IMAGE],
+        output_names=[model_file.LOGITS, model_file.FEATURES, model_file.ACTIVATION_MAPS],
         dynamic_shapes={"image": {0: torch.export.Dim("crops")}},
         opset_version=OPSET,
         dynamo=True,
@@ -74,7 +74,9 @@ def served_logits(
 ) -> NDArray[np.float32]:
     """What onnxruntime says of *part*, float32 [N, C]."""
     rows = [
-        session.run([model.LOGITS], {model.IMAGE: model.to_input(part.images[start : start + batch_crops], spec)})[0]
+        session.run(
+            [model_file.LOGITS], {model_file.IMAGE: model_file.to_input(part.images[start : start + batch_crops], spec)}
+        )[0]
         for start in range(0, len(part.images), batch_crops)
     ]
     return np.concatenate(rows)
@@ -95,7 +97,7 @@ def check_parity(torch_logits: NDArray[np.float32], onnx_logits: NDArray[np.floa
 def with_golden(session: onnxruntime.InferenceSession, spec: ModelSpec, jpegs: Sequence[bytes]) -> ModelSpec:
     """*spec* with *jpegs* as golden crops and what onnxruntime says of them."""
     part = Part(tuple(decode_rgb(jpeg) for jpeg in jpegs), np.zeros(len(jpegs), dtype=np.int64))
-    chances = model.probabilities(served_logits(session, part, spec), spec.temperature)
+    chances = model_file.probabilities(served_logits(session, part, spec), spec.temperature)
     golden = tuple(
         GoldenCrop(jpeg, tuple(round(float(chance), 6) for chance in row))
         for jpeg, row in zip(jpegs, chances, strict=True)
@@ -106,7 +108,7 @@ def with_golden(session: onnxruntime.InferenceSession, spec: ModelSpec, jpegs: S
 def as_bytes(graph: onnx.ModelProto, spec: ModelSpec) -> bytes:
     """The file: *graph* with the metadata of *spec*."""
     del graph.metadata_props[:]
-    for key, value in model.spec_to_metadata(spec).items():
+    for key, value in model_file.spec_to_metadata(spec).items():
         graph.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(graph, full_check=True)
     content: bytes = graph.SerializeToString()
@@ -127,10 +129,10 @@ def cost_per_crop_ms(session: onnxruntime.InferenceSession, spec: ModelSpec, par
 
     The fastest, because other processes can only add to what the net itself takes.
     """
-    inputs = model.to_input([part.images[place % len(part.images)] for place in range(_COST_BATCH_CROPS)], spec)
+    inputs = model_file.to_input([part.images[place % len(part.images)] for place in range(_COST_BATCH_CROPS)], spec)
     seconds = []
     for _ in range(_COST_REPEATS):
         started_at = time.perf_counter()
-        session.run([model.LOGITS], {model.IMAGE: inputs})
+        session.run([model_file.LOGITS], {model_file.IMAGE: inputs})
         seconds.append(time.perf_counter() - started_at)
     return min(seconds) * 1000.0 / _COST_BATCH_CROPS

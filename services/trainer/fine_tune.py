@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catseye import model
-from catseye.model import ModelSpec
+from catseye.models import model_file
+from catseye.models.model_file import ModelSpec
 from services.trainer.calibrate import cross_entropy, fit_temperature
 from services.trainer.champion import wake
 from services.trainer.data import Part, batches, joined, taken
@@ -78,7 +78,7 @@ def fine_tune(
     chance = np.random.default_rng(seed)
     train = joined(parts.road, parts.examples)
     sample = chance.permutation(len(train.images))[:_WAKING_CROPS]
-    wake(net, (model.to_input([train.images[place] for place in some], spec) for some in batches(sample)))
+    wake(net, (model_file.to_input([train.images[place] for place in some], spec) for some in batches(sample)))
     order = chance.permutation(len(parts.examples.images))
 
     def fitted(by: Recipe, on_pass: Callable[[Net], None] | None = None) -> Net:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from catseye.model import ModelSpec, to_input
+from catseye.models.model_file import ModelSpec, to_input
 from services.trainer.augment import augment
 from services.trainer.data import Part
 from services.trainer.net import Net

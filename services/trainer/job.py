@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from catseye.records import ModelEvent, RetrainDecision
+from catseye.contract.records import ModelEvent, RetrainDecision
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,7 +88,7 @@ class Net(nn.Module):  # type: ignore[misc]
 
 
 class Served(nn.Module):  # type: ignore[misc]
-    """The same net with the three outputs of `catseye.model`."""
+    """The same net with the three outputs of `catseye.models.model_file`."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()

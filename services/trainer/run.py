@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from catseye import model
-from catseye.model import ModelSpec
+from catseye.models import model_file
+from catseye.models.model_file import ModelSpec
 from services.trainer import card, export
 from services.trainer.calibrate import fit_temperature
 from services.trainer.card import Report
@@ -90,7 +90,7 @@ def run(order: Order, console: Console) -> dict[str, Any]:
     spec = replace(unfinished, temperature=round(fit_temperature(validation_logits, validation.labels), 4))
     graph = export.graph_of(net, spec)
     session = export.session_of(graph)
-    model.check_graph(spec, session.get_inputs(), session.get_outputs())
+    model_file.check_graph(spec, session.get_inputs(), session.get_outputs())
     test_logits = export.served_logits(session, test, spec)
     parity = export.check_parity(logits_of(net, test, spec), test_logits)
     scores = {
@@ -135,7 +135,7 @@ def run(order: Order, console: Console) -> dict[str, Any]:
 def code_fingerprint() -> str:
     """sha256 over the sources that make a model: the same code has the same one, with or without git."""
     total = hashlib.sha256()
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(model.__file__)):
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(model_file.__file__)):
         total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return total.hexdigest()
 

@@ -13,15 +13,18 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from catseye import clock, signing
-from catseye.codec import Codec
-from catseye.errors import BadModel, BadRecord, Misconfigured, Unavailable
-from catseye.health import Health
-from catseye.kafka import RECORD_MAX_BYTES, client_config, reader_config
-from catseye.model_check import check_file
-from catseye.models import key_folder, store_of
-from catseye.records import ModelEvent, RetrainDecision
-from catseye.topics import full_name
+from catseye import clock
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
+from catseye.contract.limits import RECORD_MAX_BYTES
+from catseye.contract.records import ModelEvent, RetrainDecision
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import client_config, reader_config
+from catseye.models import signing
+from catseye.models.check import check_file
+from catseye.models.register import store_of
+from catseye.models.signing import key_folder
+from catseye.runtime.health import Health
 from services.trainer import NAME
 from services.trainer.archive import Archive
 from services.trainer.child import Child

@@ -13,7 +13,7 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 
 SERVICES = (
     "ingest",

@@ -12,9 +12,9 @@ from typing import Any
 
 from confluent_kafka import Consumer
 
-from catseye import service, worker
-from catseye.kafka import reader_config
-from catseye.worker import Worker
+from catseye.kafka.clients import reader_config
+from catseye.runtime import service, worker
+from catseye.runtime.worker import Worker
 
 ABORT_EVERY = 5  # transactions
 SLOW_FROM = 5  # transactions that pass before one is slow
@@ -79,7 +79,7 @@ BUILDS: dict[str, type[Worker[Any]]] = {
 
 
 def main(name: str, build: str, folder: str) -> None:
-    global FOLDER  # noqa: PLW0603 - the worker is made by catseye.service, which knows of no folder
+    global FOLDER  # noqa: PLW0603 - the worker is made by catseye.runtime.service, which knows of no folder
     FOLDER = Path(folder)
     vars(service)["Worker"] = BUILDS[build]
     del sys.argv[1:]  # ours, not the service's

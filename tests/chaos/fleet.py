@@ -14,12 +14,12 @@ from typing import Self
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from catseye.kafka import reader_config
-from catseye.models import key_folder, register
-from catseye.registry import codec_for
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import reader_config
+from catseye.kafka.registry import codec_for
+from catseye.models.register import register
+from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings, load
-from catseye.signing import make_keys
-from catseye.topics import full_name
 from infra.local.checker import Report, check
 from infra.local.demo import Ledgers
 from infra.local.demo_figures import Scoreboard

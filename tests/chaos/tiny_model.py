@@ -5,14 +5,23 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from catseye.jpeg import decode_rgb
-from catseye.model import FEATURES, IMAGE, LOGITS, GoldenCrop, ModelSpec, probabilities, spec_to_metadata, to_input
+from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import (
+    FEATURES,
+    IMAGE,
+    LOGITS,
+    GoldenCrop,
+    ModelSpec,
+    probabilities,
+    spec_to_metadata,
+    to_input,
+)
 
 SIDE = 32
 
 
 def tiny_model(classes: tuple[str, ...], golden_jpeg: bytes) -> bytes:
-    """An ONNX file that keeps the contract of `catseye.model`.
+    """An ONNX file that keeps the contract of `catseye.models.model_file`.
 
     Args:
         classes: Names of its classes.

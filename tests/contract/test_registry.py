@@ -1,5 +1,5 @@
-"""The schema registry, a real one: what `catseye.registry` writes and reads by it, what others may put into it, and
-what happens while it is away."""
+"""The schema registry, a real one: what `catseye.kafka.registry` writes and reads by it, what others may put into it,
+and what happens while it is away."""
 
 import json
 import time
@@ -12,14 +12,14 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 
-from catseye import registry as catseye_registry
-from catseye.codec import Codec, schema_fingerprint, schema_texts, schemas
-from catseye.errors import BadRecord, Reason, Unavailable
-from catseye.identity import partition_of
-from catseye.records import Frame, Record
-from catseye.registry import codec_for
+from catseye.contract.codec import Codec, schema_fingerprint, schema_texts, schemas
+from catseye.contract.errors import BadRecord, Reason, Unavailable
+from catseye.contract.identity import partition_of
+from catseye.contract.records import Frame, Record
+from catseye.contract.topics import TOPICS, full_name
+from catseye.kafka import registry as catseye_registry
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
-from catseye.topics import TOPICS, full_name
 from infra.kafka.clients.registry import Registry
 from infra.local.kafka import KafkaCluster
 from infra.local.services import SERVICES

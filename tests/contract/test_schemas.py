@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catseye.codec import schema_fingerprint, schema_texts
+from catseye.contract.codec import schema_fingerprint, schema_texts
 from tests.corpora.avro import values_of
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"

@@ -12,9 +12,9 @@ import msgspec
 from hypothesis import find
 from hypothesis import strategies as st
 
-from catseye.codec import schema_fingerprint, schema_texts, schemas
-from catseye.records import Record
-from catseye.topics import TOPICS
+from catseye.contract.codec import schema_fingerprint, schema_texts, schemas
+from catseye.contract.records import Record
+from catseye.contract.topics import TOPICS
 
 VERSIONS = Path(__file__).parents[2] / "schemas" / "versions"
 LONG = st.integers(-(2**63), 2**63 - 1) | st.integers(-300, 300)

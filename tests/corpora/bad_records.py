@@ -8,10 +8,10 @@ from typing import Any
 
 import fastavro
 
-from catseye.codec import SINGLE_OBJECT, Codec, schema_fingerprint
-from catseye.errors import Reason
-from catseye.kafka import PUBLIC_MAX_BYTES
-from catseye.records import Frame, Label
+from catseye.contract.codec import SINGLE_OBJECT, Codec, schema_fingerprint
+from catseye.contract.errors import Reason
+from catseye.contract.limits import PUBLIC_MAX_BYTES
+from catseye.contract.records import Frame, Label
 from tests.corpora.jpegs import CROPS, bad_frames
 
 CODEC = Codec()

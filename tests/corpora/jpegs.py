@@ -16,8 +16,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from catseye.errors import Reason
-from catseye.jpeg_header import APP2, SOS, JpegLimits, segments
+from catseye.contract.errors import Reason
+from catseye.contract.jpeg_header import APP2, SOS, JpegLimits, segments
 
 CROPS = Path(__file__).resolve().parents[2] / "infra" / "example" / "crops"
 SMALL_LIMITS = JpegLimits(max_bytes=200_000, max_pixels=1_000_000)
@@ -170,7 +170,7 @@ def _png(rgb: NDArray[np.uint8]) -> bytes:
 
 @cache
 def bad_frames() -> tuple[BadFrame, ...]:
-    """One of each kind of bad frame, judged under `catseye.jpeg.DEFAULT_LIMITS`."""
+    """One of each kind of bad frame, judged under `catseye.models.jpeg.DEFAULT_LIMITS`."""
     sound = encode(scene(), quality=90)
     other = encode(scene(seed=1), quality=90)
     data = scan_start(sound)

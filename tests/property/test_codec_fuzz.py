@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catseye.codec import SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts, schemas
-from catseye.errors import BadRecord, Reason
-from catseye.records import Alert, Frame, Record
+from catseye.contract.codec import SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts, schemas
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.records import Alert, Frame, Record
 from tests.corpora.avro import any_record, body_of, earlier, kind_of, kinds, records_of, values_of, zigzag
 
 PLAIN = Codec()

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from catseye.codec import Codec
-from catseye.records import CameraReport, Outcome, Prediction
-from catseye.stream import Output
+from catseye.contract.codec import Codec
+from catseye.contract.records import CameraReport, Outcome, Prediction
+from catseye.runtime.stream import Output
 from services.drift.alarms import FIRST_ABSENCE
 from services.drift.core import DriftCore
 from services.drift.layout import REFERENCE, WATCH

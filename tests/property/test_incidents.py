@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catseye.cli.alerts import newest_of
-from catseye.records import Alarm, Alert, CameraReport
+from catseye.contract.records import Alarm, Alert, CameraReport
 from services.incidents import NAME
 from services.incidents.causes import by_lane, is_blocked_by_faults, is_fault, lane_of
 from tests.simulation.incidents import Incidents, alarm, message, report, silenced

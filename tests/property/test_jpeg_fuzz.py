@@ -8,8 +8,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from catseye.errors import BadRecord
-from catseye.jpeg import decode_rgb, inspect
+from catseye.contract.errors import BadRecord
+from catseye.models.jpeg import decode_rgb, inspect
 from tests.corpora.jpegs import SMALL_LIMITS, bad_frames, odd_frames, place_of, segment, sound_frames
 
 _MOST_CPU_S = 1.0

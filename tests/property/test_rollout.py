@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from catseye.records import ModelEvent, Stage
-from catseye.stages import Stages
+from catseye.contract.records import ModelEvent, Stage
+from catseye.models.stages import Stages
 from services.rollout.test import Pairs
 from services.rollout.verdict import Rules, look_at, numbers
 from tests.simulation.partitions import FakeMessage

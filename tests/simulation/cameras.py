@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.identity import prediction_id
-from catseye.records import Alarm, CameraReport, DriftStatistic, Outcome, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.identity import prediction_id
+from catseye.contract.records import Alarm, CameraReport, DriftStatistic, Outcome, Prediction
 from services.drift import absences
 from services.drift.core import DriftCore
 from services.drift.report import report

@@ -23,7 +23,7 @@ class Entry:
 
 
 class Message:
-    """A record or an error, as a consumer gives it; satisfies `catseye.stream.Message`."""
+    """A record or an error, as a consumer gives it; satisfies `catseye.runtime.stream.Message`."""
 
     def __init__(self, place: Place, offset: int, entry: Entry | None = None, fault: KafkaError | None = None) -> None:
         self._place, self._offset, self._entry, self._fault = place, offset, entry, fault

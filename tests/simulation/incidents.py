@@ -5,11 +5,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.identity import digest
-from catseye.records import Alarm, Alert, CameraReport
-from catseye.stream import Output
-from catseye.suppression import UNTIL_RESOLVED, suppressed
+from catseye.contract.codec import Codec
+from catseye.contract.identity import digest
+from catseye.contract.records import Alarm, Alert, CameraReport
+from catseye.contract.suppression import UNTIL_RESOLVED, suppressed
+from catseye.runtime.stream import Output
 from services.incidents.book import Book
 from services.incidents.core import IncidentsCore
 from services.incidents.life import Rules

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from catseye.stream import Core, Output, State
+from catseye.runtime.stream import Core, Output, State
 
 S = TypeVar("S", bound=State)
 
 
 @dataclass(frozen=True)
 class FakeMessage:
-    """A record on one partition; satisfies `catseye.stream.Message`."""
+    """A record on one partition; satisfies `catseye.runtime.stream.Message`."""
 
     topic_name: str
     body: bytes | None

@@ -5,10 +5,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.identity import digest
-from catseye.records import Alert, ModelEvent, PairedOutcome, Stage
-from catseye.stream import Output
+from catseye.contract.codec import Codec
+from catseye.contract.identity import digest
+from catseye.contract.records import Alert, ModelEvent, PairedOutcome, Stage
+from catseye.runtime.stream import Output
 from services.rollout.book import Book
 from services.rollout.core import RolloutCore
 from services.rollout.verdict import Rules

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from catseye.records import Alert
+from catseye.contract.records import Alert
 from infra.local.demo_road import DAY_S
 from services.drift.rules import Rules
 from services.simulator.core import Plan

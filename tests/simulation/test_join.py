@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catseye.codec import Codec
-from catseye.identity import prediction_id
-from catseye.records import AcceptedLabel, Outcome, PairedOutcome, Prediction, UnmatchedLabel
+from catseye.contract.codec import Codec
+from catseye.contract.identity import prediction_id
+from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction, UnmatchedLabel
 from services.ground_truth.core import GroundTruthCore, label_rank
 from services.ground_truth.room import Room, frame_key
 from tests.simulation.partitions import FakeMessage, Partition

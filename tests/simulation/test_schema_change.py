@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from catseye.codec import SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts
-from catseye.dead_letters import dead_letter, source_of
-from catseye.errors import BadRecord, Reason
-from catseye.records import DeadLetter, DriftStatistic
-from catseye.stream import Message, NoState, Output, Tally
+from catseye.contract.codec import SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts
+from catseye.contract.dead_letters import dead_letter, source_of
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.message import Message
+from catseye.contract.records import DeadLetter, DriftStatistic
+from catseye.runtime.stream import NoState, Output, Tally
 from tests.corpora.avro import body_of, earlier
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
 from tests.simulation.worker_stories import PARTITIONS, READ, WRITTEN

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.codec import Codec
-from catseye.identity import prediction_id
-from catseye.jpeg import decode_rgb
-from catseye.net import Net
-from catseye.records import AcceptedLabel, Alert, CameraReport, DriftStatistic, Prediction
-from catseye.stream import Output
+from catseye.contract.codec import Codec
+from catseye.contract.identity import prediction_id
+from catseye.contract.records import AcceptedLabel, Alert, CameraReport, DriftStatistic, Prediction
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Net
+from catseye.runtime.stream import Output
 from services.drift.core import DriftCore
 from services.drift.rules import Rules
 from services.ground_truth.core import GroundTruthCore

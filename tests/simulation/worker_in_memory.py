@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from catseye import kafka, restore, worker
+from catseye.kafka import clients
+from catseye.runtime import restore, worker
+from catseye.runtime.stream import KeyedState
+from catseye.runtime.worker import Worker
 from catseye.settings import Settings
-from catseye.stream import KeyedState
-from catseye.worker import Worker
 from tests.simulation.fake_kafka import Broker, Entry, FakeConsumer, FakeProducer, Place
 from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, Until
 
@@ -75,7 +76,7 @@ class InMemory:
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemory]:
     """The clients of the modules that make some are those of one broker in memory; time goes by quickly."""
     broker = Broker()
-    for module in (worker, restore, kafka):
+    for module in (worker, restore, clients):
         monkeypatch.setattr(module, "Consumer", lambda config: FakeConsumer(broker, config))
     monkeypatch.setattr(worker, "Producer", lambda config: FakeProducer(broker, config))
     monkeypatch.setattr(worker, "check_partitions", lambda settings, names: None)

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from catseye.errors import Misconfigured, Unavailable
-from catseye.stream import KeyedState, Message, Output, Tally
-from catseye.worker import Worker
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.message import Message
+from catseye.runtime.stream import KeyedState, Output, Tally
+from catseye.runtime.worker import Worker
 
 PARTITIONS = 2
 READ, WRITTEN = "frames.accepted", "predictions"  # any two topics of the table

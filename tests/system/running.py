@@ -15,11 +15,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from catseye.client import subscribe
-from catseye.kafka import create_topics
-from catseye.models import key_folder, register
-from catseye.registry import codec_for
+from catseye.kafka.admin import create_topics
+from catseye.kafka.registry import codec_for
+from catseye.models.register import register
+from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings, load
-from catseye.signing import make_keys
 from infra.local.processes import Process
 from infra.local.services import Service
 from infra.local.stack import Stack

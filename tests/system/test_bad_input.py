@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from catseye.dead_letters import is_cut
-from catseye.errors import Reason
-from catseye.identity import partition_of
-from catseye.kafka import RECORD_MAX_BYTES, Config, create_topics
-from catseye.records import Frame
+from catseye.contract.dead_letters import is_cut
+from catseye.contract.errors import Reason
+from catseye.contract.identity import partition_of
+from catseye.contract.limits import RECORD_MAX_BYTES
+from catseye.contract.records import Frame
+from catseye.contract.topics import full_name
+from catseye.kafka.admin import create_topics
+from catseye.kafka.clients import Config
 from catseye.settings import Settings
-from catseye.topics import full_name
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
 from tests.corpora.bad_records import (

@@ -19,11 +19,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from catseye.client import FrameId, Publisher, Undelivered, Unreadable, aio, subscribe
 from catseye.client.config import publisher_config
 from catseye.client.reading import From
-from catseye.codec import Codec
-from catseye.errors import Misconfigured, Unavailable
-from catseye.identity import partition_of
-from catseye.kafka import admin, create_topics, reader_config
-from catseye.records import Frame
+from catseye.contract.codec import Codec
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.identity import partition_of
+from catseye.contract.records import Frame
+from catseye.kafka.admin import admin, create_topics
+from catseye.kafka.clients import reader_config
 from catseye.settings import Settings
 from infra.local.kafka import KafkaCluster
 

@@ -16,12 +16,12 @@ from confluent_kafka import Producer
 from catseye.cli import main
 from catseye.client import FrameId, subscribe
 from catseye.client.config import publisher_config
-from catseye.codec import Codec
-from catseye.kafka import admin, create_topics
-from catseye.records import DeadLetter, DriftStatistic, Frame, Record
+from catseye.contract.codec import Codec
+from catseye.contract.records import DeadLetter, DriftStatistic, Frame, Record
+from catseye.contract.topics import TOPICS
+from catseye.kafka.admin import admin, create_topics
+from catseye.models.signing import PUBLIC
 from catseye.settings import Settings
-from catseye.signing import PUBLIC
-from catseye.topics import TOPICS
 from infra.local.kafka import KafkaCluster
 from tests.chaos.tiny_model import tiny_model
 

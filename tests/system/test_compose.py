@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from catseye import signing
 from catseye.client import subscribe
-from catseye.codec import Codec
-from catseye.model_events import announce
-from catseye.models import store_of
-from catseye.records import ModelEvent
+from catseye.contract.codec import Codec
+from catseye.contract.records import ModelEvent
+from catseye.models import signing
+from catseye.models.announce import announce
+from catseye.models.register import store_of
+from catseye.models.signing import key_folder
 from catseye.settings import Settings
-from catseye.signing import key_folder
 from infra.local.kafka import KafkaCluster
 from tests.simulation.images import JOBS, OURS, Image, built
 

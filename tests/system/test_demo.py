@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from confluent_kafka.cimpl import NewTopic
 
-from catseye.kafka import admin
+from catseye.contract.topics import TOPICS
+from catseye.kafka.admin import admin
 from catseye.settings import Settings
-from catseye.topics import TOPICS
 from infra.local import processes
 from infra.local.kafka import KafkaCluster
 

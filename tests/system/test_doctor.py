@@ -11,8 +11,8 @@ import pytest
 
 from catseye.cli.doctor import HOPS
 from catseye.client import Publisher
-from catseye.identity import DOCTOR
-from catseye.kafka import create_topics
+from catseye.contract.identity import DOCTOR
+from catseye.kafka.admin import create_topics
 from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING_WATCHING
 from tests.system.running import CROPS, ROOT, Running, catseye, running, wait_until

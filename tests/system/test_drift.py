@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from catseye.codec import Codec
-from catseye.identity import partition_of
-from catseye.kafka import client_config, log_bounds, reader_config
-from catseye.records import Alert, CameraReport, Outcome, Prediction
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of
+from catseye.contract.records import Alert, CameraReport, Outcome, Prediction
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import client_config, log_bounds, reader_config
 from infra.local.kafka import KafkaCluster
 from infra.local.log_reader import read_whole
 from infra.local.services import PASSING

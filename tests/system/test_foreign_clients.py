@@ -9,13 +9,13 @@ from zlib import crc32
 
 import pytest
 
-from catseye.codec import Codec
-from catseye.identity import partition_of
-from catseye.jpeg import decode_rgb
-from catseye.net import Net
-from catseye.records import Frame, Label, Outcome, Prediction
-from catseye.registry import codec_for
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of
+from catseye.contract.records import Frame, Label, Outcome, Prediction
+from catseye.contract.topics import full_name
+from catseye.kafka.registry import codec_for
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Net
 from infra.kafka.clients.registry import Registry
 from infra.kafka.clients.tools import ConsoleTools, Kcat
 from infra.local.kafka import KafkaCluster

@@ -13,8 +13,8 @@ from confluent_kafka import Producer
 from msgspec.structs import replace
 
 from catseye.cli import main
-from catseye.codec import Codec
-from catseye.records import Alert, CameraReport
+from catseye.contract.codec import Codec
+from catseye.contract.records import Alert, CameraReport
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
 from tests.simulation.incidents import alarm, report

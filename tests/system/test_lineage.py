@@ -12,14 +12,14 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from catseye.artifacts import ArtifactStore
 from catseye.cli import main
-from catseye.codec import Codec
-from catseye.identity import partition_of, prediction_id
-from catseye.kafka import create_topics
-from catseye.lineage.index import FILE
-from catseye.lineage.manifest import Manifest
-from catseye.records import AcceptedFrame, Outcome, Prediction, Record, Role
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of, prediction_id
+from catseye.contract.records import AcceptedFrame, Outcome, Prediction, Record, Role
+from catseye.kafka.admin import create_topics
+from catseye.models.store import ArtifactStore
+from catseye.ops.lineage.index import FILE
+from catseye.ops.lineage.manifest import Manifest
 from catseye.settings import Settings, load
 from infra.local.kafka import KafkaCluster
 from tests.system.running import ROOT, catseye

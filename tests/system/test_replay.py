@@ -16,10 +16,10 @@ from confluent_kafka.admin import AdminClient
 from numpy.typing import NDArray
 
 from catseye import clock
-from catseye.codec import Codec
-from catseye.identity import partition_of
-from catseye.jpeg import decode_rgb
-from catseye.records import AcceptedFrame, AcceptedLabel
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of
+from catseye.contract.records import AcceptedFrame, AcceptedLabel
+from catseye.models.jpeg import decode_rgb
 from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING
 from infra.local.worse_model import worse

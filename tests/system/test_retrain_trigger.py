@@ -11,12 +11,12 @@ from confluent_kafka import Producer
 from msgspec.structs import replace
 
 from catseye import clock
-from catseye.codec import Codec
-from catseye.identity import partition_of
-from catseye.kafka import client_config
-from catseye.records import Alert, Outcome, Record, RetrainDecision
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of
+from catseye.contract.records import Alert, Outcome, Record, RetrainDecision
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import client_config
 from catseye.settings import Settings
-from catseye.topics import full_name
 from infra.local.kafka import KafkaCluster
 from infra.local.processes import Process
 from infra.local.services import SERVICES

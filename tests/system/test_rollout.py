@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka import Producer
 
 from catseye.cli import main
-from catseye.codec import Codec
-from catseye.records import ModelEvent, PairedOutcome
+from catseye.contract.codec import Codec
+from catseye.contract.records import ModelEvent, PairedOutcome
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
 from tests.simulation.rollout import MODEL, event, pair

@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from catseye import clock
 from catseye.client import FrameId, Publisher
-from catseye.codec import Codec
-from catseye.kafka import create_topics
-from catseye.models import announce, key_folder, register
-from catseye.records import ModelEvent, PairedOutcome, Prediction, Stage
+from catseye.contract.codec import Codec
+from catseye.contract.records import ModelEvent, PairedOutcome, Prediction, Stage
+from catseye.kafka.admin import create_topics
+from catseye.models.announce import announce
+from catseye.models.register import register
+from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings
-from catseye.signing import make_keys
 from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING
 from tests.chaos.tiny_model import tiny_model

@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from catseye.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.models.signing import sign, verify
 from catseye.settings import Settings
-from catseye.signing import sign, verify
 from infra.local import ports
 from infra.local.kafka import KafkaCluster
 from infra.local.redis import RedisServer

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from catseye.codec import Codec
-from catseye.kafka import client_config
-from catseye.records import ModelEvent, RetrainDecision
-from catseye.topics import full_name
+from catseye.contract.codec import Codec
+from catseye.contract.records import ModelEvent, RetrainDecision
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import client_config
 from infra.local.kafka import KafkaCluster
 from tests.system.running import ROOT, Running, running, wait_until
 

@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 from click.testing import CliRunner
 
-from catseye import model
-from catseye.jpeg import decode_rgb
-from catseye.model import ModelSpec
+from catseye.models import model_file
+from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import ModelSpec
 from services.trainer.__main__ import main
 from services.trainer.data import Part, read_folder
 from services.trainer.recipe import GRID, Recipe, Trial
@@ -61,15 +61,15 @@ def test_the_file_keeps_the_contract(fitted: tuple[Path, dict[str, Any]], frames
     """Metadata, shapes and golden crops pass on the serving side, which has no torch."""
     out, report = fitted
     session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
-    spec = model.spec_from_metadata(session.get_modelmeta().custom_metadata_map)
+    spec = model_file.spec_from_metadata(session.get_modelmeta().custom_metadata_map)
     assert (spec.name, spec.classes) == ("road", read_folder(frames).classes)
     assert spec.attribution == (frames / "ATTRIBUTION.md").read_text(encoding="utf-8").strip()
     assert (spec.trained["crops"], report["crops"]) == ({"train": 72, "validation": 24, "test": 24},) * 2
-    outputs = model.check_graph(spec, session.get_inputs(), session.get_outputs())
+    outputs = model_file.check_graph(spec, session.get_inputs(), session.get_outputs())
     assert outputs == ("logits", "features", "activation_maps")
-    inputs = model.to_input([decode_rgb(crop.jpeg) for crop in spec.golden], spec)
+    inputs = model_file.to_input([decode_rgb(crop.jpeg) for crop in spec.golden], spec)
     logits, features, maps = session.run(list(outputs), {"image": inputs})
-    assert model.check_golden(spec, model.probabilities(logits, spec.temperature)) < 1e-4
+    assert model_file.check_golden(spec, model_file.probabilities(logits, spec.temperature)) < 1e-4
     assert (len(spec.golden), features.ndim, maps.shape[:2]) == (6, 2, (6, 6))
 
 

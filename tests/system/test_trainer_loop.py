@@ -13,17 +13,17 @@ import pytest
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
-from catseye.codec import Codec
-from catseye.errors import BadModel
-from catseye.identity import prediction_id
-from catseye.jpeg import decode_rgb
-from catseye.kafka import client_config
-from catseye.models import key_folder, store_of
-from catseye.net import Net
-from catseye.records import AcceptedFrame, Alert, ModelEvent, Outcome, Record, RetrainDecision
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadModel
+from catseye.contract.identity import prediction_id
+from catseye.contract.records import AcceptedFrame, Alert, ModelEvent, Outcome, Record, RetrainDecision
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import client_config
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Net
+from catseye.models.register import store_of
+from catseye.models.signing import key_folder, verify
 from catseye.settings import Settings
-from catseye.signing import verify
-from catseye.topics import full_name
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
 from services.ingest.quality import measure

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from catseye.errors import Misconfigured
-from catseye.kafka import admin, client_config, create_topics, log_bounds, reader_config
-from catseye.restore import WorkerFailed
+from catseye.contract.errors import Misconfigured
+from catseye.kafka.admin import admin, create_topics
+from catseye.kafka.clients import client_config, log_bounds, reader_config
+from catseye.runtime.restore import WorkerFailed
+from catseye.runtime.stream import KeyedState
+from catseye.runtime.worker import Worker
 from catseye.settings import Settings
-from catseye.stream import KeyedState
-from catseye.worker import Worker
 from infra.local.kafka import KafkaCluster
 from tests.simulation.worker_stories import *  # noqa: F403 - the tests themselves
 from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, Until, counts

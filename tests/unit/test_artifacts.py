@@ -1,4 +1,4 @@
-"""`catseye.artifacts`: what is at an address is what was put there, or an error."""
+"""`catseye.models.store`: what is at an address is what was put there, or an error."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from catseye.artifacts import ArtifactStore
-from catseye.errors import BadModel, Unavailable
+from catseye.contract.errors import BadModel, Unavailable
+from catseye.models.store import ArtifactStore
 
 CONTENT = b"a model file"
 NAME = sha256(CONTENT).hexdigest()

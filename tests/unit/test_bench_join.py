@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from catseye.codec import Codec
-from catseye.identity import partition_of
-from catseye.records import AcceptedLabel, Outcome, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of
+from catseye.contract.records import AcceptedLabel, Outcome, Prediction
 from infra.benches.join import compare
 from infra.benches.join_load import CAMERAS, CLASSES, PARTITIONS, Records, faults, identity, label, prediction, varint
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from catseye.codec import Codec
-from catseye.net import Net
-from catseye.records import Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.records import Prediction
+from catseye.models.net import Net
 from infra.benches.arrivals import ARRIVAL, latencies_ms, quantile_ms
 from infra.benches.frames import faults
 from infra.benches.latency import MODEL, PREDICTION_BYTES, arrival_times_ns, compare

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from catseye.codec import Codec
-from catseye.identity import partition_of
-from catseye.jpeg import decode_rgb
-from catseye.net import Net
-from catseye.records import AcceptedFrame, Frame, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of
+from catseye.contract.records import AcceptedFrame, Frame, Prediction
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Net
 from infra.benches.conv_model import CLASSES, conv_model
 from infra.benches.frames import CAMERAS, PARTITIONS, Frames, crops, faults, insist, number_of, numbers
 from infra.benches.harness import BenchError

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from catseye.net import Net
+from catseye.models.net import Net
 from infra.benches.harness import BenchError
 from infra.benches.latency import MODEL
 from infra.benches.swap import (

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catseye.card.contents import Card, card_of, gate_rows
-from catseye.card.figures import Figures, Labelled, wilson
-from catseye.card.page import as_html
-from catseye.lineage.history import History
-from catseye.lineage.manifest import Manifest
-from catseye.records import Outcome
+from catseye.contract.records import Outcome
+from catseye.ops.card.contents import Card, card_of, gate_rows
+from catseye.ops.card.figures import Figures, Labelled, wilson
+from catseye.ops.card.page import as_html
+from catseye.ops.lineage.history import History
+from catseye.ops.lineage.manifest import Manifest
 from tests.unit.test_lineage import HASH, MANIFEST, alert, event, history
 
 NOW_MS = 1_800_000_000_000

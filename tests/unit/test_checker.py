@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from catseye.codec import Codec
-from catseye.records import Frame, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.records import Frame, Prediction
 from infra.local.checker import check
 from infra.local.evidence import DeadAt, FrameAt, LabelAt, Ledger, Log, OutcomeAt, PredictionAt, UnmatchedAt
 from infra.local.log_reader import MALFORMED, HeadReader

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from catseye.errors import BadRecord, Reason
-from catseye.names import NAME_MAX
-from catseye.records import Frame, Label
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.names import NAME_MAX
+from catseye.contract.records import Frame, Label
 from services.ingest.checks import (
     READINGS_MAX,
     SEQUENCE_MAX,

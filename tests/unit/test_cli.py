@@ -19,11 +19,11 @@ from catseye.cli.dead import destination
 from catseye.cli.models import newest_steps
 from catseye.cli.topics import _kept
 from catseye.cli.watch import _line
-from catseye.dead_letters import KEPT_MAX_BYTES
-from catseye.errors import BadModel, BadRecord, Misconfigured, Reason, Unavailable
-from catseye.records import Alert, DeadLetter, DriftStatistic, ModelEvent, Outcome, Prediction, Stage
+from catseye.contract.dead_letters import KEPT_MAX_BYTES
+from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Reason, Unavailable
+from catseye.contract.records import Alert, DeadLetter, DriftStatistic, ModelEvent, Outcome, Prediction, Stage
+from catseye.contract.topics import Kept
 from catseye.settings import Settings
-from catseye.topics import Kept
 
 ROOT = Path(__file__).parents[2]
 PACKAGES_OF_MODELS = ("onnxruntime", "cv2", "simplejpeg")

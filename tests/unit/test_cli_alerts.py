@@ -13,10 +13,10 @@ from catseye import clock
 from catseye.cli import alerts as command
 from catseye.cli import main
 from catseye.cli.alerts import chosen, duration_ms, newest_of
-from catseye.errors import Misconfigured
-from catseye.records import Alert
+from catseye.contract.errors import Misconfigured
+from catseye.contract.records import Alert
+from catseye.contract.suppression import UNTIL_RESOLVED, suppressed_until_ms, without_suppression
 from catseye.settings import Settings
-from catseye.suppression import UNTIL_RESOLVED, suppressed_until_ms, without_suppression
 
 NOW_MS = 1_800_000_000_000
 FIELDS: dict[str, Any] = {

@@ -15,9 +15,9 @@ from aiokafka.errors import KafkaTimeoutError
 from catseye.client import FrameId, Publisher, Undelivered, aio
 from catseye.client.config import Seldom, kafka_logger
 from catseye.client.drafts import Drafts, label_of
-from catseye.codec import Codec
-from catseye.errors import BadRecord, Misconfigured, Unavailable
-from catseye.records import Frame, Label
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
+from catseye.contract.records import Frame, Label
 from catseye.settings import Settings
 
 JPEG = b"\xff\xd8 a picture"

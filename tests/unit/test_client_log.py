@@ -9,13 +9,14 @@ import pytest
 import structlog
 from confluent_kafka import KafkaError
 
-from catseye import log
-from catseye import worker as worker_module
-from catseye.restore import WorkerFailed
-from catseye.service import ClientLines
+from catseye.contract.message import Message
+from catseye.runtime import log
+from catseye.runtime import worker as worker_module
+from catseye.runtime.restore import WorkerFailed
+from catseye.runtime.service import ClientLines
+from catseye.runtime.stream import NoState, Row, Tally
+from catseye.runtime.worker import Worker
 from catseye.settings import Settings
-from catseye.stream import Message, NoState, Row, Tally
-from catseye.worker import Worker
 from tests.simulation.fake_kafka import said
 from tests.simulation.worker_in_memory import InMemory, world
 from tests.simulation.worker_stories import Recorder, Until

@@ -14,10 +14,10 @@ from catseye.client import Subscription, Unreadable
 from catseye.client.aio_group import Membership
 from catseye.client.reading import Reading
 from catseye.client.subscription import log_unreadable
-from catseye.codec import Codec
-from catseye.errors import Misconfigured, Unavailable
-from catseye.identity import partition_of
-from catseye.records import Alert, Frame, Place
+from catseye.contract.codec import Codec
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.identity import partition_of
+from catseye.contract.records import Alert, Frame, Place
 
 
 class Arrival:

@@ -1,4 +1,4 @@
-"""`catseye.codec`: two envelopes, the schemas' fingerprints, and every way in which bytes are not a record."""
+"""`catseye.contract.codec`: two envelopes, the schemas' fingerprints, and every way in which bytes are not a record."""
 
 import json
 import shutil
@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from catseye import codec as codec_module
-from catseye.codec import CONFLUENT, SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts, schemas
-from catseye.errors import BadRecord, Misconfigured, Reason, Unavailable
-from catseye.records import Alert, DriftStatistic, Frame, Label, Place, Prediction, Record
+from catseye.contract import codec as codec_module
+from catseye.contract.codec import CONFLUENT, SINGLE_OBJECT, Codec, schema_fingerprint, schema_texts, schemas
+from catseye.contract.errors import BadRecord, Misconfigured, Reason, Unavailable
+from catseye.contract.records import Alert, DriftStatistic, Frame, Label, Place, Prediction, Record
 from tests.corpora.avro import VERSIONS, body_of, kinds, zigzag
 
 CODEC = Codec()

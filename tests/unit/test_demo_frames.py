@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from infra.local.demo_frames import check_pictures, classes_of
 from infra.local.demo_models import CROPS, MODEL
 

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from catseye.errors import Misconfigured
-from catseye.records import Alert
+from catseye.contract.errors import Misconfigured
+from catseye.contract.records import Alert
 from infra.local.demo_alerts import alert_figures
 from infra.local.demo_models import CROPS, MODEL
 from infra.local.demo_road import Wishes, fresh_labels, of_services, reference_samples, wishes

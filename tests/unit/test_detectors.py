@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from services.drift.detectors.registry import DETECTORS, Detector, make
 from services.drift.detectors.replayed import LONGEST, Replayed
 

@@ -6,11 +6,11 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from catseye.dead_letters import dead_letter
-from catseye.errors import BadRecord, Reason
-from catseye.identity import DOCTOR, partition_of
-from catseye.records import CameraReport, DeadLetter, DriftStatistic, Outcome, Prediction
-from catseye.stream import Output
+from catseye.contract.dead_letters import dead_letter
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.identity import DOCTOR, partition_of
+from catseye.contract.records import CameraReport, DeadLetter, DriftStatistic, Outcome, Prediction
+from catseye.runtime.stream import Output
 from services.drift.core import DriftCore
 from services.drift.report import version_of
 from services.drift.table import Cameras

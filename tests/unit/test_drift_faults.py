@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from catseye.records import Prediction
+from catseye.contract.records import Prediction
 from services.drift.faults import CLEAR, CLOCK_MS, LASTING_MS, RUN
 from services.drift.rules import Rules
 from tests.simulation.cameras import Camera, Watched, ms

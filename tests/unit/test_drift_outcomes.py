@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from catseye.records import Outcome
+from catseye.contract.records import Outcome
 from services.drift.detectors.esr import combined
 from services.drift.layout import ACCURACY, BUCKETS, FAMILIES, REFERENCE, STREAMS, WATCH
 from services.drift.outcomes import Outcomes, expected, of_outcomes, outcomes, weigh

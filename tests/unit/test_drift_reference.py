@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from catseye.records import Prediction
+from catseye.contract.records import Prediction
 from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FOCUS, PICTURE, RANKED
 from services.drift.normal import normal
 from services.drift.reference import learn, quarter, ranks, relative, usual

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from catseye.records import Alarm, CameraReport, DriftStatistic, Record
+from catseye.contract.records import Alarm, CameraReport, DriftStatistic, Record
 from services.drift.alarms import FIRST_FAULT, raise_alarm
 from services.drift.describe import estimates, recent_loss, signal_of
 from services.drift.layout import ACCURACY, FLOOR, PICTURE, PREDICTIONS, SAID, STREAMS, TELEMETRY

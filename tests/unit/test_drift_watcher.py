@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from catseye.records import Prediction
+from catseye.contract.records import Prediction
 from services.drift.layout import FAMILIES, PICTURE
 from services.drift.reference import usual
 from services.drift.rules import Rules

@@ -1,4 +1,4 @@
-"""`catseye.health`: what a supervisor and a scraper are told."""
+"""`catseye.runtime.health`: what a supervisor and a scraper are told."""
 
 from collections import Counter
 from typing import Any
@@ -8,8 +8,8 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import CollectorRegistry
 
-from catseye.health import CAUSES_MOST, LOGGED_EVERY_S, STILL_S, Health
-from catseye.metrics import Metrics
+from catseye.runtime.health import CAUSES_MOST, LOGGED_EVERY_S, STILL_S, Health
+from catseye.runtime.metrics import Metrics
 
 
 class Clock:

@@ -1,10 +1,10 @@
-"""`catseye.identity`: Kafka's hash to the bit, and ids that no two things share."""
+"""`catseye.contract.identity`: Kafka's hash to the bit, and ids that no two things share."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catseye.identity import dead_letter_id, digest, frame_id, murmur2, partition_of, prediction_id
+from catseye.contract.identity import dead_letter_id, digest, frame_id, murmur2, partition_of, prediction_id
 
 # What org.apache.kafka.common.utils.Utils.murmur2 of kafka-clients 4.3.1 gives, a signed 32-bit number.
 JAVA = [

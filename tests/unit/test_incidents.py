@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catseye.errors import Reason
-from catseye.identity import digest
-from catseye.records import Alarm, Alert, DeadLetter
+from catseye.contract.errors import Reason
+from catseye.contract.identity import digest
+from catseye.contract.records import Alarm, Alert, DeadLetter
 from services.incidents import NAME
 from services.incidents.causes import lane_of
 from services.incidents.life import Rules

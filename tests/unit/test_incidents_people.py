@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.cli.alerts import newest_of
-from catseye.records import Alert
-from catseye.suppression import UNTIL_RESOLVED, suppressed, suppressed_until_ms, without_suppression
+from catseye.contract.records import Alert
+from catseye.contract.suppression import UNTIL_RESOLVED, suppressed, suppressed_until_ms, without_suppression
 from services.incidents import NAME
 from services.incidents.life import REMEMBERED
 from tests.simulation.incidents import Incidents, alarm, ms, report, silenced

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from catseye.settings import load
 from services.incidents.__main__ import build, rules_of
 from services.incidents.book import Book, Incident, Watched

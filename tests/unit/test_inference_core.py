@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from catseye import net
-from catseye.codec import Codec
-from catseye.errors import BadRecord, Reason, Unavailable
-from catseye.identity import prediction_id
-from catseye.jpeg import decode_rgb
-from catseye.net import Answer, Crop, Net
-from catseye.records import AcceptedFrame, DeadLetter, ModelEvent, Prediction
-from catseye.stages import Serving
-from catseye.stream import Output
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord, Reason, Unavailable
+from catseye.contract.identity import prediction_id
+from catseye.contract.records import AcceptedFrame, DeadLetter, ModelEvent, Prediction
+from catseye.models import net
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Answer, Crop, Net
+from catseye.models.stages import Serving
+from catseye.runtime.stream import Output
 from services.inference.core import Fence, InferenceCore, Loaded, Swap
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
@@ -27,7 +27,7 @@ CODEC = Codec()
 CLASSES = ("bike", "car", "truck")
 JPEGS = [encode(scene(40, 50, seed=seed)) for seed in range(5)]
 TINY = Net(tiny_model(CLASSES, JPEGS[0]))
-EXAMPLE = Path(net.__file__).resolve().parents[2] / "infra" / "example" / "vehicles.onnx"
+EXAMPLE = Path(net.__file__).resolve().parents[3] / "infra" / "example" / "vehicles.onnx"
 NOW_MS = 9_000
 
 

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.dead_letters import KEPT_MAX_BYTES, is_cut
-from catseye.errors import Reason, Unavailable
-from catseye.identity import dead_letter_id, partition_of
-from catseye.jpeg import JpegLimits
-from catseye.kafka import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
-from catseye.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label
-from catseye.stream import Output
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import KEPT_MAX_BYTES, is_cut
+from catseye.contract.errors import Reason, Unavailable
+from catseye.contract.identity import dead_letter_id, partition_of
+from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
+from catseye.contract.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label
+from catseye.models.jpeg import JpegLimits
+from catseye.runtime.stream import Output
 from services.ingest.core import BEHIND_MAX_MS, QUEUED_MAX_MS, IngestCore, Limits
 from services.ingest.window import BUCKET_MS, WIDTH, Windows
 from tests.corpora.bad_records import longest_value

@@ -1,4 +1,4 @@
-"""`catseye.jpeg`: what is refused, for which reason; what is decoded, and that Pillow sees the same picture."""
+"""`catseye.models.jpeg`: what is refused, for which reason; what is decoded, and that Pillow sees the same picture."""
 
 import io
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from catseye.errors import BadRecord, Reason
-from catseye.jpeg import JpegHeader, JpegLimits, decode_rgb, inspect
-from catseye.jpeg_header import SOS, orientation_of, segments
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.jpeg_header import SOS, orientation_of, segments
+from catseye.models.jpeg import JpegHeader, JpegLimits, decode_rgb, inspect
 from tests.corpora.jpegs import (
     BadFrame,
     OddFrame,

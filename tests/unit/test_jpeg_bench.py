@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from catseye.model import ModelSpec
+from catseye.models.model_file import ModelSpec
 from infra.benches import jpeg as bench
 from infra.benches.harness import BenchError, Options
 from tests.corpora.jpegs import sound_frames

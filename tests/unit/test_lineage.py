@@ -7,11 +7,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from catseye.errors import Misconfigured
-from catseye.lineage.answer import Kept, OfModel, OfPrediction, as_json, as_text, influence
-from catseye.lineage.history import History, Key, Predictor, Subject, Total, subject_of, version_meant
-from catseye.lineage.manifest import Manifest, TrainingFrame, a_kept_frame, manifest_in, training_frames
-from catseye.records import Alert, ModelEvent, Place, RetrainDecision, Stage
+from catseye.contract.errors import Misconfigured
+from catseye.contract.records import Alert, ModelEvent, Place, RetrainDecision, Stage
+from catseye.ops.lineage.answer import Kept, OfModel, OfPrediction, as_json, as_text, influence
+from catseye.ops.lineage.history import History, Key, Predictor, Subject, Total, subject_of, version_meant
+from catseye.ops.lineage.manifest import Manifest, TrainingFrame, a_kept_frame, manifest_in, training_frames
 
 HASH = "ab12" * 16
 DECISION = "d" * 32

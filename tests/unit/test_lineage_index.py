@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from catseye.errors import Misconfigured
-from catseye.lineage.history import Predictor
-from catseye.lineage.index import FILE, Index, Made, id_bytes
+from catseye.contract.errors import Misconfigured
+from catseye.ops.lineage.history import Predictor
+from catseye.ops.lineage.index import FILE, Index, Made, id_bytes
 
 CHAMPION = Predictor("p.predictions", "road", "one", "champion")
 SHADOW = Predictor("p.predictions.shadow", "road", "two", "shadow")

@@ -1,4 +1,4 @@
-"""`catseye.model_check`: what comes from outside is parsed elsewhere first, and harms nobody."""
+"""`catseye.models.check`: what comes from outside is parsed elsewhere first, and harms nobody."""
 
 import os
 import resource
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from catseye import model_check
-from catseye.errors import BadModel
-from catseye.model_check import check_file
+from catseye.contract.errors import BadModel
+from catseye.models import check
+from catseye.models.check import check_file
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
 from tests.unit.test_net import CLASSES, changed
@@ -24,8 +24,8 @@ def tiny() -> bytes:
 
 def checker() -> int:
     """Process that checks."""
-    assert model_check._checker is not None
-    return model_check._checker.pid
+    assert check._checker is not None
+    return check._checker.pid
 
 
 def test_sound_files_pass_the_check_of_one_process(tiny: bytes) -> None:
@@ -53,11 +53,11 @@ def test_a_broken_file_fails_the_check_and_the_next_one_is_none_the_worse(tiny: 
 def test_a_file_that_hangs_or_is_too_large_fails_the_check(tiny: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits themselves are made small."""
     with monkeypatch.context() as smaller:
-        smaller.setattr(model_check, "CHECK_TIMEOUT_S", 0.001)
+        smaller.setattr(check, "CHECK_TIMEOUT_S", 0.001)
         with pytest.raises(BadModel, match=r"took over 0\.001 s"):
             check_file(tiny)
     check_file(tiny)
-    monkeypatch.setattr(model_check, "MODEL_MAX_BYTES", len(tiny) - 1)
+    monkeypatch.setattr(check, "MODEL_MAX_BYTES", len(tiny) - 1)
     with pytest.raises(BadModel, match="at most"):
         check_file(tiny)
 
@@ -79,8 +79,8 @@ def test_a_child_has_little_memory_and_leaves_no_core(tmp_path: Path, monkeypatc
         limits.write_text(f"{resource.getrlimit(resource.RLIMIT_AS)[0]} {resource.getrlimit(resource.RLIMIT_CORE)[0]}")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(model_check, "Net", greedy)
+    monkeypatch.setattr(check, "Net", greedy)
     file = tmp_path / "net.onnx"
     file.touch()
-    assert model_check._outcome(str(file), 10.0) == (-signal.SIGKILL, "")
-    assert limits.read_text() == f"{model_check.CHECK_MEMORY_BYTES} 0"
+    assert check._outcome(str(file), 10.0) == (-signal.SIGKILL, "")
+    assert limits.read_text() == f"{check.CHECK_MEMORY_BYTES} 0"

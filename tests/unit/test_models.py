@@ -9,14 +9,18 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 from msgspec.structs import replace
 
-from catseye import models, signing
-from catseye.codec import Codec
-from catseye.errors import BadModel, Misconfigured, Unavailable
-from catseye.models import Follower, key_folder, register, store_of
-from catseye.net import Net
-from catseye.records import ModelEvent, Stage
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadModel, Misconfigured, Unavailable
+from catseye.contract.records import ModelEvent, Stage
+from catseye.models import follower as follower_module
+from catseye.models import signing
+from catseye.models.announce import announce
+from catseye.models.follower import Follower
+from catseye.models.net import Net
+from catseye.models.register import register, store_of
+from catseye.models.signing import key_folder
+from catseye.models.stages import Serves
 from catseye.settings import Settings
-from catseye.stages import Serves
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
 
@@ -117,11 +121,11 @@ class Fleet:
     ) -> Follower:
         """A follower that has read the script to its end."""
         reader = Reader(list(script))
-        self._monkeypatch.setattr(models, "Consumer", reader)
-        self._monkeypatch.setattr(models, "log_bounds", lambda settings, topic, partitions: {0: (3, 9)})
-        self._monkeypatch.setattr(models, "RETRY_S", 0.001)
+        self._monkeypatch.setattr(follower_module, "Consumer", reader)
+        self._monkeypatch.setattr(follower_module, "log_bounds", lambda settings, topic, partitions: {0: (3, 9)})
+        self._monkeypatch.setattr(follower_module, "RETRY_S", 0.001)
         # In a process of its own it takes half a second; tests/unit/test_net.py has that.
-        self._monkeypatch.setattr(models, "check_file", Net)
+        self._monkeypatch.setattr(follower_module, "check_file", Net)
         follower = Follower(self.settings, codec, lambda event, **fields: self.said.append((event, fields)), 1, stage)
         follower.follow()
         assert reader.finished.wait(30)
@@ -327,7 +331,7 @@ class Writer:
 def test_registering_keeps_signs_and_announces(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The version is the beginning of the hash: the same file is the same version."""
     writer = Writer()
-    monkeypatch.setattr("catseye.model_events.Producer", writer)
+    monkeypatch.setattr("catseye.models.announce.Producer", writer)
     event = register(fleet.settings, CODEC, ONNX, "candidate", by="a test", because="it is better")
     ((topic, value, key),) = writer.written
     assert (topic, key) == ("catseye.models", f"tiny/{event.sha256[:12]}".encode())
@@ -339,7 +343,7 @@ def test_registering_keeps_signs_and_announces(fleet: Fleet, monkeypatch: pytest
 def test_a_bad_file_is_not_announced(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept, signed or said."""
     writer = Writer()
-    monkeypatch.setattr("catseye.model_events.Producer", writer)
+    monkeypatch.setattr("catseye.models.announce.Producer", writer)
     with pytest.raises(BadModel):
         register(fleet.settings, CODEC, b"not ONNX", "candidate", by="a test", because="a test")
     assert writer.written == []
@@ -353,9 +357,9 @@ def test_an_event_that_the_broker_did_not_take_is_said(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, writer: Writer, what: str
 ) -> None:
     """`Unavailable`: do it again."""
-    monkeypatch.setattr("catseye.model_events.Producer", writer)
+    monkeypatch.setattr("catseye.models.announce.Producer", writer)
     with pytest.raises(Unavailable, match=what):
-        models.announce(fleet.settings, CODEC, fleet.event())
+        announce(fleet.settings, CODEC, fleet.event())
 
 
 def test_artifacts_are_where_the_setting_says(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`catseye.net`: a model file runs when it keeps its contract, and harms nobody when it does not."""
+"""`catseye.models.net`: a model file runs when it keeps its contract, and harms nobody when it does not."""
 
 import base64
 import json
@@ -12,18 +12,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from catseye import net
-from catseye.errors import BadModel
-from catseye.jpeg import decode_rgb
-from catseye.model import FEATURES
-from catseye.net import EMBEDDING_SIZE, Net, projection
+from catseye.contract.errors import BadModel
+from catseye.models import net
+from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import FEATURES
+from catseye.models.net import EMBEDDING_SIZE, Net, projection
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import bad_frames, encode, scene
 
 CROP = encode(scene(40, 50))
 CLASSES = ("bike", "car", "truck")
 PROJECTION_OF_3 = ["-+-++----+---++-", "-+-+--+--+-+-++-", "+-++++++++-+--++"]
-EXAMPLE = Path(net.__file__).resolve().parents[2] / "infra" / "example" / "vehicles.onnx"
+EXAMPLE = Path(net.__file__).resolve().parents[3] / "infra" / "example" / "vehicles.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_onnxruntime_tells_nobody(tmp_path: Path) -> None:
     """By itself it makes an id of the machine and a queue of what it sends."""
     alone = f"import onnxruntime; onnxruntime.InferenceSession({str(EXAMPLE)!r})"
     assert "deviceid" in left_behind(tmp_path / "alone", alone)
-    for first in ("catseye.net", "services.trainer"):
+    for first in ("catseye.models.net", "services.trainer"):
         assert left_behind(tmp_path / first, f"import {first}; {alone}") == []
 
 

@@ -7,9 +7,9 @@ from typing import Any, get_type_hints
 import msgspec
 import pytest
 
-from catseye import records
-from catseye.codec import schema_texts
-from catseye.records import Alert, Frame, Label, Record
+from catseye.contract import records
+from catseye.contract.codec import schema_texts
+from catseye.contract.records import Alert, Frame, Label, Record
 from infra.local.generate_records import HEAD, TARGET, _Writer, generated
 from tests.corpora.avro import kinds
 

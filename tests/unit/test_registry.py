@@ -1,4 +1,4 @@
-"""`catseye.registry`: ids of a registry that answers, refuses, is away, or holds what is none of ours."""
+"""`catseye.kafka.registry`: ids of a registry that answers, refuses, is away, or holds what is none of ours."""
 
 import json
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from catseye.codec import Codec, schema_texts
-from catseye.errors import BadRecord, Reason, Unavailable
-from catseye.records import Frame
-from catseye.registry import codec_for
+from catseye.contract.codec import Codec, schema_texts
+from catseye.contract.errors import BadRecord, Reason, Unavailable
+from catseye.contract.records import Frame
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
 from tests.corpora.avro import body_of, earlier, kind_of, plainest_of
 

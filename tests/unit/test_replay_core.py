@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.dead_letters import dead_letter
-from catseye.errors import BadRecord, Misconfigured, Reason
-from catseye.identity import prediction_id
-from catseye.records import AcceptedFrame, Outcome, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter
+from catseye.contract.errors import BadRecord, Misconfigured, Reason
+from catseye.contract.identity import prediction_id
+from catseye.contract.records import AcceptedFrame, Outcome, Prediction
 from services.drift.rules import Rules as DriftRules
 from services.incidents.life import Rules as IncidentsRules
 from services.replay import core as replay_core

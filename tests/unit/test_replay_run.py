@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from catseye.codec import Codec
-from catseye.errors import BadModel, Misconfigured
-from catseye.lineage.past import Part, Past
-from catseye.records import AcceptedFrame, Outcome, Prediction
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadModel, Misconfigured
+from catseye.contract.records import AcceptedFrame, Outcome, Prediction
+from catseye.ops.lineage.past import Part, Past
 from services.drift.rules import Rules as DriftRules
 from services.incidents.life import Rules as IncidentsRules
 from services.inference.settings import InferenceSettings

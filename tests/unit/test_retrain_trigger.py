@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catseye.identity import digest
-from catseye.records import Alert, ModelEvent, Outcome, RetrainDecision, Stage
+from catseye.contract.identity import digest
+from catseye.contract.records import Alert, ModelEvent, Outcome, RetrainDecision, Stage
 from services.retrain_trigger import NAME
 from services.retrain_trigger.book import Book, Training
 from services.retrain_trigger.labels import Bucket, Held

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from catseye.settings import load
 from services.retrain_trigger.labels import (
     CLASSES_MOST,

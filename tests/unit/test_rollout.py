@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catseye.errors import Misconfigured, Reason
-from catseye.records import DeadLetter, ModelEvent, PairedOutcome
+from catseye.contract.errors import Misconfigured, Reason
+from catseye.contract.records import DeadLetter, ModelEvent, PairedOutcome
 from catseye.settings import load
 from services.rollout import NAME
 from services.rollout.__main__ import build, rules_of

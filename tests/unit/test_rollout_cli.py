@@ -3,8 +3,8 @@
 import pytest
 
 from catseye.cli.models import promoted, rejected, rolled_back, spoken
-from catseye.errors import Misconfigured
-from catseye.records import ModelEvent
+from catseye.contract.errors import Misconfigured
+from catseye.contract.records import ModelEvent
 from tests.simulation.rollout import Rollout, event
 
 REGISTER = [

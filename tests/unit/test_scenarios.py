@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catseye.errors import Misconfigured
-from catseye.jpeg import decode_rgb, inspect
+from catseye.contract.errors import Misconfigured
+from catseye.models.jpeg import decode_rgb, inspect
 from infra.local.checker import check
 from infra.local.evidence import FrameAt, FrameKey, LabelAt, LabelKey, Ledger, Log, OutcomeAt, PredictionAt, UnmatchedAt
 from services.ingest.checks import readings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from catseye.settings import SERVICES, Settings, listed, load
 from services.ground_truth.settings import GroundTruthSettings
 from services.inference.settings import InferenceSettings

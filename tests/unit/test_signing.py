@@ -1,4 +1,4 @@
-"""`catseye.signing`: only the owner of the key can name a model."""
+"""`catseye.models.signing`: only the owner of the key can name a model."""
 
 import re
 import stat
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from catseye.errors import BadModel, Misconfigured
-from catseye.signing import PRIVATE, PUBLIC, make_keys, sign, verify
+from catseye.contract.errors import BadModel, Misconfigured
+from catseye.models.signing import PRIVATE, PUBLIC, make_keys, sign, verify
 
 FILE = sha256(b"a model file").hexdigest()
 OTHER = sha256(b"another").hexdigest()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from catseye.codec import Codec
-from catseye.errors import BadRecord, Misconfigured
-from catseye.jpeg import decode_rgb, inspect
-from catseye.records import Frame, Label
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.contract.records import Frame, Label
+from catseye.models.jpeg import decode_rgb, inspect
 from services.simulator.__main__ import changed_cameras, happening
 from services.simulator.changes import Black, ClockJump, OtherFrames
 from services.simulator.core import Plan, Road

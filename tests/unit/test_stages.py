@@ -1,4 +1,4 @@
-"""`catseye.stages`: which versions serve, in every order that events may come in."""
+"""`catseye.models.stages`: which versions serve, in every order that events may come in."""
 
 from itertools import permutations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catseye.records import ModelEvent, Stage
-from catseye.stages import Serves, Serving, Stages
+from catseye.contract.records import ModelEvent, Stage
+from catseye.models.stages import Serves, Serving, Stages
 
 STAGES: tuple[Stage, ...] = ("candidate", "shadow", "champion", "retired", "rejected")
 

@@ -1,4 +1,4 @@
-"""`catseye.stream`: state that is true with its outputs or not at all."""
+"""`catseye.runtime.stream`: state that is true with its outputs or not at all."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catseye.stream import KeyedState, NoState, Tally
+from catseye.runtime.stream import KeyedState, NoState, Tally
 
 keys = st.sampled_from([b"a", b"b", b"c"])
 values = st.none() | st.binary(max_size=3)

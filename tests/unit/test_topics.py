@@ -1,8 +1,8 @@
-"""`catseye.topics`: one table, and what follows from it."""
+"""`catseye.contract.topics`: one table, and what follows from it."""
 
 import pytest
 
-from catseye.topics import BY_NAME, TOPICS, Kept, full_name, state_topic
+from catseye.contract.topics import BY_NAME, TOPICS, Kept, full_name, state_topic
 
 
 def test_every_topic_stands_once() -> None:

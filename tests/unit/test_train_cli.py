@@ -3,7 +3,7 @@
 import pytest
 
 from catseye.cli.train import request, sentence
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from tests.unit.test_retrain_trigger import START_MS, Trigger, event
 
 

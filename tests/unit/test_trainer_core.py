@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from catseye.records import Alert, ModelEvent, RetrainDecision, Stage
+from catseye.contract.records import Alert, ModelEvent, RetrainDecision, Stage
 from services.trainer.core import Pass, Refuse, Register, Train, answer, changed_cameras
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from services.trainer.data import Crop, Folder, decode, fingerprint, read_folder, split_by_number
 
 EXAMPLE = Path(__file__).parents[2] / "infra" / "example" / "crops"

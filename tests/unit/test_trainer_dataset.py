@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from catseye.records import Outcome
+from catseye.contract.records import Outcome
 from services.trainer.dataset import (
     Labelled,
     Labels,

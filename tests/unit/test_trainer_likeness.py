@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catseye.jpeg import decode_rgb
+from catseye.models.jpeg import decode_rgb
 from services.ingest.quality import measure
 from services.trainer.likeness import perceptual_hash
 

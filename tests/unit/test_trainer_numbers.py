@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from catseye.model import GoldenCrop, ModelSpec, probabilities
+from catseye.models.model_file import GoldenCrop, ModelSpec, probabilities
 from services.trainer.calibrate import calibration_error, cross_entropy, fit_temperature
 from services.trainer.card import Report, as_json, as_markdown
 from services.trainer.score import Share, score

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from catseye.cli.video import jpegs
-from catseye.errors import Misconfigured
-from catseye.jpeg import decode_rgb
+from catseye.contract.errors import Misconfigured
+from catseye.models.jpeg import decode_rgb
 
 FPS, FRAMES = 25, 50
 

@@ -1,6 +1,6 @@
 """When a worker is taken for stuck."""
 
-from catseye.health import Watchdog
+from catseye.runtime.health import Watchdog
 
 
 def test_a_worker_without_a_sign_is_stuck() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from catseye.jpeg import decode_rgb
+from catseye.models.jpeg import decode_rgb
 from services.ingest.quality import Quality, measure
 from services.simulator.weather import KINDS, LASTING, SEVEREST, corrupt
 

@@ -8,21 +8,13 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from catseye import kafka
-from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import (
-    PUBLIC_MAX_BYTES,
-    RECORD_MAX_BYTES,
-    check_partitions,
-    client_config,
-    create_topics,
-    partition_bounds,
-    reader_config,
-    topic_config,
-    wait_for_broker,
-)
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
+from catseye.contract.topics import BY_NAME, TOPICS
+from catseye.kafka import admin, clients
+from catseye.kafka.admin import check_partitions, create_topics, topic_config, wait_for_broker
+from catseye.kafka.clients import client_config, partition_bounds, reader_config
 from catseye.settings import Settings
-from catseye.topics import BY_NAME, TOPICS
 from tests.simulation.fake_kafka import said
 
 DAY_MS = 24 * 3_600_000
@@ -69,7 +61,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Admin]:
 
     def make(*arguments: Any, **faults: Any) -> Admin:
         made = Admin(*arguments, **faults)
-        monkeypatch.setattr(kafka, "AdminClient", made)
+        monkeypatch.setattr(admin, "AdminClient", made)
         return made
 
     return make
@@ -207,7 +199,7 @@ def test_a_leader_that_moves_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     place, moved = TopicPartition("t", 0), said(KafkaError.NOT_LEADER_FOR_PARTITION)
     seconds = iter(range(1_000))
     monkeypatch.setattr(
-        kafka, "time", SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=lambda pause_s: None)
+        clients, "time", SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=lambda pause_s: None)
     )
     moving: Any = Reader(moved, said(KafkaError.LEADER_NOT_AVAILABLE), moved)
     assert partition_bounds(moving, place) == (3, 9)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from catseye import worker as worker_module
-from catseye.errors import Unavailable
-from catseye.restore import WorkerFailed
+from catseye.contract.errors import Unavailable
+from catseye.runtime import worker as worker_module
+from catseye.runtime.restore import WorkerFailed
+from catseye.runtime.stream import KeyedState
+from catseye.runtime.worker import Silent, TransactionSize, Worker
 from catseye.settings import Settings
-from catseye.stream import KeyedState
-from catseye.worker import Silent, TransactionSize, Worker
 from tests.simulation.fake_kafka import FakeConsumer, said
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
 from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, counts, work

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from catseye.errors import BadModel
-from catseye.jpeg import decode_rgb
-from catseye.net import Net
+from catseye.contract.errors import BadModel
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Net
 from infra.local.worse_model import AGREES, Crop, worse
 
 EXAMPLE = Path(__file__).parents[2] / "infra" / "example"

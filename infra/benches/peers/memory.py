@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from catseye.jpeg import decode_rgb
-from catseye.net import Net
+from catseye.models.jpeg import decode_rgb
+from catseye.models.net import Net
 from infra.benches.frames import crops
 
 

@@ -1,4 +1,5 @@
-"""The same work as a core of `catseye.worker`: what its restores, rebalances and aborts cost beside the bare loop."""
+"""The same work as a core of `catseye.runtime.worker`: what its restores, rebalances and aborts cost beside the bare
+loop."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from threading import Event
 
+from catseye.contract.message import Message
+from catseye.runtime.stream import Core, KeyedState, NoState, Row, S, Tally
+from catseye.runtime.worker import Worker
 from catseye.settings import Settings
-from catseye.stream import Core, KeyedState, Message, NoState, Row, S, Tally
-from catseye.worker import Worker
 from infra.benches.peers.flags import parse
 
 COPIED = (1).to_bytes(8, "big")

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from threading import Event
 
 from catseye import clock
+from catseye.contract.message import Message
+from catseye.contract.topics import full_name
+from catseye.runtime.stream import NoState, Row, Tally
+from catseye.runtime.worker import Worker
 from catseye.settings import Settings, load
-from catseye.stream import Message, NoState, Row, Tally
-from catseye.topics import full_name
-from catseye.worker import Worker
 
 
 class Passing(Tally):

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from catseye.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
 from infra.local import ports, processes
 from infra.local.jvm import ROOT
 from infra.local.processes import Process

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from infra.kafka.clients import registry
 from infra.local import jvm
 

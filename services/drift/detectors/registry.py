@@ -15,7 +15,7 @@ from statistics import NormalDist
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 from services.drift.detectors.esr import MixtureESR
 from services.drift.detectors.replayed import Replayed
 

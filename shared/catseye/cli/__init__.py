@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from catseye.errors import BadModel, BadRecord, Misconfigured, Unavailable
+from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 
 # Name, module in this package, what `catseye --help` says of it.
 COMMANDS = {

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from catseye import clock
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
-from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import client_config
-from catseye.records import Alert
-from catseye.registry import codec_for
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.records import Alert
+from catseye.contract.suppression import UNTIL_RESOLVED, suppressed
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import client_config
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
-from catseye.suppression import UNTIL_RESOLVED, suppressed
-from catseye.topics import full_name
 
 _FLUSH_S = 30.0
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

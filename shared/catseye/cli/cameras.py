@@ -7,7 +7,7 @@ import msgspec
 
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
-from catseye.records import CameraReport
+from catseye.contract.records import CameraReport
 
 _FEWEST_LABELS = 1.0
 

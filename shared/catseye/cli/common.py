@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from catseye.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def quiet_admin(settings: Settings) -> "AdminClient":
     # Not at the top: commands that need no broker start faster.
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
-    from catseye.kafka import client_config  # noqa: PLC0415
+    from catseye.kafka.clients import client_config  # noqa: PLC0415
 
     return AdminClient(client_config(settings) | {"log_level": 0})
 

@@ -11,11 +11,11 @@ from confluent_kafka import Producer
 from catseye.cli.common import OutFile, at, json_option, settings_with_broker, table, write_file, write_json
 from catseye.client import subscribe
 from catseye.client.config import publisher_config
-from catseye.dead_letters import is_cut
-from catseye.errors import Misconfigured, Unavailable
-from catseye.records import DeadLetter
+from catseye.contract.dead_letters import is_cut
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.records import DeadLetter
+from catseye.contract.topics import TOPICS, full_name
 from catseye.settings import Settings
-from catseye.topics import TOPICS, full_name
 
 _FLUSH_S = 120.0
 

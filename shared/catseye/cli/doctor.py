@@ -13,10 +13,10 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from catseye.cli.common import json_option, quiet_admin, settings_with_broker, write_json
 from catseye.cli.models import serving
 from catseye.client import FrameId, Publisher, Subscription, subscribe
-from catseye.errors import Unavailable
-from catseye.identity import DOCTOR
-from catseye.records import Place
-from catseye.topics import TOPICS, full_name
+from catseye.contract.errors import Unavailable
+from catseye.contract.identity import DOCTOR
+from catseye.contract.records import Place
+from catseye.contract.topics import TOPICS, full_name
 
 HOPS: Final = ("broker", "topics", "publish", "ingest", "inference", "ground_truth", "drift", "incidents")
 """In the order in which a frame meets them."""

@@ -9,19 +9,19 @@ from typing import Any, Self
 import click
 from msgspec.structs import replace
 
-from catseye.artifacts import ArtifactStore
 from catseye.cli.common import json_option, settings_with_broker, write_json
-from catseye.errors import BadRecord, Misconfigured, Unavailable
-from catseye.identity import frame_id
-from catseye.lineage import answer as answers
-from catseye.lineage.answer import Answer, Kept, OfDataset, OfModel, OfPrediction
-from catseye.lineage.history import History, Link, Subject, subject_of
-from catseye.lineage.index import FILE, OUTCOMES, Index, Known, catch_up
-from catseye.lineage.manifest import Manifest, a_kept_frame, manifest_in
-from catseye.lineage.past import Past, codec_of
-from catseye.records import AcceptedFrame, Outcome, Place, Prediction
+from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
+from catseye.contract.identity import frame_id
+from catseye.contract.records import AcceptedFrame, Outcome, Place, Prediction
+from catseye.contract.topics import full_name
+from catseye.models.store import ArtifactStore
+from catseye.ops.lineage import answer as answers
+from catseye.ops.lineage.answer import Answer, Kept, OfDataset, OfModel, OfPrediction
+from catseye.ops.lineage.history import History, Link, Subject, subject_of
+from catseye.ops.lineage.index import FILE, OUTCOMES, Index, Known, catch_up
+from catseye.ops.lineage.manifest import Manifest, a_kept_frame, manifest_in
+from catseye.ops.lineage.past import Past, codec_of
 from catseye.settings import Settings
-from catseye.topics import full_name
 
 _SHOW_AFTER_S = 1.0
 _REGISTER = ("models", "retraining", "alerts")

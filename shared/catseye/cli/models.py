@@ -15,14 +15,14 @@ from msgspec.structs import replace
 from catseye import clock
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
-from catseye.errors import Misconfigured
-from catseye.identity import digest
-from catseye.model_events import announce
-from catseye.records import ModelEvent
-from catseye.registry import codec_for
+from catseye.contract.errors import Misconfigured
+from catseye.contract.identity import digest
+from catseye.contract.records import ModelEvent
+from catseye.kafka.registry import codec_for
+from catseye.models.announce import announce
+from catseye.models.signing import PUBLIC, key_folder, make_keys, private_key
+from catseye.models.stages import Stages
 from catseye.settings import Settings, load
-from catseye.signing import PUBLIC, key_folder, make_keys, private_key
-from catseye.stages import Stages
 
 _AT_LEAST = 4  # characters of a version that must be given
 _SERVICE = "rollout"
@@ -260,7 +260,7 @@ def _say(json_file: Path | None, choose: Callable[[list[ModelEvent]], list[Model
 def _with_what_runs_models() -> Callable[..., ModelEvent]:
     """What registers a file. Raises `Misconfigured` where the packages that look into one are not installed."""
     try:
-        from catseye.models import register  # noqa: PLC0415 - the other commands do without these packages
+        from catseye.models.register import register  # noqa: PLC0415 - the other commands do without these packages
     except ModuleNotFoundError as missing:
         raise Misconfigured(
             f"a model file is looked into before it is signed, which needs the package {missing.name}: "

@@ -7,7 +7,7 @@ import click
 
 from catseye.cli.common import is_address, json_option, settings_with_broker, write_json
 from catseye.client import FrameId, Publisher
-from catseye.errors import BadRecord, Misconfigured, Reason
+from catseye.contract.errors import BadRecord, Misconfigured, Reason
 
 _SUFFIXES = frozenset({".jpg", ".jpeg"})
 _START = b"\xff\xd8"  # of every JPEG

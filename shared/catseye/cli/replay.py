@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from catseye.cli.common import json_option
-from catseye.errors import Misconfigured
+from catseye.contract.errors import Misconfigured
 
 _NEEDED = ("cv2", "onnxruntime", "river", "simplejpeg")  # by the services, and not by the library
 

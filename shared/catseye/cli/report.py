@@ -8,16 +8,16 @@ import click
 import msgspec
 
 from catseye import clock
-from catseye.card.contents import Card, card_of
-from catseye.card.figures import Labelled
-from catseye.card.page import as_html
 from catseye.cli.common import json_option, settings_with_broker, write_json
 from catseye.cli.lineage import Progress, chain_of, history_of
-from catseye.errors import BadRecord, Misconfigured
-from catseye.lineage.answer import without_rows
-from catseye.lineage.history import version_meant
-from catseye.lineage.past import Past, codec_of
-from catseye.records import Outcome
+from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.contract.records import Outcome
+from catseye.ops.card.contents import Card, card_of
+from catseye.ops.card.figures import Labelled
+from catseye.ops.card.page import as_html
+from catseye.ops.lineage.answer import without_rows
+from catseye.ops.lineage.history import version_meant
+from catseye.ops.lineage.past import Past, codec_of
 
 _OUTCOMES = "outcomes"
 

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from catseye.cli.common import json_option, settings_with_broker, table, write_json
-from catseye.kafka import admin, create_topics
+from catseye.contract.topics import TOPICS, Kept, Topic, full_name
+from catseye.kafka.admin import admin, create_topics
 from catseye.settings import Settings
-from catseye.topics import TOPICS, Kept, Topic, full_name
 
 
 @click.group(invoke_without_command=True)

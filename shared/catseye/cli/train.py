@@ -12,13 +12,13 @@ from confluent_kafka import KafkaError, Producer
 from catseye import clock
 from catseye.cli.common import json_option, settings_with_broker, write_json
 from catseye.client import subscribe
-from catseye.errors import Misconfigured, Unavailable
-from catseye.identity import digest
-from catseye.kafka import client_config
-from catseye.records import ModelEvent, RetrainDecision
-from catseye.registry import codec_for
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.identity import digest
+from catseye.contract.records import ModelEvent, RetrainDecision
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import client_config
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
-from catseye.topics import full_name
 
 _FLUSH_S = 30.0
 _LOOK_EVERY_S = 0.2

@@ -8,7 +8,7 @@ import cv2
 import simplejpeg
 
 from catseye.cli.common import is_address
-from catseye.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
 
 QUALITY = 92
 _ROUNDED_S = 0.001  # a file's times are whole ticks of its own clock

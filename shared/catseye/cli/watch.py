@@ -9,7 +9,7 @@ import msgspec
 
 from catseye.cli.common import at, settings_with_broker
 from catseye.client import FrameId, Unreadable, subscribe
-from catseye.records import Alert, DriftStatistic, Outcome, Prediction
+from catseye.contract.records import Alert, DriftStatistic, Outcome, Prediction
 
 
 @click.command()

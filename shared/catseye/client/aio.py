@@ -24,12 +24,12 @@ from catseye.client.drafts import Drafts, FrameId, label_of
 from catseye.client.publisher import Undelivered
 from catseye.client.reading import From, Reading, Unreadable
 from catseye.client.subscription import log_fallen_off, log_unreadable, no_broker, no_topic
-from catseye.codec import Codec
-from catseye.errors import Misconfigured, Unavailable
-from catseye.records import Place, Record
-from catseye.registry import codec_for
+from catseye.contract.codec import Codec
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.records import Place, Record
+from catseye.contract.topics import full_name
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings, load
-from catseye.topics import full_name
 
 __all__ = ["Publisher", "Subscription", "subscribe"]
 

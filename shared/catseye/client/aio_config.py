@@ -5,7 +5,7 @@ from typing import Any
 from aiokafka.helpers import create_ssl_context
 
 from catseye.client.config import LINGER_MS
-from catseye.kafka import PUBLIC_MAX_BYTES
+from catseye.contract.limits import PUBLIC_MAX_BYTES
 from catseye.settings import Settings
 
 

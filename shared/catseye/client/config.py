@@ -6,7 +6,8 @@ import re
 import time
 from collections.abc import Callable
 
-from catseye.kafka import PUBLIC_MAX_BYTES, Config, client_config
+from catseye.contract.limits import PUBLIC_MAX_BYTES
+from catseye.kafka.clients import Config, client_config
 from catseye.settings import Settings
 
 LONGEST_MS = 86_400_000  # librdkafka's most: a reader may work so long on one record, a trainer does

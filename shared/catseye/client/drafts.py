@@ -4,11 +4,11 @@ from collections import defaultdict
 from itertools import count
 from typing import NamedTuple, Self
 
-from catseye.errors import BadRecord, Reason
-from catseye.identity import frame_id
-from catseye.kafka import PUBLIC_MAX_BYTES
-from catseye.names import check_text
-from catseye.records import Frame, Label
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.identity import frame_id
+from catseye.contract.limits import PUBLIC_MAX_BYTES
+from catseye.contract.names import check_text
+from catseye.contract.records import Frame, Label
 
 _JPEG_MAX_BYTES = PUBLIC_MAX_BYTES - 64 * 1024  # leaves room for names and telemetry
 _AHEAD_MAX_MS = 86_400_000  # a label's clock may be a day ahead, whatever its time zone was taken for

@@ -10,12 +10,12 @@ from confluent_kafka import Producer
 from catseye import clock
 from catseye.client.config import kafka_logger, publisher_config
 from catseye.client.drafts import Drafts, FrameId, label_of
-from catseye.codec import Codec
-from catseye.errors import Unavailable
-from catseye.records import Record
-from catseye.registry import codec_for
+from catseye.contract.codec import Codec
+from catseye.contract.errors import Unavailable
+from catseye.contract.records import Record
+from catseye.contract.topics import full_name
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings, load
-from catseye.topics import full_name
 
 _FULL_QUEUE_WAIT_S = 0.1
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from catseye.codec import Codec
-from catseye.errors import BadRecord, Misconfigured, Reason
-from catseye.identity import partition_of
-from catseye.records import Place, Record
-from catseye.topics import BY_NAME, TOPICS, full_name
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord, Misconfigured, Reason
+from catseye.contract.identity import partition_of
+from catseye.contract.records import Place, Record
+from catseye.contract.topics import BY_NAME, TOPICS, full_name
 
 From = Literal["now", "beginning"]
 

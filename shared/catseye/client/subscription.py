@@ -11,11 +11,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from catseye.client.config import LONGEST_MS, kafka_logger
 from catseye.client.reading import From, Reading, Unreadable
-from catseye.codec import Codec
-from catseye.errors import Misconfigured, Unavailable
-from catseye.kafka import partition_bounds, reader_config
-from catseye.records import Place
-from catseye.registry import codec_for
+from catseye.contract.codec import Codec
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.records import Place
+from catseye.kafka.clients import partition_bounds, reader_config
+from catseye.kafka.registry import codec_for
 from catseye.settings import Settings, load
 
 _POLL_S = 0.2  # a signal is seen at least this often

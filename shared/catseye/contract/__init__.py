@@ -1,0 +1,1 @@
+"""What services and clients agree on: records, topics, names, limits, errors. Pure."""

@@ -1,0 +1,76 @@
+"""Every topic, once: its record, its key, how long it is kept and who writes it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from catseye.contract import records
+from catseye.contract.records import Record
+
+
+class Kept(Enum):
+    """How long a topic keeps its records; the values are hours, None is for ever."""
+
+    SHORT = 24
+    DAYS = 7 * 24
+    WEEKS = 30 * 24
+    HORIZON = -1  # the label horizon and a margin, both settings
+    FOR_EVER = None
+    COMPACTED = 0  # the last record of each key
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic.
+
+    Attributes:
+        name: Name without the prefix.
+        record: What its values are; None for a service's private state.
+        key: What its keys are, in words.
+        kept: How long it keeps records.
+        by_camera: Whether a camera lives on murmur2(camera); all such topics have the same number of partitions.
+        public: Whether anyone may write to it.
+    """
+
+    name: str
+    record: type[Record] | None
+    key: str
+    kept: Kept
+    by_camera: bool = True
+    public: bool = False
+
+
+TOPICS = (
+    Topic("frames", records.Frame, "camera", Kept.SHORT, public=True),
+    Topic("labels", records.Label, "camera", Kept.SHORT, public=True),
+    Topic("frames.rekeyed", records.Frame, "camera", Kept.SHORT),
+    Topic("frames.accepted", records.AcceptedFrame, "camera", Kept.HORIZON),
+    Topic("labels.accepted", records.AcceptedLabel, "camera", Kept.HORIZON),
+    Topic("predictions", records.Prediction, "camera", Kept.DAYS),
+    Topic("predictions.shadow", records.Prediction, "camera", Kept.DAYS),
+    Topic("outcomes", records.Outcome, "camera", Kept.HORIZON),
+    Topic("outcomes.paired", records.PairedOutcome, "camera", Kept.HORIZON, by_camera=False),
+    Topic("labels.unmatched", records.UnmatchedLabel, "camera", Kept.DAYS),
+    Topic("statistics", records.DriftStatistic, "camera", Kept.DAYS),
+    Topic("drift.reports", records.CameraReport, "camera", Kept.COMPACTED, by_camera=False),
+    Topic("alerts", records.Alert, "alert_id", Kept.COMPACTED, by_camera=False),
+    Topic("retraining", records.RetrainDecision, "model", Kept.FOR_EVER, by_camera=False),
+    Topic("models", records.ModelEvent, "model and version", Kept.FOR_EVER, by_camera=False),
+    Topic("dead-letters", records.DeadLetter, "source partition", Kept.WEEKS),
+    Topic("ingest.state", None, "camera", Kept.COMPACTED),
+    Topic("ground_truth.state", None, "frame", Kept.COMPACTED),
+    Topic("drift.state", None, "camera", Kept.COMPACTED),
+    Topic("retrain_trigger.state", None, "label counted", Kept.COMPACTED),
+    Topic("rollout.state", None, "model", Kept.COMPACTED, by_camera=False),
+    Topic("incidents.state", None, "camera or alert_id", Kept.COMPACTED, by_camera=False),
+)
+BY_NAME = {topic.name: topic for topic in TOPICS}
+
+
+def full_name(name: str, prefix: str) -> str:
+    """Name of a topic on the broker. Raises KeyError for one that is not in the table."""
+    return prefix + BY_NAME[name].name
+
+
+def state_topic(service: str, prefix: str) -> str:
+    """Full name of the topic that holds a service's state."""
+    return full_name(f"{service}.state", prefix)

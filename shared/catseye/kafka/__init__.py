@@ -1,0 +1,1 @@
+"""How the broker is reached: clients and their settings, topics, the schema registry."""

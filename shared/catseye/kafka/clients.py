@@ -1,0 +1,89 @@
+"""The one place that knows how clients of the broker are set up."""
+
+import time
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from catseye.contract.errors import Unavailable
+from catseye.settings import Settings
+
+# Of a partition that was made, or whose broker was lost, a moment ago; librdkafka looks for the new one meanwhile.
+LEADER_MOVES = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+Config = dict[str, str | int | float | bool]
+
+
+def client_config(settings: Settings) -> Config:
+    """What every librdkafka client needs to reach the brokers."""
+    config: Config = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+        "socket.nagle.disable": True,
+        "reconnect.backoff.ms": 200,
+        "reconnect.backoff.max.ms": 1_000,
+    }
+    if "SASL" in settings.kafka_security_protocol:
+        config |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_sasl_username,
+            "sasl.password": settings.kafka_sasl_password,
+        }
+    if "SSL" in settings.kafka_security_protocol:
+        config |= {
+            key: value
+            for key, value in {
+                "ssl.ca.location": settings.kafka_ssl_ca_location,
+                "ssl.certificate.location": settings.kafka_ssl_certificate_location,
+                "ssl.key.location": settings.kafka_ssl_key_location,
+            }.items()
+            if value
+        }
+    return config
+
+
+def reader_config(settings: Settings, group: str) -> Config:
+    """A consumer that sees committed records only and never resets its place by itself."""
+    return client_config(settings) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+        "allow.auto.create.topics": False,
+        # A full local queue makes librdkafka pause its fetches for this long; its default of 1 s shows in latencies.
+        "fetch.queue.backoff.ms": 10,
+        "fetch.error.backoff.ms": 50,
+        "queued.max.messages.kbytes": 32_768,
+    }
+
+
+def partition_bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """First offset and high watermark of one partition; a leader that has just moved is waited for.
+
+    Raises:
+        KafkaException: the broker does not answer, or will not.
+    """
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            bounds: tuple[int, int] = reader.get_watermark_offsets(place, timeout=10)
+        except KafkaException as fault:
+            if fault.args[0].code() not in LEADER_MOVES or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return bounds
+
+
+def log_bounds(settings: Settings, name: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
+    """First offset and high watermark of each partition: the whole log, open transactions included.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
+    config = client_config(settings) | {"group.id": "log-bounds", "isolation.level": "read_uncommitted"}
+    reader = Consumer(config)
+    try:
+        return {partition: partition_bounds(reader, TopicPartition(name, partition)) for partition in partitions}
+    except KafkaException as fault:
+        raise Unavailable(f"the bounds of {name} cannot be read: {fault}") from fault
+    finally:
+        reader.close()

@@ -1,0 +1,105 @@
+"""A model file that runs: onnxruntime on the processor, checked against its own golden crops before it serves."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+from catseye.contract.errors import BadModel, BadRecord
+from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import (
+    ACTIVATION_MAPS,
+    FEATURES,
+    IMAGE,
+    LOGITS,
+    check_golden,
+    check_graph,
+    probabilities,
+    spec_from_metadata,
+    to_input,
+)
+
+_CANNOT_LOAD = (
+    ort_state.EPFail,
+    ort_state.Fail,
+    ort_state.InvalidArgument,
+    ort_state.InvalidGraph,
+    ort_state.InvalidProtobuf,
+    ort_state.NotImplemented,
+    ort_state.RuntimeException,
+)
+EMBEDDING_SIZE = 16
+
+Crop = NDArray[np.uint8]
+
+
+class Answer(NamedTuple):
+    """What a net says of N crops.
+
+    Attributes:
+        probabilities: float32 [N, C], calibrated; each row sums to 1.
+        embedding: float32 [N, 16], or [N, 0] when the net gives no features.
+        maps: float32 [N, C, h, w] class activation maps, or None when the net gives none.
+    """
+
+    probabilities: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    maps: NDArray[np.float32] | None
+
+
+class Net:
+    """A loaded model.
+
+    Args:
+        onnx: The file.
+        threads: Threads of one run, 1 or more.
+
+    Raises:
+        BadModel: it breaks the contract of `catseye.models.model_file`, or its golden crops come out differently.
+    """
+
+    def __init__(self, onnx: bytes, threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        except _CANNOT_LOAD as fault:
+            raise BadModel(f"onnxruntime cannot load the file: {str(fault)[:300]}") from fault
+        self.spec = spec_from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        self._outputs = check_graph(self.spec, self._session.get_inputs(), self._session.get_outputs())
+        try:
+            golden = [decode_rgb(crop.jpeg) for crop in self.spec.golden]
+        except BadRecord as fault:
+            raise BadModel(f"a golden crop cannot be decoded: {fault}") from fault
+        check_golden(self.spec, self.predict(golden).probabilities)
+
+    def predict(self, crops: Sequence[Crop]) -> Answer:
+        """Classify RGB crops of any sizes, uint8 [h, w, 3] each."""
+        found = dict(
+            zip(self._outputs, self._session.run(self._outputs, {IMAGE: to_input(crops, self.spec)}), strict=True)
+        )
+        features = found.get(FEATURES)
+        embedding = (
+            np.zeros((len(crops), 0), np.float32) if features is None else features @ projection(features.shape[1])
+        )
+        return Answer(probabilities(found[LOGITS], self.spec.temperature), embedding, found.get(ACTIVATION_MAPS))
+
+
+@lru_cache(maxsize=8)
+def projection(size: int) -> NDArray[np.float32]:
+    """The fixed projection of *size* features to 16 numbers: random signs over the root of *size*.
+
+    Signs come from a hash, so that every version of every library makes the same ones (Achlioptas, 2003,
+    "Database-friendly random projections").
+    """
+    bits = b"".join(blake2b(b"catseye projection %d" % row, digest_size=2).digest() for row in range(size))
+    signs = np.unpackbits(np.frombuffer(bits, np.uint8)).reshape(size, EMBEDDING_SIZE).astype(np.float32) * 2 - 1
+    return signs / np.float32(np.sqrt(size))

@@ -1,0 +1,165 @@
+"""Accuracy with its doubt, and calibration, from outcomes as they come. Pure."""
+
+from collections.abc import Iterable
+from math import sqrt
+
+import msgspec
+
+from catseye.contract.records import Outcome
+
+Z_95 = 1.959964
+BINS = 15
+"""Bins of confidence, of equal width, as the trainer has them (Guo et al., 2017)."""
+
+
+class Share(msgspec.Struct, frozen=True):
+    """A share of labelled frames on which the model was right.
+
+    Attributes:
+        right: Frames.
+        of: Frames, at least 1.
+        accuracy: 0 to 1.
+        low: Lower end of the 95 % interval after Wilson, 1927.
+        high: Upper end.
+    """
+
+    right: int
+    of: int
+    accuracy: float
+    low: float
+    high: float
+
+
+class Bin(msgspec.Struct, frozen=True):
+    """Labelled frames with nearly the same confidence.
+
+    Attributes:
+        from_: Lowest confidence of the bin, 0 to 1.
+        to: Highest.
+        confidence: Mean confidence.
+        share: How often the model was right.
+    """
+
+    from_: float
+    to: float
+    confidence: float
+    share: Share
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the labels say of a version so far.
+
+    Attributes:
+        by_role: As champion and as shadow; only roles that have labelled frames.
+        by_class: True class to the share found of it (recall).
+        by_camera: Camera to its share.
+        bins: Bins that have frames, by confidence.
+        calibration_error: Expected calibration error, 0 to 1; None without labelled frames.
+        withdrawn: Predictions whose label was taken back; they count nowhere.
+        propensity_below_1: Labelled frames that were chosen with a chance below 1.
+        sources: Source of labels to labelled frames.
+    """
+
+    by_role: dict[str, Share] = {}
+    by_class: dict[str, Share] = {}
+    by_camera: dict[str, Share] = {}
+    bins: list[Bin] = []
+    calibration_error: float | None = None
+    withdrawn: int = 0
+    propensity_below_1: int = 0
+    sources: dict[str, int] = {}
+
+
+Row = tuple[str, str, str, float, bool, bool, str]
+"""Role, camera, true class, confidence, whether it is right, whether the propensity is below 1, source of the label."""
+
+
+class Labelled:
+    """The outcomes of one version: of each prediction the newest holds.
+
+    Args:
+        model: Name of the model.
+        version: Version; outcomes of others are passed by.
+    """
+
+    def __init__(self, model: str, version: str) -> None:
+        self._of = (model, version)
+        self._newest: dict[str, Row | None] = {}
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Take one outcome in, in the order of its partition."""
+        if (outcome.model, outcome.version) != self._of:
+            return
+        self._newest[outcome.prediction_id] = (
+            None
+            if outcome.label is None
+            else (
+                outcome.role,
+                outcome.camera,
+                outcome.label,
+                outcome.confidence,
+                outcome.predicted == outcome.label,
+                outcome.propensity < 1,
+                outcome.source,
+            )
+        )
+
+    def figures(self) -> Figures:
+        """What holds now."""
+        rows = [row for row in self._newest.values() if row is not None]
+        bins = _bins(rows)
+        return Figures(
+            by_role=_shares((row[0], row[4]) for row in rows),
+            by_camera=_shares((row[1], row[4]) for row in rows),
+            by_class=_shares((row[2], row[4]) for row in rows),
+            bins=bins,
+            calibration_error=calibration_error(bins) if rows else None,
+            withdrawn=len(self._newest) - len(rows),
+            propensity_below_1=sum(row[5] for row in rows),
+            sources={name: share.of for name, share in _shares((row[6], row[4]) for row in rows).items()},
+        )
+
+
+def share(right: int, of: int) -> Share:
+    """*right* of *of* with its interval; *of* is at least 1."""
+    return Share(right, of, right / of, *wilson(right, of))
+
+
+def wilson(right: float, of: float, z: float = Z_95) -> tuple[float, float]:
+    """Interval of a share after Wilson, 1927, *z* standard deviations to each side; 0 to 1 without trials."""
+    if not of:
+        return 0.0, 1.0
+    found, z2 = right / of, z * z
+    centre = found + z2 / (2 * of)
+    half = z * sqrt(found * (1 - found) / of + z2 / (4 * of * of))
+    return max(0.0, (centre - half) / (1 + z2 / of)), min(1.0, (centre + half) / (1 + z2 / of))
+
+
+def calibration_error(bins: Iterable[Bin]) -> float:
+    """Expected calibration error, 0 to 1: the mean distance of confidence and accuracy, by frames."""
+    kept = list(bins)
+    frames = sum(each.share.of for each in kept)
+    return sum(each.share.of * abs(each.confidence - each.share.accuracy) for each in kept) / frames
+
+
+def _bins(rows: Iterable[Row]) -> list[Bin]:
+    right, of, total = [0] * BINS, [0] * BINS, [0.0] * BINS
+    for row in rows:
+        place = max(0, min(int(row[3] * BINS), BINS - 1))
+        right[place] += row[4]
+        of[place] += 1
+        total[place] += row[3]
+    return [
+        Bin(place / BINS, (place + 1) / BINS, total[place] / of[place], share(right[place], of[place]))
+        for place in range(BINS)
+        if of[place]
+    ]
+
+
+def _shares(rows: Iterable[tuple[str, bool]]) -> dict[str, Share]:
+    counts: dict[str, list[int]] = {}
+    for name, is_right in rows:
+        count = counts.setdefault(name, [0, 0])
+        count[0] += is_right
+        count[1] += 1
+    return {name: share(*count) for name, count in sorted(counts.items())}

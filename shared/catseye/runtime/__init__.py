@@ -1,0 +1,1 @@
+"""What runs a service: the worker's loop, its state, health, metrics and log."""

@@ -1,0 +1,135 @@
+"""Whether a process lives and is ready, and its metrics, over HTTP: /live, /ready, /metrics."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+from catseye.contract.errors import Unavailable
+from catseye.runtime.metrics import Metrics
+
+STILL_S = 60.0  # a worker that gave no sign for so long is taken for dead; as long as its poll interval
+LOGGED_EVERY_S = 10.0  # faults that repeat are logged at most so often,
+CAUSES_MOST = 10  # and at most so many of them in that time: a cause that names an offset is another one each time
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class Health:
+    """Listens to a worker: keeps its metrics, knows whether it lives and is ready.
+
+    Args:
+        metrics: Of this process.
+        log: Gets an event name and fields for what an operator should see.
+        monotonic: Seconds that only grow.
+    """
+
+    def __init__(
+        self, metrics: Metrics, log: Callable[..., None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._monotonic = monotonic
+        self._beat_at = monotonic()
+        self._logged_at: dict[str, float] = {}
+        self.ready = False
+
+    def beat(self) -> None:
+        self._beat_at = self._monotonic()
+
+    def assigned(self, partitions: int, *, ready: bool) -> None:
+        self.ready = ready
+        self._metrics.partitions.set(partitions)
+        self._metrics.ready.set(ready)
+        self._log("assigned", partitions=partitions, ready=ready)
+
+    def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None:
+        self._metrics.records.inc(records)
+        for event, count in events.items():
+            self._metrics.events.labels(event).inc(count)
+        self._metrics.transaction_records.observe(records)
+        self._metrics.work_seconds.observe(work_s)
+        self._metrics.commit_seconds.observe(commit_s)
+
+    def aborted(self, cause: str) -> None:
+        self._metrics.aborts.inc()
+        now_s = self._monotonic()
+        recent = {said: at_s for said, at_s in self._logged_at.items() if now_s - at_s <= LOGGED_EVERY_S}
+        if cause not in recent and len(recent) < CAUSES_MOST:
+            recent[cause] = now_s
+            self._log("aborted", cause=cause)
+        self._logged_at = recent
+
+    @property
+    def live(self) -> bool:
+        return self._monotonic() - self._beat_at < STILL_S
+
+    @property
+    def beat_at(self) -> float:
+        """When the worker last gave a sign, seconds of the monotonic clock."""
+        return self._beat_at
+
+    def application(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """WSGI: 200 when true, 503 when not."""
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            answer: Iterable[bytes] = make_wsgi_app(self._metrics.registry)(environ, start_response)
+            return answer
+        verdict = {"/live": self.live, "/ready": self.live and self.ready}.get(path)
+        status = {None: "404 Not Found", True: "200 OK", False: "503 Service Unavailable"}[verdict]
+        # Who answers: on a port that changed hands a neighbour may.
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Catseye-Pid", str(os.getpid()))]
+        start_response(status, headers)
+        return [f"{status}\n".encode()]
+
+    def serve(self, host: str, port: int) -> int:
+        """Answer from a thread of its own.
+
+        Returns:
+            The port, which is chosen when *port* is 0.
+
+        Raises:
+            Unavailable: somebody else has the port.
+        """
+        try:
+            server = make_server(host, port, self.application, _Server, _Quiet)
+        except OSError as fault:
+            raise Unavailable(f"CATSEYE_HEALTH_PORT {port} of {host} cannot be had: {fault.strerror}") from fault
+        Thread(target=server.serve_forever, name="health", daemon=True).start()
+        return int(server.server_port)
+
+
+class Watchdog:
+    """Tells a worker that will never come back from one that is slow.
+
+    It counts looks, not time: a process that was stopped from outside and goes on was not stuck.
+
+    Args:
+        looks: How many looks in a row without a sign make it stuck.
+    """
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        self._in_vain = 0
+        self._beat_at = float("-inf")
+
+    def look(self, beat_at: float) -> bool:
+        """Whether the worker is stuck, given when it last gave a sign."""
+        self._in_vain = self._in_vain + 1 if beat_at == self._beat_at else 0
+        self._beat_at = beat_at
+        return self._in_vain >= self._looks
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        pass

@@ -1,0 +1,107 @@
+"""How a service of the data plane starts and ends: settings, log, health, worker, signals. Used by `__main__` only."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Any, NoReturn
+
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from catseye import clock
+from catseye.contract.codec import Codec
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.topics import BY_NAME, full_name
+from catseye.kafka.admin import wait_for_broker
+from catseye.kafka.registry import codec_for
+from catseye.runtime import log
+from catseye.runtime.health import Health, Watchdog
+from catseye.runtime.metrics import Metrics
+from catseye.runtime.restore import WorkerFailed
+from catseye.runtime.stream import Core
+from catseye.runtime.worker import Worker
+from catseye.settings import T, load
+
+STUCK_S = 20  # longer than any call of ours may last; two in a row are shorter than a group may stand still
+
+
+def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Codec, Any], Core[Any]]) -> NoReturn:
+    """Run one service until it is told to stop, and exit.
+
+    Args:
+        name: Name of the service.
+        reads: Topics that it reads, without prefix.
+        kind: Its settings.
+        build: Makes the core from settings, codec and logger.
+
+    Exit status: 0 told to stop; 1 failed, a supervisor should start it again; 2 misconfigured, a person must act.
+    """
+    try:
+        settings = load(kind, service=name)
+        logger = log.set_up(name, settings.instance, settings.log_level)
+    except Misconfigured as fault:
+        print(fault, file=sys.stderr)  # noqa: T201 - there is no logger without settings
+        sys.exit(2)
+    stop = Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    health = Health(Metrics(CollectorRegistry()), logger.info)
+    try:
+        port = health.serve(settings.health_host, settings.health_port)
+        logger.info("listening", host=settings.health_host, port=port)
+        wait_for_broker(settings)
+        names = [full_name(read, settings.topic_prefix) for read in reads]
+        state = f"{name}.state"
+        worker = Worker(
+            name,
+            build(settings, codec_for(settings), logger),
+            names,
+            full_name(state, settings.topic_prefix) if state in BY_NAME else None,
+            settings,
+            clock=clock.now_ms,
+            probe=health,
+            client_log=ClientLines(logger),
+        )
+        health.beat()
+        Thread(target=_end_when_stuck, args=(health, logger.error), name="watchdog", daemon=True).start()
+        worker.run(stop)
+    except Misconfigured as fault:
+        logger.error("misconfigured", what=str(fault))
+        sys.exit(2)
+    except (WorkerFailed, Unavailable) as fault:
+        logger.error("failed", what=str(fault))
+        sys.exit(1)
+    logger.info("stopped")
+    sys.exit(0)
+
+
+class ClientLines:
+    """Writes librdkafka's own log lines as ours: what confluent-kafka asks of a logger.
+
+    Args:
+        logger: Of this process; drops what is below its level.
+    """
+
+    def __init__(self, logger: FilteringBoundLogger) -> None:
+        self._logger = logger
+
+    def log(self, level: int, form: str, *parts: object) -> None:
+        """Take one line: *level* as the standard library counts, *form* and *parts* as it writes them."""
+        self._logger.log(level, "librdkafka", what=form % parts)
+
+
+def _end_when_stuck(health: Health, log: Callable[..., None]) -> None:
+    """End the process when its worker gives no sign any more: a supervisor starts another.
+
+    Calls of librdkafka may outlive their time limit: sending offsets hangs for good when the group's coordinator came
+    back meanwhile (confluentinc/librdkafka, issues 5456 and 5511; seen with 2.16.0 after each restart of a broker).
+    Nothing inside the process can end such a call.
+    """
+    watchdog = Watchdog(STUCK_S)
+    while not watchdog.look(health.beat_at):
+        time.sleep(1)
+    log("stuck", what=f"the worker gave no sign for {STUCK_S} s; a new process is needed")
+    os._exit(1)

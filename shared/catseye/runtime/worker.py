@@ -1,0 +1,446 @@
+"""The one loop of the data plane: poll a batch, let a pure core decide, write outputs, changed state and offsets in
+one transaction.
+
+Law: what a reader at read_committed sees of a batch is all of it or nothing, once. Offsets travel with the group's
+metadata (KIP-447), so a worker that was paused past its session is refused; state is restored to the high watermark,
+so an open transaction of the worker before is waited out; after an abort positions and state are those of the last
+commit; after a fatal error the process ends and its supervisor starts another.
+"""
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Event
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.limits import RECORD_MAX_BYTES
+from catseye.contract.message import Message
+from catseye.kafka.admin import check_partitions
+from catseye.kafka.clients import client_config, partition_bounds, reader_config
+from catseye.runtime.restore import SAID_ALOUD, Restore, WorkerFailed
+from catseye.runtime.stream import Core, Row, State
+from catseye.settings import Settings
+
+S = TypeVar("S", bound=State)
+
+TICK_S = 0.2  # how often time is told to the core when nothing comes in
+_SELDOM_MS = 200  # transactions that lie so far apart are seldom
+IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
+UNAVAILABLE_PAUSE_S = 0.5  # how long to wait before a batch is tried again for which a server was away
+
+
+class Probe(Protocol):
+    """Is told what the worker does; metrics and health listen here."""
+
+    def beat(self) -> None: ...
+    def assigned(self, partitions: int, *, ready: bool) -> None: ...
+    def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None: ...
+    def aborted(self, cause: str) -> None: ...
+
+
+class Silent:
+    """A probe that nobody listens to."""
+
+    def beat(self) -> None:
+        pass
+
+    def assigned(self, partitions: int, *, ready: bool) -> None:
+        pass
+
+    def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None:
+        pass
+
+    def aborted(self, cause: str) -> None:
+        pass
+
+
+class TransactionSize:
+    """How many records the next transaction may take so that its work lasts about *target_s*, or as long as its commit
+    where that is longer: a broker that commits slowly must not hold a backlog up. Nor must a worker that waits between
+    transactions: in one it may do the work of the time until the next.
+
+    It begins with one record and at most doubles, each time that all of it was used: while a batch is worked on the
+    worker gives no sign of life, so one must never last long only because nobody knew yet what a record costs.
+
+    Args:
+        target_s: Wanted duration of the work, seconds.
+        every_s: Shortest time from one transaction to the next, seconds.
+        most: Upper bound on records.
+    """
+
+    def __init__(self, target_s: float, every_s: float, *, most: int) -> None:
+        self._target_s = max(target_s, every_s)
+        self._most = most
+        self._cost_s = 0.0
+        self._commit_s = 0.0
+        self._records = 1
+
+    def records(self) -> int:
+        """Records that the next transaction may take, 1 to *most*."""
+        return self._records
+
+    def took(self, records: int, work_s: float, commit_s: float) -> None:
+        """Learn what *records* took to work on and to commit; half of what is believed is replaced each time."""
+        cost_s = work_s / records
+        self._commit_s = (self._commit_s + commit_s) / 2
+        self._cost_s = (self._cost_s + cost_s) / 2 if self._cost_s else cost_s
+        tried = self._records * 2 if records >= self._records else self._records
+        wanted = max(self._target_s, self._commit_s) / self._cost_s if self._cost_s else tried
+        self._records = max(1, min(self._most, tried, int(wanted)))
+
+
+class Worker(Generic[S]):
+    """Runs one core over the partitions that its group gives it.
+
+    Args:
+        name: Name of the service; it names the group and, with the instance, the transactions.
+        core: Decides.
+        reads: Full names of the topics, all with the same number of partitions.
+        state_topic: Full name of the compacted topic of its state; None for a core that remembers nothing.
+        settings: Common settings.
+        clock: Unix milliseconds.
+        probe: Is told what happens.
+        client_log: Its `log` gets librdkafka's own lines while a client is polled; None leaves them on standard error.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        core: Core[S],
+        reads: Sequence[str],
+        state_topic: str | None,
+        settings: Settings,
+        *,
+        clock: Callable[[], int],
+        probe: Probe | None = None,
+        client_log: object | None = None,
+    ) -> None:
+        self._core = core
+        self._reads = list(reads)
+        self._state_topic = state_topic
+        self._settings = settings
+        self._clock = clock
+        self._probe = probe or Silent()
+        times_ms = settings.transaction_target_ms, settings.transaction_interval_ms
+        self._size = TransactionSize(*(ms / 1_000 for ms in times_ms), most=settings.transaction_max_records)
+        self._states: dict[int, S] = {}
+        self._next: dict[tuple[str, int], int] = {}
+        self._restore: Restore | None = None
+        self._paused = False
+        self._ticked_at = 0.0
+        self._not_before = 0.0
+        self._waits = Event()
+        self._undelivered: list[KafkaError] = []
+        self._group = f"{settings.topic_prefix}{name}"
+        self._identity = f"{self._group}.{settings.instance}"
+        self._transactional = settings.delivery == "exactly_once"
+        logged: dict[str, object] = {"logger": client_log} if client_log else {}
+        self._consumer = Consumer(
+            reader_config(settings, self._group)
+            | logged
+            | {
+                "group.instance.id": self._identity,
+                "client.id": self._identity,
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": settings.session_timeout_ms,
+                "heartbeat.interval.ms": settings.heartbeat_ms,
+                "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
+            }
+            | _fetches(settings.transaction_interval_ms)
+        )
+        self._producer = Producer(
+            client_config(settings)
+            | logged
+            | {
+                "client.id": self._identity,
+                "enable.idempotence": True,
+                "queue.buffering.max.messages": 1_000_000,
+                "message.max.bytes": RECORD_MAX_BYTES,
+                "delivery.report.only.error": True,
+                "linger.ms": 1,
+                # The first request of a transaction is refused while the broker still ends the one before (KIP-98,
+                # CONCURRENT_TRANSACTIONS): librdkafka's default of 100 ms turns 10 ms a transaction into 60.
+                "retry.backoff.ms": 5,
+                "retry.backoff.max.ms": 100,
+            }
+            | (
+                {"transactional.id": self._identity, "transaction.timeout.ms": settings.transaction_timeout_ms}
+                if self._transactional
+                else {"on_delivery": self._on_undelivered}
+            )
+        )
+
+    def run(self, stop: Event) -> None:
+        """Work until *stop* is set.
+
+        Raises:
+            Misconfigured: topics do not fit together, or the place to go on from has fallen off the log.
+            WorkerFailed: the clients cannot go on.
+        """
+        check_partitions(self._settings, (*self._reads, *([self._state_topic] if self._state_topic else [])))
+        if self._transactional:
+            self._insist(lambda: self._producer.init_transactions(10), "init_transactions")
+        self._consumer.subscribe(
+            self._reads, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+        self._waits = stop
+        # What is alive now stays; batches are big and die young, so looking for cycles every 700 objects is waste.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 100)
+        try:
+            while not stop.is_set():
+                self._probe.beat()
+                self._hear()
+                self._step()
+        finally:
+            if self._restore:
+                self._restore.close()
+            self._consumer.close()
+            self._hear()
+
+    # -- one turn of the loop
+
+    def _step(self) -> None:
+        if self._restore:
+            stray = self._consumer.poll(0)  # every partition is paused: this only serves the group
+            if stray is not None and (error := stray.error()):
+                self._complain(error)
+            if self._restore and self._restore.step():
+                self._restore.close()
+                self._restore = None
+                for state in self._states.values():
+                    state.commit()
+            return
+        if self._paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._paused = False
+            self._probe.assigned(len(self._states), ready=True)
+        batch = self._poll()
+        due = time.monotonic() - self._ticked_at >= TICK_S
+        if batch or (due and self._states and not self._paused):  # paused: partitions came, their state is not whole
+            self._transact(batch, tick=due)
+
+    def _poll(self) -> list[Message]:
+        """Whatever has come in, at most one transaction's worth; waits only for the first record."""
+        epoch = self._next
+        first = self._consumer.poll(IDLE_POLL_S)
+        if first is None:
+            return []
+        if (early_s := self._not_before - time.monotonic()) > 0:
+            self._waits.wait(early_s)
+        batch: list[Any] = [first]
+        if (room := self._size.records() - 1) > 0:
+            batch += self._consumer.consume(room, 0)
+        faults = [message.error() for message in batch if message.error()]
+        for fault in faults:  # before all else: a fatal one is said once only, and may come with the loss of partitions
+            self._complain(fault)
+        if epoch is not self._next:
+            return []  # partitions moved while polling; whatever is still ours is read again from its last commit
+        return [message for message in batch if not message.error()] if faults else batch
+
+    def _transact(self, batch: list[Message], *, tick: bool) -> None:
+        started = time.perf_counter()
+        self._not_before = time.monotonic() + self._settings.transaction_interval_ms / 1_000
+        try:
+            outputs = self._decided(batch, tick=tick)
+        except Unavailable as fault:
+            self._back_to_last_commit()
+            self._probe.aborted(str(fault))
+            self._waits.wait(UNAVAILABLE_PAUSE_S)
+            return
+        changed: list[Row] = [
+            (self._state_topic, partition, key, value)
+            for partition, state in self._states.items()
+            for key, value in state.changes()
+            if self._state_topic
+        ]
+        if not (batch or outputs or changed):
+            return
+        if self._transactional:
+            self._insist(self._producer.begin_transaction, "begin_transaction")
+        try:
+            self._write(outputs)
+            # Without a transaction the state must not be on the log before what it remembers having said: it would be
+            # taken for said, whatever became of it.
+            waited_s = 0.0 if self._transactional else self._delivered()
+            self._write(changed)
+            work_s = time.perf_counter() - started - waited_s
+            positions = self._positions()
+            self._commit(positions)
+        except _Aborted as fault:
+            self._back_to_last_commit()
+            self._probe.aborted(str(fault))
+            return
+        commit_s = time.perf_counter() - started - work_s
+        for position in positions:
+            self._next[position.topic, position.partition] = position.offset
+        for state in self._states.values():
+            state.commit()
+        if batch:
+            self._size.took(len(batch), work_s, commit_s)
+        self._probe.committed(len(batch), self._core.counted(), work_s, commit_s)
+
+    def _decided(self, batch: list[Message], *, tick: bool) -> Sequence[Row]:
+        now_ms = self._clock()
+        outputs = self._core.on_batch(batch, self._states, now_ms) if batch else []
+        if tick:
+            self._ticked_at = time.monotonic()
+            outputs = [*outputs, *self._core.on_time(self._states, now_ms)]
+        return outputs
+
+    def _write(self, outputs: Sequence[Row]) -> None:
+        produce = self._producer.produce
+        for topic, partition, key, value in outputs:
+            while True:
+                try:
+                    produce(topic, value, key, partition)
+                except BufferError:
+                    self._producer.poll(0.05)
+                except KafkaException as fault:
+                    self._refused(fault)
+                else:
+                    break
+
+    def _refused(self, fault: KafkaException) -> NoReturn:
+        """The client takes no record: its transaction has failed meanwhile, or it cannot go on at all."""
+        error = fault.args[0]
+        if not self._transactional or error.code() != KafkaError._STATE:
+            raise WorkerFailed(f"{self._identity} cannot write: {error}") from fault
+        self._insist(lambda: self._producer.abort_transaction(10), "abort_transaction")
+        raise _Aborted(f"produce: {error}") from fault
+
+    def _delivered(self) -> float:
+        """Wait until the broker has, or has not, whatever was written. Returns how long that took, seconds."""
+        began = time.perf_counter()
+        self._producer.flush()
+        if self._undelivered:
+            fault = self._undelivered[0]
+            self._undelivered.clear()
+            raise _Aborted(f"deliver: {fault}")
+        return time.perf_counter() - began
+
+    def _positions(self) -> list[TopicPartition]:
+        """Where to go on: never empty, since only with offsets is it asked whether the partitions are still ours."""
+        positions = self._consumer.position(self._consumer.assignment())
+        return [position for position in positions if position.offset >= 0] or self._last_commit()
+
+    def _last_commit(self) -> list[TopicPartition]:
+        """Where to go on as far as the last commit says, or the start."""
+        return [TopicPartition(*place, offset) for place, offset in self._next.items()]
+
+    def _commit(self, positions: list[TopicPartition]) -> None:
+        if not self._transactional:
+            self._delivered()
+            self._insist(lambda: self._consumer.commit(offsets=positions, asynchronous=False), "commit")
+            return
+        try:
+            metadata = self._group_metadata()
+            self._insist(lambda: self._producer.send_offsets_to_transaction(positions, metadata, 10), "send_offsets")
+            self._insist(lambda: self._producer.commit_transaction(10), "commit_transaction")
+        except _Aborted:
+            self._insist(lambda: self._producer.abort_transaction(10), "abort_transaction")
+            raise
+
+    def _group_metadata(self) -> object:
+        """Who we are in the group, generation included: what lets the broker refuse a worker that lost its place."""
+        return self._consumer.consumer_group_metadata()
+
+    def _back_to_last_commit(self) -> None:
+        self._core.counted()
+        for state in self._states.values():
+            state.rollback()
+        self._consumer.assign(self._last_commit())
+
+    # -- faults
+
+    def _insist(self, call: Callable[[], object], what: str) -> None:
+        """Make *call* until it is done; an abort or a lost cause is said by type."""
+        deadline = time.monotonic() + max(30.0, 3 * self._settings.transaction_timeout_ms / 1_000)
+        while True:
+            self._probe.beat()
+            try:
+                call()
+            except KafkaException as fault:
+                self._hear()
+                error = fault.args[0]
+                if error.txn_requires_abort() or (not self._transactional and not error.fatal()):
+                    raise _Aborted(f"{what}: {error}") from fault
+                if error.fatal() or not error.retriable() or time.monotonic() > deadline:
+                    raise WorkerFailed(f"{self._identity} cannot go on after {what}: {error}") from fault
+            else:
+                return
+
+    def _hear(self) -> None:
+        """Let the producer's log lines come out; those of the consumer come with the records."""
+        for _ in range(2):  # a fatal error comes out too, before the rest; whatever is asked next says it again by type
+            with suppress(KafkaException):
+                self._producer.poll(0)
+
+    def _complain(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise Misconfigured(
+                f"group {self._group} left off at a place that is no longer on the log ({error.str()}): records were "
+                "deleted before they were read. Decide where to go on with kafka-consumer-groups --reset-offsets"
+            )
+        if error.fatal() or error.code() in SAID_ALOUD:  # of an error that comes as a record, fatal() is never true
+            raise WorkerFailed(f"{self._identity} cannot read: {error.str()}")
+        self._probe.aborted(f"read: {error.str()}")
+
+    def _on_undelivered(self, error: KafkaError | None, _: object) -> None:
+        """A record was given up; with transactions their commit says so."""
+        if error is not None:
+            self._undelivered.append(error)
+
+    # -- the group gives and takes partitions, inside poll
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            starts = _places(consumer, partitions)
+        except KafkaException as fault:
+            raise WorkerFailed(f"{self._identity} cannot find its place: {fault}") from fault
+        self._next = {(place.topic, place.partition): place.offset for place in starts}
+        assigned = sorted({place.partition for place in starts})
+        self._states = {partition: self._core.new_state() for partition in assigned}
+        consumer.assign(starts)
+        consumer.pause(starts)
+        self._paused = True
+        if self._state_topic and self._states:
+            self._restore = Restore(self._state_topic, self._states, self._settings)
+        self._probe.assigned(len(self._states), ready=False)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._restore:
+            self._restore.close()
+            self._restore = None
+        self._next, self._states, self._paused = {}, {}, False
+        consumer.unassign()
+        self._probe.assigned(0, ready=False)
+
+
+def _fetches(interval_ms: float) -> dict[str, object]:
+    """Who works seldom need not be handed each record as it comes: a hundred fetches a second cost more than that."""
+    if interval_ms < _SELDOM_MS:
+        return {}
+    return {"fetch.min.bytes": 100_000, "fetch.wait.max.ms": int(interval_ms / 2)}
+
+
+class _Aborted(Exception):
+    """The transaction is gone, the worker is not."""
+
+
+def _places(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Where to go on: the committed offsets, or the start of the log where there is none."""
+    places = consumer.committed(partitions, timeout=15)
+    for place in places:
+        if place.error:
+            raise KafkaException(place.error)  # else it would seem that there is none yet, and all be read again
+        if place.offset < 0:
+            # The first offset by number: asked to start at "the beginning", librdkafka idles for half a second.
+            place.offset = partition_bounds(consumer, place)[0]
+    return places
