@@ -33,6 +33,11 @@ class AcceptedFrame(Record, frozen=True, kw_only=True):
         perceptual_hash: 64-bit perceptual hash as a signed number; near-identical frames differ in few bits.
         telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
         explain: Asks for a class activation map with the prediction.
+        chroma_blue: Mean blue-difference chroma (Cb of ITU-R BT.601), -0.5 to 0.5; 0 is grey; null where it was not
+            measured.
+        chroma_red: Mean red-difference chroma (Cr of ITU-R BT.601), -0.5 to 0.5; 0 is grey; null where it was not
+            measured.
+        bits_per_pixel: Size of the JPEG as it came over its pixels, bits; null where it was not measured.
     """
 
     schema_name: ClassVar[str] = "catseye.AcceptedFrame"
@@ -53,6 +58,9 @@ class AcceptedFrame(Record, frozen=True, kw_only=True):
     perceptual_hash: int
     telemetry: dict[str, float] = msgspec.field(default_factory=dict)
     explain: bool = False
+    chroma_blue: float | None = None
+    chroma_red: float | None = None
+    bits_per_pixel: float | None = None
 
 
 class AcceptedLabel(Record, frozen=True, kw_only=True):
@@ -139,6 +147,12 @@ class Alert(Record, frozen=True, kw_only=True):
         examples_after: Frames from after it.
         incident_id: The alert_id of the first alert of the incident: cameras of a group that alarm within an hour are
             one.
+        suppressed_until_ms: Until when the alert is suppressed, event time, Unix milliseconds; null while
+            suppressed_by is set: until it resolves.
+        suppressed_by: Who suppressed it; null while nobody has.
+        suppressed_because: Why, in the words of who suppressed it.
+        acknowledged_by: Who acknowledged it as it is; null while nobody has.
+        command_id: Command that led to this record; null where no command did.
     """
 
     schema_name: ClassVar[str] = "catseye.Alert"
@@ -170,6 +184,40 @@ class Alert(Record, frozen=True, kw_only=True):
     examples_before: list[Place] = msgspec.field(default_factory=list)
     examples_after: list[Place] = msgspec.field(default_factory=list)
     incident_id: str = ""
+    suppressed_until_ms: int | None = None
+    suppressed_by: str | None = None
+    suppressed_because: str = ""
+    acknowledged_by: str | None = None
+    command_id: str | None = None
+
+
+AlertAction = Literal["acknowledge", "suppress", "unsuppress"]
+
+
+class AlertCommand(Record, frozen=True, kw_only=True):
+    """What a person wants done with an alert. Incidents reads it; the alert's next record names it.
+
+    Attributes:
+        command_id: 32 hexadecimal digits: a hash of who asks for what and when.
+        alert_id: The alert; the key of the record.
+        action: What is to be done with it.
+        until_ms: Until when it is to be suppressed, Unix milliseconds; null: until it resolves.
+        revision: Revision of the alert's record that the person looked at.
+        reason: Why; may be empty.
+        by: Who asks.
+        at_ms: The asker's clock, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.AlertCommand"
+
+    command_id: str
+    alert_id: str
+    action: AlertAction
+    until_ms: int | None = None
+    revision: int | None = None
+    reason: str = ""
+    by: str
+    at_ms: int
 
 
 class Alarm(Record, frozen=True, kw_only=True):
@@ -377,7 +425,50 @@ class Label(Record, frozen=True, kw_only=True):
     propensity: float = 1.0
 
 
+ModelAction = Literal["register", "promote", "reject", "roll_back", "approve"]
+
+
 Stage = Literal["candidate", "shadow", "champion", "retired", "rejected"]
+
+
+class ModelCommand(Record, frozen=True, kw_only=True):
+    """What a person or a trainer wants done with a version of a model; the event that rollout makes of it names it.
+
+    Attributes:
+        command_id: 32 hexadecimal digits: a hash of who asks for what and when.
+        action: What is to be done.
+        model: Name of the model.
+        version: Version that is meant; null for roll_back, which means the champion.
+        stage: What a registered version is to be: candidate, champion, or rejected where its own gate refused it; null
+            for other actions.
+        sha256: 64 hexadecimal digits: hash and address of the registered file in the artifact store; null for other
+            actions.
+        signature: ed25519 over the 32 bytes of the hash; null for other actions.
+        metrics: Numbers that a registration rests on.
+        dataset_sha256: Hash of the dataset snapshot that the registered version was trained on.
+        decision_id: Retrain decision that the registered version answers.
+        seen_event_id: Newest model event that the asker had seen.
+        reason: Why; may be empty.
+        by: Person or trainer that asks.
+        at_ms: The asker's clock, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.ModelCommand"
+
+    command_id: str
+    action: ModelAction
+    model: str
+    version: str | None = None
+    stage: Stage | None = None
+    sha256: str | None = None
+    signature: bytes | None = None
+    metrics: dict[str, float] = msgspec.field(default_factory=dict)
+    dataset_sha256: str | None = None
+    decision_id: str | None = None
+    seen_event_id: str | None = None
+    reason: str = ""
+    by: str
+    at_ms: int
 
 
 class ModelEvent(Record, frozen=True, kw_only=True):
@@ -398,6 +489,7 @@ class ModelEvent(Record, frozen=True, kw_only=True):
         metrics: Numbers that the step rests on.
         dataset_sha256: Hash of the dataset snapshot.
         decision_id: Retrain decision behind it.
+        command_id: Command that led to this step; null where no command did.
     """
 
     schema_name: ClassVar[str] = "catseye.ModelEvent"
@@ -416,6 +508,7 @@ class ModelEvent(Record, frozen=True, kw_only=True):
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
     dataset_sha256: str | None = None
     decision_id: str | None = None
+    command_id: str | None = None
 
 
 Role = Literal["champion", "shadow"]
@@ -559,6 +652,11 @@ class Prediction(Record, frozen=True, kw_only=True):
         telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
         activation_map_png: Class activation map of the predicted class, 8-bit grey PNG at the net's own resolution,
             when asked for.
+        chroma_blue: Mean blue-difference chroma (Cb of ITU-R BT.601), -0.5 to 0.5; 0 is grey; null where it was not
+            measured.
+        chroma_red: Mean red-difference chroma (Cr of ITU-R BT.601), -0.5 to 0.5; 0 is grey; null where it was not
+            measured.
+        bits_per_pixel: Size of the JPEG as it came over its pixels, bits; null where it was not measured.
     """
 
     schema_name: ClassVar[str] = "catseye.Prediction"
@@ -587,6 +685,9 @@ class Prediction(Record, frozen=True, kw_only=True):
     embedding: list[float]
     telemetry: dict[str, float] = msgspec.field(default_factory=dict)
     activation_map_png: bytes | None = None
+    chroma_blue: float | None = None
+    chroma_red: float | None = None
+    bits_per_pixel: float | None = None
 
 
 class RetrainDecision(Record, frozen=True, kw_only=True):
@@ -617,6 +718,26 @@ class RetrainDecision(Record, frozen=True, kw_only=True):
     fresh_labels: dict[str, int] = msgspec.field(default_factory=dict)
     by: str
     decided_at_ms: int
+
+
+class TrainingRequest(Record, frozen=True, kw_only=True):
+    """A person asks for a training. The retrain trigger reads it; a decision names it among its causes.
+
+    Attributes:
+        request_id: 32 hexadecimal digits: a hash of who asks for what and when.
+        model: Name of the model; the key of the record.
+        reason: Why; may be empty.
+        by: Who asks.
+        at_ms: The asker's clock, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.TrainingRequest"
+
+    request_id: str
+    model: str
+    reason: str = ""
+    by: str
+    at_ms: int
 
 
 UnmatchedReason = Literal["late", "unknown", "repeated", "superseded"]
