@@ -56,7 +56,7 @@ python_with() {
   "$base" -m venv "$WORK/venv"
   "$WORK/venv/bin/python" -m pip install -q --disable-pip-version-check "$@" >"$WORK/pip.log" 2>&1 ||
     fail "pip could not install $*: $(tail -n 5 "$WORK/pip.log")"
-  PYTHON="$WORK/venv/bin/python"
+  export PYTHON="$WORK/venv/bin/python"
 }
 
 # A port of loopback that is free now, below those that systems give to outgoing connections.
