@@ -1,0 +1,462 @@
+"""What must be known after a state topic was read, in names and numbers that no layout of code or bytes decides.
+
+Zeros and empty things are left out. Whoever changes a state changes how its facts are found here, not what they are.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from catseye.contract.records import AcceptedLabel, Alert
+from services.drift import layout
+from services.drift.chosen import NAMES
+from services.drift.describe import PHASE_NAMES, class_of
+from services.drift.reference import usual
+from services.drift.report import learning_left, version_of
+from services.drift.table import Cameras
+from services.ground_truth.entry import FULL, HAD_OUTCOME, NEVER_MS, RECEIVED, SHADOW_FULL, unpack, unpack_shadow
+from services.ground_truth.room import Room
+from services.incidents.book import FLEET, Book, Lane, Watched
+from services.ingest.window import CameraWindow, Verdict, Windows
+from services.retrain_trigger.labels import count, unpacked
+from services.rollout.book import Book as Rollouts
+from services.rollout.book import Kind
+from services.rollout.test import Pairs
+from tests.contract.states.stories import DRIFT_RULES, START_MS, Row
+from tests.simulation.cameras import CODEC
+
+Facts = dict[str, Any]
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """*numbers*, rising, as people write them: 0-6,8."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+
+
+def without_nothing(value: Any) -> Any:
+    """*value* without what is zero, empty or None; floats with six digits."""
+    if isinstance(value, Mapping):
+        kept = {str(name): without_nothing(each) for name, each in value.items()}
+        return {name: each for name, each in kept.items() if each not in (0, None, "", [], {}, False)}
+    if isinstance(value, list | tuple):
+        each_of = [without_nothing(each) for each in value]
+        return [] if all(each in (0, None, "", [], {}) for each in each_of) else each_of
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+# -- ingest
+
+_PROBED: Final[Mapping[str, Mapping[str, Iterable[int]]]] = {
+    "north": {"b1": range(103), "b2": range(999_998, 1_000_005)},
+    "east": {"e": [*range(3), *range(2_950, 2_956), *range(3_999, 4_002), *range(4_999, 5_002)]},
+    "south": {f"r{number}": [number, number + 1] for number in range(10)},
+    "süd/ö": {"b": range(4)},
+    "before": {"b": range(14)},
+}
+
+
+def of_ingest(rows: Sequence[Row]) -> Facts:
+    """Of each camera: how a window judges sequence numbers around all that the story told it, by boot; when its last
+    frame was written; and how many of its frames were dropped."""
+    windows = Windows()
+    for key, value in rows:
+        windows.restore(key, value)
+    facts: Facts = {}
+    for camera, boots in _PROBED.items():
+
+        def window(camera: str = camera) -> CameraWindow:
+            return CameraWindow.from_bytes(windows.get(camera.encode()) or b"")
+
+        judged: Facts = {}
+        for boot, numbers in boots.items():
+            by_verdict: dict[Verdict, list[int]] = {}
+            for number in numbers:
+                by_verdict.setdefault(window().take(boot, number, 0), []).append(number)
+            judged[boot] = {verdict.name.lower(): spans(found) for verdict, found in by_verdict.items()}
+        facts[camera] = {
+            "dropped so far": window().duplicates,
+            "last frame written at ms": window().newest_ms,
+            "sequence numbers now": judged,
+        }
+    return facts
+
+
+# -- ground truth
+
+
+def of_ground_truth(rows: Sequence[Row]) -> Facts:
+    """Predictions, what shadows predicted, and labels that wait, by frame; marks of boots; models."""
+    room = Room(3_600_000, 600_000)
+    for key, value in rows:
+        room.restore(key, value)
+    room.commit()
+    waiting, shadows, early, marks = {}, {}, {}, {}
+    for key, packed in sorted(room.items().items()):
+        kind, name = key[:1], key[1:]
+        if kind == b"p":
+            model = room.models[int.from_bytes(packed[28:30], "little")]
+            entry = unpack(packed, len(model.classes))
+            waiting[_frame(name)] = {
+                "received_at_ms": entry.received_at_ms,
+                "captured_at_ms": entry.captured_at_ms,
+                "predicted_at_ms": entry.received_at_ms + entry.predict_delay_ms,
+                "frame_offset": entry.frame_offset,
+                "version": model.version,
+                "label": model.classes[entry.predicted_no],
+                "probabilities": {
+                    each: round(odds / FULL, 4) for each, odds in zip(model.classes, entry.probabilities, strict=True)
+                },
+                "brightness": round(entry.brightness / 255, 4),
+                "had an outcome": bool(entry.flags & HAD_OUTCOME),
+                "its label was made at ms": 0 if entry.labelled_at_ms == NEVER_MS else entry.labelled_at_ms,
+                "digest of its label": "" if entry.labelled_at_ms == NEVER_MS else entry.digest.hex(),
+            }
+        elif kind == b"s":
+            said = unpack_shadow(packed)
+            model = room.models[said.model_no]
+            shadows[_frame(name)] = {
+                "received_at_ms": said.received_at_ms,
+                "version": model.version,
+                "label": model.classes[said.predicted_no],
+                "its probability": round(said.predicted_probability / SHADOW_FULL, 3),
+                "probabilities": {
+                    each: round(odds / SHADOW_FULL, 3)
+                    for each, odds in zip(model.classes, said.probabilities, strict=False)
+                },
+            }
+        elif kind == b"e":
+            label = CODEC.decode(packed[RECEIVED.size :], AcceptedLabel)
+            early[_frame(name)] = msgspec.to_builtins(label) | {"received_at_ms": RECEIVED.unpack_from(packed)[0]}
+        elif kind == b"l":
+            sequence, at_ms = int.from_bytes(packed[:8], "big"), int.from_bytes(packed[8:], "big")
+            marks[_named(name)] = {"forgotten up to": sequence, "at ms": at_ms}
+    return {
+        "predictions that wait": waiting,
+        "what shadows predicted": shadows,
+        "labels that wait": early,
+        "boots forgotten": marks,
+        "newest frame received at ms": room.newest_ms,
+        "classes": {model.version: list(model.classes) for model in room.models},
+    }
+
+
+def _frame(key: bytes) -> str:
+    return f"{_named(key[:-8])} {int.from_bytes(key[-8:], 'big')}"
+
+
+def _named(lane: bytes) -> str:
+    length, _, names = lane.partition(b":")
+    return f"{names[: int(length)].decode()} {names[int(length) :].decode()}"
+
+
+# -- drift
+
+_KINDS: Final = tuple(family.kind for family in layout.FAMILIES)
+_SIDES: Final = ("up", "down", "far")
+
+
+def _ranked(table: Any, row: int) -> list[str]:
+    """Names of the signals that are ranked."""
+    slots = [f"telemetry.{name.decode()}" if name else "" for name in table.reference["telemetry"][row].tolist()]
+    return [*layout.PICTURE, *(name or f"free slot {place}" for place, name in enumerate(slots))]
+
+
+def _buckets(classes: Sequence[str]) -> list[str]:
+    """Names of the classes that are told apart."""
+    return [class_of(bucket, classes) or f"rest {bucket}" for bucket in range(layout.BUCKETS)]
+
+
+def _axes(table: Any, row: int) -> dict[str, tuple[list[str] | tuple[str, ...], ...]]:
+    """What the axes of each field mean."""
+    ranked, buckets = _ranked(table, row), _buckets(version_of(table, row).classes)
+    said = [*(f"probability of {name}" for name in buckets), "entropy", "margin"]
+    streams = [f"{signal} {side}" for signal in ranked for side in _SIDES]
+    streams += [f"{name} {side}" for side in ("up", "down") for name in said]
+    streams += ["loss", *(f"loss of {name}" for name in buckets), *(f"loss by {phase}" for phase in PHASE_NAMES)]
+    streams += ["accuracy"]
+    correlated = [*ranked, "entropy", "margin", "predicted class", "loss"]
+    labels = ["all", *buckets]
+    phases = PHASE_NAMES
+    per_phase = dict.fromkeys(("began_s", "frames", "closed", "labels_began_s", "labels_closed"), (phases,))
+    reference = {
+        "class_frames": (phases, buckets),
+        "features": (phases, buckets),
+        "features_m2": (phases,),
+        "counts": (phases, ranked, buckets),
+        "means": (phases, ranked, buckets),
+        "m2": (phases, ranked),
+        "histogram": (phases, ranked),
+        "said_mean": (phases, said),
+        "said_m2": (phases, said),
+        "pace": (correlated,),
+        "inflation": (correlated,),
+        "label_weights": (phases, labels),
+        "label_squares": (phases, labels),
+        "label_losses": (phases, labels),
+    }
+    watch: dict[str, Any] = {"evidence": (streams,), "excess": (streams,), "values": ([*ranked, *said],)}
+    watch |= dict.fromkeys(("family", "cusum", "since_ms", "run", "window", "span", "alarmed"), (_KINDS,))
+    watch |= dict.fromkeys(("raised", "raised_since_ms", "raised_at_ms", "cause"), (layout.ALARMS,))
+    watch |= dict.fromkeys(("fault_run", "fault_clear", "fault_from_ms"), (layout.FAULTS,))
+    learning = dict.fromkeys(("count", "mean", "m2", "last", "products", "block", "squares"), (correlated,))
+    return {
+        **{f"reference.{name}": axes for name, axes in (per_phase | reference).items()},
+        **{f"watch.{name}": axes for name, axes in watch.items()},
+        **{f"learning.{name}": axes for name, axes in learning.items()},
+        "streams": (streams,),
+    }
+
+
+def _by_name(value: Any, axes: Sequence[Sequence[str]]) -> Any:
+    if axes:
+        return {name: _by_name(each, axes[1:]) for name, each in zip(axes[0], value, strict=True)}
+    if getattr(value, "dtype", None) is not None and value.dtype.names:
+        return {name: _by_name(value[name], ()) for name in value.dtype.names}
+    plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if isinstance(plain, bytes):
+        return plain.hex() if any(plain) else ""
+    if isinstance(plain, list):
+        return [each.decode() if isinstance(each, bytes) else each for each in plain]
+    return plain
+
+
+def _of_row(table: Any, row: int) -> Facts:
+    axes = _axes(table, row)
+    facts: Facts = {}
+    for part in ("reference", "watch", "learning"):
+        room = getattr(table, part)
+        for name in room.dtype.names:
+            if name != "version":
+                facts[f"{part}.{name}"] = _by_name(room[name][row], axes.get(f"{part}.{name}", ()))
+    for alarm in facts["watch.alarmed"].values():
+        alarm["stream"] = axes["streams"][0][alarm["stream"]] if alarm["threshold"] else ""
+        alarm["detector"] = NAMES[alarm["detector"]] if alarm["threshold"] else ""
+    return facts
+
+
+def of_drift(rows: Sequence[Row]) -> Facts:
+    """Of each camera every number that is kept of it, by the names of signals, streams, classes, families and alarms;
+    its version; whether it learns; the mean of each signal by phase. Of the partition what its cameras share."""
+    cameras = Cameras()
+    for key, value in rows:
+        cameras.restore(key, value)
+    cameras.commit()
+    table = cameras.table
+    facts: Facts = {}
+    for name in sorted(cameras):
+        row = cameras.row(name)
+        version = version_of(table, row)
+        means = {}
+        for place, phase in enumerate(PHASE_NAMES):
+            mean, _ = usual(table.reference, np.array([row]), np.array([place]))
+            means[phase] = dict(zip(_ranked(table, row), mean[0].tolist(), strict=True))
+        facts[name] = {
+            "version": version.version,
+            "classes": list(version.classes),
+            "frames still to learn": learning_left(table, row, DRIFT_RULES.reference_samples),
+            "usual mean": means,
+            **_of_row(table, row),
+        }
+    states = table.detector_states.items()
+    return facts | {
+        "partition": {
+            "newest record at ms": cameras.shared.newest_ms,
+            "statistics told up to ms": cameras.shared.told_ms,
+            "newest report at ms": cameras.shared.said_ms,
+            "place of who is next": cameras.shared.turn,
+            "versions": sorted(version.version for version in cameras.versions.values()),
+        },
+        "chosen detectors": {
+            f"{table.names[row]} {_axes(table, row)['streams'][0][stream]}": {
+                "samples": len(state) // 4,
+                "mean": float(np.frombuffer(state, "<f4").mean()),
+            }
+            for (row, stream), state in sorted(states)
+        },
+    }
+
+
+# -- incidents
+
+
+def of_incidents(rows: Sequence[Row]) -> Facts:
+    """Of each camera, and of the fleet: its alerts that are open, by id; causes that wait; alerts that are over and
+    remembered; kinds that are to be quiet; when it is to be looked at. Incidents by group and kind."""
+    book = Book()
+    for key, value in rows:
+        book.restore(key, value)
+    book.commit()
+    cameras = {"the fleet": book.camera(FLEET), **dict(sorted(book.cameras().items()))}
+    facts: Facts = {
+        "cameras": {name: _of_watched(watched) for name, watched in cameras.items()},
+        "clock ms": book.clock_ms,
+        "incidents": {},
+    }
+    for group in ("one", "two", "fleet", ""):
+        for kind in ("input", "camera_frozen", "class_mix", "concept", "model_version", "accuracy_floor"):
+            if incident := book.incident(group, kind):
+                facts["incidents"][f"{group} {kind}"] = {
+                    "incident_id": incident.incident_id,
+                    "first camera": incident.first_camera,
+                    "opened at ms": incident.opened_at_ms,
+                    "cameras": list(incident.cameras),
+                    "more": incident.more,
+                }
+    return facts
+
+
+def _of_watched(watched: Watched) -> Facts:
+    lanes = watched.lanes
+    return {
+        "newest report at ms": watched.at_ms + 1,
+        "alarms": sorted(alarm.kind for alarm in watched.alarms),
+        "model": f"{watched.model} {watched.version}",
+        "version since ms": watched.version_since_ms,
+        "version before": watched.version_before,
+        "recent labels": watched.recent_labels,
+        "recent errors": watched.recent_errors,
+        "open": {lane.alert.alert_id: _of_open(lane, lane.alert) for lane in lanes.values() if lane.alert},
+        "waits": {
+            name: {"cause": lane.cause, "since ms": lane.since_ms, "for ms": lane.wait_ms, "held back": lane.blocked}
+            for name, lane in lanes.items()
+            if lane.alert is None
+        },
+        "over": {
+            alert_id: {"last revision": revision + 1, "ended at ms": watched.ended_ms.get(alert_id)}
+            for alert_id, revision in watched.revisions.items()
+        },
+        "quiet kinds": {kind: {"until ms": quiet.until_ms, "by": quiet.by} for kind, quiet in watched.quiet.items()},
+        "part of": watched.counted,
+        "episodes": watched.episodes,
+        "due at ms": watched.due_ms,
+    }
+
+
+def _of_open(lane: Lane, alert: Alert) -> Facts:
+    return {
+        "revisions so far": alert.revision + 1,
+        "state": alert.state,
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "cameras": alert.cameras,
+        "group": alert.group,
+        "incident_id": alert.incident_id,
+        "since ms": alert.since_ms,
+        "opened at ms": alert.opened_at_ms,
+        "updated at ms": alert.updated_at_ms,
+        "cause": lane.cause,
+        "alarms": {kind: alarm.cause for kind, alarm in sorted(lane.behind.items())},
+        "raised": sorted(lane.raised),
+        "well since ms": lane.gone_ms,
+        "acknowledged": lane.acknowledged,
+        "quiet until ms": lane.held_until_ms,
+        "was ever opened": lane.shown,
+        "blames a new version": lane.blames_version,
+        "beyond what a mix explains": lane.beyond_mix,
+    }
+
+
+# -- retrain trigger
+
+
+def of_retrain_trigger(rows: Sequence[Row]) -> Facts:
+    """Of each camera: up to where its outcomes are counted, and its labels since some times."""
+    facts: Facts = {}
+    day_ms = 86_400_000
+    for key, value in rows:
+        held = unpacked(value)
+        since = {"the start": 0, **{f"day {day}": START_MS + day * day_ms for day in (7, 15, 25, 29)}}
+        counts = {name: count([held], at_ms) for name, at_ms in since.items()}
+        facts[key.decode()] = {
+            "partition": held.partition,
+            "next offset": held.next_offset,
+            "newest frame at ms": held.newest_ms,
+            "labels since": {name: {"in all": each.total, "of": each.by_class} for name, each in counts.items()},
+        }
+    return facts
+
+
+# -- rollout
+
+
+def of_rollout(rows: Sequence[Row]) -> Facts:
+    """Of each model: champion, who was before, who waits, the race under way and its pairs; each version's newest
+    event; what of the register and of the pairs was read."""
+    book = Rollouts()
+    for key, value in rows:
+        book.restore(key, value)
+    book.commit()
+    events = [key[1:].decode() for key, _ in rows if key[:1] == b"s"]
+    facts: Facts = {"next pair": book.next_pair, "events known": sum(map(book.has_seen, events))}
+    for model in book.models():
+        line = book.line(model)
+        race = line.comparison
+        versions = {name: book.version(model, name) for name in "ABCXPQRSTUV" if book.has_version(model, name)}
+        facts[model] = {
+            "champion": line.champion,
+            "former": list(line.former),
+            "queue": list(line.queue),
+            "idle": list(line.idle),
+            "probation is due": line.probation_due,
+            "race": race
+            and {
+                "id": race.comparison_id,
+                "new": race.new,
+                "old": race.old,
+                "probation": race.probation,
+                "since ms": race.since_ms,
+                "classes": race.classes,
+                "cameras": race.cameras,
+                "fallen": race.fallen,
+                "told at pairs": race.told_pairs,
+                "awaits approval": race.awaits_approval,
+                "canary since ms": race.canary_since_ms,
+            },
+            "pairs": _of_pairs(book.pairs(model, "all")),
+            **{f"pairs by {kind}": _of_strata(book, model, kind) for kind in ("class", "camera")},
+            "versions": {
+                name: {
+                    "event_id": event.event_id,
+                    "stage": event.stage,
+                    "sha256": event.sha256,
+                    "signature": event.signature.decode(),
+                    "by": event.by,
+                    "at ms": event.at_ms,
+                    "decision": event.decision_id,
+                    "previous": event.previous_version,
+                    "cameras": event.cameras,
+                    "its event is known": book.has_seen(event.event_id),
+                }
+                for name, event in versions.items()
+            },
+        }
+    return facts
+
+
+def _of_pairs(pairs: Pairs) -> Facts:
+    return {
+        f"propensity {propensity:g}": dict(zip(("neither", "old", "new", "both"), cell, strict=True))
+        for propensity, cell in sorted(pairs.cells.items())
+    }
+
+
+def _of_strata(book: Rollouts, model: str, kind: Kind) -> Facts:
+    return {name: _of_pairs(pairs) for name, pairs in book.strata(model, kind).items()}
+
+
+FACTS: Final[Mapping[str, Callable[[Sequence[Row]], Facts]]] = {
+    "ingest": of_ingest,
+    "ground_truth": of_ground_truth,
+    "drift": of_drift,
+    "incidents": of_incidents,
+    "retrain_trigger": of_retrain_trigger,
+    "rollout": of_rollout,
+}

@@ -1,0 +1,63 @@
+"""What an earlier build left on the state topics is known to today's: whatever was learned, waits or is open.
+
+tests/contract/states/N holds the bytes that format N left there and what must be known of them; neither is changed.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.states.golden import FOLDER, differences, expected, known, rows_of
+from tests.contract.states.stories import STORIES, Row
+
+FORMATS = sorted(int(folder.name) for folder in FOLDER.iterdir() if folder.name.isdigit())
+GOLDEN = [
+    (number, service) for number in FORMATS for service in STORIES if (FOLDER / f"{number}/{service}.rows").exists()
+]
+
+
+@pytest.mark.parametrize(("number", "service"), GOLDEN)
+def test_what_was_known_before_an_upgrade_is_known_after_it(number: int, service: str) -> None:
+    """To the number, by the names of signals, streams, alerts and versions; and the service goes on from there."""
+    assert differences(expected(number, service), known(service, rows_of(number, service))) == []
+
+
+def test_every_service_that_keeps_state_has_golden_bytes() -> None:
+    """Of the first format all."""
+    assert [service for number, service in GOLDEN if number == 0] == [*STORIES]
+
+
+@pytest.mark.parametrize("service", [*STORIES])
+def test_bytes_that_are_lost_are_found(service: str) -> None:
+    """Negative control: without any one of the rows something that is expected is not known."""
+    wanted, rows = expected(0, service), rows_of(0, service)
+    for place in range(0, len(rows), max(1, len(rows) // 4)):
+        assert _is_noticed(service, wanted, [*rows[:place], *rows[place + 1 :]]), rows[place][0]
+
+
+def _is_noticed(service: str, wanted: Any, rows: list[Row]) -> bool:
+    try:
+        return differences(wanted, known(service, rows)) != []
+    except (LookupError, ValueError):  # entries without their model
+        return True
+
+
+def test_golden_files_are_small() -> None:
+    """So that they stay in the history for ever."""
+    sizes = {path.name: path.stat().st_size for path in FOLDER.glob("*/*") if path.suffix in (".rows", ".json")}
+    assert {name: size for name, size in sizes.items() if size > 100_000} == {}
+
+
+def test_differences_are_found() -> None:
+    """Negative control: a number, a name that is gone, one too many, a shorter list."""
+    wanted = json.loads('{"a": 1.0, "b": {"c": [1, 2]}}')
+    assert differences(wanted, {"a": 1.000001, "b": {"c": [1, 2]}}) == []
+    for found in ({"a": 1.1, "b": wanted["b"]}, {"a": 1.0}, wanted | {"d": 1}, wanted | {"b": {"c": [1]}}):
+        assert len(differences(wanted, found)) == 1
+
+
+def test_the_folder_says_how_it_was_made() -> None:
+    """For whoever makes the next."""
+    assert (Path(FOLDER) / "README.md").read_text().startswith("# Golden states")
