@@ -233,6 +233,9 @@ def _prediction(job: Job, role: Role, answer: Answer, place: int, now_ms: int) -
         embedding=answer.embedding[place].tolist(),
         telemetry=frame.telemetry,
         activation_map_png=None if maps is None else _png(maps[place, best]),
+        chroma_blue=frame.chroma_blue,
+        chroma_red=frame.chroma_red,
+        bits_per_pixel=frame.bits_per_pixel,
     )
 
 

@@ -180,6 +180,9 @@ class IngestCore(Tally):
             perceptual_hash=_signed(quality.perceptual_hash),
             telemetry=telemetry,
             explain=frame.explain,
+            chroma_blue=quality.chroma_blue,
+            chroma_red=quality.chroma_red,
+            bits_per_pixel=8 * len(frame.jpeg) / (header.width * header.height),
         )
 
 

@@ -1,7 +1,7 @@
-"""How good a picture is, in six numbers that need no model: drift's view of lens, light and weather.
+"""How good a picture is, in eight numbers that need no model: drift's view of lens, filter, light and weather.
 
-All of them are taken from luma (ITU-R BT.601, as JPEG codes it). A frame of more than 0.25 Mpx is first made
-smaller by averaging areas, so that the cost is bounded; **sharpness and the dark and bright shares are those of the
+All but the two of colour are taken from luma (ITU-R BT.601, as JPEG codes it). A frame of more than 0.25 Mpx is first
+made smaller by averaging areas, so that the cost is bounded; **sharpness and the dark and bright shares are those of the
 smaller picture**, comparable within one camera as long as its resolution stays, which is what drift compares.
 The numbers are whole-number arithmetic up to the last division: the same pixels give the same numbers anywhere.
 """
@@ -41,6 +41,8 @@ class Quality(NamedTuple):
             microscopy". 0 is an even surface; real crops lie between 0.002 and 0.4.
         dark_share: Share of pixels with luma at most 2 of 255, 0 to 1.
         bright_share: Share of pixels with luma at least 253 of 255, 0 to 1.
+        chroma_blue: Mean blue-difference chroma (Cb of BT.601), -0.5 to 0.5; 0 is grey.
+        chroma_red: Mean red-difference chroma (Cr of BT.601), -0.5 to 0.5; 0 is grey.
         perceptual_hash: See `perceptual_hash`.
     """
 
@@ -49,6 +51,8 @@ class Quality(NamedTuple):
     sharpness: float
     dark_share: float
     bright_share: float
+    chroma_blue: float
+    chroma_red: float
     perceptual_hash: int
 
 
@@ -62,14 +66,35 @@ def measure(rgb: NDArray[np.uint8]) -> Quality:
     mean, deviation = cv2.meanStdDev(luma)
     # A sum over uint8 fits int16: -4 * 255 to 4 * 255.
     _, edges = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))
+    blue, red = chroma(rgb)
     return Quality(
         brightness=float(mean[0, 0]) / 255,
         contrast=float(deviation[0, 0]) / 255,
         sharpness=(float(edges[0, 0]) / 255) ** 2,
         dark_share=np.count_nonzero(luma <= _DARKEST) / luma.size,
         bright_share=np.count_nonzero(luma >= _BRIGHTEST) / luma.size,
+        chroma_blue=blue,
+        chroma_red=red,
         perceptual_hash=perceptual_hash(luma),
     )
+
+
+def chroma(rgb: NDArray[np.uint8]) -> tuple[float, float]:
+    """Mean blue-difference and red-difference chroma, Cb and Cr of BT.601, of all pixels.
+
+    Both are linear in red, green and blue, so they follow from the sums of those, without a picture of their own.
+
+    Args:
+        rgb: uint8 [height, width, 3], neither side 0.
+
+    Returns:
+        Each -0.5 to 0.5; exactly 0 where every pixel is grey.
+    """
+    red, green, blue = (int(total) for total in cv2.sumElems(rgb)[:3])
+    whole = 255 * rgb.shape[0] * rgb.shape[1]
+    # Luma is .299 red + .587 green + .114 blue; Cb is (blue - luma) / 1.772 and Cr is (red - luma) / 1.402.
+    off_blue, off_red = 886 * blue - 299 * red - 587 * green, 701 * red - 587 * green - 114 * blue
+    return off_blue / (1_772 * whole), off_red / (1_402 * whole)
 
 
 def perceptual_hash(luma: NDArray[np.uint8]) -> int:

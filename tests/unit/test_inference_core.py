@@ -64,6 +64,9 @@ def frame(sequence: int, **changes: Any) -> FakeMessage:
         "bright_share": 1.0,
         "perceptual_hash": -5,
         "telemetry": {"temperature": 20.0},
+        "chroma_blue": -0.125,
+        "chroma_red": 0.25,
+        "bits_per_pixel": 1.5,
     }
     written_ms = changes.pop("written_ms", NOW_MS)
     name = changes.get("camera", "cam").encode()
@@ -151,6 +154,9 @@ def test_a_prediction_says_what_the_net_says_and_carries_the_frame_along() -> No
         embedding=answer.embedding[0].tolist(),
         telemetry={"temperature": 20.0},
         activation_map_png=None,
+        chroma_blue=-0.125,
+        chroma_red=0.25,
+        bits_per_pixel=1.5,
     )
     assert (output.topic, output.partition, output.key) == ("predictions", 2, b"cam")
     assert CODEC.decode(output.value, Prediction) == expected

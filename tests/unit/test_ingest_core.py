@@ -18,9 +18,10 @@ from catseye.contract.errors import Reason, Unavailable
 from catseye.contract.identity import dead_letter_id, partition_of
 from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.contract.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label
-from catseye.models.jpeg import JpegLimits
+from catseye.models.jpeg import JpegLimits, decode_rgb
 from catseye.runtime.stream import Output
 from services.ingest.core import BEHIND_MAX_MS, QUEUED_MAX_MS, IngestCore, Limits
+from services.ingest.quality import measure
 from services.ingest.window import BUCKET_MS, WIDTH, Windows
 from tests.corpora.bad_records import longest_value
 from tests.corpora.jpegs import SMALL_LIMITS, bad_frames, encode, scene
@@ -181,6 +182,9 @@ def test_an_accepted_frame_is_the_frame_and_its_measures() -> None:
     assert (actual.captured_at_ms, actual.received_at_ms) == (NOW_MS, NOW_MS)
     assert (actual.width, actual.height) == (100, 100)
     assert 0 < actual.brightness < 1
+    measured = measure(decode_rgb(sent.jpeg))
+    assert (actual.chroma_blue, actual.chroma_red) == (measured.chroma_blue, measured.chroma_red)
+    assert actual.bits_per_pixel == 8 * len(sent.jpeg) / 10_000
     assert (actual.telemetry, actual.explain) == ({"temperature": 20.0}, True)
 
 

@@ -49,8 +49,37 @@ def test_numbers_are_those_of_their_definitions() -> None:
 @pytest.mark.parametrize(("level", "dark", "bright"), [(0, 1, 0), (2, 1, 0), (3, 0, 0), (252, 0, 0), (253, 0, 1)])
 def test_an_even_picture_has_its_level_and_nothing_else(level: int, dark: float, bright: float) -> None:
     """No contrast, no sharpness; both ends begin where the documentation says."""
-    expected = Quality(level / 255, 0.0, 0.0, dark, bright, int(level > 0))
+    expected = Quality(level / 255, 0.0, 0.0, dark, bright, 0.0, 0.0, int(level > 0))
     assert measure(_even(level)) == pytest.approx(expected)
+
+
+def test_colour_is_that_of_its_definition() -> None:
+    """Means of Cb and Cr as JPEG defines them, also of a picture that is measured on a smaller one."""
+    for rgb in (scene(71, 53), scene(700, 900)):
+        red, green, blue = np.moveaxis(rgb.astype(float) / 255, 2, 0)
+        quality = measure(rgb)
+        of_blue = float((-0.168736 * red - 0.331264 * green + 0.5 * blue).mean())
+        assert quality.chroma_blue == pytest.approx(of_blue, abs=1e-5)
+        of_red = float((0.5 * red - 0.418688 * green - 0.081312 * blue).mean())
+        assert quality.chroma_red == pytest.approx(of_red, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "blue", "red"), [((0, 0, 255), 0.5, None), ((255, 0, 0), None, 0.5), ((255, 255, 0), -0.5, None)]
+)
+def test_colour_reaches_one_half_on_both_sides(
+    pixel: tuple[int, int, int], blue: float | None, red: float | None
+) -> None:
+    """Pure blue, pure red and yellow lie at the ends."""
+    quality = measure(np.full((8, 8, 3), pixel, np.uint8))
+    assert blue is None or quality.chroma_blue == blue
+    assert red is None or quality.chroma_red == red
+
+
+def test_grey_has_no_colour() -> None:
+    """Exactly none: at night many cameras give a picture without colour, whatever its light."""
+    grey = np.repeat(_luma(scene())[:, :, None], 3, axis=2)
+    assert (measure(grey).chroma_blue, measure(grey).chroma_red) == (0.0, 0.0)
 
 
 def test_contrast_reaches_one_half_and_no_more() -> None:
