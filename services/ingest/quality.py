@@ -1,8 +1,8 @@
 """How good a picture is, in eight numbers that need no model: drift's view of lens, filter, light and weather.
 
 All but the two of colour are taken from luma (ITU-R BT.601, as JPEG codes it). A frame of more than 0.25 Mpx is first
-made smaller by averaging areas, so that the cost is bounded; **sharpness and the dark and bright shares are those of the
-smaller picture**, comparable within one camera as long as its resolution stays, which is what drift compares.
+made smaller by averaging areas, so that the cost is bounded; **sharpness and the dark and bright shares are those of
+the smaller picture**, comparable within one camera as long as its resolution stays, which is what drift compares.
 The numbers are whole-number arithmetic up to the last division: the same pixels give the same numbers anywhere.
 """
 
