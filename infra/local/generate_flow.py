@@ -11,7 +11,8 @@ from infra.local.jvm import ROOT
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- flow: generated, see infra/local/generate_flow.py -->", "<!-- /flow -->"
-SAID_BY_PEOPLE = (*(topic.name for topic in TOPICS if topic.public), "models")
+COMMANDS = ("alert.commands", "training.requests", "model.commands")
+WRITTEN_BY_PEOPLE = (*(topic.name for topic in TOPICS if topic.public), "models", *COMMANDS)
 READ_BY_PEOPLE = ("predictions", "outcomes", "labels.unmatched", "dead-letters", "alerts", "statistics")
 
 
@@ -26,7 +27,7 @@ def generated() -> str:
         lines += [f"  {_node(topic)} --> {name}" for topic in reads]
         lines += [f"  {name} --> {_node(topic)}" for topic in writes if not topic.endswith(".state")]
         lines += [f"  {name} <--> {_node(topic)}" for topic in writes if topic.endswith(".state")]
-    lines += [f"  people --> {_node(name)}" for name in SAID_BY_PEOPLE if name in topics]
+    lines += [f"  people --> {_node(name)}" for name in WRITTEN_BY_PEOPLE if name in topics]
     lines += [f"  {_node(name)} --> people" for name in READ_BY_PEOPLE if name in topics]
     return "\n".join([BEGIN, "```mermaid", *lines, "```", END])
 

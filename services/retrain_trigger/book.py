@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from catseye.contract.records import Alert, ModelEvent, RetrainDecision
+from catseye.contract.records import Alert, ModelEvent, RetrainDecision, TrainingRequest
 from services.retrain_trigger import NAME
 
 ENDED_MOST: Final = 100_000
 """Alerts that are over whose last revision is kept, so that an older record of theirs does not open them again."""
-REQUEST: Final = "request"
-"""What a person's record on `retraining` says, until the trigger has answered it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ class Book:
         self.alerts: dict[str, Alert] = {}
         self.champion: ModelEvent | None = None
         self.trainings: dict[str, Training] = {}
-        self.requests: dict[str, RetrainDecision] = {}
+        self.requests: dict[str, TrainingRequest] = {}
         self._ids: set[str] = set()
         self._said: set[tuple[str, str]] = set()
         self._answered: set[str] = set()
@@ -76,13 +74,12 @@ class Book:
                     self.trainings[decision_id] = replace(other, settled=True)
 
     def on_decision(self, decision: RetrainDecision) -> None:
-        """Take a decision of ours, or what a person asks for."""
+        """Take a decision that stands in the log."""
         if decision.decision_id in self._ids:
             return
         self._ids.add(decision.decision_id)
+        # Before people's requests had a topic of their own they stood here too, as decisions that nobody had made yet.
         if decision.by != NAME and not decision.accepted:
-            if decision.because == REQUEST and decision.decision_id not in self._answered:
-                self.requests[decision.decision_id] = decision
             return
         if decision.accepted:
             self.trainings[decision.decision_id] = Training(decision=decision)
@@ -90,6 +87,11 @@ class Book:
             self._said.add((cause, decision.because))
             self._answered.add(cause)
             self.requests.pop(cause, None)
+
+    def on_request(self, request: TrainingRequest) -> None:
+        """Take what a person asks for, unless it was answered."""
+        if request.request_id not in self._answered:
+            self.requests[request.request_id] = request
 
     @property
     def last(self) -> Training | None:

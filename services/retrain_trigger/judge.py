@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from catseye.client.aio_config import aio_config
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord
-from catseye.contract.records import Alert, ModelEvent, RetrainDecision
+from catseye.contract.records import Alert, ModelEvent, RetrainDecision, TrainingRequest
 from catseye.contract.topics import full_name, state_topic
 from catseye.settings import Settings
 from services.retrain_trigger import NAME
@@ -60,6 +60,7 @@ class Judge:
         self._kinds: Mapping[str, Any] = {
             full_name("models", prefix): ModelEvent,
             self._retraining: RetrainDecision,
+            full_name("training.requests", prefix): TrainingRequest,
             full_name("alerts", prefix): Alert,
         }
         self._state = state_topic(NAME, prefix)
@@ -173,7 +174,7 @@ class Judge:
         )
 
     async def _read_back(self) -> None:
-        """Read the three logs whole: model events and decisions first, since alerts are judged by them."""
+        """Read the logs whole: model events and decisions first, since alerts and requests are judged by them."""
         reader = self._reader()
         await reader.start()
         try:
@@ -211,10 +212,12 @@ class Judge:
             self._log("unreadable", topic=record.topic, offset=record.offset, what=str(fault))
         self._read[record.topic] = record.offset + 1
 
-    def _tell(self, said: Alert | ModelEvent | RetrainDecision) -> None:
+    def _tell(self, said: Alert | ModelEvent | RetrainDecision | TrainingRequest) -> None:
         if isinstance(said, Alert):
             self._book.on_alert(said)
         elif isinstance(said, ModelEvent):
             self._book.on_model(said)
+        elif isinstance(said, TrainingRequest):
+            self._book.on_request(said)
         else:
             self._book.on_decision(said)

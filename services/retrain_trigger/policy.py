@@ -13,7 +13,7 @@ from typing import Final
 from catseye.contract.identity import digest
 from catseye.contract.records import Alert, ModelEvent, RetrainDecision
 from services.retrain_trigger import NAME
-from services.retrain_trigger.book import REQUEST, Book, Training
+from services.retrain_trigger.book import Book, Training
 from services.retrain_trigger.labels import Count, Held, count
 
 KINDS: Final = ("input", "class_mix", "concept", "model_version", "accuracy_floor")
@@ -22,6 +22,8 @@ CAMERA_FAULT: Final = "camera_"
 LABELS_MISSING: Final = "labels_missing"
 SEEN_WITHOUT_LABELS: Final = frozenset({"input", "class_mix", "model_version"})
 """Kinds that can be raised although the model answers as well as before."""
+REQUEST: Final = "request"
+"""Why a training starts for which a person asked."""
 WEEK_MS: Final = 7 * 86_400_000
 _NAMED_MOST: Final = 3
 
@@ -165,7 +167,7 @@ class _Look:
         return [
             Ask(
                 because=REQUEST,
-                causes=[request.decision_id],
+                causes=[request.request_id],
                 cameras=None,
                 since_ms=self._book.trained_ms,
                 why=f"{request.by} asked for it",

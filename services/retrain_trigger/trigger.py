@@ -1,7 +1,7 @@
 """The Faust app: an agent a topic, the table of label counts, and the timer that decides.
 
 Every instance counts labels of the partitions that it has, into a table whose changelog all may read. One of them has
-the one partition of alerts, models and retraining: it is the judge, adds the counts up and decides.
+the one partition of alerts, models, requests and retraining: it is the judge, adds the counts up and decides.
 
 Faust delivers at least once and fences nobody off. Counting again changes nothing, since the table knows up to which
 offset it counted, and its changelog is written before an offset is committed; of two values the one that counted
@@ -26,7 +26,7 @@ from catseye.contract.errors import BadRecord
 from catseye.contract.records import Outcome
 from catseye.contract.topics import full_name, state_topic
 from catseye.runtime.health import Health
-from services.retrain_trigger import NAME
+from services.retrain_trigger import NAME, READS
 from services.retrain_trigger.committed import CommittedTransport, FlowControl
 from services.retrain_trigger.judge import Judge
 from services.retrain_trigger.labels import Held, counted, newer, packed, unpacked
@@ -185,7 +185,7 @@ class _Tasks:
     def declare(self) -> None:
         prefix = self._settings.topic_prefix
         self._app.agent(_topic(self._app, full_name("outcomes", prefix)), name="outcomes")(self.count)
-        for name in ("alerts", "models", "retraining"):
+        for name in (name for name in READS if name != "outcomes"):
             self._app.agent(_topic(self._app, full_name(name, prefix)), name=name)(self.hear)
         self._app.timer(self._settings.retrain_trigger_look_every_s, name="look")(self.look)
         # Weakly held, as Faust does by itself, they would be gone at once.
@@ -211,7 +211,7 @@ class _Tasks:
                 self._counts[camera] = packed(after)
 
     async def hear(self, stream: Any) -> None:
-        """Hand an alert, a model event or a decision to the judge."""
+        """Hand an alert, a model event, a request or a decision to the judge."""
         async for event in stream.events():
             self._records += 1
             self._judge.take(event.message)

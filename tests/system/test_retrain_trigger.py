@@ -118,11 +118,11 @@ class Fleet:
     def ask(self) -> RetrainDecision:
         """Ask as a person, and return the answer, which has all labels that were counted."""
         asked = request(clock.now_ms())
-        self.write("retraining", [asked])
+        self.write("training.requests", [asked])
         answers: list[RetrainDecision] = []
 
         def answered() -> bool:
-            answers[:] = [decision for decision in self.decisions() if asked.decision_id in decision.causes]
+            answers[:] = [decision for decision in self.decisions() if asked.request_id in decision.causes]
             return bool(answers)
 
         wait_until(answered, "the trigger answers")

@@ -195,8 +195,7 @@ def test_a_page_carries_nothing_that_runs_or_loads() -> None:
     """Whatever cameras, labels, people and trainers call themselves."""
     said = History(
         [event("second", "champion", 1, because=EVIL, by=EVIL, metrics={EVIL: 1.0, f"drifted/camera/{EVIL}/x": 1.0})],
-        [],
-        [alert(version="second", explanation=EVIL, camera=EVIL, kind=EVIL)],
+        alerts=[alert(version="second", explanation=EVIL, camera=EVIL, kind=EVIL)],
     )
     evil = Manifest(
         classes=[EVIL],

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.contract.errors import Misconfigured
-from catseye.contract.records import Alert, ModelEvent, Place, RetrainDecision, Stage
-from catseye.ops.lineage.answer import Kept, OfModel, OfPrediction, as_json, as_text, influence
+from catseye.contract.records import Alert, ModelEvent, Place, RetrainDecision, Stage, TrainingRequest
+from catseye.ops.lineage.answer import Kept, OfModel, OfPrediction, as_json, as_text, cause_text, influence
 from catseye.ops.lineage.history import History, Key, Predictor, Subject, Total, subject_of, version_meant
 from catseye.ops.lineage.manifest import Manifest, TrainingFrame, a_kept_frame, manifest_in, training_frames
 
@@ -90,7 +90,8 @@ def history() -> History:
         event("second", "champion", 12, by="rollout", dataset_sha256=HASH, decision_id=DECISION),
         event("first", "shadow", 13, by="rollout"),
     ]
-    return History(events, [decision("r" * 32, accepted=False, by="ada"), decision()], [alert(1), alert(0)])
+    asked = TrainingRequest(request_id="r" * 32, model="road", reason="snow", by="ada", at_ms=3)
+    return History(events, [decision()], [asked], [alert(1), alert(0)])
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,16 @@ def test_a_version_is_followed_to_what_caused_it() -> None:
     assert known.alert.explanation == "revision 1"
     assert asked.request is not None
     assert asked.request.by == "ada"
+    assert cause_text(asked) == f"request {'r' * 12} of ada: snow"
     assert (gone.alert, gone.request) == (None, None)
+
+
+def test_a_request_from_before_version_3_is_still_a_cause() -> None:
+    """It stood among the decisions then."""
+    events = [event("second", "candidate", 10, decision_id=DECISION)]
+    old = decision("r" * 32, accepted=False, by="ada")
+    _, asked, _ = History(events, [old, decision()]).link("road", "second").causes
+    assert cause_text(asked) == f"request {'r' * 12} of ada: because so"
 
 
 def test_the_base_is_what_the_manifest_or_else_the_decision_says() -> None:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.contract.identity import digest
-from catseye.contract.records import Alert, ModelEvent, Outcome, RetrainDecision, Stage
+from catseye.contract.records import Alert, ModelEvent, Outcome, RetrainDecision, Stage, TrainingRequest
 from services.retrain_trigger import NAME
 from services.retrain_trigger.book import Book, Training
 from services.retrain_trigger.labels import Bucket, Held
@@ -62,8 +62,15 @@ def event(version: str, stage: Stage, at_ms: int, decision_id: str | None = None
     )
 
 
-def request(at_ms: int, by: str = "ada") -> RetrainDecision:
+def request(at_ms: int, by: str = "ada") -> TrainingRequest:
     """What a person asks for."""
+    return TrainingRequest(
+        request_id=digest("request", by, at_ms), model="vehicles", reason="a new road", by=by, at_ms=at_ms
+    )
+
+
+def request_before_version_3(at_ms: int, by: str = "ada") -> RetrainDecision:
+    """The same as it stood on `retraining` before requests had a topic of their own."""
     return RetrainDecision(
         decision_id=digest("request", by, at_ms),
         model="vehicles",
@@ -392,35 +399,50 @@ def test_a_person_who_asks_need_not_wait() -> None:
     """Neither for an alert nor for the cool-down nor for the budget; the answer names the request."""
     trigger = Trigger(replace_rules(budget=0))
     asked = request(START_MS)
-    trigger.book.on_decision(asked)
+    trigger.book.on_request(asked)
     trigger.labelled("a", ENOUGH)
     (decision,) = trigger.look(0)
-    assert (decision.accepted, decision.because, decision.causes) == (True, "request", [asked.decision_id])
+    assert (decision.accepted, decision.because, decision.causes) == (True, "request", [asked.request_id])
     assert decision.detail == "ada asked for it; 20 fresh labels of all cameras (bus 5, car 15)"
-    trigger.book.on_decision(asked)
+    trigger.book.on_request(asked)
     assert trigger.look() == []
 
 
 def test_a_person_who_asks_in_vain_hears_why_once() -> None:
     """Too few labels, or a training that runs: whoever still wants it asks again."""
     trigger = Trigger()
-    trigger.book.on_decision(request(START_MS))
+    trigger.book.on_request(request(START_MS))
     (decision,) = trigger.look()
     assert decision.detail == (
         "ada asked for it; 0 fresh labels of all cameras (none); 20 are needed, with 5 of each of 2 classes"
     )
     assert trigger.look() == []
     trigger.training()
-    trigger.book.on_decision(request(START_MS + 1))
+    trigger.book.on_request(request(START_MS + 1))
     assert trigger.reasons() == ["training_open"]
-    trigger.book.on_decision(request(START_MS + 1))
+    trigger.book.on_request(request(START_MS + 1))
     assert trigger.look(0) == []
+
+
+def test_a_request_from_before_version_3_changes_nothing() -> None:
+    """Whoever read it then has answered it; its answer is still known, whichever of the two is read first."""
+    trigger = Trigger()
+    old = request_before_version_3(START_MS)
+    answer = replace(old, decision_id="1", because="too_few_labels", causes=[old.decision_id], by=NAME)
+    trigger.book.on_decision(old)
+    trigger.book.on_decision(answer)
+    assert trigger.look() == []
+    trigger.book.on_request(request(START_MS))
+    assert trigger.look() == []
+    trigger.labelled("a", ENOUGH)
+    trigger.book.on_request(request(START_MS + 1))
+    assert trigger.reasons() == ["request"]
 
 
 def test_what_others_decline_is_not_ours() -> None:
     """A foreign no is nobody's request; a foreign yes is a training that runs."""
     trigger = Trigger()
-    foreign = replace(request(START_MS), because="cool_down", causes=[alert().alert_id])
+    foreign = replace(request_before_version_3(START_MS), because="cool_down", causes=[alert().alert_id])
     trigger.book.on_decision(foreign)
     assert trigger.look() == []
     trigger.book.on_decision(replace(foreign, decision_id="1", because="request", accepted=True))

@@ -1,6 +1,7 @@
 """`catseye train`: what a person asks for, and how the answer reads."""
 
 import pytest
+from msgspec.structs import replace
 
 from catseye.cli.train import request, sentence
 from catseye.contract.errors import Misconfigured
@@ -8,13 +9,14 @@ from tests.unit.test_retrain_trigger import START_MS, Trigger, event
 
 
 def test_a_request_names_the_champion_and_the_person() -> None:
-    """It is no decision yet, and two of one person are two."""
+    """By its model, and two requests of one person are two."""
     events = [event("v1", "champion", 0), event("v2", "champion", 1), event("v3", "candidate", 2)]
     asked = request(events, "ada", "snow", START_MS)
-    assert (asked.model, asked.base_version, asked.accepted, asked.because) == ("vehicles", "v2", False, "request")
-    assert (asked.by, asked.detail, asked.decided_at_ms) == ("ada", "snow", START_MS)
-    assert request(events, "ada", "snow", START_MS + 1).decision_id != asked.decision_id
-    assert request(events, "ada", "", START_MS).detail == "asked for by hand"
+    assert (asked.model, asked.by, asked.reason, asked.at_ms) == ("vehicles", "ada", "snow", START_MS)
+    assert request(events, "ada", "snow", START_MS + 1).request_id != asked.request_id
+    assert request(events, "ada", "", START_MS).reason == ""
+    other = [*events, replace(event("w1", "champion", 3), model="lorries")]
+    assert request(other, "ada", "snow", START_MS).model == "lorries"
 
 
 def test_without_a_champion_nobody_can_ask() -> None:
@@ -26,11 +28,11 @@ def test_without_a_champion_nobody_can_ask() -> None:
 def test_the_trigger_answers_what_the_command_asks() -> None:
     """No for want of labels, then yes."""
     trigger = Trigger()
-    trigger.book.on_decision(request([event("v1", "champion", 0)], "ada", "snow", START_MS))
+    trigger.book.on_request(request([event("v1", "champion", 0)], "ada", "snow", START_MS))
     (no,) = trigger.look()
     assert sentence(no).startswith("no training: too few labels (ada asked for it; 0 fresh labels of all cameras")
     trigger.labelled("a", {"car": 15, "bus": 5})
-    trigger.book.on_decision(request([event("v1", "champion", 0)], "ada", "snow", START_MS + 1))
+    trigger.book.on_request(request([event("v1", "champion", 0)], "ada", "snow", START_MS + 1))
     (yes,) = trigger.look()
     assert sentence(yes) == f"a training starts: {yes.decision_id} ({yes.detail})"
     assert yes.because == "request"

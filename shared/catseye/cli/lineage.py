@@ -24,7 +24,7 @@ from catseye.ops.lineage.past import Past, codec_of
 from catseye.settings import Settings
 
 _SHOW_AFTER_S = 1.0
-_REGISTER = ("models", "retraining", "alerts")
+_REGISTER = ("models", "retraining", "training.requests", "alerts")
 _FRAMES = "frames.accepted"
 
 
@@ -55,7 +55,7 @@ def lineage(subject: str, json_file: Path | None, save: Path | None) -> None:
 def history_of(past: Past) -> History:
     """All that was said about models. Raises `Unavailable`, `Misconfigured`."""
     said = past.records(_REGISTER)
-    return History(said["models"], said["retraining"], said["alerts"])
+    return History(*(said[topic] for topic in _REGISTER))
 
 
 def chain_of(history: History, settings: Settings, model: str, version: str) -> list[Link]:

@@ -214,7 +214,7 @@ def cause_text(cause: Cause) -> str:
     if cause.alert is not None:
         return f"alert {cause.cause_id[:12]}: {alert_text(cause.alert)}"
     if cause.request is not None:
-        return f"request {cause.cause_id[:12]} of {cause.request.by}: {cause.request.detail}"
+        return f"request {cause.cause_id[:12]} of {cause.request.by}: {cause.request.reason or 'no reason given'}"
     return f"{cause.cause_id}: the log has this alert or request no more"
 
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from catseye.contract.errors import Misconfigured
-from catseye.contract.records import Alert, ModelEvent, RetrainDecision
+from catseye.contract.records import Alert, ModelEvent, RetrainDecision, TrainingRequest
 from catseye.ops.lineage.manifest import Manifest
 
 VERSION_AT_LEAST = 4  # characters of a version that must be given, as in `catseye models`
@@ -78,7 +78,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
     cause_id: str
     alert: Alert | None = None
-    request: RetrainDecision | None = None
+    request: TrainingRequest | None = None
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +118,8 @@ class History:
 
     Args:
         events: Of all models, oldest first.
-        decisions: Of the retrain trigger, and requests, oldest first.
+        decisions: Of the retrain trigger, oldest first.
+        requests: Of people for a training.
         alerts: In the order of their topic; the newest record of each holds.
     """
 
@@ -126,10 +127,12 @@ class History:
         self,
         events: Iterable[ModelEvent],
         decisions: Iterable[RetrainDecision] = (),
+        requests: Iterable[TrainingRequest] = (),
         alerts: Iterable[Alert] = (),
     ) -> None:
         self.events = list(events)
         self.decisions = {decision.decision_id: decision for decision in decisions}
+        self.requests = {request.request_id: request for request in requests}
         self.alerts = newest_alerts(alerts)
 
     def versions(self) -> list[Key]:
@@ -202,7 +205,21 @@ class History:
         return sorted(own, key=lambda alert: (alert.opened_at_ms, alert.alert_id))
 
     def _cause(self, cause_id: str) -> Cause:
-        return Cause(cause_id=cause_id, alert=self.alerts.get(cause_id), request=self.decisions.get(cause_id))
+        request = self.requests.get(cause_id)
+        if request is None and (decision := self.decisions.get(cause_id)) is not None:
+            request = _request_of(decision)
+        return Cause(cause_id=cause_id, alert=self.alerts.get(cause_id), request=request)
+
+
+def _request_of(decision: RetrainDecision) -> TrainingRequest:
+    """A request from before schema version 3: it stood among the decisions, as one that was not made yet."""
+    return TrainingRequest(
+        request_id=decision.decision_id,
+        model=decision.model,
+        reason=decision.detail,
+        by=decision.by,
+        at_ms=decision.decided_at_ms,
+    )
 
 
 def newest_alerts(alerts: Iterable[Alert]) -> dict[str, Alert]:
