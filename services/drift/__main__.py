@@ -1,14 +1,17 @@
 """Start drift: settings, core, worker."""
 
+from catseye.contract.alert_kinds import require_known
 from catseye.contract.codec import Codec
 from catseye.runtime.service import run
 from services.drift import NAME, READS
 from services.drift.core import DriftCore
+from services.drift.layout import ALARMS
 from services.drift.rules import Rules
 from services.drift.settings import DriftSettings
 
 
 def build(settings: DriftSettings, codec: Codec, _: object) -> DriftCore:
+    require_known((*ALARMS, "camera_moved"))
     return DriftCore(codec, settings.topic_prefix, rules_of(settings))
 
 

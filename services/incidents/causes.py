@@ -7,71 +7,38 @@ input, a changed concept. A fault silences what follows of it; the group is a ma
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from catseye.contract.alert_kinds import DRIFT, KINDS, PICTURE, cause_of, rows_of
 from catseye.contract.records import Alarm, Severity
 
-DRIFT: Final = "drift"
-PICTURE: Final = "picture"
-FAULT: Final = "camera_"
-STATISTICAL: Final = ("input", "predictions", "accuracy")
-"""Kinds of alarms that are explained together, as one alert."""
-EXPLANATIONS: Final = ("model_version", "class_mix", "input", "concept")
-"""What they may be explained by: kinds of that alert."""
-PICTURE_FAULTS: Final = (
-    "camera_black",
-    "camera_white",
-    "camera_covered",
-    "camera_frozen",
-    "camera_blurred",
-    "camera_moved",
-)
-"""Faults that a look at the picture shows, the plainest first: a black picture is frozen and blurred too."""
 PICTURES_FOLLOW: Final = 4
 """A road that changes moves its pictures before so many times the time that it takes to move the predictions."""
-_BLOCKED: Final = (DRIFT, "accuracy_floor", "labels_missing")
-_WAITS: Final = (DRIFT, "telemetry")
-_SEVERITY: Final[Mapping[str, Severity]] = {
-    "camera_silent": "critical",
-    "camera_black": "critical",
-    "camera_white": "critical",
-    "camera_covered": "critical",
-    "camera_frozen": "critical",
-    "accuracy_floor": "critical",
-    "telemetry": "info",
-}
 VERSION_BEFORE_MS: Final = 3_600_000
 """A change that began so soon after a new version did is explained by it."""
 VERSION_SLACK_MS: Final = 10_000
 """The first suspect time is an estimate: it may lie so long before the version that caused it."""
 
 
-def lane_of(kind: str) -> str:
-    """The cause that an alarm or an alert of *kind* belongs to; a camera has one open alert for each."""
-    if kind in STATISTICAL or kind in EXPLANATIONS:
-        return DRIFT
-    return PICTURE if kind in PICTURE_FAULTS else kind
+def is_fault(cause: str) -> bool:
+    """Whether a cause is the camera itself, so that what is seen of the road is not to be believed."""
+    return any(row.is_camera_fault for row in rows_of(cause))
 
 
-def is_fault(lane: str) -> bool:
-    """Whether a lane is about the camera itself, so that what is seen of the road is not to be believed."""
-    return lane == PICTURE or lane.startswith(FAULT)
+def is_blocked_by_faults(cause: str) -> bool:
+    """Whether a cause opens no alert while the camera has a fault."""
+    return any(row.is_blocked_by_faults for row in rows_of(cause))
 
 
-def is_blocked_by_faults(lane: str) -> bool:
-    """Whether a lane opens no alert while the camera has a fault."""
-    return lane in _BLOCKED
+def waits_for_others(cause: str) -> bool:
+    """Whether a cause's alert opens only after a while, since another alarm may still change what it means."""
+    return any(row.waits_for_others for row in rows_of(cause))
 
 
-def waits_for_others(lane: str) -> bool:
-    """Whether a lane's alert opens only after a while, since another alarm may still change what it means."""
-    return lane in _WAITS
-
-
-def by_lane(alarms: Sequence[Alarm]) -> dict[str, list[Alarm]]:
-    """Alarms of each lane, faults first: they decide over the others."""
-    lanes: dict[str, list[Alarm]] = {}
-    for alarm in sorted(alarms, key=lambda alarm: (not is_fault(lane_of(alarm.kind)), alarm.kind)):
-        lanes.setdefault(lane_of(alarm.kind), []).append(alarm)
-    return lanes
+def by_cause(alarms: Sequence[Alarm]) -> dict[str, list[Alarm]]:
+    """Alarms of each cause, faults first: they decide over the others."""
+    causes: dict[str, list[Alarm]] = {}
+    for alarm in sorted(alarms, key=lambda alarm: (not is_fault(cause_of(alarm.kind)), alarm.kind)):
+        causes.setdefault(cause_of(alarm.kind), []).append(alarm)
+    return causes
 
 
 def first_of(alarms: Sequence[Alarm]) -> Alarm:
@@ -101,7 +68,7 @@ def is_of_new_version(behind: Mapping[str, Alarm], version_before: str, version_
     return bool(version_before) and soon and raised_at_ms >= version_since_ms
 
 
-def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool, beyond_mix: bool) -> str:
+def kind_of(cause: str, behind: Mapping[str, Alarm], *, blames_version: bool, beyond_mix: bool) -> str:
     """Kind of the alert: what explains all that was raised since it began, whether or not it still is.
 
     So the kind moves on as further alarms come, and does not move back while they go one after the other. Other classes
@@ -109,15 +76,15 @@ def kind_of(lane: str, behind: Mapping[str, Alarm], *, blames_version: bool, bey
     as accuracy is too.
 
     Args:
-        lane: Of the alert.
+        cause: Of the alert.
         behind: Newest alarm of each kind.
         blames_version: Whether a new version of the model explains it.
         beyond_mix: Whether accuracy fell further than any mix of the classes that were known makes it.
     """
-    if lane == PICTURE:
-        return min(behind, key=PICTURE_FAULTS.index)
-    if lane != DRIFT:
-        return lane
+    if cause == PICTURE:
+        return min(behind, key=lambda kind: KINDS[kind].precedence)
+    if cause != DRIFT:
+        return cause
     if "input" in behind and (blames_version or beyond_mix or not _follows(behind)):
         return "input"
     if blames_version:
@@ -150,9 +117,9 @@ def severity_of(kind: str, behind: Mapping[str, Alarm], *, floor: bool) -> Sever
 
     Args:
         kind: Of the alert.
-        behind: Alarms of its lane.
+        behind: Alarms of its cause.
         floor: Whether the camera's accuracy is under the floor.
     """
-    if kind in EXPLANATIONS:
-        return "critical" if "accuracy" in behind or floor else "info" if kind == "class_mix" else "warning"
-    return _SEVERITY.get(kind, "warning")
+    row = KINDS[kind]
+    is_impaired = row.cause == DRIFT and ("accuracy" in behind or floor)
+    return "critical" if is_impaired else row.severity

@@ -11,9 +11,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from catseye.contract.alert_kinds import ACCURACY_FLOOR, cause_of, unknown
 from catseye.contract.codec import Codec
 from catseye.contract.dead_letters import dead_letter, source_of
-from catseye.contract.errors import BadRecord
+from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import digest
 from catseye.contract.message import Message
 from catseye.contract.records import Alarm, Alert, CameraReport
@@ -22,7 +23,6 @@ from catseye.contract.topics import full_name
 from catseye.runtime.stream import Output, Tally
 from services.incidents import NAME
 from services.incidents.book import FLEET, Book, Lane, Quiet, Watched
-from services.incidents.causes import lane_of
 from services.incidents.explain import resolved
 from services.incidents.life import Rules, look
 
@@ -80,11 +80,17 @@ class IncidentsCore(Tally):
         return outputs
 
     def on_report(self, report: CameraReport, book: Book) -> list[Alert]:
-        """Take what is wrong with one camera now."""
+        """Take what is wrong with one camera now.
+
+        Raises:
+            BadRecord: one of its alarms is of a kind that is not known here.
+        """
         before = book.camera(report.camera)
         if report.at_ms < before.at_ms or _noted(before, report, before.lag_ms) == before:
             self.events["report_repeated"] += 1
             return []
+        if kinds := unknown(alarm.kind for alarm in report.alarms):
+            raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"no row of alert_kinds says what {', '.join(kinds)} is")
         self.events["report"] += 1
         said = self._until(book, report.at_ms)
         at_ms = book.clock_ms
@@ -97,7 +103,7 @@ class IncidentsCore(Tally):
         """Take what a person says of an alert; our own records come back here too, and say nothing new."""
         if said.by == NAME or said.state not in ("suppressed", "acknowledged"):
             return []
-        camera, lane_name = said.camera or FLEET, lane_of(said.kind)
+        camera, lane_name = said.camera or FLEET, cause_of(said.kind)
         watched = book.camera(camera)
         lane = watched.lanes.get(lane_name)
         alert = lane.alert if lane is not None else None
@@ -238,8 +244,8 @@ def _told(lane: Lane, known: Alert, until_ms: int) -> Lane:
 def _fleet_alarm(fleet: Watched, right: float, labels: float, floor: float, episode: int, at_ms: int) -> Alarm:
     since_ms = fleet.alarms[0].since_ms if fleet.alarms else at_ms
     return Alarm(
-        kind="accuracy_floor",
-        cause=digest("fleet", "accuracy_floor", episode),
+        kind=ACCURACY_FLOOR,
+        cause=digest("fleet", ACCURACY_FLOOR, episode),
         signal="accuracy",
         phase="all",
         detector="wilson",

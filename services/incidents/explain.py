@@ -6,55 +6,14 @@ from typing import Final
 
 import msgspec
 
+from catseye.contract.alert_kinds import DRIFT, EVIDENCE_OF_DRIFT, KINDS, PICTURE
 from catseye.contract.records import Alarm
-from services.incidents.causes import EXPLANATIONS, PICTURE_FAULTS, STATISTICAL
 
-_WHAT: Final = {
-    "camera_silent": "sends no frames",
-    "camera_frozen": "sends the same picture again and again",
-    "camera_black": "sends black pictures",
-    "camera_white": "sends white pictures",
-    "camera_covered": "is covered",
-    "camera_blurred": "is out of focus",
-    "camera_moved": "looks elsewhere than before",
-    "camera_clock": "has a clock that jumped",
-    "camera_dead_letters": "sends frames that are refused",
-    "telemetry": "reports device readings that are not usual",
-    "input": "shows other pictures than those it was learned on",
-    "class_mix": "sees another mix of classes, and its pictures look as before",
-    "concept": "is classified wrongly more often than another mix of classes explains, and its pictures look as before",
-    "model_version": "is classified differently since a new version of the model serves, and its pictures look as "
-    "before",
-    "accuracy_floor": "is classified right less often than the floor allows",
-    "labels_missing": "gets no labels, or too few: missing labels look like good accuracy",
-    "service_slow": "gets its predictions late",
-}
-_NEXT: Final = {
-    "camera_silent": "Check power, network and publisher of the camera",
-    "camera_frozen": "Restart the camera or its encoder",
-    "camera_black": "Check exposure, night mode and whether something stands before the lens",
-    "camera_white": "Check exposure and glare",
-    "camera_covered": "Clean or uncover the lens",
-    "camera_blurred": "Focus the camera or clean its lens",
-    "camera_moved": "Turn the camera back; if it is to stay so, its reference is learned anew with the next version of "
-    "the model that serves this camera",
-    "camera_clock": "Set the camera's clock and check its time server",
-    "camera_dead_letters": "See `catseye dead list` for the reasons",
-    "telemetry": "Look at the device before it fails",
-    "input": "Compare the example frames; if the road is to stay so, label some and retrain",
-    "class_mix": "Ask whether traffic changed; if so all is well once accuracy on labels says so, else look for "
-    "pictures that only seem alike",
-    "concept": "Check first whether labels mean the same as before, then label more and retrain",
-    "model_version": "Compare it with the version before on the same frames, and roll back if that one is better",
-    "accuracy_floor": "Do not rely on its predictions; find the cause in the other alerts, or retrain",
-    "labels_missing": "Ask who labels, and look at labels that found no prediction",
-    "service_slow": "Look at lag and load of the services, and start more workers",
-}
 _SILENT_TOGETHER: Final = (
     "Check first the network and the service that takes their frames: that they failed is likelier than that each of "
     "these cameras did"
 )
-_MOVED: Final = {
+MOVED: Final = {
     "input": ("Its pictures moved", "its pictures"),
     "predictions": ("Its predictions moved", "its predictions"),
     "accuracy": ("Its accuracy fell", "its accuracy on labels"),
@@ -70,7 +29,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         kind: Of the alert.
         camera: Its name; None for the fleet.
         main: Alarm that the alert shows.
-        behind: Newest alarm of each kind in its lane.
+        behind: Newest alarm of each kind of its cause.
         raised: Kinds of these that are raised now.
         silenced: Kinds that are raised and open no alert because of this fault.
         also: Other kinds that are raised.
@@ -104,10 +63,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def paragraph(facts: Facts) -> str:
     """Explain an alert that is open."""
-    kind = facts.kind
+    kind, row = facts.kind, KINDS[facts.kind]
     subject = "the whole fleet" if facts.camera is None else f"camera {facts.camera}"
     since_ms = min(alarm.since_ms for alarm in facts.behind.values())
-    what = _WHAT.get(kind, f"has an alarm of kind {kind}")
+    what = row.meaning
     if kind == "class_mix" and "input" in facts.behind:
         what = "sees another mix of classes, and its pictures moved after that"
     sentences = [f"Since {_at(since_ms)} {subject} {what}"]
@@ -116,9 +75,9 @@ def paragraph(facts: Facts) -> str:
             f"The same is seen on {_names(facts)}: something that they share is likelier than each camera by itself"
         )
     sentences.append(_numbers(facts.main))
-    if kind in EXPLANATIONS:
+    if row.cause == DRIFT:
         sentences += _families(facts)
-    elif kind in PICTURE_FAULTS:
+    elif row.cause == PICTURE:
         sentences += [f"So {_fault(each)}" for each in sorted(facts.behind) if each != kind]
     if facts.silenced:
         sentences.append(
@@ -128,9 +87,9 @@ def paragraph(facts: Facts) -> str:
         sentences.append(f"Raised besides: {', '.join(facts.also)}")
     sentences.append(_version(facts))
     if kind == "camera_silent" and facts.group is not None:
-        sentences.append(f"{_SILENT_TOGETHER}. Then {_lowered(_NEXT[kind])}")
+        sentences.append(f"{_SILENT_TOGETHER}. Then {_lowered(row.action)}")
     else:
-        sentences.append(_NEXT.get(kind, "Look at its statistics"))
+        sentences.append(row.action)
     return ". ".join(sentences) + "."
 
 
@@ -157,13 +116,13 @@ def _numbers(alarm: Alarm) -> str:
 def _families(facts: Facts) -> list[str]:
     """What of pictures, predictions and accuracy moved, and what did not."""
     said = []
-    for family in STATISTICAL:
+    for family in EVIDENCE_OF_DRIFT:
         alarm = facts.behind.get(family)
         if alarm is not None and alarm is not facts.main:
-            said.append(f"{_MOVED[family][0]} too: {_lowered(_numbers(alarm))}")
+            said.append(f"{MOVED[family][0]} too: {_lowered(_numbers(alarm))}")
         if alarm is not None and family not in facts.raised:
-            said.append(f"By now {_MOVED[family][1]} {_verb(family)} as before")
-    still = [_MOVED[family][1] for family in STATISTICAL if family not in facts.behind]
+            said.append(f"By now {MOVED[family][1]} {_verb(family)} as before")
+    still = [MOVED[family][1] for family in EVIDENCE_OF_DRIFT if family not in facts.behind]
     return [*said, f"Nothing is to be seen on {' and '.join(still)}"] if still else said
 
 
@@ -172,7 +131,7 @@ def _verb(family: str) -> str:
 
 
 def _fault(kind: str) -> str:
-    return f"the camera also {_WHAT[kind]}"
+    return f"the camera also {KINDS[kind].meaning}"
 
 
 def _version(facts: Facts) -> str:

@@ -9,20 +9,19 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from catseye.contract.alert_kinds import DRIFT, cause_of
 from catseye.contract.identity import digest
 from catseye.contract.records import Alarm, Alert, AlertState, Severity
 from catseye.contract.suppression import UNTIL_RESOLVED, suppressed, without_suppression
 from services.incidents import NAME
 from services.incidents.book import FLEET, Book, Incident, Lane, Watched
 from services.incidents.causes import (
-    DRIFT,
-    by_lane,
+    by_cause,
     first_of,
     is_blocked_by_faults,
     is_fault,
     is_of_new_version,
     kind_of,
-    lane_of,
     main_alarm,
     severity_of,
     strongest,
@@ -88,7 +87,7 @@ class _Look:
         self._has_fault = False
 
     def all(self) -> list[Alert]:
-        alarms = by_lane(self._watched.alarms)
+        alarms = by_cause(self._watched.alarms)
         lanes: dict[str, Lane] = {}
         for name in sorted({*alarms, *self._watched.lanes}, key=lambda name: (not is_fault(name), name)):
             lane = self._lived(name, self._watched.lanes.get(name), alarms.get(name, []))
@@ -283,9 +282,9 @@ class _Look:
         return self._has_fault and is_blocked_by_faults(name)
 
     def _facts(self, kind: str, lane: Lane, cameras: Sequence[str], more: int, group: str | None) -> Facts:
-        own = lane_of(kind)
-        others = {alarm.kind for alarm in self._watched.alarms if lane_of(alarm.kind) != own}
-        silenced = {each for each in others if is_fault(own) and is_blocked_by_faults(lane_of(each))}
+        own = cause_of(kind)
+        others = {alarm.kind for alarm in self._watched.alarms if cause_of(alarm.kind) != own}
+        silenced = {each for each in others if is_fault(own) and is_blocked_by_faults(cause_of(each))}
         return Facts(
             kind=kind,
             camera=None if self._name == FLEET else self._name,

@@ -10,18 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from catseye.contract.alert_kinds import KINDS, LABELS_MISSING
 from catseye.contract.identity import digest
 from catseye.contract.records import Alert, ModelEvent, RetrainDecision
 from services.retrain_trigger import NAME
 from services.retrain_trigger.book import Book, Training
 from services.retrain_trigger.labels import Count, Held, count
 
-KINDS: Final = ("input", "class_mix", "concept", "model_version", "accuracy_floor")
+MAY_TRAIN: Final = tuple(row.name for row in KINDS.values() if row.may_train)
 """Kinds of alert that may be made to count; a camera's fault and missing labels never can."""
-CAMERA_FAULT: Final = "camera_"
-LABELS_MISSING: Final = "labels_missing"
-SEEN_WITHOUT_LABELS: Final = frozenset({"input", "class_mix", "model_version"})
+TRAIN_BY_DEFAULT: Final = tuple(row.name for row in KINDS.values() if row.trains_by_default)
+SEEN_WITHOUT_LABELS: Final = frozenset(row.name for row in KINDS.values() if row.is_seen_without_labels)
 """Kinds that can be raised although the model answers as well as before."""
+CAMERA_FAULTS: Final = frozenset(row.name for row in KINDS.values() if row.is_camera_fault)
 REQUEST: Final = "request"
 """Why a training starts for which a person asked."""
 WEEK_MS: Final = 7 * 86_400_000
@@ -46,7 +47,7 @@ class Rules:
         schedule_ms: So long after the last training another one is due; 0 is never.
     """
 
-    kinds: frozenset[str] = frozenset({"input", "class_mix", "concept", "accuracy_floor"})
+    kinds: frozenset[str] = frozenset(TRAIN_BY_DEFAULT)
     confirm_ms: int = 30_000
     needs_impaired: frozenset[str] = SEEN_WITHOUT_LABELS
     cool_down_ms: int = 3_600_000
@@ -109,7 +110,7 @@ class _Look:
         self._book = book
         self._labels = labels
         self._now_ms = now_ms
-        self._faulty = {alert.camera for alert in book.alerts.values() if alert.kind.startswith(CAMERA_FAULT)}
+        self._faulty = {alert.camera for alert in book.alerts.values() if alert.kind in CAMERA_FAULTS}
         self._unlabelled = {alert.camera for alert in book.alerts.values() if alert.kind == LABELS_MISSING}
 
     def all(self) -> list[RetrainDecision]:
@@ -147,7 +148,7 @@ class _Look:
         champion = self._book.champion
         if alert.state == "suppressed":
             return Refusal("suppressed", "it is silenced, by a person or by a fault that explains it")
-        if alert.kind.startswith(CAMERA_FAULT):
+        if alert.kind in CAMERA_FAULTS:
             return Refusal("camera_fault", "a camera that does not see well is mended, not learnt from")
         if alert.kind == LABELS_MISSING:
             return Refusal("labels_missing", "without labels there is nothing to learn from")

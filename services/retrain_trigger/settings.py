@@ -2,15 +2,16 @@
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from catseye.contract.alert_kinds import KINDS
 from catseye.settings import Settings
-from services.retrain_trigger.policy import CAMERA_FAULT, KINDS, SEEN_WITHOUT_LABELS, Rules
+from services.retrain_trigger.policy import MAY_TRAIN, SEEN_WITHOUT_LABELS, TRAIN_BY_DEFAULT, Rules
 
 
 class RetrainTriggerSettings(Settings):
     """When a training starts."""
 
     retrain_trigger_kinds: str = Field(
-        default="input,class_mix,concept,accuracy_floor",
+        default=",".join(TRAIN_BY_DEFAULT),
         description="Kinds of alert that may start a training, with commas between; empty leaves it to the schedule "
         "and to people",
     )
@@ -62,10 +63,9 @@ class RetrainTriggerSettings(Settings):
     @classmethod
     def _are_kinds(cls, kinds: str) -> str:
         for kind in listed(kinds):
-            if kind not in KINDS:
-                never = kind.startswith(CAMERA_FAULT) or kind == "labels_missing"
-                why = "never starts a training" if never else "is no kind of alert"
-                raise ValueError(f"{kind} {why}; these may: {', '.join(KINDS)}")
+            if kind not in MAY_TRAIN:
+                why = "never starts a training" if kind in KINDS else "is no kind of alert"
+                raise ValueError(f"{kind} {why}; these may: {', '.join(MAY_TRAIN)}")
         return kinds
 
     @field_validator("retrain_trigger_classes")

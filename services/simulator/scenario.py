@@ -4,47 +4,29 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 import yaml
 
+from catseye.contract.alert_kinds import KINDS
 from catseye.contract.errors import Misconfigured
 from services.simulator import changes
 from services.simulator.changes import Change
 from services.simulator.core import Plan
-from services.simulator.weather import KINDS
+from services.simulator.weather import KINDS as WEATHERS
 
 FOLDER = Path(__file__).parent / "scenarios"
 SCENARIOS = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 """Names of the scenarios that are shipped."""
 
-AlertKind = Literal[
-    "camera_silent",
-    "camera_frozen",
-    "camera_black",
-    "camera_white",
-    "camera_covered",
-    "camera_blurred",
-    "camera_moved",
-    "camera_clock",
-    "camera_dead_letters",
-    "telemetry",
-    "input",
-    "class_mix",
-    "concept",
-    "model_version",
-    "accuracy_floor",
-    "labels_missing",
-    "service_slow",
-]
-ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
+ALERT_KINDS: tuple[str, ...] = tuple(KINDS)
 Verdict = Literal["right", "allowed", "wrong"]
 
 _EXAMPLE = "for example: change: {kind: fog, severity: 4}"
 
 _CHANGES: dict[str, type[Change]] = {
-    **dict.fromkeys(KINDS, changes.Weather),
+    **dict.fromkeys(WEATHERS, changes.Weather),
     "nothing": changes.Nothing,
     "frozen": changes.Frozen,
     "black": changes.Black,
@@ -76,9 +58,9 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     at_s: changes.Seconds = 30.0
     cameras: int | float = 0.5
     model: Literal["same", "worse"] = "same"
-    right: tuple[AlertKind, ...] = ()
-    allowed: tuple[AlertKind, ...] = ()
-    wrong: tuple[AlertKind, ...] = ()
+    right: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
 
 
 class Scenario(_Written, frozen=True, kw_only=True):

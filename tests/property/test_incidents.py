@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catseye.cli.alerts import newest_of
+from catseye.contract.alert_kinds import cause_of
 from catseye.contract.records import Alarm, Alert, CameraReport
 from services.incidents import NAME
-from services.incidents.causes import by_lane, is_blocked_by_faults, is_fault, lane_of
+from services.incidents.causes import by_cause, is_blocked_by_faults, is_fault
 from tests.simulation.incidents import Incidents, alarm, message, report, silenced
 
 CAMERAS = ("a", "b", "c")
@@ -50,14 +51,14 @@ def check(alerts: Sequence[Alert]) -> None:
     """Each alert has a life: revisions count, states follow, camera and cause stay."""
     for life in lives(alerts).values():
         assert [alert.revision for alert in life] == list(range(len(life)))
-        assert len({(alert.camera, lane_of(alert.kind)) for alert in life}) == 1
+        assert len({(alert.camera, cause_of(alert.kind)) for alert in life}) == 1
         assert life[0].state in ("opened", "suppressed")
         for before, after in pairwise(life):
             assert (before.state == "resolved") == (after.state == "opened")
             assert after.updated_at_ms >= before.updated_at_ms
     open_now: set[tuple[str | None, str]] = set()
     for alert in alerts:
-        place = (alert.camera, lane_of(alert.kind))
+        place = (alert.camera, cause_of(alert.kind))
         if alert.state == "opened":
             assert place not in open_now
             open_now.add(place)
@@ -86,12 +87,12 @@ def test_what_lasts_has_exactly_one_alert_and_what_is_over_has_none(reports: lis
     incidents.wait(LONG_S)
     check(incidents.alerts)
     newest = [life[-1] for life in lives(incidents.alerts).values()]
-    shown = sorted((each.camera, lane_of(each.kind)) for each in newest if each.state in ("opened", "updated"))
+    shown = sorted((each.camera, cause_of(each.kind)) for each in newest if each.state in ("opened", "updated"))
     expected = []
     for camera, held in last.items():
-        lanes = by_lane(held.alarms)
-        faulty = any(map(is_fault, lanes))
-        expected += [(camera, lane) for lane in lanes if not (faulty and is_blocked_by_faults(lane))]
+        causes = by_cause(held.alarms)
+        faulty = any(map(is_fault, causes))
+        expected += [(camera, cause) for cause in causes if not (faulty and is_blocked_by_faults(cause))]
     assert shown == sorted(expected)
     end_s = (at_ms(reports) - report("a", 0).at_ms) / 1_000 + LONG_S
     incidents.take(*[report(camera, end_s) for camera in CAMERAS])

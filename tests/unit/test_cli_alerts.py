@@ -13,6 +13,7 @@ from catseye import clock
 from catseye.cli import alerts as command
 from catseye.cli import main
 from catseye.cli.alerts import chosen, duration_ms, newest_of
+from catseye.contract.alert_kinds import KINDS
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import Alert
 from catseye.contract.suppression import UNTIL_RESOLVED, suppressed_until_ms, without_suppression
@@ -127,6 +128,26 @@ def test_an_alert_is_acknowledged(broker: Broker, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("broker")
+def test_alerts_of_one_kind_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A kind without a row is no answer but a fault."""
+    listed = run(capsys, "list", "--all", "--kind", "accuracy_floor")[1].splitlines()[1:]
+    assert [line.split()[0][0] for line in listed] == ["c"]
+    status, _, err = run(capsys, "list", "--kind", "inputs")
+    assert (status, "'inputs' is not one of 'camera_silent'" in err) == (2, True)
+
+
+def test_kinds_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its severity, its meaning and what to do; no broker is needed."""
+    lines = run(capsys, "kinds")[1].splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(KINDS)
+    assert "camera_clock" in lines[7]
+    assert "has a clock that jumped" in lines[7]
+    assert lines[7].endswith(KINDS["camera_clock"].action)
+    printed = json.loads(run(capsys, "kinds", "--json", "-")[1])["kinds"]
+    assert [row["name"] for row in printed] == list(KINDS)
+
+
+@pytest.mark.usefixtures("broker")
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -176,6 +197,6 @@ def test_times_are_read(text: str, expected: int) -> None:
 
 
 def test_the_command_is_a_group() -> None:
-    """With the three that were promised."""
+    """With the three that were promised, and the table of kinds."""
     assert isinstance(command.alerts, click.Group)
-    assert sorted(command.alerts.commands) == ["acknowledge", "list", "suppress"]
+    assert sorted(command.alerts.commands) == ["acknowledge", "kinds", "list", "suppress"]

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from catseye.contract.alert_kinds import cause_of
 from catseye.contract.errors import Reason
 from catseye.contract.identity import digest
 from catseye.contract.records import Alarm, Alert, DeadLetter
 from services.incidents import NAME
-from services.incidents.causes import lane_of
 from services.incidents.life import Rules
 from tests.simulation.incidents import CODEC, Incidents, alarm, message, ms, report
 
@@ -56,7 +56,7 @@ def test_alarms_together_mean_one_thing(alarms: list[Alarm], kind: str, severity
     assert (alert.kind, alert.severity, alert.camera, alert.cameras) == (kind, severity, "a", ["a"])
     assert (alert.revision, alert.by, alert.group, alert.since_ms) == (0, NAME, None, ms(-1))
     assert (
-        alert.incident_id == alert.alert_id == digest("alert", "a", lane_of(kind), min(each.cause for each in alarms))
+        alert.incident_id == alert.alert_id == digest("alert", "a", cause_of(kind), min(each.cause for each in alarms))
     )
     assert alert.explanation.startswith("Since 2027-01-15 07:59:59 UTC camera a ")
 

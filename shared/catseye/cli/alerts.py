@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from catseye import clock
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
+from catseye.contract.alert_kinds import KINDS
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.records import Alert
 from catseye.contract.suppression import UNTIL_RESOLVED, suppressed
@@ -35,18 +36,30 @@ def alerts() -> None:
 @alerts.command("list")
 @click.option("--all", "every", is_flag=True, help="Those that are over too.")
 @click.option("--camera", help="Only those that concern this camera.")
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Only those of this kind.", metavar="KIND")
 @json_option
-def list_(every: bool, camera: str | None, json_file: Path | None) -> None:
+def list_(every: bool, camera: str | None, kind: str | None, json_file: Path | None) -> None:
     """List the alerts that are not over, the newest first."""
     newest = newest_of(_records(settings_with_broker()))
     shown = [alert for alert in newest if every or alert.state != "resolved"]
     shown = [alert for alert in shown if camera is None or camera == alert.camera or camera in alert.cameras]
+    shown = [alert for alert in shown if kind in (None, alert.kind)]
     if write_json(json_file, {"alerts": [msgspec.to_builtins(alert) for alert in shown]}):
         return
     if not shown:
         click.echo("no alerts" if every else "nothing is wrong: no alert is open")
         return
     table([("ID", "OPENED", "STATE", "SEVERITY", "KIND", "WHERE", "WHY"), *[_row(alert) for alert in shown]])
+
+
+@alerts.command()
+@json_option
+def kinds(json_file: Path | None) -> None:
+    """Say what each kind of alert means and what to do about it."""
+    if write_json(json_file, {"kinds": [msgspec.to_builtins(row) for row in KINDS.values()]}):
+        return
+    rows = [(row.name, row.severity, row.meaning, row.action) for row in KINDS.values()]
+    table([("KIND", "SEVERITY", "THE CAMERA", "WHAT TO DO"), *rows])
 
 
 @alerts.command()
