@@ -3,7 +3,7 @@
 from catseye.contract.alert_kinds import require_known
 from catseye.contract.codec import Codec
 from catseye.runtime.service import run
-from services.drift import NAME, READS
+from services.drift import NAME, READS, WRITES
 from services.drift.core import DriftCore
 from services.drift.layout import ALARMS
 from services.drift.rules import Rules
@@ -39,4 +39,4 @@ def rules_of(settings: DriftSettings) -> Rules:
 
 
 if __name__ == "__main__":
-    run(NAME, READS, DriftSettings, build)
+    run(NAME, READS, WRITES, DriftSettings, build)

@@ -2,7 +2,7 @@
 
 from catseye.contract.codec import Codec
 from catseye.runtime.service import run
-from services.ground_truth import NAME, READS
+from services.ground_truth import NAME, READS, WRITES
 from services.ground_truth.core import GroundTruthCore
 from services.ground_truth.settings import GroundTruthSettings
 
@@ -14,4 +14,4 @@ def build(settings: GroundTruthSettings, codec: Codec, _: object) -> GroundTruth
 
 
 if __name__ == "__main__":
-    run(NAME, READS, GroundTruthSettings, build)
+    run(NAME, READS, WRITES, GroundTruthSettings, build)

@@ -4,7 +4,7 @@ import re
 
 from catseye.contract.codec import Codec
 from catseye.runtime.service import run
-from services.incidents import NAME, READS
+from services.incidents import NAME, READS, WRITES
 from services.incidents.core import IncidentsCore
 from services.incidents.life import Rules
 from services.incidents.settings import IncidentsSettings
@@ -30,4 +30,4 @@ def rules_of(settings: IncidentsSettings) -> Rules:
 
 
 if __name__ == "__main__":
-    run(NAME, READS, IncidentsSettings, build)
+    run(NAME, READS, WRITES, IncidentsSettings, build)

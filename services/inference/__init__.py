@@ -4,4 +4,5 @@ NAME = "inference"
 SHADOW = "inference_shadow"  # the name of the second kind of process: its group, its transactions, its log
 BATCHES = ("frames.accepted",)
 READS = (*BATCHES, "models")
-WRITES = ("predictions", "predictions.shadow", "dead-letters")
+WRITES_AS = {"champion": ("predictions", "dead-letters"), "shadow": ("predictions.shadow",)}
+WRITES = (*WRITES_AS["champion"], *WRITES_AS["shadow"])

@@ -14,7 +14,7 @@ from catseye.models.follower import Follower
 from catseye.models.jpeg import decode_rgb
 from catseye.models.net import Crop
 from catseye.runtime.service import run
-from services.inference import BATCHES, NAME, SHADOW
+from services.inference import BATCHES, NAME, SHADOW, WRITES_AS
 from services.inference.core import InferenceCore, Swap
 from services.inference.settings import InferenceSettings
 
@@ -40,8 +40,6 @@ def build(role: Role, settings: InferenceSettings, codec: Codec, logger: Any) ->
     models = Follower(settings, codec, logger.info, settings.inference_threads, role)
     models.follow()
     return InferenceCore(
-        codec,
-        settings.topic_prefix,
         models.current,
         decode_many,
         settings.inference_micro_batch,
@@ -56,5 +54,5 @@ if __name__ == "__main__":
     parser.add_argument("--shadow", action="store_true", help="predict with the shadow, beside the champion's process")
     if parser.parse_args().shadow:
         os.nice(YIELDING)
-        run(SHADOW, BATCHES, InferenceSettings, partial(build, "shadow"))
-    run(NAME, BATCHES, InferenceSettings, partial(build, "champion"))
+        run(SHADOW, BATCHES, WRITES_AS["shadow"], InferenceSettings, partial(build, "shadow"))
+    run(NAME, BATCHES, WRITES_AS["champion"], InferenceSettings, partial(build, "champion"))

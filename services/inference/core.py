@@ -11,16 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.contract.codec import Codec
-from catseye.contract.dead_letters import dead_letter, source_of
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import prediction_id
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedFrame, ModelEvent, Prediction, Role
-from catseye.contract.topics import full_name
 from catseye.models.net import Answer, Crop, Net
 from catseye.models.stages import Serving
-from catseye.runtime.stream import NoState, Output, Tally
+from catseye.runtime.router import Refusal, Written
+from catseye.runtime.stream import NoState, Tally
 
 DecodeMany = Callable[[Sequence[bytes]], Iterator[Crop | BadRecord]]
 Loaded = tuple[ModelEvent, Net]
@@ -75,8 +73,6 @@ class InferenceCore(Tally):
     """Accepted frames in, predictions out.
 
     Args:
-        codec: Reads and writes records.
-        prefix: Of topic names.
         models: Gives who predicts; asked once a batch. May raise `Unavailable`.
         decode: Decodes JPEGs, in order; may work ahead.
         micro_batch: Most frames of one run of the net.
@@ -87,8 +83,6 @@ class InferenceCore(Tally):
 
     def __init__(
         self,
-        codec: Codec,
-        prefix: str,
         models: Callable[[], Serving[Loaded]],
         decode: DecodeMany,
         micro_batch: int,
@@ -98,43 +92,55 @@ class InferenceCore(Tally):
         swapped: Callable[[Swap], None] = lambda swap: None,
     ) -> None:
         super().__init__()
-        self._codec = codec
         self._models = models
         self._decode = decode
         self._micro_batch = micro_batch
         self._role: Role = role
         self._shadow_age_ms = shadow_age_ms
         self._swapped = swapped
-        self._predictions = full_name("predictions.shadow" if role == "shadow" else "predictions", prefix)
-        self._dead_letters = full_name("dead-letters", prefix)
+        self._serving: Serving[Loaded] = Serving()
+        self._taken: list[tuple[Message, AcceptedFrame, Loaded]] = []  # of the batch under way
 
     def new_state(self) -> Fence:
         return Fence(self._swapped)
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Fence], now_ms: int) -> list[Output]:
-        serving = self._models()
+    def begin(self, batch: Sequence[Message], states: Mapping[int, Fence], now_ms: int) -> Sequence[Message]:
+        self._taken = []
+        self._serving = self._models()
         if self._role == "shadow":
-            batch = self._of_shadow(batch, serving, now_ms)
-        self._note(batch, states, serving)
-        outputs: list[Output] = []
+            batch = self._of_shadow(batch, now_ms)
+        self._note(batch, states)
+        return batch
+
+    def on_accepted_frame(self, frame: AcceptedFrame, message: Message, state: Fence, now_ms: int) -> Sequence[Written]:
+        """Take a frame of the batch; it is predicted with the others."""
+        model = self._serving.of(frame.camera)
+        if model is None:
+            self.events["without_shadow"] += 1
+        else:
+            self._taken.append((message, frame, model))
+        return ()
+
+    def end(self, states: Mapping[int, Fence], now_ms: int) -> list[Written]:
+        written: list[Written] = []
         groups: dict[str, list[Job]] = {}  # one version each; a camera has one, so its frames stay in order
-        for job in self._jobs(batch, serving, outputs, now_ms):
+        for job in self._jobs(written):
             group = groups.setdefault(job.model[0].sha256, [])
             group.append(job)
             if len(group) == self._micro_batch:
-                outputs += self._predicted(group, now_ms)
+                written += self._predicted(group, now_ms)
                 group.clear()
         for group in groups.values():
             if group:
-                outputs += self._predicted(group, now_ms)
-        return outputs
+                written += self._predicted(group, now_ms)
+        return written
 
-    def on_time(self, states: Mapping[int, Fence], now_ms: int) -> list[Output]:
-        return []
+    def on_time(self, states: Mapping[int, Fence], now_ms: int) -> Sequence[Written]:
+        return ()
 
-    def _of_shadow(self, batch: Sequence[Message], serving: Serving[Loaded], now_ms: int) -> list[Message]:
+    def _of_shadow(self, batch: Sequence[Message], now_ms: int) -> list[Message]:
         """What a shadow takes of *batch*: nothing while there is none, and nothing that has waited too long."""
-        if not serving.each():
+        if not self._serving.each():
             self.events["without_shadow"] += len(batch)
             return []
         oldest_ms = now_ms - self._shadow_age_ms
@@ -143,9 +149,9 @@ class InferenceCore(Tally):
             self.events["shadow_dropped"] += len(batch) - len(fresh)
         return fresh
 
-    def _note(self, batch: Sequence[Message], states: Mapping[int, Fence], serving: Serving[Loaded]) -> None:
+    def _note(self, batch: Sequence[Message], states: Mapping[int, Fence]) -> None:
         """Note on each partition of *batch* from where on other versions predict it than before."""
-        versions = tuple(dict.fromkeys(event.version for event, _ in serving.each()))
+        versions = tuple(dict.fromkeys(event.version for event, _ in self._serving.each()))
         changed = {partition: fence for partition, fence in states.items() if fence.versions != versions}
         if not changed:
             return
@@ -155,51 +161,28 @@ class InferenceCore(Tally):
                     self.events["model_swapped"] += 1
                 fence.swap(message.partition(), message.offset(), versions)
 
-    def _jobs(
-        self, batch: Sequence[Message], serving: Serving[Loaded], outputs: list[Output], now_ms: int
-    ) -> Iterator[Job]:
-        """Frames with their pixels, in order; what cannot be read goes to *outputs* as a dead letter."""
-        readable: list[tuple[Message, AcceptedFrame, Loaded]] = []
-        for message in batch:
-            try:
-                frame = self._codec.decode(message.value(), AcceptedFrame)
-            except BadRecord as fault:
-                outputs += self._dead(message, fault, now_ms)
-                continue
-            model = serving.of(frame.camera)
-            if model is None:
-                self.events["without_shadow"] += 1
-            else:
-                readable.append((message, frame, model))
-        crops = self._decode([frame.jpeg for _, frame, _ in readable])
-        for (message, frame, model), crop in zip(readable, crops, strict=True):
+    def _jobs(self, written: list[Written]) -> Iterator[Job]:
+        """Frames with their pixels, in order; what cannot be decoded is refused in *written*."""
+        crops = self._decode([frame.jpeg for _, frame, _ in self._taken])
+        for (message, frame, model), crop in zip(self._taken, crops, strict=True):
             if isinstance(crop, BadRecord):
-                outputs += self._dead(message, crop, now_ms)
+                written.append(Refusal(message, crop))
             else:
                 yield Job(message, frame, crop, model)
 
-    def _predicted(self, group: Sequence[Job], now_ms: int) -> list[Output]:
+    def _predicted(self, group: Sequence[Job], now_ms: int) -> list[Written]:
         """Predictions of frames of one version, in order."""
-        outputs: list[Output] = []
+        written: list[Written] = []
         event, net = group[0].model
         answer = net.predict([job.crop for job in group])
         for place, job in enumerate(group):
             if not np.isfinite(answer.probabilities[place]).all():
                 fault = BadRecord(Reason.MODEL_GAVE_NO_NUMBER, f"model {event.version} gives NaN for this frame")
-                outputs += self._dead(job.message, fault, now_ms)
+                written.append(Refusal(job.message, fault))
                 continue
-            value = self._codec.encode(_prediction(job, self._role, answer, place, now_ms))
-            outputs.append(Output(self._predictions, job.message.partition(), job.message.key(), value))
+            written.append(_prediction(job, self._role, answer, place, now_ms))
             self.events["predicted"] += 1
-        return outputs
-
-    def _dead(self, message: Message, fault: BadRecord, now_ms: int) -> list[Output]:
-        """The frame's dead letter; the shadow has none to write: the champion says what becomes of a frame."""
-        self.events[f"dead_{fault.reason}"] += 1
-        if self._role == "shadow":
-            return []
-        letter = dead_letter("inference", message, fault, now_ms)
-        return [Output(self._dead_letters, message.partition(), source_of(message), self._codec.encode(letter))]
+        return written
 
 
 def _prediction(job: Job, role: Role, answer: Answer, place: int, now_ms: int) -> Prediction:

@@ -3,12 +3,12 @@
 from catseye.contract.codec import Codec
 from catseye.models.jpeg import JpegLimits
 from catseye.runtime.service import run
-from services.ingest import NAME, READS
+from services.ingest import NAME, READS, WRITES
 from services.ingest.core import IngestCore, Limits
 from services.ingest.settings import IngestSettings
 
 
-def build(settings: IngestSettings, codec: Codec, _: object) -> IngestCore:
+def build(settings: IngestSettings, _: Codec, __: object) -> IngestCore:
     limits = Limits(
         frame_max_bytes=settings.ingest_frame_max_bytes,
         label_max_bytes=settings.ingest_label_max_bytes,
@@ -16,8 +16,8 @@ def build(settings: IngestSettings, codec: Codec, _: object) -> IngestCore:
         age_max_ms=settings.ingest_age_max_ms,
         jpeg=JpegLimits(max_bytes=settings.ingest_jpeg_max_bytes, max_pixels=settings.ingest_jpeg_max_pixels),
     )
-    return IngestCore(codec, settings.topic_prefix, settings.partitions, limits)
+    return IngestCore(settings.partitions, limits)
 
 
 if __name__ == "__main__":
-    run(NAME, READS, IngestSettings, build)
+    run(NAME, READS, WRITES, IngestSettings, build)

@@ -3,7 +3,7 @@
 import math
 
 from catseye.contract.errors import BadRecord, Reason
-from catseye.contract.names import check_text
+from catseye.contract.names import check_camera, check_text
 from catseye.contract.records import Frame, Label
 
 READINGS_MAX = 64  # readings of a device in one frame
@@ -12,10 +12,8 @@ SEQUENCE_MAX = 2**62
 
 def check_identity(camera: str, boot: str, sequence: int) -> None:
     """Raises `BadRecord` when a frame could not be named or keyed by these."""
-    if not camera.strip():
-        raise BadRecord(Reason.CAMERA_EMPTY, "camera is empty; every frame and label names its camera")
-    for name, text in (("camera", camera), ("boot", boot)):
-        check_text(name, text)
+    check_camera(camera)
+    check_text("boot", boot)
     if not 0 <= sequence < SEQUENCE_MAX:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {sequence}; it counts from 0 up")
 

@@ -8,15 +8,14 @@ byte, and is judged there.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from catseye.contract.codec import Codec
-from catseye.contract.dead_letters import dead_letter, source_of, written_ms
+from catseye.contract.dead_letters import written_ms
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedFrame, AcceptedLabel, Frame, Label
-from catseye.contract.topics import full_name
 from catseye.models.jpeg import JpegLimits, decode_rgb, inspect
-from catseye.runtime.stream import Output, Tally
+from catseye.runtime.router import Forward, Written
+from catseye.runtime.stream import Tally
 from services.ingest.checks import check_captured, check_identity, check_label, readings
 from services.ingest.quality import measure
 from services.ingest.window import CameraWindow, Verdict, Windows
@@ -47,57 +46,34 @@ class Limits(NamedTuple):
 
 
 class IngestCore(Tally):
-    """Frames and labels in; accepted, forwarded and dead ones out.
+    """Frames and labels in; accepted and forwarded ones out.
 
     Args:
-        codec: Reads and writes records.
-        prefix: Of topic names.
         partitions: Partitions of every topic that a camera is the key of.
         limits: What is accepted.
     """
 
     new_state = Windows
 
-    def __init__(self, codec: Codec, prefix: str, partitions: int, limits: Limits) -> None:
+    def __init__(self, partitions: int, limits: Limits) -> None:
         super().__init__()
-        self._codec = codec
         self._partitions = partitions
         self._limits = limits
         self._silent_ms = limits.age_max_ms + limits.future_max_ms + QUEUED_MAX_MS
-        self._labels = full_name("labels", prefix)
-        self._rekeyed = full_name("frames.rekeyed", prefix)
-        self._frames_accepted = full_name("frames.accepted", prefix)
-        self._labels_accepted = full_name("labels.accepted", prefix)
-        self._dead_letters = full_name("dead-letters", prefix)
+        frames = dict.fromkeys(("frames", "frames.rekeyed"), limits.frame_max_bytes)
+        self.max_bytes = frames | {"labels": limits.label_max_bytes}
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Windows], now_ms: int) -> list[Output]:
-        outputs: list[Output] = []
-        for message in batch:
-            try:
-                if message.topic() == self._labels:
-                    outputs += self.on_label(message, now_ms)
-                else:
-                    outputs += self.on_frame(message, states[message.partition()], now_ms)
-            except BadRecord as fault:
-                self.events[f"dead_{fault.reason}"] += 1
-                camera = self._camera(message)
-                letter = self._codec.encode(dead_letter("ingest", message, fault, now_ms, camera=camera))
-                home = partition_of(camera, self._partitions) if camera else message.partition()
-                outputs.append(Output(self._dead_letters, home, source_of(message), letter))
-        return outputs
+    def on_time(self, states: Mapping[int, Windows], now_ms: int) -> Sequence[Written]:
+        return ()
 
-    def on_time(self, states: Mapping[int, Windows], now_ms: int) -> list[Output]:
-        return []
-
-    def on_frame(self, message: Message, state: Windows, now_ms: int) -> list[Output]:
+    def on_frame(self, frame: Frame, message: Message, state: Windows, now_ms: int) -> Sequence[Written]:
         """Accept, forward or drop one frame. Raises `BadRecord`."""
-        frame = self._codec.decode(message.value(), Frame, max_bytes=self._limits.frame_max_bytes)
         check_identity(frame.camera, frame.boot, frame.sequence)
         key = frame.camera.encode()
         home = partition_of(frame.camera, self._partitions)
         if home != message.partition():
             self.events["frame_rekeyed"] += 1
-            return [Output(self._rekeyed, home, key, message.value())]
+            return [Forward("frames.rekeyed", frame.camera, message.value())]
         at_ms = written_ms(message, now_ms)
         accepted = self._measured(frame, at_ms, self._received_ms(at_ms, now_ms))
         stored = state.get(key)
@@ -116,21 +92,10 @@ class IngestCore(Tally):
             self.events["frame_duplicate"] += 1
             return []
         self.events["frame_accepted"] += 1
-        return [Output(self._frames_accepted, home, key, self._codec.encode(accepted))]
+        return [accepted]
 
-    def _camera(self, message: Message) -> str | None:
-        """Camera of a record that is refused, where it can be read and is a name."""
-        kind = Label if message.topic() == self._labels else Frame
-        try:
-            camera = str(self._codec.leading_fields(message.value(), kind, "camera")["camera"])
-            check_identity(camera, boot="", sequence=0)
-        except BadRecord:
-            return None
-        return camera
-
-    def on_label(self, message: Message, now_ms: int) -> list[Output]:
+    def on_label(self, label: Label, message: Message, state: Windows, now_ms: int) -> Sequence[Written]:
         """Accept one label. Raises `BadRecord`."""
-        label = self._codec.decode(message.value(), Label, max_bytes=self._limits.label_max_bytes)
         check_identity(label.camera, label.boot, label.sequence)
         at_ms = written_ms(message, now_ms)
         check_label(label, at_ms, future_max_ms=self._limits.future_max_ms)
@@ -145,8 +110,7 @@ class IngestCore(Tally):
             received_at_ms=self._received_ms(at_ms, now_ms),
         )
         self.events["label_accepted"] += 1
-        home = partition_of(label.camera, self._partitions)
-        return [Output(self._labels_accepted, home, label.camera.encode(), self._codec.encode(accepted))]
+        return [accepted]
 
     def _received_ms(self, written_ms: int, now_ms: int) -> int:
         """Our clock, or the broker's where ours cannot be right: the time of a partition goes on with it, never back.

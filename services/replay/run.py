@@ -19,10 +19,12 @@ from catseye.models.check import check_file
 from catseye.models.net import Net
 from catseye.models.stages import Serving
 from catseye.ops.lineage.past import Part, Past
+from catseye.runtime.router import Router
+from services import inference
 from services.drift.rules import Rules as DriftRules
 from services.incidents.life import Rules as IncidentsRules
 from services.inference.__main__ import decoded
-from services.inference.core import InferenceCore
+from services.inference.core import Fence, InferenceCore
 from services.inference.settings import InferenceSettings
 from services.replay import LOOKS_AT
 from services.replay.answer import Answer
@@ -121,12 +123,11 @@ class Replay:
         self._watch = Watch(self._codec, prefix, dataclasses.replace(drift, partitions=len(frames)), incidents, frames)
         self._pool = ThreadPoolExecutor(settings.inference_decode_threads, thread_name_prefix="decode")
         serving = Serving((candidate.event, candidate.net))
-        self._inference = InferenceCore(
-            self._codec,
-            prefix,
-            lambda: serving,
-            lambda jpegs: self._pool.map(decoded, jpegs),
-            settings.inference_micro_batch,
+        core = InferenceCore(
+            lambda: serving, lambda jpegs: self._pool.map(decoded, jpegs), settings.inference_micro_batch
+        )
+        self._inference: Router[Fence] = Router(
+            core, inference.NAME, inference.BATCHES, inference.WRITES_AS["champion"], self._codec, prefix, len(frames)
         )
         self._fences = {partition: self._inference.new_state() for partition in frames}
         self._backtest = Backtest(

@@ -2,7 +2,7 @@
 
 from catseye.contract.codec import Codec
 from catseye.runtime.service import run
-from services.rollout import NAME, READS
+from services.rollout import NAME, READS, WRITES
 from services.rollout.core import RolloutCore
 from services.rollout.settings import RolloutSettings
 from services.rollout.verdict import Rules
@@ -36,4 +36,4 @@ def rules_of(settings: RolloutSettings) -> Rules:
 
 
 if __name__ == "__main__":
-    run(NAME, READS, RolloutSettings, build)
+    run(NAME, READS, WRITES, RolloutSettings, build)

@@ -227,12 +227,12 @@ GROWTH_MAX_BYTES = 30 * 2**20
 which `LEAKS` grows."""
 LEAKS = """
 import runpy
-from services.ingest.core import IngestCore
-kept, on_batch = [], IngestCore.on_batch
-def keep(core, batch, states, now_ms):
+from catseye.runtime.router import Router
+kept, on_batch = [], Router.on_batch
+def keep(router, batch, states, now_ms):
     kept.extend(message.value() for message in batch)
-    return on_batch(core, batch, states, now_ms)
-IngestCore.on_batch = keep
+    return on_batch(router, batch, states, now_ms)
+Router.on_batch = keep
 runpy.run_module("services.ingest", run_name="__main__")
 """
 """Ingest that keeps the bytes of what it has read."""

@@ -12,12 +12,14 @@ import pytest
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Reason, Unavailable
 from catseye.contract.identity import prediction_id
-from catseye.contract.records import AcceptedFrame, DeadLetter, ModelEvent, Prediction
+from catseye.contract.records import AcceptedFrame, DeadLetter, ModelEvent, Prediction, Role
 from catseye.models import net
 from catseye.models.jpeg import decode_rgb
 from catseye.models.net import Answer, Crop, Net
 from catseye.models.stages import Serving
+from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
+from services.inference import BATCHES, NAME, WRITES_AS
 from services.inference.core import Fence, InferenceCore, Loaded, Swap
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
@@ -29,6 +31,7 @@ JPEGS = [encode(scene(40, 50, seed=seed)) for seed in range(5)]
 TINY = Net(tiny_model(CLASSES, JPEGS[0]))
 EXAMPLE = Path(net.__file__).resolve().parents[3] / "infra" / "example" / "vehicles.onnx"
 NOW_MS = 9_000
+PARTITIONS = 3  # of so many, camera cam-2 lives on 2
 
 
 def event(version: str = "1") -> ModelEvent:
@@ -49,7 +52,7 @@ def event(version: str = "1") -> ModelEvent:
 def frame(sequence: int, **changes: Any) -> FakeMessage:
     """An accepted frame on partition 2, at offset 100 and its sequence."""
     fields: dict[str, Any] = {
-        "camera": "cam",
+        "camera": "cam-2",
         "boot": "b",
         "sequence": sequence,
         "captured_at_ms": 10,
@@ -69,7 +72,7 @@ def frame(sequence: int, **changes: Any) -> FakeMessage:
         "bits_per_pixel": 1.5,
     }
     written_ms = changes.pop("written_ms", NOW_MS)
-    name = changes.get("camera", "cam").encode()
+    name = changes.get("camera", "cam-2").encode()
     value = CODEC.encode(AcceptedFrame(**fields | changes))
     return FakeMessage("frames.accepted", value, 100 + sequence, 2, name, (2, written_ms))
 
@@ -109,12 +112,13 @@ class Maps:
         return Answer(chances, np.zeros((len(crops), 0), np.float32), maps)
 
 
-def core(models: Any = None, micro_batch: int = 2, **how: Any) -> InferenceCore:
-    """Of a fleet without prefix."""
-    return InferenceCore(CODEC, "", models or Champions(), decoded, micro_batch, **how)
+def core(models: Any = None, micro_batch: int = 2, role: Role = "champion", **how: Any) -> Router[Fence]:
+    """As its worker runs it, of a fleet without prefix."""
+    made = InferenceCore(models or Champions(), decoded, micro_batch, role=role, **how)
+    return Router(made, NAME, BATCHES, WRITES_AS[role], CODEC, "", PARTITIONS)
 
 
-def ran(core_: InferenceCore, *batch: FakeMessage) -> list[Output]:
+def ran(core_: Router[Fence], *batch: FakeMessage) -> list[Output]:
     """What a batch leads to on partitions of which nothing is known."""
     return core_.on_batch(batch, {partition: core_.new_state() for partition in (0, 2)}, NOW_MS)
 
@@ -130,13 +134,13 @@ def test_a_prediction_says_what_the_net_says_and_carries_the_frame_along() -> No
     answer = TINY.predict([decode_rgb(JPEGS[3])])
     chances = dict(zip(CLASSES, answer.probabilities[0].tolist(), strict=True))
     expected = Prediction(
-        camera="cam",
+        camera="cam-2",
         boot="b",
         sequence=3,
         captured_at_ms=10,
         received_at_ms=20,
         predicted_at_ms=NOW_MS,
-        prediction_id=prediction_id("cam", "b", 3, "tiny", "1", "champion"),
+        prediction_id=prediction_id("cam-2", "b", 3, "tiny", "1", "champion"),
         model="tiny",
         version="1",
         role="champion",
@@ -158,7 +162,7 @@ def test_a_prediction_says_what_the_net_says_and_carries_the_frame_along() -> No
         chroma_red=0.25,
         bits_per_pixel=1.5,
     )
-    assert (output.topic, output.partition, output.key) == ("predictions", 2, b"cam")
+    assert (output.topic, output.partition, output.key) == ("predictions", 2, b"cam-2")
     assert CODEC.decode(output.value, Prediction) == expected
 
 
@@ -374,7 +378,7 @@ def test_partitions_are_told_apart() -> None:
 # -- the shadow
 
 
-def shadow(serving: Serving[Loaded], **how: Any) -> InferenceCore:
+def shadow(serving: Serving[Loaded], **how: Any) -> Router[Fence]:
     """Predicts with these what is at most 2 s old."""
     return core(lambda: serving, role="shadow", shadow_age_ms=2_000, **how)
 
@@ -386,7 +390,7 @@ def test_a_shadow_writes_to_its_own_topic_in_its_own_role() -> None:
     (made,) = predictions(outputs, "predictions.shadow")
     assert len(outputs) == 1
     assert (made.role, made.version, made.activation_map_png) == ("shadow", "2", None)
-    assert made.prediction_id == prediction_id("cam", "b", 0, "tiny", "2", "shadow")
+    assert made.prediction_id == prediction_id("cam-2", "b", 0, "tiny", "2", "shadow")
     assert one.counted() == Counter(predicted=1)
 
 

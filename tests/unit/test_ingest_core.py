@@ -19,7 +19,9 @@ from catseye.contract.identity import dead_letter_id, partition_of
 from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.contract.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label
 from catseye.models.jpeg import JpegLimits, decode_rgb
+from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
+from services.ingest import NAME, READS, WRITES
 from services.ingest.core import BEHIND_MAX_MS, QUEUED_MAX_MS, IngestCore, Limits
 from services.ingest.quality import measure
 from services.ingest.window import BUCKET_MS, WIDTH, Windows
@@ -62,6 +64,11 @@ def message(record: Frame | Label | bytes | None, place: int | None = None, at: 
     return FakeMessage(topic, value, at, home if place is None else place, b"key", (2, NOW_MS))
 
 
+def routed(codec: Codec, limits: Limits, partitions: int = PARTITIONS) -> Router[Windows]:
+    """Ingest as its worker runs it."""
+    return Router(IngestCore(partitions, limits), NAME, READS, WRITES, codec, "", partitions)
+
+
 class Ingest:
     """All partitions under one worker: what it writes to frames.rekeyed comes in again; commits, aborts, crashes."""
 
@@ -74,7 +81,7 @@ class Ingest:
 
     def crash(self) -> None:
         """Lose everything but the log."""
-        self._core = IngestCore(CODEC, "", PARTITIONS, self._limits)
+        self._core = routed(CODEC, self._limits)
         self.states = {partition: self._core.new_state() for partition in range(PARTITIONS)}
         for partition, state in self.states.items():
             for key, value in self._log[partition]:
@@ -442,7 +449,7 @@ def test_a_registry_that_is_away_stops_the_batch() -> None:
     def away(schema_id: int) -> bytes | None:
         raise Unavailable("the registry is away")
 
-    core = IngestCore(Codec(fingerprint_of_id=away), "", PARTITIONS, LIMITS)
+    core = routed(Codec(fingerprint_of_id=away), LIMITS)
     states = {partition: Windows() for partition in range(PARTITIONS)}
     with pytest.raises(Unavailable):
         core.on_batch([message(frame()), message(b"\0\0\0\0\5 body")], states, NOW_MS)
@@ -450,7 +457,7 @@ def test_a_registry_that_is_away_stops_the_batch() -> None:
 
 def test_the_worker_of_the_simulations_runs_it_too() -> None:
     """One partition: take, abort and crash as for every core."""
-    partition = Partition(lambda: IngestCore(CODEC, "", 1, Limits(jpeg=JpegLimits())))
+    partition = Partition(lambda: routed(CODEC, Limits(jpeg=JpegLimits()), 1))
     first, second = (message(frame(at), 0) for at in range(2))
     partition.take([first], NOW_MS)
     partition.abort([second], NOW_MS)

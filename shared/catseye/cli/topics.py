@@ -50,7 +50,7 @@ def _row(topic: Topic, settings: Settings, there: dict[str, Any]) -> dict[str, A
     return {
         "name": name,
         "record": topic.record.__name__ if topic.record else "(state)",
-        "key": topic.key,
+        "key": "/".join(topic.key),
         "kept": _kept(topic.kept, settings),
         "partitions": len(there[name].partitions) if name in there else 0,
     }

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import frame_id
 from catseye.contract.limits import PUBLIC_MAX_BYTES
-from catseye.contract.names import check_text
+from catseye.contract.names import check_camera, check_text
 from catseye.contract.records import Frame, Label
 
 _JPEG_MAX_BYTES = PUBLIC_MAX_BYTES - 64 * 1024  # leaves room for names and telemetry
@@ -77,7 +77,7 @@ class Drafts:
             BadRecord: no ingest would accept it: no camera, no JPEG, or too long.
         """
         name = camera if camera is not None else self._camera or ""
-        _check_camera(name)
+        check_camera(name)
         if not jpeg:
             raise BadRecord(Reason.JPEG_EMPTY, "the frame has no bytes")
         if jpeg[:2] != _START_OF_IMAGE:
@@ -103,7 +103,7 @@ def label_of(
     Raises:
         BadRecord: no ingest would accept it, or it is of the future, so that no later label could correct it.
     """
-    _check_camera(frame.camera)
+    check_camera(frame.camera)
     check_text("boot", frame.boot)
     check_text("source", source)
     if frame.sequence < 0:
@@ -129,9 +129,3 @@ def label_of(
         source=source,
         propensity=propensity,
     )
-
-
-def _check_camera(camera: str) -> None:
-    if not camera.strip():
-        raise BadRecord(Reason.CAMERA_EMPTY, "camera is empty; every frame and label names its camera")
-    check_text("camera", camera)

@@ -54,7 +54,7 @@ class Reading:
 
     def partitions(self, number: int) -> list[int]:
         """Which of *number* partitions can hold what is wanted: one, where a camera lives on one."""
-        everywhere = self._topic.public or not self._topic.by_camera or self._topic.key != "camera"
+        everywhere = self._topic.public or not self._topic.by_camera or self._topic.key != ("camera",)
         if self._camera is None or everywhere:
             return list(range(number))
         return [partition_of(self._camera, number)]

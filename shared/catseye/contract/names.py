@@ -19,3 +19,10 @@ def check_text(name: str, text: str) -> None:
             f"{name} has the control character U+{ord(control[0]):04X} at {control.start()}; every printable one is "
             "allowed",
         )
+
+
+def check_camera(camera: str) -> None:
+    """Raises `BadRecord` when *camera* is empty, too long or cannot be shown."""
+    if not camera.strip():
+        raise BadRecord(Reason.CAMERA_EMPTY, "camera is empty; every frame and label names its camera")
+    check_text("camera", camera)

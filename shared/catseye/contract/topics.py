@@ -25,7 +25,7 @@ class Topic:
     Attributes:
         name: Name without the prefix.
         record: What its values are; None for a service's private state.
-        key: What its keys are, in words.
+        key: Fields of the record that its keys are made of, with strokes between them; of a state topic, in words.
         kept: How long it keeps records.
         by_camera: Whether a camera lives on murmur2(camera); all such topics have the same number of partitions.
         public: Whether anyone may write to it.
@@ -33,38 +33,43 @@ class Topic:
 
     name: str
     record: type[Record] | None
-    key: str
+    key: tuple[str, ...]
     kept: Kept
     by_camera: bool = True
     public: bool = False
 
+    def key_of(self, record: Record) -> bytes:
+        """Key of *record* on this topic; a field that is null is empty there."""
+        parts = [getattr(record, field) for field in self.key]
+        return "/".join("" if part is None else str(part) for part in parts).encode()
+
 
 TOPICS = (
-    Topic("frames", records.Frame, "camera", Kept.SHORT, public=True),
-    Topic("labels", records.Label, "camera", Kept.SHORT, public=True),
-    Topic("frames.rekeyed", records.Frame, "camera", Kept.SHORT),
-    Topic("frames.accepted", records.AcceptedFrame, "camera", Kept.HORIZON),
-    Topic("labels.accepted", records.AcceptedLabel, "camera", Kept.HORIZON),
-    Topic("predictions", records.Prediction, "camera", Kept.DAYS),
-    Topic("predictions.shadow", records.Prediction, "camera", Kept.DAYS),
-    Topic("outcomes", records.Outcome, "camera", Kept.HORIZON),
-    Topic("outcomes.paired", records.PairedOutcome, "camera", Kept.HORIZON, by_camera=False),
-    Topic("labels.unmatched", records.UnmatchedLabel, "camera", Kept.DAYS),
-    Topic("statistics", records.DriftStatistic, "camera", Kept.DAYS),
-    Topic("drift.reports", records.CameraReport, "camera", Kept.COMPACTED, by_camera=False),
-    Topic("alerts", records.Alert, "alert_id", Kept.COMPACTED, by_camera=False),
-    Topic("retraining", records.RetrainDecision, "model", Kept.FOR_EVER, by_camera=False),
-    Topic("models", records.ModelEvent, "model and version", Kept.FOR_EVER, by_camera=False),
-    Topic("alert.commands", records.AlertCommand, "alert_id", Kept.WEEKS, by_camera=False),
-    Topic("training.requests", records.TrainingRequest, "model", Kept.FOR_EVER, by_camera=False),
-    Topic("model.commands", records.ModelCommand, "model and version", Kept.FOR_EVER, by_camera=False),
-    Topic("dead-letters", records.DeadLetter, "source partition", Kept.WEEKS),
-    Topic("ingest.state", None, "camera", Kept.COMPACTED),
-    Topic("ground_truth.state", None, "frame", Kept.COMPACTED),
-    Topic("drift.state", None, "camera", Kept.COMPACTED),
-    Topic("retrain_trigger.state", None, "label counted", Kept.COMPACTED),
-    Topic("rollout.state", None, "model", Kept.COMPACTED, by_camera=False),
-    Topic("incidents.state", None, "camera or alert_id", Kept.COMPACTED, by_camera=False),
+    Topic("frames", records.Frame, ("camera",), Kept.SHORT, public=True),
+    Topic("labels", records.Label, ("camera",), Kept.SHORT, public=True),
+    Topic("frames.rekeyed", records.Frame, ("camera",), Kept.SHORT),
+    Topic("frames.accepted", records.AcceptedFrame, ("camera",), Kept.HORIZON),
+    Topic("labels.accepted", records.AcceptedLabel, ("camera",), Kept.HORIZON),
+    Topic("predictions", records.Prediction, ("camera",), Kept.DAYS),
+    Topic("predictions.shadow", records.Prediction, ("camera",), Kept.DAYS),
+    Topic("outcomes", records.Outcome, ("camera",), Kept.HORIZON),
+    Topic("outcomes.paired", records.PairedOutcome, ("camera",), Kept.HORIZON, by_camera=False),
+    Topic("labels.unmatched", records.UnmatchedLabel, ("camera",), Kept.DAYS),
+    Topic("statistics", records.DriftStatistic, ("camera",), Kept.DAYS),
+    Topic("drift.reports", records.CameraReport, ("camera",), Kept.COMPACTED, by_camera=False),
+    Topic("alerts", records.Alert, ("alert_id",), Kept.COMPACTED, by_camera=False),
+    Topic("retraining", records.RetrainDecision, ("model",), Kept.FOR_EVER, by_camera=False),
+    Topic("models", records.ModelEvent, ("model", "version"), Kept.FOR_EVER, by_camera=False),
+    Topic("alert.commands", records.AlertCommand, ("alert_id",), Kept.WEEKS, by_camera=False),
+    Topic("training.requests", records.TrainingRequest, ("model",), Kept.FOR_EVER, by_camera=False),
+    Topic("model.commands", records.ModelCommand, ("model", "version"), Kept.FOR_EVER, by_camera=False),
+    Topic("dead-letters", records.DeadLetter, ("topic", "partition"), Kept.WEEKS),
+    Topic("ingest.state", None, ("camera",), Kept.COMPACTED),
+    Topic("ground_truth.state", None, ("frame",), Kept.COMPACTED),
+    Topic("drift.state", None, ("camera",), Kept.COMPACTED),
+    Topic("retrain_trigger.state", None, ("label counted",), Kept.COMPACTED),
+    Topic("rollout.state", None, ("model",), Kept.COMPACTED, by_camera=False),
+    Topic("incidents.state", None, ("camera or alert_id",), Kept.COMPACTED, by_camera=False),
 )
 BY_NAME = {topic.name: topic for topic in TOPICS}
 

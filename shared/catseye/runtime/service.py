@@ -21,19 +21,26 @@ from catseye.runtime import log
 from catseye.runtime.health import Health, Watchdog
 from catseye.runtime.metrics import Metrics
 from catseye.runtime.restore import WorkerFailed
-from catseye.runtime.stream import Core
+from catseye.runtime.router import Router
 from catseye.runtime.worker import Worker
 from catseye.settings import T, load
 
 STUCK_S = 20  # longer than any call of ours may last; two in a row are shorter than a group may stand still
 
 
-def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Codec, Any], Core[Any]]) -> NoReturn:
+def run(
+    name: str,
+    reads: tuple[str, ...],
+    writes: tuple[str, ...],
+    kind: type[T],
+    build: Callable[[T, Codec, Any], Any],
+) -> NoReturn:
     """Run one service until it is told to stop, and exit.
 
     Args:
         name: Name of the service.
         reads: Topics that it reads, without prefix.
+        writes: Topics that it may write, without prefix.
         kind: Its settings.
         build: Makes the core from settings, codec and logger.
 
@@ -53,13 +60,16 @@ def run(name: str, reads: tuple[str, ...], kind: type[T], build: Callable[[T, Co
         port = health.serve(settings.health_host, settings.health_port)
         logger.info("listening", host=settings.health_host, port=port)
         wait_for_broker(settings)
-        names = [full_name(read, settings.topic_prefix) for read in reads]
+        codec, prefix = codec_for(settings), settings.topic_prefix
+        core = build(settings, codec, logger)
+        if not hasattr(core, "on_batch"):  # a core of records; those of bytes become such one by one
+            core = Router(core, name, reads, writes, codec, prefix, settings.partitions)
         state = f"{name}.state"
         worker = Worker(
             name,
-            build(settings, codec_for(settings), logger),
-            names,
-            full_name(state, settings.topic_prefix) if state in BY_NAME else None,
+            core,
+            [full_name(read, prefix) for read in reads],
+            full_name(state, prefix) if state in BY_NAME else None,
             settings,
             clock=clock.now_ms,
             probe=health,

@@ -15,11 +15,13 @@ from msgspec.structs import replace
 
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Alert, Outcome, PairedOutcome, Prediction
+from catseye.runtime.router import Router
 from services.drift.core import DriftCore
 from services.ground_truth.core import GroundTruthCore
 from services.incidents.core import IncidentsCore
 from services.incidents.life import Rules as IncidentRules
-from services.ingest.core import IngestCore, Limits
+from services.ingest.core import Limits
+from services.ingest.window import Windows
 from services.retrain_trigger.labels import Held, counted, packed
 from services.rollout.core import RolloutCore
 from services.rollout.verdict import Rules as RolloutRules
@@ -27,7 +29,7 @@ from tests.simulation import incidents as roads
 from tests.simulation.cameras import CODEC, QUICK, Camera, outcome
 from tests.simulation.partitions import FakeMessage, Partition
 from tests.simulation.rollout import Rollout, event, pair
-from tests.unit.test_ingest_core import LIMITS, frame
+from tests.unit.test_ingest_core import LIMITS, frame, routed
 
 START_MS: Final = 1_800_000_000_000
 Row = tuple[bytes, bytes]
@@ -58,8 +60,8 @@ class Story:
 # -- ingest: windows of sequence numbers
 
 
-def _ingest_core() -> IngestCore:
-    return IngestCore(CODEC, "", 1, Limits(jpeg=LIMITS.jpeg))
+def _ingest_core() -> Router[Windows]:
+    return routed(CODEC, Limits(jpeg=LIMITS.jpeg), 1)
 
 
 def _frame(camera: str, boot: str, sequence: int, at_s: float = 0.0) -> FakeMessage:

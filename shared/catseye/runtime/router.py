@@ -1,0 +1,190 @@
+"""Between the worker and a core: bytes come in as records and records go out as bytes, once for all services.
+
+Law: a record that cannot be read or is refused goes to the dead letters with its bytes, and the stream goes on. A core
+writes to no topic that its service does not declare.
+
+A core has, for each topic that its service reads, a method `on_RECORD` that is named after the topic's record
+(``on_accepted_frame`` for `AcceptedFrame`). It gets the record, the message that carried it, the state of the message's
+partition and our clock, and returns what is to be written; it may raise `BadRecord`. What else a core may have:
+
+- ``begin(batch, states, now_ms)``: called before a batch; returns the messages that it takes, in the order wanted.
+- ``end(states, now_ms)``: called after a batch; returns what is to be written.
+- ``on_time(states, now_ms)``: time went by; returns what is to be written.
+- ``heads``: topic to the last field that is read of its records; `on_RECORD` gets the fields up to it, as a mapping.
+- ``max_bytes``: topic to the longest value that is looked at.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple
+
+from catseye.contract.codec import Codec
+from catseye.contract.dead_letters import dead_letter, source_of
+from catseye.contract.errors import BadRecord
+from catseye.contract.identity import partition_of
+from catseye.contract.message import Message
+from catseye.contract.names import check_camera
+from catseye.contract.records import Record
+from catseye.contract.topics import BY_NAME, Topic, full_name
+from catseye.runtime.stream import Output, S
+
+DEAD_LETTERS = "dead-letters"
+
+
+class Forward(NamedTuple):
+    """A value that goes on to another topic byte for byte.
+
+    Attributes:
+        topic: Name without the prefix.
+        camera: Whose value it is.
+        value: As it came.
+    """
+
+    topic: str
+    camera: str
+    value: bytes | None
+
+
+class Refusal(NamedTuple):
+    """A message that a core refuses after it took it."""
+
+    message: Message
+    fault: BadRecord
+
+
+Written = Record | Forward | Refusal
+"""What a core returns."""
+
+
+class _Read(NamedTuple):
+    """How the records of one topic come in."""
+
+    decode: Callable[[bytes | None], Any]
+    handle: Callable[[Any, Message, Any, int], Iterable[Written]]
+    kind: type[Record]
+
+
+class Router(Generic[S]):
+    """Runs a core that knows records as a `catseye.runtime.stream.Core` that knows bytes.
+
+    Args:
+        core: Decides. Has `new_state`, `counted` and `events` of `Tally`, and the methods named above.
+        service: Name of the service; stands in its dead letters.
+        reads: Topics that it reads, without prefix.
+        writes: Topics that it may write. Without ``dead-letters`` what is refused is counted and dropped.
+        codec: Reads and writes records.
+        prefix: Of topic names.
+        partitions: Partitions of every topic that a camera is the key of.
+
+    Raises:
+        TypeError: the core has no method for a topic, or two topics that it writes carry the same record.
+    """
+
+    def __init__(
+        self,
+        core: Any,
+        service: str,
+        reads: Sequence[str],
+        writes: Sequence[str],
+        codec: Codec,
+        prefix: str,
+        partitions: int,
+    ) -> None:
+        self._core = core
+        self._service = service
+        self._codec = codec
+        self._partitions = partitions
+        self._reads = {full_name(name, prefix): self._read(BY_NAME[name]) for name in reads}
+        self._names = {name: full_name(name, prefix) for name in writes}
+        self._writes: dict[type[Record], Topic] = {}
+        for topic in (BY_NAME[name] for name in writes):
+            if topic.record is not None and self._writes.setdefault(topic.record, topic) is not topic:
+                raise TypeError(f"{service} writes {topic.record.__name__} to more than one topic")
+        self._refuses = DEAD_LETTERS in writes
+        self._begin = getattr(core, "begin", None)
+        self._end = getattr(core, "end", None)
+
+    def new_state(self) -> S:
+        state: S = self._core.new_state()
+        return state
+
+    def counted(self) -> Counter[str]:
+        counts: Counter[str] = self._core.counted()
+        return counts
+
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, S], now_ms: int) -> list[Output]:
+        if self._begin:
+            batch = self._begin(batch, states, now_ms)
+        rows: list[Output] = []
+        for message in batch:
+            read = self._reads[message.topic()]
+            try:
+                written = read.handle(read.decode(message.value()), message, states[message.partition()], now_ms)
+            except BadRecord as fault:
+                rows += self._refused(message, fault, now_ms)
+            else:
+                rows += self._rows(written, now_ms)
+        if self._end:
+            rows += self._rows(self._end(states, now_ms), now_ms)
+        return rows
+
+    def on_time(self, states: Mapping[int, S], now_ms: int) -> list[Output]:
+        return list(self._rows(self._core.on_time(states, now_ms), now_ms))
+
+    def _read(self, topic: Topic) -> _Read:
+        assert topic.record is not None, "a state topic is restored, not read"
+        kind, codec = topic.record, self._codec
+        last: str = getattr(self._core, "heads", {}).get(topic.name, "")
+        longest = getattr(self._core, "max_bytes", {}).get(topic.name, 2**31)
+
+        def whole(value: bytes | None) -> Record:
+            return codec.decode(value, kind, max_bytes=longest)
+
+        def head(value: bytes | None) -> dict[str, Any]:
+            return codec.leading_fields(value, kind, last)
+
+        name = "on_" + re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+        handle = getattr(self._core, name, None)
+        if handle is None:
+            raise TypeError(f"{self._service} reads {topic.name} and {type(self._core).__name__} has no {name}")
+        return _Read(head if last else whole, handle, kind)
+
+    def _rows(self, written: Iterable[Written], now_ms: int) -> Iterator[Output]:
+        for each in written:
+            if isinstance(each, Record):
+                yield self._row(each)
+            elif isinstance(each, Forward):
+                home = partition_of(each.camera, self._partitions)
+                yield Output(self._names[each.topic], home, each.camera.encode(), each.value)
+            else:
+                yield from self._refused(each.message, each.fault, now_ms)
+
+    def _row(self, record: Record) -> Output:
+        topic = self._writes.get(type(record))
+        if topic is None:
+            raise TypeError(f"{self._service} does not declare a topic that it writes {type(record).__name__} to")
+        partition = partition_of(record.camera, self._partitions) if topic.by_camera else 0  # type: ignore[attr-defined]
+        return Output(self._names[topic.name], partition, topic.key_of(record), self._codec.encode(record))
+
+    def _refused(self, message: Message, fault: BadRecord, now_ms: int) -> list[Output]:
+        """The dead letter of a message: with its camera, where that can be read, and then at its home."""
+        self._core.events[f"dead_{fault.reason}"] += 1
+        if not self._refuses:
+            return []
+        camera = self._camera(message)
+        home = message.partition() if camera is None else partition_of(camera, self._partitions)
+        letter = dead_letter(self._service, message, fault, now_ms, camera=camera)
+        return [Output(self._names[DEAD_LETTERS], home, source_of(message), self._codec.encode(letter))]
+
+    def _camera(self, message: Message) -> str | None:
+        """Camera of a record that is refused; None where it has none, or none that is a name."""
+        kind = self._reads[message.topic()].kind
+        if kind.__struct_fields__[0] != "camera":
+            return None
+        try:
+            camera = str(self._codec.leading_fields(message.value(), kind, "camera")["camera"])
+            check_camera(camera)
+        except BadRecord:
+            return None
+        return camera
