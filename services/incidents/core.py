@@ -17,7 +17,7 @@ from catseye.contract.dead_letters import dead_letter, source_of
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import digest
 from catseye.contract.message import Message
-from catseye.contract.records import Alarm, Alert, CameraReport
+from catseye.contract.records import Alarm, Alert, CameraReport, ModelEvent
 from catseye.contract.suppression import UNTIL_RESOLVED, suppressed_until_ms, without_suppression
 from catseye.contract.topics import full_name
 from catseye.runtime.stream import Output, Tally
@@ -25,6 +25,7 @@ from services.incidents import NAME
 from services.incidents.book import FLEET, Book, Lane, Quiet, Watched
 from services.incidents.explain import resolved
 from services.incidents.life import Rules, look
+from services.incidents.rolled_back import alerts_of
 
 ONE_SIDED_95: Final = 1.6449
 """95 % of a normal distribution lie under its mean and so many standard deviations."""
@@ -46,6 +47,7 @@ class IncidentsCore(Tally):
         self._rules = rules
         self._reports = full_name("drift.reports", prefix)
         self._alerts = full_name("alerts", prefix)
+        self._models = full_name("models", prefix)
         self._dead_letters = full_name("dead-letters", prefix)
         self._quiet_since: tuple[int, int] = (0, 0)  # newest report's event time, and our clock when it was first seen
 
@@ -59,6 +61,8 @@ class IncidentsCore(Tally):
             try:
                 if message.topic() == self._reports:
                     said = self.on_report(self._codec.decode(message.value(), CameraReport), book)
+                elif message.topic() == self._models:
+                    said = alerts_of(self._codec.decode(message.value(), ModelEvent))
                 else:
                     said = self.on_alert(self._codec.decode(message.value(), Alert), book)
             except BadRecord as fault:

@@ -2,4 +2,4 @@
 
 NAME = "rollout"
 READS = ("models", "outcomes.paired")
-WRITES = ("models", "alerts", "dead-letters", "rollout.state")
+WRITES = ("models", "dead-letters", "rollout.state")

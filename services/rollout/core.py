@@ -16,7 +16,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.dead_letters import dead_letter, source_of
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.message import Message
-from catseye.contract.records import Alert, ModelEvent, PairedOutcome
+from catseye.contract.records import ModelEvent, PairedOutcome
 from catseye.contract.topics import full_name
 from catseye.runtime.stream import Output, Tally
 from services.rollout import NAME
@@ -43,7 +43,6 @@ class RolloutCore(Tally):
         self._codec = codec
         self._rules = rules
         self._models = full_name("models", prefix)
-        self._alerts = full_name("alerts", prefix)
         self._dead_letters = full_name("dead-letters", prefix)
         self._heard_ms: int | None = None  # when the register last said something new, by our clock
 
@@ -61,7 +60,7 @@ class RolloutCore(Tally):
                 else:
                     pair = self._codec.decode(message.value(), PairedOutcome)
                     if steps := self.on_pair(pair, message.offset(), book, now_ms):
-                        outputs += self._outputs(steps.judged(), steps.alerts, partition)
+                        outputs += self._outputs(steps.judged(), partition)
             except BadRecord as fault:
                 self.events[f"dead_{fault.reason}"] += 1
                 letter = self._codec.encode(dead_letter(NAME, message, fault, now_ms))
@@ -76,7 +75,7 @@ class RolloutCore(Tally):
         for partition, book in states.items():
             for model in book.models():
                 steps = Steps(self._rules, book, model, now_ms)
-                outputs += self._outputs(steps.due(), steps.alerts, partition)
+                outputs += self._outputs(steps.due(), partition)
         return outputs
 
     def on_model(self, event: ModelEvent, book: Book, now_ms: int) -> None:
@@ -145,13 +144,10 @@ class RolloutCore(Tally):
             self._heard_ms = now_ms
         return now_ms - self._heard_ms >= QUIET_MS
 
-    def _outputs(self, events: Sequence[ModelEvent], alerts: Sequence[Alert], partition: int) -> list[Output]:
-        """The steps, and what people are told of them; both topics have one partition."""
+    def _outputs(self, events: Sequence[ModelEvent], partition: int) -> list[Output]:
         outputs = []
         for event in events:
             self.events[f"said_{event.stage}"] += 1
             key = f"{event.model}/{event.version}".encode()
             outputs.append(Output(self._models, partition, key, self._codec.encode(event)))
-        for alert in alerts:
-            outputs.append(Output(self._alerts, partition, alert.alert_id.encode(), self._codec.encode(alert)))
         return outputs

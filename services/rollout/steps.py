@@ -1,17 +1,17 @@
 """The steps of a rollout: what follows of what is known, as model events. Pure."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
 from catseye.contract.identity import digest
-from catseye.contract.records import Alert, ModelEvent, Stage
+from catseye.contract.records import ModelEvent, Stage
 from services.rollout import NAME
 from services.rollout.book import Book, Comparison, Line
 from services.rollout.facts import closed
 from services.rollout.test import Pairs
-from services.rollout.told import rolled_back
-from services.rollout.verdict import Code, Look, Rules, look_at, numbers, sentence, verdict
+from services.rollout.verdict import Code, Look, Rules, look_at, numbers, rollback, sentence, verdict
 
 _GONE: Final[tuple[Stage, ...]] = ("rejected", "retired")
 _STANDING: Final[dict[Stage, int]] = {"champion": 3, "shadow": 2, "candidate": 2, "retired": 1, "rejected": 0}
@@ -25,13 +25,9 @@ class Steps:
         book: Where it stands; each step changes it.
         model: Name of the model.
         now_ms: Unix milliseconds.
-
-    Attributes:
-        alerts: What people are to be told of the steps taken.
     """
 
     def __init__(self, rules: Rules, book: Book, model: str, now_ms: int) -> None:
-        self.alerts: list[Alert] = []
         self._rules = rules
         self._book = book
         self._model = model
@@ -148,9 +144,9 @@ class Steps:
         if not comparison.probation:
             self._close()
             return [rejected]
-        back = self._found(comparison, code, look, old, "champion", named=f"rollback_{code}", previous=new)
         fallen = None if code == "worse" else self._fallen(comparison)
-        self.alerts += rolled_back(self._rules, back, comparison, look, fallen)
+        why = rollback(self._rules, comparison, look, fallen).metrics()
+        back = self._found(comparison, code, look, old, "champion", named=f"rollback_{code}", previous=new, more=why)
         self._close(old)
         return [back, rejected]
 
@@ -170,14 +166,15 @@ class Steps:
         named: str = "",
         previous: str | None = None,
         cameras: tuple[str, ...] = (),
+        more: Mapping[str, float] | None = None,
     ) -> ModelEvent:
-        """A step that rests on the pairs, with their numbers; *named* as the code that people read."""
+        """A step that rests on the pairs, with their numbers and *more*; *named* as the code that people read."""
         strata = (self._book.strata(self._model, kind) for kind in ("class", "camera"))
         cause = (comparison.comparison_id, named or code, str(look.pairs.count) if code == "comparing" else "")
         because = f"{named or code}: {sentence(self._rules, code, comparison, look)}"
         if named == "approval":
             because += f"; a person has to say yes: catseye models promote {version}"
-        metrics = numbers(self._rules, look, *strata)
+        metrics = numbers(self._rules, look, *strata) | dict(more or {})
         return self._said(cause, version, stage, because, previous=previous, cameras=cameras, metrics=metrics)
 
     # -- the book

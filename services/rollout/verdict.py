@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from catseye.contract.rollback import Rollback
 from services.rollout.book import Comparison
 from services.rollout.test import Evidence, Pairs, evidence_of_better, evidence_of_worse
 
@@ -185,6 +186,32 @@ def numbers(rules: Rules, look: Look, classes: Mapping[str, Pairs], cameras: Map
             found[f"{kind}/{name}/pairs"] = float(pairs.count)
             found[f"{kind}/{name}/difference"] = pairs.difference()
     return found
+
+
+def rollback(rules: Rules, comparison: Comparison, look: Look, stratum: Pairs | None) -> Rollback:
+    """The numbers of a rollback, for whoever tells people of it.
+
+    Args:
+        rules: Of the operator.
+        comparison: Of the two versions.
+        look: At all pairs.
+        stratum: Those of the class or camera on which the new version fell; None where it fell on all.
+    """
+    kind, name, pairs, evidence, strata = "", "", look.pairs, look.worse, 1
+    if stratum is not None:
+        kind, _, name = comparison.fallen.partition(" ")
+        pairs, evidence = stratum, on_stratum(rules, stratum, rules.least(look.pairs))
+        strata = comparison.classes if kind == "class" else comparison.cameras
+    new, old = pairs.accuracies()
+    return Rollback(
+        since_ms=comparison.since_ms,
+        accuracy_new=new,
+        accuracy_old=old,
+        evidence=capped(evidence),
+        evidence_needed=math.exp(rules.rejects_at) * strata,
+        label=name if kind == "class" else None,
+        camera=name if kind == "camera" else None,
+    )
 
 
 def _to_go(rules: Rules, look: Look) -> tuple[float, float]:

@@ -65,7 +65,9 @@ def batch_of(rollout: Rollout, step: Step, place: int) -> list[FakeMessage]:
 
 def timeless(said: Sequence[ModelEvent]) -> list[ModelEvent]:
     """All that does not depend on when it was said."""
-    return [replace(each, at_ms=0) for each in said]
+    clock = {"rollback/since_ms"}
+    numbers = [{name: value for name, value in each.metrics.items() if name not in clock} for each in said]
+    return [replace(each, at_ms=0, metrics=metrics) for each, metrics in zip(said, numbers, strict=True)]
 
 
 def live(rollout: Rollout, steps: Sequence[Step]) -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from catseye.contract.codec import Codec
 from catseye.contract.identity import digest
-from catseye.contract.records import Alarm, Alert, CameraReport
+from catseye.contract.records import Alarm, Alert, CameraReport, ModelEvent
 from catseye.contract.suppression import UNTIL_RESOLVED, suppressed
 from catseye.runtime.stream import Output
 from services.incidents.book import Book
@@ -67,8 +67,10 @@ def silenced(alert: Alert, until_ms: int = UNTIL_RESOLVED, **changes: Any) -> Al
     return replace(own, **changes)
 
 
-def message(record: CameraReport | Alert | bytes | None, topic: str = "drift.reports") -> FakeMessage:
+def message(record: CameraReport | Alert | ModelEvent | bytes | None, topic: str = "drift.reports") -> FakeMessage:
     """A record as it lies on its topic."""
+    if isinstance(record, ModelEvent):
+        return FakeMessage("models", CODEC.encode(record))
     if isinstance(record, Alert):
         return FakeMessage("alerts", CODEC.encode(record), 0, 0, record.alert_id.encode())
     return FakeMessage(topic, CODEC.encode(record) if isinstance(record, CameraReport) else record)
@@ -86,7 +88,7 @@ class Incidents:
         """All records so far, people's not among them."""
         return [CODEC.decode(output.value, Alert) for output in self.partition.outputs if output.topic == "alerts"]
 
-    def take(self, *records: CameraReport | Alert) -> list[Alert]:
+    def take(self, *records: CameraReport | Alert | ModelEvent) -> list[Alert]:
         """One batch, and what came of it."""
         return self.batch([message(record) for record in records])
 

@@ -9,6 +9,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.identity import digest
 from catseye.contract.records import Alert, ModelEvent, PairedOutcome, Stage
 from catseye.runtime.stream import Output
+from services.incidents.rolled_back import alerts_of
 from services.rollout.book import Book
 from services.rollout.core import RolloutCore
 from services.rollout.verdict import Rules
@@ -80,8 +81,8 @@ class Rollout:
 
     @property
     def alerts(self) -> list[Alert]:
-        """All states of alerts that it wrote."""
-        return [CODEC.decode(output.value, Alert) for output in self.partition.outputs if output.topic == "alerts"]
+        """All states of alerts that incidents writes of them."""
+        return [alert for event in self.said for alert in alerts_of(event)]
 
     def steps(self) -> list[tuple[str, Stage, str]]:
         """Version, stage and code of each of them."""

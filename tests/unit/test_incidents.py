@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from catseye.contract.alert_kinds import cause_of
 from catseye.contract.errors import Reason
 from catseye.contract.identity import digest
-from catseye.contract.records import Alarm, Alert, DeadLetter
+from catseye.contract.records import Alarm, Alert, DeadLetter, ModelEvent
+from catseye.contract.rollback import Rollback
 from services.incidents import NAME
 from services.incidents.life import Rules
 from tests.simulation.incidents import CODEC, Incidents, alarm, message, ms, report
@@ -477,3 +478,58 @@ def test_a_camera_that_is_behind_keeps_its_own_time() -> None:
     incidents.take(report("z", 60))
     (over,) = incidents.take(report("a", 10), report("z", 80))
     assert (over.state, over.resolved_at_ms) == ("resolved", ms(20))
+
+
+# -- rollbacks
+
+
+def rolled_back(**metrics: float) -> ModelEvent:
+    """Rollout's word that A is champion again after B was worse."""
+    why = Rollback(since_ms=ms(0), accuracy_new=0.25, accuracy_old=0.75, evidence=30.0, evidence_needed=20.0)
+    return ModelEvent(
+        event_id="e" * 32,
+        model="vehicles",
+        version="A",
+        stage="champion",
+        sha256="0" * 64,
+        signature=b"",
+        previous_version="B",
+        because="rollback_worse: on 7 labelled frames B is worse",
+        by="rollout",
+        at_ms=ms(60),
+        metrics=why.metrics() | metrics,
+    )
+
+
+def test_a_rollback_is_told_and_over_at_once() -> None:
+    """Opened and resolved, under an id made of rollout's event; nothing of it is kept."""
+    incidents = Incidents()
+    opened, over = incidents.take(rolled_back())
+    assert opened.alert_id == opened.incident_id == digest("alert", "rollout", "e" * 32)
+    assert [(each.state, each.revision, each.by) for each in (opened, over)] == [
+        ("opened", 0, NAME),
+        ("resolved", 1, NAME),
+    ]
+    assert (opened.kind, opened.version, opened.since_ms, over.resolved_at_ms) == ("model_version", "B", ms(0), ms(60))
+    assert opened.explanation == (
+        "Version B of vehicles was worse than A, which is champion again after 60 s: on 7 labelled frames B is worse."
+    )
+    assert incidents.partition.state_log == []
+
+
+@pytest.mark.parametrize(
+    ("of", "label", "camera"), [("class/car", "car", None), ("camera/north/far", None, "north/far"), ("", None, None)]
+)
+def test_a_rollback_says_where_the_version_fell(of: str, label: str | None, camera: str | None) -> None:
+    """On a class, on a camera, whose name may hold any sign, or on all."""
+    where = {f"rollback/{of}": 1.0} if of else {}
+    opened, _ = Incidents().take(rolled_back(**where))
+    assert (opened.label, opened.camera, opened.cameras) == (label, camera, [camera] if camera else [])
+    assert (opened.estimate, opened.reference, opened.evidence, opened.threshold) == (0.25, 0.75, 30.0, 20.0)
+
+
+def test_other_steps_of_models_and_rollbacks_of_long_ago_are_not_told() -> None:
+    """Rollout told the ones of builds before itself: they have no numbers of a rollback."""
+    event = rolled_back()
+    others = [replace(event, metrics={"pairs": 7.0}), replace(event, stage="rejected", version="B")]
+    assert Incidents().take(*others) == []
