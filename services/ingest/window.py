@@ -3,16 +3,19 @@
 A camera that fell silent is forgotten when none of its frames could be accepted once more: all are too old by then.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import msgspec
 
+from catseye.runtime.state_format import same_body
 from catseye.runtime.stream import KeyedState
 
 WIDTH = 2_048  # sequence numbers that a window remembers behind the highest; 256 bytes
 BOOTS = 8  # boots that are remembered; of an older one every frame would be new again
 MASK = (1 << WIDTH) - 1
+_FORMAT = same_body("ingest", "what was seen of a camera", lambda value: value[:1] >= b"\x90")  # an array of msgpack
 BUCKET_MS = 24 * 3_600_000  # a silent camera is forgotten so much late at most, while others of its partition go on
 
 
@@ -105,7 +108,10 @@ class Windows(KeyedState):
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         self._note(key)
-        super().restore(key, value)
+        super().restore(key, None if value is None else _FORMAT.read(value))
+
+    def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
+        return [(key, None if value is None else _FORMAT.write(value)) for key, value in super().changes()]
 
     def rollback(self) -> None:
         for key in self._before:

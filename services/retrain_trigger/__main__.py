@@ -72,7 +72,13 @@ def main() -> None:
     Thread(target=_end_when_stuck, args=(health, logger), name="watchdog", daemon=True).start()
     worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True, loglevel="WARNING")
     worker.spinner = None
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except SystemExit:
+        if isinstance(worker.crash_reason, Misconfigured):  # the table cannot be read by this version
+            logger.error("misconfigured", what=str(worker.crash_reason))
+            sys.exit(2)
+        raise
 
 
 def _end_when_stuck(health: Health, logger: FilteringBoundLogger) -> None:

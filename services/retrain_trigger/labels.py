@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from catseye.contract.records import Outcome
+from catseye.runtime.state_format import Format, Unnumbered
 
 FINEST_MS: Final = 10_000
 PARTS: Final = 4
@@ -51,14 +52,27 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     buckets: dict[int, Bucket] = {}
 
 
+def _read(body: bytes) -> Held:
+    return msgspec.json.decode(body, type=Held)
+
+
+_FORMAT: Final = Format(
+    "retrain_trigger",
+    "what is known of a camera's labels",
+    write=msgspec.json.encode,
+    readers={1: _read},
+    unnumbered=Unnumbered(lambda value: value[:1] == b"[", _read),
+)
+
+
 def packed(held: Held) -> bytes:
     """*held* as the table has it."""
-    return msgspec.json.encode(held)
+    return _FORMAT.write(held)
 
 
 def unpacked(value: bytes) -> Held:
-    """The other way round."""
-    return msgspec.json.decode(value, type=Held)
+    """The other way round. Raises Misconfigured for what a newer version wrote."""
+    return _FORMAT.read(value)
 
 
 def counted(held: Held, outcome: Outcome, partition: int, offset: int) -> Held:

@@ -4,12 +4,14 @@ event; of the comparison under way its pairs, in all, by class and by camera.
 Each is an immutable value under a key of the state topic, so that whatever is not committed is taken back whole.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from catseye.contract.records import ModelEvent
+from catseye.runtime.state_format import same_body
 from catseye.runtime.stream import KeyedState
 from services.rollout.test import Pairs
 
@@ -18,6 +20,8 @@ V = TypeVar("V")
 _encode = msgspec.msgpack.Encoder().encode
 _LINE, _VERSION, _PAIRS, _SEEN, _NEXT = b"l", b"v", b"p", b"s", b"n"
 _APART: Final = b"\0"  # stands in no name of a model, a version or a kind
+_FORMAT: Final = same_body("rollout", "what is known of a model", lambda value: not value or value >= b"0")
+"""Without a number there were maps of msgpack, digits and nothing."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +91,12 @@ class Book(KeyedState):
         """As `KeyedState.put`; what stays as it was is no change."""
         if value != self.get(key):
             super().put(key, value)
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        super().restore(key, None if value is None else _FORMAT.read(value))
+
+    def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
+        return [(key, None if value is None else _FORMAT.write(value)) for key, value in super().changes()]
 
     def line(self, model: str) -> Line:
         """One model; of one that was never heard of, nothing."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from catseye.contract.errors import Misconfigured
+from catseye.runtime.state_format import HIGHEST
 from tests.contract.states.golden import FOLDER, differences, expected, known, rows_of
 from tests.contract.states.stories import STORIES, Row
 
@@ -42,6 +44,22 @@ def _is_noticed(service: str, wanted: Any, rows: list[Row]) -> bool:
         return differences(wanted, known(service, rows)) != []
     except (LookupError, ValueError):  # entries without their model
         return True
+
+
+@pytest.mark.parametrize("service", [service for number, service in GOLDEN if number == 1])
+def test_a_value_from_the_future_is_refused(service: str) -> None:
+    """By each service, whichever of its values it is, and before anything is said."""
+    newest = max(number for number, each in GOLDEN if each == service)
+    rows = rows_of(newest, service)
+    numbered = [place for place, (_, value) in enumerate(rows) if value[0] <= HIGHEST]
+    assert numbered
+    for place in numbered:
+        key, value = rows[place]
+        future = [*rows[:place], (key, bytes((HIGHEST,)) + value[1:]), *rows[place + 1 :]]
+        with pytest.raises(
+            Misconfigured, match=rf"^{service}\.state: .* format {HIGHEST}, .* start that version again"
+        ):
+            known(service, future)
 
 
 def test_golden_files_are_small() -> None:
