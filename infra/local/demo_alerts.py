@@ -9,9 +9,9 @@ from confluent_kafka import Consumer, TopicPartition
 from catseye.contract.records import Alert
 from catseye.contract.topics import full_name
 from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.reading import partitions_of, read_to_end
 from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
-from infra.local.log_reader import partitions_of, read_whole
 from services import drift, incidents
 
 PATIENCE_S: Final = 30.0
@@ -56,7 +56,7 @@ def _unread(settings: Settings, service: str, reads: tuple[str, ...]) -> int:
 def read_alerts(settings: Settings) -> list[Alert]:
     """Every record on the topic, from the first one on."""
     codec = codec_for(settings)
-    return [codec.decode(message.value(), Alert) for message in read_whole(settings, "alerts")]
+    return [codec.decode(message.value(), Alert) for message in read_to_end(settings, "alerts")]
 
 
 def alert_figures(

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from catseye.contract.records import RetrainDecision
+from catseye.kafka.reading import read_to_end
 from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
 from infra.local.demo_models import BY_SCENARIO
-from infra.local.log_reader import read_whole
 from infra.local.watch import Sighting
 
 ANSWER_S: Final = 90.0
@@ -73,7 +73,7 @@ def decisions_made(settings: Settings, started_at_ms: float, ended_at_ms: float)
     """Every decision of the retrain trigger while publishing went on, in order: a road that ends looks like cameras
     that fall silent."""
     codec = codec_for(settings)
-    decisions = [codec.decode(message.value(), RetrainDecision) for message in read_whole(settings, "retraining")]
+    decisions = [codec.decode(message.value(), RetrainDecision) for message in read_to_end(settings, "retraining")]
     return [
         {
             "decision_id": decision.decision_id,

@@ -11,13 +11,13 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent
+from catseye.kafka.reading import read_to_end
 from catseye.kafka.registry import codec_for
 from catseye.models.announce import announce
 from catseye.models.jpeg import decode_rgb
 from catseye.models.register import register
 from catseye.settings import Settings
 from infra.local.jvm import ROOT
-from infra.local.log_reader import read_whole
 from infra.local.worse_model import worse
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
@@ -67,7 +67,7 @@ def promote(settings: Settings, codec: Codec, event: ModelEvent) -> None:
 def models_seen(settings: Settings, started_at_ms: float) -> list[dict[str, Any]]:
     """Every event of the register, in order; negative times lie before publishing began."""
     codec = codec_for(settings)
-    events = [codec.decode(message.value(), ModelEvent) for message in read_whole(settings, "models")]
+    events = [codec.decode(message.value(), ModelEvent) for message in read_to_end(settings, "models")]
     return [
         {
             "version": event.version,

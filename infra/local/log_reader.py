@@ -1,22 +1,15 @@
-"""Reads topics whole, from their first record to their end, and of each record only the fields that are asked for.
-
-Law: the end is a position, never the offset of a last record (transaction markers leave holes), and it is the high
-watermark: what lies below it in a transaction that is still open is waited for.
-"""
+"""Reads topics whole, from their first record to their end, and of each record only the fields that are asked for."""
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from io import BytesIO
 from itertools import takewhile
 from typing import Any, TypeVar
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from catseye.contract.codec import schema_texts
-from catseye.contract.errors import Unavailable
 from catseye.contract.records import (
     AcceptedFrame,
     AcceptedLabel,
@@ -31,8 +24,7 @@ from catseye.contract.records import (
     RetrainDecision,
     UnmatchedLabel,
 )
-from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.reading import read_to_end
 from catseye.settings import Settings
 from infra.local.evidence import (
     LABEL_TOPICS,
@@ -48,8 +40,7 @@ from infra.local.evidence import (
 )
 from services.ingest.window import CameraWindow
 
-CHUNK = 10_000  # records that one call takes from the client
-QUIET_S = 60.0  # nothing for so long, and the end not reached: the topic cannot be read
+QUIET_S = 60.0  # a broker that restarts is waited for
 MALFORMED = (EOFError, IndexError, ValueError, OverflowError, TypeError, KeyError)
 
 Fields = Mapping[str, Any]
@@ -85,66 +76,10 @@ def head_reader(kind: type[Record], until: str) -> HeadReader:
     return HeadReader(kind, until)
 
 
-def partitions_of(settings: Settings, name: str) -> list[int]:
-    """Partitions of a topic of the table."""
-    return list(range(settings.partitions if BY_NAME[name].by_camera else 1))
-
-
-def read_whole(
-    settings: Settings, name: str, *, isolation: str = "read_committed", quiet_s: float = QUIET_S
-) -> Iterator[Any]:
-    """Give every record of topic *name* (without prefix) that a reader at *isolation* sees, in order per partition.
-
-    Raises:
-        Unavailable: the end was not reached and nothing came for *quiet_s* seconds.
-    """
-    topic = full_name(name, settings.topic_prefix)
-    bounds = log_bounds(settings, topic, partitions_of(settings, name))
-    ends = {partition: end for partition, (_, end) in bounds.items()}
-    waiting = {partition: end for partition, (first, end) in bounds.items() if end > first}
-    reader = Consumer(
-        reader_config(settings, f"{topic}.read-whole")
-        | {"enable.partition.eof": True, "isolation.level": isolation, "fetch.wait.max.ms": 50}
-    )
-    try:
-        reader.assign([TopicPartition(topic, partition, bounds[partition][0]) for partition in waiting])
-        heard_s = time.monotonic()
-        while waiting:
-            chunk: list[Any] = reader.consume(CHUNK, 0.2)
-            for message in chunk:
-                error = message.error()
-                if error is None:
-                    heard_s = time.monotonic()
-                    if message.offset() < ends[message.partition()]:
-                        yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    # Of a partition's end the offset is the reader's position; short of the high watermark it is the
-                    # start of a transaction that is still open.
-                    if message.offset() >= ends[message.partition()]:
-                        waiting.pop(message.partition(), None)
-                elif error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
-                    raise Unavailable(f"{topic} cannot be read: {error.str()}")
-            _drop_finished(reader, topic, waiting)
-            if time.monotonic() - heard_s > quiet_s:
-                raise Unavailable(
-                    f"{topic} cannot be read to its end: nothing came for {quiet_s:.0f} s, and partitions "
-                    f"{sorted(waiting)} are not at their high watermark"
-                )
-    finally:
-        reader.close()
-
-
-def _drop_finished(reader: Any, topic: str, waiting: dict[int, int]) -> None:
-    """A topic that is still written to may never be at its end: the position passing the watermark is enough."""
-    for place in reader.position([TopicPartition(topic, partition) for partition in waiting]):
-        if place.offset >= waiting[place.partition]:
-            del waiting[place.partition]
-
-
 def last_values(settings: Settings, name: str) -> dict[bytes, bytes]:
     """What a compacted topic holds: the last value of each key; keys that were removed are absent."""
     values: dict[bytes, bytes] = {}
-    for message in read_whole(settings, name):
+    for message in read_to_end(settings, name, quiet_s=QUIET_S):
         if message.value() is None:
             values.pop(message.key(), None)
         else:
@@ -172,7 +107,7 @@ def read_log(settings: Settings) -> Log:
 
 
 def _each(settings: Settings, name: str, make: Callable[[Any], T]) -> list[T]:
-    return [make(message) for message in read_whole(settings, name)]
+    return [make(message) for message in read_to_end(settings, name, quiet_s=QUIET_S)]
 
 
 def frame_of(fields: Fields) -> FrameKey:

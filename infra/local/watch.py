@@ -34,9 +34,10 @@ from catseye.contract.records import (
 )
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.kafka.clients import reader_config
+from catseye.kafka.reading import partitions_of
 from catseye.settings import Settings, load
 from infra.local.evidence import LABEL_TOPICS
-from infra.local.log_reader import MALFORMED, head_reader, partitions_of
+from infra.local.log_reader import MALFORMED, head_reader
 from services.ingest.window import CameraWindow
 
 WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters", "ingest.state", "alerts")

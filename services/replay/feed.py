@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Generator, Mapping
 from typing import Any, Final
 
-from catseye.ops.lineage.past import Part, Past
+from catseye.kafka.reading import Part
+from catseye.ops.lineage.past import Past
 
 MEMORY_BYTES: Final = 64 * 2**20
 """Of records that were read and not yet taken, all partitions together."""

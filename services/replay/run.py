@@ -15,10 +15,11 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, Misconfigured
 from catseye.contract.records import ModelEvent, Prediction
 from catseye.contract.topics import full_name
+from catseye.kafka.reading import Part
 from catseye.models.check import check_file
 from catseye.models.net import Net
 from catseye.models.stages import Serving
-from catseye.ops.lineage.past import Part, Past
+from catseye.ops.lineage.past import Past
 from catseye.runtime.router import Router
 from services import inference
 from services.drift.rules import Rules as DriftRules

@@ -4,24 +4,23 @@ Partitions are assigned and offsets given: no group, no commits, so that reading
 done again. Committed records only; an end is a position, since markers of transactions leave holes between offsets.
 """
 
-import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Unavailable
 from catseye.contract.records import AcceptedFrame, Alert, ModelEvent, Outcome
-from catseye.contract.topics import BY_NAME, full_name
+from catseye.contract.topics import full_name
 from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.reading import ENDS_SHOWN, partitions_of, read_to
 from catseye.settings import Settings
 from services.trainer.dataset import Labelled, Labels, runs
 
 CHUNK = 2_000
-QUIET_S = 30.0
-"""Nothing for so long, and the end not reached: the topic cannot be read."""
 SEEK_GAP = 200
 """Offsets: below, reading on costs less than the round trip of a seek (6 KB frames from a local broker)."""
 
@@ -125,8 +124,8 @@ class Archive:
         return sorted(taken, key=lambda one: (one.frame.received_at_ms, one.frame.name))
 
     def _bounds(self, name: str) -> list[tuple[int, tuple[int, int]]]:
-        partitions = list(range(self._settings.partitions if BY_NAME[name].by_camera else 1))
-        return sorted(log_bounds(self._settings, full_name(name, self._settings.topic_prefix), partitions).items())
+        topic = full_name(name, self._settings.topic_prefix)
+        return sorted(log_bounds(self._settings, topic, partitions_of(self._settings, name)).items())
 
     def _ends_by_time(
         self, topic: str, bounds: Sequence[tuple[int, tuple[int, int]]], cut_off_ms: int
@@ -148,56 +147,18 @@ class Archive:
 
     def _read(self, topic: str, stretches: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[Any]:
         """Records of each partition from the first offset of a stretch to before its second, one after another."""
-        left = {
-            partition: whole
-            for partition, own in stretches.items()
-            if (whole := deque(stretch for stretch in own if stretch[1] > stretch[0]))
-        }
-        if not left:
-            return
         reader = self._reader(topic)
         try:
-            reader.assign([TopicPartition(topic, partition, own[0][0]) for partition, own in left.items()])
-            heard_s = time.monotonic()
-            while left:
-                moved: set[int] = set()
-                for message in reader.consume(CHUNK, 0.2):
-                    error, partition = message.error(), message.partition()
-                    if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                        if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
-                            raise Unavailable(f"{topic} cannot be read: {error.str()}")
-                        continue
-                    if partition not in left or partition in moved:
-                        continue  # taken from the broker before the seek
-                    heard_s = time.monotonic()
-                    offset = message.offset() or 0
-                    end = left[partition][0][1]
-                    if error is None and offset < end:
-                        yield message
-                    # At the end of a partition the offset is a position; short of ours, a transaction is still open.
-                    if offset + (error is None) >= end:
-                        moved.add(partition)
-                        self._next_stretch(reader, topic, partition, left)
-                if time.monotonic() - heard_s > QUIET_S:
-                    raise Unavailable(
-                        f"{topic} cannot be read: nothing came for {QUIET_S:.0f} s from partitions {sorted(left)}"
-                    )
-        except KafkaException as fault:
-            raise Unavailable(f"{topic} cannot be read: {fault}") from fault
+            for turn in zip_longest(*stretches.values(), fillvalue=(0, 0)):
+                wanted = {(topic, partition): own for partition, own in zip(stretches, turn, strict=True)}
+                for chunk in read_to(reader, wanted, most=CHUNK):
+                    yield from chunk.messages
         finally:
             reader.close()
-
-    def _next_stretch(
-        self, reader: Consumer, topic: str, partition: int, left: dict[int, deque[tuple[int, int]]]
-    ) -> None:
-        left[partition].popleft()
-        if left[partition]:
-            reader.seek(TopicPartition(topic, partition, left[partition][0][0]))
-        else:
-            del left[partition]
 
     def _reader(self, topic: str) -> Consumer:
         return Consumer(
             reader_config(self._settings, f"{topic}.snapshot")
-            | {"enable.partition.eof": True, "fetch.wait.max.ms": 50, "queued.max.messages.kbytes": 8_192}
+            | ENDS_SHOWN
+            | {"fetch.wait.max.ms": 50, "queued.max.messages.kbytes": 8_192}
         )

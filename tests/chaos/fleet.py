@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from catseye.contract.topics import full_name
 from catseye.kafka.clients import reader_config
+from catseye.kafka.reading import read_to_end
 from catseye.kafka.registry import codec_for
 from catseye.models.register import register
 from catseye.models.signing import key_folder, make_keys
@@ -24,7 +25,7 @@ from infra.local.checker import Report, check
 from infra.local.demo import Ledgers
 from infra.local.demo_figures import Scoreboard
 from infra.local.evidence import Ledger, Log
-from infra.local.log_reader import read_log, read_whole
+from infra.local.log_reader import read_log
 from infra.local.services import PASSING_WATCHING, Service
 from infra.local.stack import Stack
 from infra.local.watch import Sighting, Watch
@@ -158,7 +159,7 @@ class Fleet:
     def wait_until_read(self, service: str, topic: str, within_s: float) -> None:
         """Wait until *service* has committed all that lies on *topic* now."""
         ends: dict[int, int] = {}
-        for message in read_whole(self.settings, topic):
+        for message in read_to_end(self.settings, topic):
             ends[message.partition()] = message.offset() + 1
         name = full_name(topic, self.settings.topic_prefix)
         consumer = Consumer(reader_config(self.settings, f"{self.settings.topic_prefix}{service}"))

@@ -185,6 +185,9 @@ class FakeConsumer:
             if self._broker.on_poll and (then := self._broker.on_poll.pop(0)):
                 then()
             self._serve_group()
+        elif self._broker.faults["restored"]:
+            fault: Any = self._broker.faults["restored"].pop(0)
+            return Message(next(iter(self._positions)), -1, fault=fault.args[0])
         return next(iter(self._some(1)), None)
 
     def consume(self, most: int, timeout: float) -> list[Message]:
@@ -192,9 +195,6 @@ class FakeConsumer:
             if self._broker.on_consume and (then := self._broker.on_consume.pop(0)):
                 then()
             self._serve_group()
-        elif self._broker.faults["restored"]:
-            fault: Any = self._broker.faults["restored"].pop(0)
-            return [Message(next(iter(self._positions)), -1, fault=fault.args[0])]
         return self._some(most)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from catseye.client import FrameId, Publisher, Undelivered, Unreadable, aio, subscribe
 from catseye.client.config import publisher_config
@@ -25,6 +25,7 @@ from catseye.contract.identity import partition_of
 from catseye.contract.records import Frame
 from catseye.kafka.admin import admin, create_topics
 from catseye.kafka.clients import reader_config
+from catseye.kafka.reading import read_to_end
 from catseye.settings import Settings
 from infra.local.kafka import KafkaCluster
 
@@ -71,20 +72,8 @@ def names(records: list[Any]) -> list[FrameId]:
 
 def places(settings: Settings, topic: str, boot: str) -> dict[str, int]:
     """Partition of each camera's frame of a boot."""
-    name = f"{settings.topic_prefix}{topic}"
-    found: dict[str, int] = {}
-    reader = Consumer(reader_config(settings, "places") | {"enable.partition.eof": True})
-    reader.assign([TopicPartition(name, each, OFFSET_BEGINNING) for each in range(settings.partitions)])
-    open_ends = settings.partitions
-    while open_ends:
-        message = reader.poll(LONG_S)
-        assert message is not None
-        if message.error():
-            open_ends -= 1
-        elif (frame := Codec().decode(message.value(), Frame)).boot == boot:
-            found[frame.camera] = message.partition() or 0
-    reader.close()
-    return found
+    read = [(Codec().decode(each.value(), Frame), each.partition()) for each in read_to_end(settings, topic)]
+    return {frame.camera: partition for frame, partition in read if frame.boot == boot}
 
 
 def test_plain_frames_come_back_plain_and_async(settings: Settings) -> None:

@@ -18,8 +18,8 @@ from catseye.contract.identity import partition_of
 from catseye.contract.records import Alert, CameraReport, Outcome, Prediction
 from catseye.contract.topics import full_name
 from catseye.kafka.clients import client_config, log_bounds, reader_config
+from catseye.kafka.reading import read_to_end
 from infra.local.kafka import KafkaCluster
-from infra.local.log_reader import read_whole
 from infra.local.services import PASSING
 from services.drift.__main__ import rules_of
 from services.drift.alarms import FIRST_ABSENCE
@@ -107,7 +107,7 @@ def of_cameras(cameras: Cameras) -> dict[str, dict[str, bytes]]:
 def restored(found: Running) -> dict[str, dict[str, bytes]]:
     """The same from the log of the service's state."""
     states = [Cameras() for _ in range(PARTITIONS)]
-    for message in read_whole(found.settings, "drift.state"):
+    for message in read_to_end(found.settings, "drift.state"):
         states[message.partition()].restore(message.key(), message.value())
     return {name: parts for cameras in states for name, parts in of_cameras(cameras).items()}
 

@@ -3,14 +3,14 @@
 import gc
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from catseye.contract.errors import Misconfigured
 from catseye.kafka.admin import admin, create_topics
-from catseye.kafka.clients import client_config, log_bounds, reader_config
+from catseye.kafka.clients import client_config, reader_config
+from catseye.kafka.reading import read_to_end
 from catseye.runtime.restore import WorkerFailed
 from catseye.runtime.stream import KeyedState
 from catseye.runtime.worker import Worker
@@ -50,18 +50,8 @@ class OnBroker:
         assert self._writer.flush(10) == 0
 
     def seen(self) -> list[tuple[int, bytes | None, bytes | None]]:
-        topic, found = self.full(WRITTEN), []
-        reader = Consumer(reader_config(self.settings, "seen") | {"enable.partition.eof": True})
-        for partition, (first, _) in sorted(log_bounds(self.settings, topic, list(range(PARTITIONS))).items()):
-            reader.assign([TopicPartition(topic, partition, first)])
-            while True:
-                message: Any = reader.poll(10)
-                assert message is not None
-                if message.error():
-                    break
-                found.append((partition, message.key(), message.value()))
-        reader.close()
-        return found
+        found = sorted(read_to_end(self.settings, WRITTEN), key=lambda message: int(message.partition()))
+        return [(message.partition(), message.key(), message.value()) for message in found]
 
     def worker(
         self,

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, Misconfigured
 from catseye.contract.records import AcceptedFrame, Outcome, Prediction
-from catseye.ops.lineage.past import Part, Past
+from catseye.kafka.reading import Part
+from catseye.ops.lineage.past import Past
 from services.drift.rules import Rules as DriftRules
 from services.incidents.life import Rules as IncidentsRules
 from services.inference.settings import InferenceSettings

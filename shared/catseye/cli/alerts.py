@@ -7,22 +7,19 @@ from typing import Any
 
 import click
 import msgspec
-from confluent_kafka import KafkaError, Producer
 from msgspec.structs import replace
 
 from catseye import clock
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
 from catseye.contract.alert_kinds import KINDS
-from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured
 from catseye.contract.records import Alert
 from catseye.contract.suppression import UNTIL_RESOLVED, suppressed
-from catseye.contract.topics import full_name
-from catseye.kafka.clients import client_config
+from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
 
-_FLUSH_S = 30.0
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SERVICE = "incidents"
 _AT_LEAST = 4  # digits of an id that must be given
@@ -159,18 +156,7 @@ def _next(alert: Alert, by: str) -> Alert:
 
 
 def _write(settings: Settings, alert: Alert) -> None:
-    faults: list[KafkaError] = []
-    producer = Producer(
-        client_config(settings) | {"enable.idempotence": True, "message.timeout.ms": 30_000, "log_level": 3}
-    )
-    producer.produce(
-        full_name("alerts", settings.topic_prefix),
-        codec_for(settings).encode(alert),
-        alert.alert_id.encode(),
-        on_delivery=lambda fault, _: faults.append(fault) if fault else None,
-    )
-    if producer.flush(_FLUSH_S) or faults:
-        raise Unavailable(f"the broker did not take the alert: {faults or 'no answer'}")
+    produce(settings, codec_for(settings), "alerts", alert)
 
 
 def _where(alert: Alert) -> str:

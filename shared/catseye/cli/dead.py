@@ -6,18 +6,17 @@ from typing import Any
 
 import click
 import msgspec
-from confluent_kafka import Producer
 
 from catseye.cli.common import OutFile, at, json_option, settings_with_broker, table, write_file, write_json
 from catseye.client import subscribe
-from catseye.client.config import publisher_config
 from catseye.contract.dead_letters import is_cut
-from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Misconfigured
 from catseye.contract.records import DeadLetter
 from catseye.contract.topics import TOPICS, full_name
+from catseye.kafka.producing import produce_rows
 from catseye.settings import Settings
 
-_FLUSH_S = 120.0
+_ANSWER_S = 120.0  # a broker that restarts is waited for
 
 
 @click.group()
@@ -132,18 +131,10 @@ def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[DeadLetter]:
 
 
 def _sent_again(settings: Settings, letters: list[DeadLetter]) -> int:
-    addressed = [(destination(letter, settings.topic_prefix), letter) for letter in letters]
-    faults: list[str] = []
-    producer = Producer(publisher_config(settings))
-    for topic, letter in addressed:
-        producer.produce(
-            topic, letter.value, letter.key, on_delivery=lambda fault, _: faults.append(str(fault)) if fault else None
-        )
-        producer.poll(0)
-    under_way = producer.flush(_FLUSH_S)
-    if faults or under_way:
-        raise Unavailable(f"the broker did not take {len(faults) + under_way} of {len(letters)}: {faults[:1]}")
-    return len(letters)
+    # All destinations are known before the first record is written: one that has none stops all.
+    rows = [(destination(letter, settings.topic_prefix), letter.key, letter.value) for letter in letters]
+    produce_rows(settings, rows, _ANSWER_S)
+    return len(rows)
 
 
 def _without_bytes(letter: DeadLetter) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from catseye.client import subscribe
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, RetrainDecision, TrainingRequest
-from catseye.contract.topics import full_name
-from catseye.kafka.produce import produce_and_wait
+from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
 
@@ -38,8 +37,7 @@ def train(reason: str, wait_s: float, json_file: Path | None) -> None:
     settings = settings_with_broker()
     with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
         asked = request(list(events), getpass.getuser(), reason, clock.now_ms())
-    topic = full_name("training.requests", settings.topic_prefix)
-    produce_and_wait(settings, topic, codec_for(settings).encode(asked), asked.model.encode())
+    produce(settings, codec_for(settings), "training.requests", asked)
     said = _answer(settings, asked, wait_s)
     if not write_json(json_file, msgspec.to_builtins(said)):
         click.echo(sentence(said))

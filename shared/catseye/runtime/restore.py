@@ -1,22 +1,17 @@
 """How a worker gets back what it knew: its state topic, read to the end."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer
 
+from catseye.contract.errors import Unavailable
 from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.reading import ENDS_SHOWN, read_to
 from catseye.runtime.stream import State
 from catseye.settings import Settings
 
 RESTORE_CHUNK = 10_000  # records of the state topic between two signs of life
-SAID_ALOUD = {
-    KafkaError._AUTO_OFFSET_RESET,
-    KafkaError._FATAL,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-}
 
 
 class WorkerFailed(Exception):
@@ -24,34 +19,37 @@ class WorkerFailed(Exception):
 
 
 class Restore:
-    """Reads a state topic up to its high watermark, a chunk at a time."""
+    """Reads a state topic up to its high watermark, a chunk at a time: between two, the worker serves its group.
+
+    Raises:
+        Unavailable: the broker does not answer.
+    """
 
     def __init__(self, topic: str, states: Mapping[int, State], settings: Settings) -> None:
         self._states: Mapping[int, State] = states
         bounds = log_bounds(settings, topic, list(states))
-        self._ends = {partition: end for partition, (first, end) in bounds.items() if end > first}
-        # Ends of partition are events here: their offset is a position, transaction markers included.
         self._reader = Consumer(
-            reader_config(settings, f"{topic}.restore") | {"enable.partition.eof": True, "fetch.wait.max.ms": 20}
+            reader_config(settings, f"{topic}.restore") | ENDS_SHOWN | {"fetch.wait.max.ms": 20},
         )
-        self._reader.assign([TopicPartition(topic, partition, bounds[partition][0]) for partition in self._ends])
+        # For as long as it takes: a transaction that is open below the high watermark has an end, the broker's at last.
+        self._chunks = read_to(
+            self._reader,
+            {(topic, partition): own for partition, own in bounds.items()},
+            most=RESTORE_CHUNK,
+            quiet_s=math.inf,
+        )
 
     def step(self) -> bool:
-        """Take the next chunk. True when every state is whole."""
-        if not self._ends:
+        """Take the next chunk. True when every state is whole. Raises `WorkerFailed`."""
+        try:
+            chunk = next(self._chunks, None)
+        except Unavailable as fault:
+            raise WorkerFailed(f"the state cannot be restored: {fault}") from fault
+        if chunk is None:
             return True
-        chunk: list[Any] = self._reader.consume(RESTORE_CHUNK, 0.05)
-        for message in chunk:
-            error = message.error()
-            if error is None:
-                self._states[message.partition()].restore(message.key(), message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:
-                # Below the high watermark it is the last stable offset: a transaction is open there, wait for its end.
-                if message.offset() >= self._ends.get(message.partition(), 0):
-                    self._ends.pop(message.partition(), None)
-            elif error.code() in SAID_ALOUD:
-                raise WorkerFailed(f"the state cannot be restored: {error.str()}")
-        return not self._ends
+        for message in chunk.messages:
+            self._states[message.partition()].restore(message.key(), message.value())
+        return False
 
     def close(self) -> None:
         self._reader.close()

@@ -22,7 +22,8 @@ from catseye.contract.limits import RECORD_MAX_BYTES
 from catseye.contract.message import Message
 from catseye.kafka.admin import check_partitions
 from catseye.kafka.clients import client_config, partition_bounds, reader_config
-from catseye.runtime.restore import SAID_ALOUD, Restore, WorkerFailed
+from catseye.kafka.reading import FATAL_CODES
+from catseye.runtime.restore import Restore, WorkerFailed
 from catseye.runtime.stream import Core, Row, State
 from catseye.settings import Settings
 
@@ -388,7 +389,7 @@ class Worker(Generic[S]):
                 f"group {self._group} left off at a place that is no longer on the log ({error.str()}): records were "
                 "deleted before they were read. Decide where to go on with kafka-consumer-groups --reset-offsets"
             )
-        if error.fatal() or error.code() in SAID_ALOUD:  # of an error that comes as a record, fatal() is never true
+        if error.fatal() or error.code() in FATAL_CODES:  # of an error that comes as a record, fatal() is never true
             raise WorkerFailed(f"{self._identity} cannot read: {error.str()}")
         self._probe.aborted(f"read: {error.str()}")
 

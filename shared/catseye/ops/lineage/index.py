@@ -19,8 +19,9 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.records import Outcome, Place, Prediction
 from catseye.contract.topics import full_name
+from catseye.kafka.reading import Part
 from catseye.ops.lineage.history import Predictor, Total
-from catseye.ops.lineage.past import Bounds, Part, Past
+from catseye.ops.lineage.past import Bounds, Past
 
 FILE = "lineage.sqlite"
 PREDICTIONS = ("predictions", "predictions.shadow")

@@ -5,7 +5,6 @@ holds open above it is not waited for. One consumer and one admin client serve a
 tens of milliseconds to make.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -18,14 +17,13 @@ from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
 from catseye.contract.records import Place, Record
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.kafka.clients import client_config, reader_config
+from catseye.kafka.reading import ENDS_SHOWN, Chunk, Part, read_to
 from catseye.settings import Settings
 
 ANSWER_S = 10.0
 CHUNK = 5_000
 CHUNK_S = 0.02
-"""Longest wait for a chunk to fill: short, since the last records of a topic never fill one."""
-QUIET_S = 30.0
-"""Nothing for so long, and the end not reached: the topic cannot be read."""
+"""Longest wait for a chunk's first record: a command counts its milliseconds."""
 
 AT_ONCE = {"log_level": 0, "reconnect.backoff.ms": 10}
 """librdkafka puts off its second connection, which is the one that fetches, by half of its pause between two tries."""
@@ -33,8 +31,6 @@ AT_ONCE = {"log_level": 0, "reconnect.backoff.ms": 10}
 R = TypeVar("R", bound=Record)
 _SPECS = cast("Any", OffsetSpec)  # the client's own types say nothing of it
 _EARLIEST, _LATEST = _SPECS.earliest(), _SPECS.latest()
-Part = tuple[str, int]
-"""Full name of a topic, and partition."""
 Bounds = dict[Part, tuple[int, int]]
 """First offset that is kept, and the last stable offset."""
 
@@ -65,7 +61,7 @@ class Past:
         self.codec = codec
         self._admin = AdminClient(client_config(settings) | AT_ONCE)
         config = reader_config(settings, f"{settings.topic_prefix}lineage")
-        config |= {"enable.partition.eof": True, "fetch.wait.max.ms": 5, **AT_ONCE}
+        config |= {**ENDS_SHOWN, "fetch.wait.max.ms": 5, **AT_ONCE}
         self._reader = Consumer(config)
         # For single records: with the usual fetch a megabyte of what follows is sent and unpacked, which takes 0.1 s.
         self._picker = Consumer(config | {"fetch.message.max.bytes": 65_536})
@@ -132,9 +128,7 @@ class Past:
             for part, (first, end) in bounds.items()
         }
 
-    def read(
-        self, wanted: Mapping[Part, tuple[int, int]], reader: Consumer | None = None
-    ) -> Iterator[tuple[list[Any], dict[Part, int]]]:
+    def read(self, wanted: Mapping[Part, tuple[int, int]], reader: Consumer | None = None) -> Iterator[Chunk]:
         """Messages from the first offset of each partition to before its second, in chunks.
 
         Args:
@@ -144,14 +138,11 @@ class Past:
         Yields:
             Messages, in order within a partition, and the offset that each partition mentioned is read up to.
         """
-        left = {part: end for part, (first, end) in wanted.items() if end > first}
-        if not left:
-            return
-        at = {part: wanted[part][0] for part in left}
         reader = reader or self._reader
-        reader.assign([TopicPartition(*part, first) for part, first in at.items()])
         try:
-            yield from self._until(reader, left, at)
+            for chunk in read_to(reader, wanted, most=CHUNK, poll_s=CHUNK_S):
+                if chunk.positions:
+                    yield chunk
         finally:
             reader.unassign()  # else it goes on fetching megabytes behind the one record that was wanted
 
@@ -203,40 +194,6 @@ class Past:
         """Raises `BadRecord` as `Codec.decode` does."""
         return self.codec.decode(value, kind)
 
-    def _until(
-        self, reader: Consumer, left: dict[Part, int], at: dict[Part, int]
-    ) -> Iterator[tuple[list[Any], dict[Part, int]]]:
-        heard_s = time.monotonic()
-        while left:
-            messages: list[Any] = []
-            positions: dict[Part, int] = {}
-            for message in _next(reader, sum(end - at[part] for part, end in left.items())):
-                self._take(message, left, messages, positions)
-            at |= positions
-            for part, position in positions.items():
-                if position >= left[part]:
-                    del left[part]
-            if positions:
-                heard_s = time.monotonic()
-                yield messages, positions
-            elif time.monotonic() - heard_s > QUIET_S:
-                raise Unavailable(f"{sorted(left)[0][0]} cannot be read: nothing came for {QUIET_S:.0f} s")
-
-    def _take(self, message: Any, left: dict[Part, int], messages: list[Any], positions: dict[Part, int]) -> None:
-        error = message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            if error.fatal() or not error.retriable():
-                raise Unavailable(f"{message.topic() or 'a topic'} cannot be read: {error.str()}")
-            return
-        part = message.topic(), message.partition()
-        if part not in left:
-            return  # beyond the end
-        offset = message.offset()
-        if error is None and offset < left[part]:
-            messages.append(message)
-        # At the end of a partition the offset is a position: markers of transactions leave holes before it.
-        positions[part] = min(offset + (error is None), left[part])
-
     def _offsets(self, parts: list[TopicPartition], spec: OffsetSpec) -> dict[Part, int]:
         asked = self._admin.list_offsets(
             dict.fromkeys(parts, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S
@@ -252,13 +209,3 @@ def _said(fault: KafkaException, topics: str) -> Misconfigured | Unavailable:
 
 def _no_topic(topics: str) -> str:
     return f"there is no {topics}: `catseye topics create` makes the topics; is CATSEYE_TOPIC_PREFIX right?"
-
-
-def _next(reader: Consumer, left: int) -> list[Any]:
-    """The next messages, of *left* offsets that are to come."""
-    if left > CHUNK:
-        found: list[Any] = reader.consume(CHUNK, CHUNK_S)
-        return found
-    # A chunk that will not be full is not waited for: whoever asks for one record wants it at once.
-    first = reader.poll(CHUNK_S)
-    return [] if first is None else [first, *(reader.consume(left - 1, 0) if left > 1 else [])]
