@@ -1,23 +1,42 @@
-"""Draw the flow picture of the README from READS and WRITES of every service and the table of topics.
+"""Draw the picture and the table of topics in schemas/README.md.
 
-`python -m infra.local.generate_flow` writes it between the markers; a test compares it with what this would draw.
+READS and WRITES of every service and the table of topics say what stands there. `python -m infra.local.generate_flow`
+writes both between their markers; a test compares them with what this would write.
 """
 
 import importlib
 import re
+from collections.abc import Callable
 
-from catseye.contract.topics import BY_NAME, TOPICS
+from catseye.contract.topics import BY_NAME, TOPICS, Kept
 from infra.local.jvm import ROOT
 
-README = ROOT / "README.md"
-BEGIN, END = "<!-- flow: generated, see infra/local/generate_flow.py -->", "<!-- /flow -->"
-COMMANDS = ("alert.commands", "training.requests", "model.commands")
-WRITTEN_BY_PEOPLE = (*(topic.name for topic in TOPICS if topic.public), "models", *COMMANDS)
-READ_BY_PEOPLE = ("predictions", "outcomes", "labels.unmatched", "dead-letters", "alerts", "statistics")
+PAGE = ROOT / "schemas" / "README.md"
+WRITTEN_BY_PEOPLE = ("frames", "labels", "alert.commands", "training.requests", "model.commands")
+READ_BY_PEOPLE = (
+    "predictions",
+    "outcomes",
+    "labels.unmatched",
+    "dead-letters",
+    "alerts",
+    "statistics",
+    "retraining",
+    "models",
+)
+_KEPT = {
+    Kept.SHORT: "a day",
+    Kept.DAYS: "7 days",
+    Kept.WEEKS: "30 days",
+    Kept.HORIZON: "label horizon and margin",
+    Kept.FOR_EVER: "for ever",
+    Kept.COMPACTED: "last record of each key",
+}
+Ends = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+"""READS and WRITES of each service."""
 
 
-def generated() -> str:
-    """The picture, in Mermaid, between its markers."""
+def picture() -> str:
+    """The flow, in Mermaid."""
     services = _services()
     topics = {name for reads, writes in services.values() for name in (*reads, *writes)}
     lines = ["flowchart LR", "  people([people and programs])"]
@@ -29,10 +48,42 @@ def generated() -> str:
         lines += [f"  {name} <--> {_node(topic)}" for topic in writes if topic.endswith(".state")]
     lines += [f"  people --> {_node(name)}" for name in WRITTEN_BY_PEOPLE if name in topics]
     lines += [f"  {_node(name)} --> people" for name in READ_BY_PEOPLE if name in topics]
-    return "\n".join([BEGIN, "```mermaid", *lines, "```", END])
+    return "\n".join(["```mermaid", *lines, "```"])
 
 
-def _services() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+def table() -> str:
+    """Topics that carry records: record, key, how long it is kept, who writes it."""
+    services = _services()
+    lines = ["| topic | record | key | kept | written by |", "| --- | --- | --- | --- | --- |"]
+    for topic in TOPICS:
+        if topic.record is None:
+            continue
+        writers = [name.replace("_", " ") for name, (_, writes) in services.items() if topic.name in writes]
+        if topic.name in WRITTEN_BY_PEOPLE:
+            writers = ["people and programs", *writers]
+        if topic.name == "dead-letters":
+            writers = ["every service"]
+        key = ", ".join(topic.key)
+        lines.append(
+            f"| `{topic.name}` | {topic.record.__name__} | {key} | {_KEPT[topic.kept]} | {', '.join(writers)} |"
+        )
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {"flow": picture, "topics": table}
+"""What stands between the markers of each name."""
+
+
+def replaced(page: str) -> str:
+    """*page* with today's picture and table in it. Raises ValueError where a marker is missing."""
+    for name, made in PARTS.items():
+        begin, end = f"<!-- {name}: generated, see infra/local/generate_flow.py -->", f"<!-- /{name} -->"
+        before, rest = page.split(begin)
+        page = f"{before}{begin}\n{made()}\n{end}" + rest.split(end, 1)[1]
+    return page
+
+
+def _services() -> Ends:
     """READS and WRITES of each service that meets others at topics. Raises KeyError for a topic not in the table."""
     found = {}
     for folder in sorted((ROOT / "services").iterdir()):
@@ -49,11 +100,5 @@ def _node(topic: str) -> str:
     return "topic_" + re.sub(r"\W", "_", topic)
 
 
-def replaced(readme: str) -> str:
-    """*readme* with today's picture in it."""
-    before, rest = readme.split(BEGIN)
-    return before + generated() + rest.split(END, 1)[1]
-
-
 if __name__ == "__main__":
-    README.write_text(replaced(README.read_text()))
+    PAGE.write_text(replaced(PAGE.read_text()))

@@ -1,4 +1,4 @@
-"""Every piece of Python in the README runs as it stands there, in its order, against a stack."""
+"""Every piece of Python in the README and in schemas/README.md runs as it stands there, in order, against a stack."""
 
 import re
 import subprocess
@@ -30,7 +30,8 @@ def test_the_pieces_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monkey
         first, again = first_model(plan), first_model(plan)
         assert first == f"{again}, the example's; `catseye models register FILE --stage champion` names yours"
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
-        pieces = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        pages = [(ROOT / page).read_text() for page in ("README.md", "schemas/README.md")]
+        pieces = [piece for page in pages for piece in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
         said = [_run(piece.replace(ADDRESS, address)) for piece in pieces]
     finally:
         monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
@@ -39,6 +40,7 @@ def test_the_pieces_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert re.fullmatch(r"last frame: gate-7/\w+/99\n", said[0])
     assert said[1].startswith("gate-7 ")
     assert said[2] in {"True\n", "False\n"}
+    assert said[3] == "published gate-8 monday 0\n"
     assert said[4].strip() in {"bike", "car", "juggernaut", "minibus", "pickup", "truck"}
 
 
