@@ -3,19 +3,17 @@
 A camera that fell silent is forgotten when none of its frames could be accepted once more: all are too old by then.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import msgspec
 
-from catseye.runtime.state_format import same_body
+from catseye.runtime.state_format import Format, Unnumbered
 from catseye.runtime.stream import KeyedState
 
 WIDTH = 2_048  # sequence numbers that a window remembers behind the highest; 256 bytes
 BOOTS = 8  # boots that are remembered; of an older one every frame would be new again
 MASK = (1 << WIDTH) - 1
-_FORMAT = same_body("ingest", "what was seen of a camera", lambda value: value[:1] >= b"\x90")  # an array of msgpack
 BUCKET_MS = 24 * 3_600_000  # a silent camera is forgotten so much late at most, while others of its partition go on
 
 
@@ -80,14 +78,32 @@ class CameraWindow:
         return verdict
 
     def to_bytes(self) -> bytes:
+        """As the state topic has it."""
+        return _FORMAT.write(self)
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> "CameraWindow":
+        """The other way round, of any format. Raises Misconfigured for what a newer version wrote."""
+        return _FORMAT.read(value)
+
+    def _body(self) -> bytes:
         boots = [_Boot(name, top, seen.to_bytes(WIDTH // 8).lstrip(b"\0")) for name, (top, seen) in self._boots.items()]
         return msgspec.msgpack.encode(_Stored(boots, self.duplicates, self.newest_ms))
 
     @classmethod
-    def from_bytes(cls, stored: bytes) -> "CameraWindow":
-        value = msgspec.msgpack.decode(stored, type=_Stored)
-        boots = {boot.name: (boot.highest, int.from_bytes(boot.seen)) for boot in value.boots}
-        return cls(value.duplicates, value.newest_ms, boots)
+    def _read(cls, body: bytes) -> "CameraWindow":
+        stored = msgspec.msgpack.decode(body, type=_Stored)
+        boots = {boot.name: (boot.highest, int.from_bytes(boot.seen)) for boot in stored.boots}
+        return cls(stored.duplicates, stored.newest_ms, boots)
+
+
+_FORMAT = Format(
+    "ingest",
+    "what was seen of a camera",
+    write=CameraWindow._body,
+    readers={1: CameraWindow._read},
+    unnumbered=Unnumbered(lambda value: value[:1] >= b"\x90", CameraWindow._read),  # an array of msgpack
+)
 
 
 class Windows(KeyedState):
@@ -108,10 +124,9 @@ class Windows(KeyedState):
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         self._note(key)
-        super().restore(key, None if value is None else _FORMAT.read(value))
-
-    def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
-        return [(key, None if value is None else _FORMAT.write(value)) for key, value in super().changes()]
+        if value is not None:
+            _FORMAT.check(value)
+        super().restore(key, value)
 
     def rollback(self) -> None:
         for key in self._before:

@@ -29,13 +29,16 @@ def test_what_is_written_is_of_the_newest_format() -> None:
 
 def test_each_format_that_ever_was_is_read() -> None:
     """Those without a number too."""
-    assert [counted().read(value) for value in (b"7", b"\x017", b"\2\0\7")] == [7, 7, 7]
+    for value in (b"7", b"\x017", b"\2\0\7"):
+        counted().check(value)
+        assert counted().read(value) == 7
 
 
 def test_a_format_from_the_future_is_refused() -> None:
     """In a sentence that says whose state it is, what was found, what is read here and what to do."""
-    with pytest.raises(Misconfigured) as fault:
-        counted(newest=1).read(b"\2\0\7")
+    for refused in (counted(newest=1).read, counted(newest=1).check):
+        with pytest.raises(Misconfigured) as fault:
+            refused(b"\2\0\7")
     assert str(fault.value) == (
         "ingest.state: a count is in format 2, and this version of Catseye reads formats up to 1. A newer version "
         "wrote it: start that version again, and it goes on where it stopped; nothing was changed"
@@ -47,6 +50,8 @@ def test_what_nobody_wrote_is_refused(value: bytes, begins: str) -> None:
     """Rather than taken for something."""
     with pytest.raises(Misconfigured, match=rf"^ingest\.state: a count begins with {begins}: no version"):
         counted().read(value)
+    with pytest.raises(Misconfigured, match="no version"):
+        counted().check(value)
 
 
 @pytest.mark.parametrize("numbers", [[], [0, 1], [2], [1, 3], range(1, HIGHEST + 2)])

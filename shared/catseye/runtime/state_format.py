@@ -73,6 +73,12 @@ class Format(Generic[V]):
             raise self._unreadable(value)
         return reader(value[1:])
 
+    def check(self, value: bytes) -> None:
+        """See that a value will be read, without reading it; raises as `read`."""
+        is_read = value[:1] and value[0] in self._readers
+        if not is_read and not (self._unnumbered is not None and self._unnumbered.is_one(value)):
+            raise self._unreadable(value)
+
     def _unreadable(self, value: bytes) -> Misconfigured:
         found = f"{self._service}.state: {self._what} "
         if value and self.newest < value[0] <= HIGHEST:

@@ -73,7 +73,8 @@ def of_ingest(rows: Sequence[Row]) -> Facts:
     for camera, boots in _PROBED.items():
 
         def window(camera: str = camera) -> CameraWindow:
-            return CameraWindow.from_bytes(windows.get(camera.encode()) or b"")
+            stored = windows.get(camera.encode())
+            return CameraWindow.from_bytes(stored) if stored else CameraWindow()
 
         judged: Facts = {}
         for boot, numbers in boots.items():
