@@ -74,8 +74,8 @@ class AcceptedLabel(Record, frozen=True, kw_only=True):
         label: The true class; null withdraws an earlier label of this frame.
         labelled_at_ms: The labeller's clock, Unix milliseconds. Of two labels for a frame the one with the later clock
             holds.
-        source: Who says so: person, sensor, audit, or a name of your own.
-        propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
+        source: Where the label comes from: person, sensor, audit, or a name of your own.
+        propensity: Probability, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
         received_at_ms: Ingest's clock when it took the label, Unix milliseconds.
     """
 
@@ -114,12 +114,12 @@ class Place(Record, frozen=True, kw_only=True):
 
 
 class Alert(Record, frozen=True, kw_only=True):
-    """One state in the life of an alert; the newest record of an alert_id holds.
+    """One state of an alert's lifecycle; the newest record of an alert_id holds.
 
     Attributes:
         alert_id: 32 hexadecimal digits: a hash of what caused it.
         revision: Counts the records of this alert from 0.
-        state: Where the alert is in its life.
+        state: State of the alert in its lifecycle.
         kind: What is wrong: camera_silent, camera_frozen, input, class_mix, concept, accuracy_floor, labels_missing
             and so on.
         severity: How soon a person should look.
@@ -129,7 +129,7 @@ class Alert(Record, frozen=True, kw_only=True):
             with the same incident_id.
         signal: Signal with the most evidence.
         label: Class concerned.
-        phase: Brightness bin.
+        phase: Phase by brightness: night, day or all; empty where it does not matter.
         detector: Name in the registry of detectors.
         estimate: Current estimate of the signal.
         reference: What is normal.
@@ -150,7 +150,7 @@ class Alert(Record, frozen=True, kw_only=True):
         suppressed_until_ms: Until when the alert is suppressed, event time, Unix milliseconds; null while
             suppressed_by is set: until it resolves.
         suppressed_by: Who suppressed it; null while nobody has.
-        suppressed_because: Why, in the words of who suppressed it.
+        suppressed_because: Why it was suppressed; empty where no reason was given.
         acknowledged_by: Who acknowledged it as it is; null while nobody has.
         command_id: Command that led to this record; null where no command did.
     """
@@ -205,7 +205,7 @@ class AlertCommand(Record, frozen=True, kw_only=True):
         revision: Revision of the alert's record that the person looked at.
         reason: Why; may be empty.
         by: Who asks.
-        at_ms: The asker's clock, Unix milliseconds.
+        at_ms: Clock of who asks, Unix milliseconds.
     """
 
     schema_name: ClassVar[str] = "catseye.AlertCommand"
@@ -229,7 +229,7 @@ class Alarm(Record, frozen=True, kw_only=True):
         cause: 32 hexadecimal digits: a hash of what raised it; the same after a crash.
         signal: Signal with the most evidence.
         label: Class concerned.
-        phase: Brightness bin.
+        phase: Phase by brightness: night, day or all; empty where it does not matter.
         detector: Name in the registry of detectors; rule for a camera's faults.
         estimate: Current estimate of the signal.
         reference: What is normal.
@@ -272,8 +272,8 @@ class CameraReport(Record, frozen=True, kw_only=True):
         learning_left: Samples still needed before the camera's first reference is whole; 0 when it can claim anything.
         recent_labels: Labels in the recent window, weighted by propensity and age.
         recent_errors: Those among them that contradict their prediction.
-        worst_loss: Most that a changed mix of classes alone makes of the loss, 0 to 1: that of the worst class, known
-            so far.
+        worst_loss: Highest loss that a changed mix of classes alone can cause, 0 to 1: the loss of the worst class
+            known so far.
         estimated_accuracy: Accuracy of the recent window, estimated without labels, 0 to 1.
         estimate_valid: Whether the assumption behind estimated_accuracy holds now.
     """
@@ -299,7 +299,7 @@ class DeadLetter(Record, frozen=True, kw_only=True):
 
     Attributes:
         dead_letter_id: 32 hexadecimal digits: a hash of where the record lay.
-        service: Who refused it.
+        service: Service that refused the record.
         reason: Stable code.
         detail: What was found and what is allowed.
         topic: Topic it came from.
@@ -329,12 +329,12 @@ class DeadLetter(Record, frozen=True, kw_only=True):
 
 
 class DriftStatistic(Record, frozen=True, kw_only=True):
-    """What the drift service sees in one signal of one camera and phase.
+    """One signal of one camera in one phase: estimate, reference and evidence.
 
     Attributes:
         camera: Name of the camera, 1 to 200 characters; the key of the record.
-        signal: What is watched, for example brightness, entropy, loss.
-        phase: Brightness bin, for example day or night.
+        signal: Name of the signal, for example brightness, entropy, loss.
+        phase: Phase by brightness: night, day or all.
         detector: Name in the registry of detectors.
         at_ms: Event time, Unix milliseconds.
         model: Name of the model.
@@ -400,7 +400,7 @@ class Frame(Record, frozen=True, kw_only=True):
 
 
 class Label(Record, frozen=True, kw_only=True):
-    """What a frame really showed, as a person, a sensor or an audit says it.
+    """The true class of a frame, from a person, a sensor or an audit.
 
     Attributes:
         camera: Name of the camera, 1 to 200 characters; the key of the record.
@@ -410,8 +410,8 @@ class Label(Record, frozen=True, kw_only=True):
         label: The true class; null withdraws an earlier label of this frame.
         labelled_at_ms: The labeller's clock, Unix milliseconds. Of two labels for a frame the one with the later clock
             holds.
-        source: Who says so: person, sensor, audit, or a name of your own.
-        propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
+        source: Where the label comes from: person, sensor, audit, or a name of your own.
+        propensity: Probability, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
     """
 
     schema_name: ClassVar[str] = "catseye.Label"
@@ -447,10 +447,10 @@ class ModelCommand(Record, frozen=True, kw_only=True):
         metrics: Numbers that a registration rests on.
         dataset_sha256: Hash of the dataset snapshot that the registered version was trained on.
         decision_id: Retrain decision that the registered version answers.
-        seen_event_id: Newest model event that the asker had seen.
+        seen_event_id: Newest model event that the sender of the command had seen.
         reason: Why; may be empty.
         by: Person or trainer that asks.
-        at_ms: The asker's clock, Unix milliseconds.
+        at_ms: Clock of who asks, Unix milliseconds.
     """
 
     schema_name: ClassVar[str] = "catseye.ModelCommand"
@@ -472,7 +472,7 @@ class ModelCommand(Record, frozen=True, kw_only=True):
 
 
 class ModelEvent(Record, frozen=True, kw_only=True):
-    """One step in the life of one version of a model.
+    """One step in the lifecycle of a model version.
 
     Attributes:
         event_id: 32 hexadecimal digits: a hash of what caused it.
@@ -487,8 +487,8 @@ class ModelEvent(Record, frozen=True, kw_only=True):
         at_ms: Unix milliseconds.
         cameras: Cameras that this holds for; empty for all.
         metrics: Numbers that the step rests on.
-        dataset_sha256: Hash of the dataset snapshot.
-        decision_id: Retrain decision behind it.
+        dataset_sha256: Hash of the dataset snapshot that the version was trained on.
+        decision_id: Retrain decision that led to the version.
         command_id: Command that led to this step; null where no command did.
     """
 
@@ -536,8 +536,7 @@ class Outcome(Record, frozen=True, kw_only=True):
         frame_offset: Offset of the frame in frames.accepted.
         predicted: The class that was predicted.
         confidence: Probability of the predicted class, 0 to 1.
-        change: matched: first label of the prediction. corrected: replaces the outcome before. withdrawn: takes it
-            back.
+        change: matched: first label of the prediction. corrected: replaces the earlier outcome. withdrawn: removes it.
         label: The true class; null when withdrawn.
         correct: Whether predicted equals label; null when withdrawn.
         label_probability: Probability that the model gave to the label, 0 to 1; 0 when the model has no such class;
@@ -579,7 +578,7 @@ class Outcome(Record, frozen=True, kw_only=True):
 
 
 class PairedOutcome(Record, frozen=True, kw_only=True):
-    """What champion and shadow said of the same frame, and what it really showed.
+    """Predictions of champion and shadow for the same frame, and its true class.
 
     Attributes:
         camera: Name of the camera, 1 to 200 characters; the key of the record.
@@ -623,7 +622,7 @@ class PairedOutcome(Record, frozen=True, kw_only=True):
 
 
 class Prediction(Record, frozen=True, kw_only=True):
-    """What one model says of one frame.
+    """The output of one model for one frame.
 
     Attributes:
         camera: Name of the camera, 1 to 200 characters; the key of the record.
@@ -636,7 +635,7 @@ class Prediction(Record, frozen=True, kw_only=True):
         prediction_id: 32 hexadecimal digits: a hash of frame, model, version and role.
         model: Name of the model.
         version: Version of the model.
-        role: A champion's word counts; a shadow's is compared with it.
+        role: The champion's predictions are published; the shadow's are compared with them.
         frame_partition: Partition of the frame in frames.accepted.
         frame_offset: Offset of the frame in frames.accepted.
         label: The class with the highest probability.
@@ -648,7 +647,8 @@ class Prediction(Record, frozen=True, kw_only=True):
         bright_share: Share of pixels at the bright end of the scale, 0 to 1.
         perceptual_hash: 64-bit perceptual hash as a signed number; near-identical frames differ in few bits.
         model_sha256: 64 hexadecimal digits: hash of the model file.
-        embedding: 16 numbers: a fixed projection of the penultimate features; empty when the model gives none.
+        embedding: 16 numbers: a fixed projection of the penultimate features; empty where the model has no features
+            output.
         telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
         activation_map_png: Class activation map of the predicted class, 8-bit grey PNG at the net's own resolution,
             when asked for.
@@ -728,7 +728,7 @@ class TrainingRequest(Record, frozen=True, kw_only=True):
         model: Name of the model; the key of the record.
         reason: Why; may be empty.
         by: Who asks.
-        at_ms: The asker's clock, Unix milliseconds.
+        at_ms: Clock of who asks, Unix milliseconds.
     """
 
     schema_name: ClassVar[str] = "catseye.TrainingRequest"
@@ -744,7 +744,7 @@ UnmatchedReason = Literal["late", "unknown", "repeated", "superseded"]
 
 
 class UnmatchedLabel(Record, frozen=True, kw_only=True):
-    """A label that makes no outcome, and why.
+    """A label that led to no outcome, and why.
 
     Attributes:
         camera: Name of the camera, 1 to 200 characters; the key of the record.
@@ -754,11 +754,11 @@ class UnmatchedLabel(Record, frozen=True, kw_only=True):
         label: The true class; null withdraws an earlier label of this frame.
         labelled_at_ms: The labeller's clock, Unix milliseconds. Of two labels for a frame the one with the later clock
             holds.
-        source: Who says so: person, sensor, audit, or a name of your own.
-        propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
+        source: Where the label comes from: person, sensor, audit, or a name of your own.
+        propensity: Probability, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
         received_at_ms: Ingest's clock for the label, Unix milliseconds.
-        reason: late: past the horizon. unknown: nobody predicted that frame. repeated: said before. superseded: a
-            later label was already there.
+        reason: late: past the horizon. unknown: no prediction of that frame. repeated: the same label is there
+            already. superseded: a later label is there already.
     """
 
     schema_name: ClassVar[str] = "catseye.UnmatchedLabel"
