@@ -4,14 +4,16 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "$0")")/lib/finding.sh"
 
 title "confluent-kafka 2.16.0, AvroDeserializer" \
-  "Before it looks up the schema that a record names by its id, it asks for /associations/…. With 404 it goes on; with" \
-  "403, from a registry or proxy that lets this reader read schemas only, every record fails and no schema is asked for."
+  "Before it looks up the schema that a record names by its id, it asks for /associations/…. With 404 it goes on;" \
+  "with 403, from a registry or proxy that lets this reader read schemas only, every record fails and no schema is" \
+  "asked for."
 python_with 'confluent-kafka[avro,schemaregistry]==2.16.0'
 "$PYTHON" - <<'PY'
 import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
@@ -26,7 +28,7 @@ class Registry(BaseHTTPRequestHandler):
     """Serves schema 7; what else is asked for is answered with `others`."""
 
     others = 404
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]

@@ -4,8 +4,8 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "$0")")/lib/finding.sh"
 
 title "confluent-kafka 2.16.0 with Apache Kafka 4.3.1, transactions" \
-  "The broker refuses one record (it is larger than its topic takes), the transaction is aborted as documented. The next" \
-  "transaction, which is good in every way, fails as well; the one after that succeeds."
+  "The broker refuses one record (it is larger than its topic takes), the transaction is aborted as documented. The" \
+  "next transaction, which is good in every way, fails as well; the one after that succeeds."
 python_with confluent-kafka==2.16.0
 kafka 4.3.1
 "$PYTHON" - <<'PY'

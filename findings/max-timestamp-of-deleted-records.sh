@@ -4,8 +4,9 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "$0")")/lib/finding.sh"
 
 title "Apache Kafka 4.3.1, asked by confluent-kafka 2.16.0" \
-  "ListOffsets with MAX_TIMESTAMP may name an offset below the partition's first: the record with the largest timestamp" \
-  "still counts after DeleteRecords took it away, until its segment is gone. A reader that starts there is out of range."
+  "ListOffsets with MAX_TIMESTAMP may name an offset below the partition's first: the record with the largest" \
+  "timestamp still counts after DeleteRecords took it away, until its segment is gone. A reader that starts there is" \
+  "out of range."
 python_with confluent-kafka==2.16.0
 kafka 4.3.1
 "$PYTHON" - <<'PY'

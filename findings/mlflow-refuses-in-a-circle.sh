@@ -4,8 +4,8 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "$0")")/lib/finding.sh"
 
 title "mlflow-skinny 3.17.0, start_run() in an empty folder" \
-  "Its default store is a SQLite file, which this package cannot open: it names \"file\" among the schemes that it can." \
-  "The file store is refused as well, and recommends SQLite. MLFLOW_ALLOW_FILE_STORE=true leads out."
+  "Its default store is a SQLite file, which this package cannot open: it names \"file\" among the schemes that it" \
+  "can. The file store is refused as well, and recommends SQLite. MLFLOW_ALLOW_FILE_STORE=true leads out."
 python_with mlflow-skinny==3.17.0
 cat >"$WORK/run.py" <<'PY'
 import sys

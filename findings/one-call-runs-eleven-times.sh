@@ -5,8 +5,8 @@ source "$(dirname "$(readlink -f "$0")")/lib/finding.sh"
 
 redis
 title "redis-py 8.1.0 with $(redis-server --version | cut -d ' ' -f 1-3)" \
-  "At default settings a call that is not answered within socket_timeout is sent again, ten times, whether or not it may" \
-  "be repeated: a script that counts, and takes a little longer than that, counts 11 and ends in a TimeoutError."
+  "At default settings a call that is not answered within socket_timeout is sent again, ten times, whether or not it" \
+  "may be repeated: a script that counts, and takes a little longer than that, counts 11 and ends in a TimeoutError."
 python_with redis==8.1.0
 "$PYTHON" - <<'PY'
 import os

@@ -44,7 +44,9 @@ async def write() -> list[str]:
 
 faults = asyncio.run(write())
 reader = Consumer(servers | {"group.id": "g"})
-written = {topic: reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1] for topic in ("good", "stamped")}
+written = {
+    topic: reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1] for topic in ("good", "stamped")
+}
 reader.close()
 print(f"one record each to two topics; {len(faults)} of {FLUSHES} flushes raised: {faults[:1]}")
 print(f"records written: {written}")

@@ -4,9 +4,9 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "$0")")/lib/finding.sh"
 
 title "polars 2.1.0, read_avro, files written by fastavro 1.13.1" \
-  "A default of a field, which a reader of the same schema has no use for, makes the whole file \"OutOfSpec\": numbers," \
-  "strings, bytes, booleans and enums. Defaults that are null or an empty array pass. Schemas that evolve compatibly are" \
-  "full of defaults."
+  "A default of a field, which a reader of the same schema has no use for, makes the whole file \"OutOfSpec\":" \
+  "numbers, strings, bytes, booleans and enums. Defaults that are null or an empty array pass. Schemas that evolve" \
+  "compatibly are full of defaults."
 python_with polars==2.1.0 fastavro==1.13.1
 "$PYTHON" - <<'PY'
 import io

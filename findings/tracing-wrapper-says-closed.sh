@@ -4,15 +4,14 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "$0")")/lib/finding.sh"
 
 title "opentelemetry-instrumentation-confluent-kafka 0.66b1 with confluent-kafka 2.16.0, Apache Kafka 4.3.1" \
-  "instrument_producer() and instrument_consumer() return objects of the client's own class that hand on some methods. At" \
-  "the others, among them all of transactions, assign() and position(), they raise \"has been closed\", though the client" \
-  "is open and the original does what it is asked."
+  "instrument_producer() and instrument_consumer() return objects of the client's own class that hand on some" \
+  "methods. At the others, among them all of transactions, assign() and position(), they raise \"has been closed\"," \
+  "though the client is open and the original does what it is asked."
 python_with opentelemetry-instrumentation-confluent-kafka==0.66b1 confluent-kafka==2.16.0
 kafka 4.3.1
 "$PYTHON" - <<'PY'
 import os
 import sys
-from collections.abc import Callable
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
@@ -25,35 +24,31 @@ wrapped_consumer = ConfluentKafkaInstrumentor().instrument_consumer(consumer)
 place = TopicPartition("t", 0, 0)
 
 
-def answer(call: Callable[[], object]) -> str:
+def answer(client: Producer | Consumer, method: str, arguments: tuple[object, ...]) -> str:
     try:
-        call()
+        getattr(client, method)(*arguments)
     except RuntimeError as fault:
         return f"RuntimeError: {fault}"
     return "done"
 
 
 CALLS = (
-    ("producer.init_transactions", lambda: wrapped_producer.init_transactions(30), lambda: producer.init_transactions(30)),
-    ("producer.begin_transaction", lambda: wrapped_producer.begin_transaction(), lambda: producer.begin_transaction()),
-    ("producer.abort_transaction", lambda: wrapped_producer.abort_transaction(30), lambda: producer.abort_transaction(30)),
-    ("consumer.assign", lambda: wrapped_consumer.assign([place]), lambda: consumer.assign([place])),
-    ("consumer.position", lambda: wrapped_consumer.position([place]), lambda: consumer.position([place])),
-    (
-        "consumer.consumer_group_metadata",
-        lambda: wrapped_consumer.consumer_group_metadata(),
-        lambda: consumer.consumer_group_metadata(),
-    ),
+    (wrapped_producer, producer, "init_transactions", (30,)),
+    (wrapped_producer, producer, "begin_transaction", ()),
+    (wrapped_producer, producer, "abort_transaction", (30,)),
+    (wrapped_consumer, consumer, "assign", ([place],)),
+    (wrapped_consumer, consumer, "position", ([place],)),
+    (wrapped_consumer, consumer, "consumer_group_metadata", ()),
 )
 print(f"the wrapped consumer is a Consumer: {isinstance(wrapped_consumer, Consumer)}")
 done = []
-for name, wrapped, original in CALLS:
-    by_wrapped, by_original = answer(wrapped), answer(original)
-    print(f"{name:33} wrapped: {by_wrapped:40} original: {by_original}")
+for wrapped, original, method, arguments in CALLS:
+    by_wrapped, by_original = answer(wrapped, method, arguments), answer(original, method, arguments)
+    print(f"{method:24} wrapped: {by_wrapped:40} original: {by_original}")
     if by_original != "done":
-        sys.exit(f"CHANGED: the original client's {name} fails too.")
+        sys.exit(f"CHANGED: the original client's {method} fails too.")
     if by_wrapped == "done":
-        done.append(name)
+        done.append(method)
 consumer.close()
 if done:
     sys.exit(f"CHANGED: wrapped clients now do {', '.join(done)}.")
