@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.contract.topics import BY_NAME, TOPICS
-from catseye.kafka import admin, clients
+from catseye.kafka import admin
 from catseye.kafka.admin import check_partitions, create_topics, topic_config, wait_for_broker
 from catseye.kafka.clients import client_config, partition_bounds, reader_config
 from catseye.settings import Settings
@@ -201,9 +202,9 @@ def test_a_leader_that_moves_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     """Not for ever, and nothing else is."""
     place, moved = TopicPartition("t", 0), said(KafkaError.NOT_LEADER_FOR_PARTITION)
     seconds = iter(range(1_000))
-    monkeypatch.setattr(
-        clients, "time", SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=lambda pause_s: None)
-    )
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=lambda pause_s: None)
+    for module in ("tenacity", "tenacity.nap"):  # what stamina tries again with
+        monkeypatch.setattr(import_module(module), "time", clock)
     moving: Any = Reader(moved, said(KafkaError.LEADER_NOT_AVAILABLE), moved)
     assert partition_bounds(moving, place) == (3, 9)
     for gone in (Reader(said(KafkaError._TRANSPORT)), Reader(*[moved] * 100)):

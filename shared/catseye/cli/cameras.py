@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
-from catseye.client import subscribe
+from catseye.cli.common import at, json_option, records_of, settings_with_broker, table, write_json
 from catseye.contract.records import CameraReport
 
 _FEWEST_LABELS = 1.0
@@ -24,8 +23,7 @@ def list_(json_file: Path | None) -> None:
 
     Accuracy is that of the recent labels; in brackets, without labels, what confidence makes likely.
     """
-    with subscribe("drift.reports", from_="beginning", until_end=True, settings=settings_with_broker()) as reports:
-        newest = {report.camera: report for report in reports}
+    newest = {report.camera: report for report in records_of(settings_with_broker(), "drift.reports")}
     shown = [newest[name] for name in sorted(newest)]
     content = [
         {

@@ -1,5 +1,7 @@
 """What commands share: settings, a broker that answers, tables, JSON."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +11,11 @@ import click
 import msgspec
 
 from catseye.contract.errors import Misconfigured, Unavailable
-from catseye.settings import Settings, load
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
+
+    from catseye.settings import Settings
 
 _ANSWER_S = 5.0
 
@@ -52,8 +55,13 @@ json_option = click.option(
 
 def settings_with_broker() -> Settings:
     """The environment's settings, once the broker answers. Raises `Misconfigured`, `Unavailable`."""
+    # Here, so that `--help` comes at once.
     from confluent_kafka import KafkaException  # noqa: PLC0415
+    from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415
 
+    from catseye.settings import Settings, load  # noqa: PLC0415
+
+    set_on_retry_hooks([])  # a command says in one sentence what became of it, not what was tried
     settings = load(Settings)
     try:
         quiet_admin(settings).list_topics(timeout=_ANSWER_S)
@@ -65,7 +73,7 @@ def settings_with_broker() -> Settings:
     return settings
 
 
-def quiet_admin(settings: Settings) -> "AdminClient":
+def quiet_admin(settings: Settings) -> AdminClient:
     """A client of which nothing is heard: librdkafka writes a line for each attempt where one sentence is wanted."""
     # Not at the top: commands that need no broker start faster.
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
@@ -73,6 +81,14 @@ def quiet_admin(settings: Settings) -> "AdminClient":
     from catseye.kafka.clients import client_config  # noqa: PLC0415
 
     return AdminClient(client_config(settings) | {"log_level": 0})
+
+
+def records_of(settings: Settings, topic: str, *, camera: str | None = None) -> list[Any]:
+    """All records of a topic so far. Raises as `catseye.client.subscribe` does."""
+    from catseye.client import subscribe  # noqa: PLC0415 - as in `settings_with_broker`
+
+    with subscribe(topic, camera=camera, from_="beginning", until_end=True, settings=settings) as records:
+        return list(records)
 
 
 def is_address(source: str) -> bool:

@@ -1,20 +1,23 @@
 """`catseye dead`: what was refused, why, and once more."""
 
+from __future__ import annotations
+
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from catseye.cli.common import OutFile, at, json_option, settings_with_broker, table, write_file, write_json
-from catseye.client import subscribe
+from catseye.cli.common import OutFile, at, json_option, records_of, settings_with_broker, table, write_file, write_json
 from catseye.contract.dead_letters import is_cut
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import DeadLetter
 from catseye.contract.topics import TOPICS, full_name
 from catseye.kafka.producing import produce_rows
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 _ANSWER_S = 120.0  # a broker that restarts is waited for
 
@@ -111,8 +114,8 @@ def destination(letter: DeadLetter, prefix: str) -> str:
 
 def _letters(settings: Settings, *, reason: str | None = None, camera: str | None = None) -> list[DeadLetter]:
     """Refused records, oldest first."""
-    with subscribe("dead-letters", camera=camera, from_="beginning", until_end=True, settings=settings) as letters:
-        found = [letter for letter in letters if reason in (None, letter.reason)]
+    letters: list[DeadLetter] = records_of(settings, "dead-letters", camera=camera)
+    found = [letter for letter in letters if reason in (None, letter.reason)]
     return sorted(found, key=lambda letter: (letter.refused_at_ms, letter.topic, letter.partition, letter.offset))
 
 

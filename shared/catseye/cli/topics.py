@@ -1,14 +1,18 @@
 """`catseye topics`: the table of topics and what of it the broker has."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from catseye.cli.common import json_option, settings_with_broker, table, write_json
 from catseye.contract.topics import TOPICS, Kept, Topic, full_name
 from catseye.kafka.admin import admin, create_topics
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 
 @click.group(invoke_without_command=True)

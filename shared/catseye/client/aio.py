@@ -1,10 +1,12 @@
 """Publish, label and subscribe from asyncio; the same names as in `catseye.client`, on aiokafka."""
 
+from __future__ import annotations
+
 import asyncio
 import secrets
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,7 +21,7 @@ from aiokafka.errors import (
 from catseye import clock
 from catseye.client.aio_config import aio_config, aio_publisher_config
 from catseye.client.aio_group import Membership
-from catseye.client.config import LONGEST_MS
+from catseye.client.config import LONGEST_MS, settings_or_environment
 from catseye.client.drafts import Drafts, FrameId, label_of
 from catseye.client.publisher import Undelivered
 from catseye.client.reading import From, Reading, Unreadable
@@ -29,7 +31,9 @@ from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.records import Place, Record
 from catseye.contract.topics import full_name
 from catseye.kafka.registry import codec_for
-from catseye.settings import Settings, load
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 __all__ = ["Publisher", "Subscription", "subscribe"]
 
@@ -70,7 +74,7 @@ class Publisher:
         boot: str | None = None,
         outbox: Any = None,
     ) -> None:
-        self._settings = settings or load(Settings)
+        self._settings = settings_or_environment(settings)
         self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera)
         self._frames = full_name("frames", self._settings.topic_prefix)
         self._labels = full_name("labels", self._settings.topic_prefix)
@@ -370,6 +374,6 @@ def subscribe(
     Raises:
         Misconfigured: no such topic.
     """
-    settings = settings or load(Settings)
+    settings = settings_or_environment(settings)
     reading = Reading(topic, settings.topic_prefix, camera, on_unreadable)
     return Subscription(reading, settings, group=group, from_=from_, timeout_s=timeout_s)

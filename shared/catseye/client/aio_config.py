@@ -1,12 +1,16 @@
 """How aiokafka's clients are set up. Apart, so that plain clients need not load aiokafka."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.helpers import create_ssl_context
 
 from catseye.client.config import LINGER_MS
 from catseye.contract.limits import PUBLIC_MAX_BYTES
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 
 def aio_config(settings: Settings) -> dict[str, Any]:

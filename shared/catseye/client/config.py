@@ -1,14 +1,33 @@
 """How a librdkafka producer of frames and labels is set up."""
 
+from __future__ import annotations
+
 import logging
 import math
 import re
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from catseye.contract.limits import PUBLIC_MAX_BYTES
 from catseye.kafka.clients import Config, client_config
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
+
+
+def settings_or_environment(settings: Settings | None) -> Settings:
+    """*settings*, or those of the environment. Raises `Misconfigured`.
+
+    Not at the top: pydantic takes a third of a second to import, and whoever has only imported us needs none of it.
+    """
+    if settings is not None:
+        return settings
+    from catseye.settings import Settings as Common  # noqa: PLC0415
+    from catseye.settings import load  # noqa: PLC0415
+
+    return load(Common)
+
 
 LONGEST_MS = 86_400_000  # librdkafka's most: a reader may work so long on one record, a trainer does
 LINGER_MS = 2  # frames are large and wanted soon: a batch waits no longer for company

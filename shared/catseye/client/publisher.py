@@ -1,21 +1,25 @@
 """Publish frames and labels from plain Python; librdkafka sends them in the background."""
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from confluent_kafka import Producer
 
 from catseye import clock
-from catseye.client.config import kafka_logger, publisher_config
+from catseye.client.config import kafka_logger, publisher_config, settings_or_environment
 from catseye.client.drafts import Drafts, FrameId, label_of
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
 from catseye.contract.records import Record
 from catseye.contract.topics import full_name
 from catseye.kafka.registry import codec_for
-from catseye.settings import Settings, load
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 _FULL_QUEUE_WAIT_S = 0.1
 
@@ -80,7 +84,7 @@ class Publisher:
         on_failure: Callable[[FrameId, str], None] | None = None,
         outbox: Outbox | None = None,
     ) -> None:
-        settings = settings or load(Settings)
+        settings = settings_or_environment(settings)
         self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera)
         self._codec: Codec = codec_for(settings)
         self._frames = full_name("frames", settings.topic_prefix)

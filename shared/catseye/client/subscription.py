@@ -1,22 +1,26 @@
 """Subscribe to what Catseye says, from plain Python."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from catseye.client.config import LONGEST_MS, kafka_logger
+from catseye.client.config import LONGEST_MS, kafka_logger, settings_or_environment
 from catseye.client.reading import From, Reading, Unreadable
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.records import Place
 from catseye.kafka.clients import partition_bounds, reader_config
 from catseye.kafka.registry import codec_for
-from catseye.settings import Settings, load
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 _POLL_S = 0.2  # a signal is seen at least this often
 _ANSWER_S = 10.0
@@ -202,7 +206,7 @@ def subscribe(
         Misconfigured: no such topic.
         Unavailable: no broker answers.
     """
-    settings = settings or load(Settings)
+    settings = settings_or_environment(settings)
     if group is not None and until_end:
         raise Misconfigured("a group shares a topic's partitions, so no member sees its end: leave one of the two out")
     reading = Reading(topic, settings.topic_prefix, camera, on_unreadable)

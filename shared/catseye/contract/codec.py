@@ -14,7 +14,6 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,8 +38,9 @@ _MALFORMED = (EOFError, IndexError, ValueError, OverflowError, TypeError, KeyErr
 
 def _schema_folder() -> Path:
     """schemas/ of a checkout, or the copy that an installed package carries."""
-    packaged = Path(str(files("catseye"))) / "schemas"
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "schemas"
+    here = Path(__file__).resolve()
+    packaged = here.parents[1] / "schemas"
+    return packaged if packaged.is_dir() else here.parents[3] / "schemas"
 
 
 @cache

@@ -1,6 +1,9 @@
 """Topics on the broker: made, checked and described; and a broker that is waited for."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -10,7 +13,9 @@ from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.contract.topics import TOPICS, Kept, Topic, full_name
 from catseye.kafka.clients import client_config
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 
 def admin(settings: Settings) -> AdminClient:

@@ -3,7 +3,10 @@
 A worker writes in transactions and a publisher goes on meanwhile; this is for commands and tests.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, Producer
 
@@ -13,7 +16,9 @@ from catseye.contract.limits import RECORD_MAX_BYTES
 from catseye.contract.records import Record
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.kafka.clients import client_config
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 ANSWER_S = 30.0
 """Longest wait for the broker's word."""

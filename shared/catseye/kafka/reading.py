@@ -7,16 +7,20 @@ What reads on for ever has loops of its own: a worker, the follower of `models`,
 its end asks the partitions themselves, open transactions not included, and may wait for records in a group.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from catseye.contract.errors import Unavailable
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.kafka.clients import log_bounds, reader_config
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 CHUNK = 10_000
 """Most records of one chunk."""

@@ -1,21 +1,13 @@
-"""The schema registry, where one is set: ids for what is written, schemas for ids that are read."""
+"""Which codec a fleet has. The client of the registry takes half a second to import: it is loaded where one is set."""
 
-import json
-import weakref
+from __future__ import annotations
 
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
-from confluent_kafka.schema_registry.error import SchemaRegistryError
-from fastavro.schema import SchemaParseException
-from httpx2 import TransportError
+from typing import TYPE_CHECKING
 
-from catseye.contract.codec import Codec, schema_fingerprint, schema_texts
-from catseye.contract.errors import Unavailable
-from catseye.contract.topics import TOPICS, full_name
-from catseye.settings import Settings
+from catseye.contract.codec import Codec
 
-NOT_FOUND = 404
-ANSWER_S = 5.0  # longest wait for the registry; a worker that waits for ever for an answer is as good as dead
-GREATEST_ID = 2**31 - 1  # ids are Java's int: nobody has a greater one, so nobody is asked
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 
 def codec_for(settings: Settings) -> Codec:
@@ -26,40 +18,6 @@ def codec_for(settings: Settings) -> Codec:
     """
     if not settings.schema_registry_url:
         return Codec()
-    # No tries of the client's own: who asks is started again, or does the batch again, after a pause of its own.
-    client = SchemaRegistryClient({"url": settings.schema_registry_url, "timeout": ANSWER_S, "max.retries": 0})
-    ids: dict[str, int] = {}
-    try:
-        for topic in TOPICS:
-            if topic.record is not None:
-                name = topic.record.schema_name
-                subject = f"{full_name(topic.name, settings.topic_prefix)}-value"
-                ids[name] = client.register_schema(subject, Schema(schema_texts()[name], schema_type="AVRO"))
-    except (TransportError, SchemaRegistryError) as fault:
-        raise Unavailable(
-            f"the schema registry at {settings.schema_registry_url} did not take {subject}: {fault}"
-        ) from fault
-    codec = Codec(ids, lambda schema_id: _fingerprint_of(client, schema_id))
-    weakref.finalize(codec, client.__exit__, None, None, None)  # its connections end with it
-    return codec
+    from catseye.kafka.registry_client import codec_with_registry  # noqa: PLC0415
 
-
-def _fingerprint_of(client: SchemaRegistryClient, schema_id: int) -> bytes | None:
-    """Fingerprint of the schema with this id; None where there is none, or one that cannot be ours."""
-    if schema_id > GREATEST_ID:
-        return None
-    try:
-        schema = client.get_schema(schema_id)
-    except SchemaRegistryError as fault:
-        if fault.http_status_code == NOT_FOUND:
-            return None
-        raise Unavailable(f"the schema registry does not show schema id {schema_id}: {fault}") from fault
-    except TransportError as fault:
-        raise Unavailable(f"the schema registry does not answer: {fault}") from fault
-    # A registry is shared, and whoever publishes chooses the id: what stands there may be of any form.
-    if schema.schema_type != "AVRO":
-        return None
-    try:
-        return schema_fingerprint(json.loads(schema.schema_str or ""))
-    except (SchemaParseException, LookupError, RecursionError, TypeError, ValueError):
-        return None
+    return codec_with_registry(settings)

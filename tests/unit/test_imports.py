@@ -1,0 +1,76 @@
+"""What an import brings with it: who publishes or asks for help waits for no package that is not used."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {
+    "aiokafka",
+    "authlib",
+    "click",
+    "confluent_kafka.schema_registry",
+    "cryptography",
+    "cv2",
+    "fsspec",
+    "httpx2",
+    "jinja2",
+    "numpy",
+    "onnxruntime",
+    "prometheus_client",
+    "pydantic",
+    "pydantic_settings",
+    "rich",
+    "stamina",
+    "structlog",
+}
+CLIENT = {"confluent_kafka", "fastavro", "msgspec"}
+COMMAND = """
+import sys
+from catseye.cli import main
+try:
+    main({argv!r})
+except SystemExit as ended:
+    assert not ended.code
+"""
+
+
+def brought(code: str) -> set[str]:
+    """Packages of `HEAVY` and `CLIENT` that *code* leaves loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules, file=sys.stderr)"],
+        env={"PYTHONPATH": str(ROOT / "shared")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return (HEAVY | CLIENT) & set(done.stderr.split())
+
+
+def test_the_sdk_brings_what_a_record_and_a_client_need() -> None:
+    """No settings before a client is made, no registry before one is set; nothing of services."""
+    assert brought("import catseye.client") == CLIENT
+    assert brought("from catseye.client import Publisher, subscribe") == CLIENT
+
+
+def test_the_check_sees_what_is_brought() -> None:
+    """A client that is made needs settings, and asyncio's needs aiokafka: else this would prove nothing."""
+    assert {"pydantic", "pydantic_settings"} <= brought("from catseye.settings import Settings; Settings()")
+    assert "aiokafka" in brought("import catseye.client.aio")
+    assert "confluent_kafka.schema_registry" in brought("import catseye.kafka.registry_client")
+
+
+def test_help_brings_the_command_line_alone() -> None:
+    """All commands are listed without loading one."""
+    assert brought(COMMAND.format(argv=["--help"])) == {"click"}
+
+
+@pytest.mark.parametrize(
+    "command", ["topics", "topics create", "cameras list", "dead list", "dead replay", "watch", "publish", "label"]
+)
+def test_help_of_a_command_brings_the_sdk_at_most(command: str) -> None:
+    """Settings, tables and what looks into pictures are loaded when the command runs."""
+    assert brought(COMMAND.format(argv=[*command.split(), "--help"])) <= {"click", *CLIENT}
