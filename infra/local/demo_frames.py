@@ -7,7 +7,7 @@ from catseye.contract.errors import BadModel, Misconfigured
 from catseye.models.check import check_file
 from catseye.models.net import Net
 from infra.local.demo_models import CROPS, MODEL
-from services.simulator.pictures import Look, Pictures
+from services.simulator.pictures import Appearance, Pictures
 
 
 def check_pictures(model: Path, frames: Path | None, after: Path | None) -> None:
@@ -23,12 +23,12 @@ def check_pictures(model: Path, frames: Path | None, after: Path | None) -> None
     """
     if model == MODEL and frames is None and after is None:
         return  # both are shipped, and known to fit
-    shown = Pictures(frames or CROPS, 0, Look())
+    shown = Pictures(frames or CROPS, 0, Appearance())
     check_known(shown.classes, classes_of(model), model)
     if frames is not None:
         shown.load()
     if after is not None:
-        later = Pictures(after, 0, Look(), "--after")
+        later = Pictures(after, 0, Appearance(), "--after")
         later.check_covers(shown.classes)
         later.load()
 

@@ -42,11 +42,11 @@ class Swap(NamedTuple):
     before: tuple[str, ...]
 
 
-class Fence(NoState):
+class ServingVersions(NoState):
     """Knows which versions predict one partition, and says so when another one's first batch is on the log.
 
     Args:
-        swapped: Is told.
+        swapped: Is called with each swap.
     """
 
     def __init__(self, swapped: Callable[[Swap], None]) -> None:
@@ -78,7 +78,7 @@ class InferenceCore(Tally):
         micro_batch: Most frames of one run of the net.
         role: In which its models predict.
         shadow_age_ms: How old a record may be when a shadow reads it, by the broker's clock.
-        swapped: Is told from which offset on other versions predict a partition.
+        swapped: Is called with the offset from which other versions predict a partition.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class InferenceCore(Tally):
         self._serving: Serving[Loaded] = Serving()
         self._taken: list[tuple[Message, AcceptedFrame, Loaded]] = []  # of the batch under way
 
-    def new_state(self) -> Fence:
-        return Fence(self._swapped)
+    def new_state(self) -> ServingVersions:
+        return ServingVersions(self._swapped)
 
-    def begin(self, batch: Sequence[Message], states: Mapping[int, Fence], now_ms: int) -> Sequence[Message]:
+    def begin(self, batch: Sequence[Message], states: Mapping[int, ServingVersions], now_ms: int) -> Sequence[Message]:
         self._taken = []
         self._serving = self._models()
         if self._role == "shadow":
@@ -112,7 +112,9 @@ class InferenceCore(Tally):
         self._note(batch, states)
         return batch
 
-    def on_accepted_frame(self, frame: AcceptedFrame, message: Message, state: Fence, now_ms: int) -> Sequence[Written]:
+    def on_accepted_frame(
+        self, frame: AcceptedFrame, message: Message, state: ServingVersions, now_ms: int
+    ) -> Sequence[Written]:
         """Take a frame of the batch; it is predicted with the others."""
         model = self._serving.of(frame.camera)
         if model is None:
@@ -121,7 +123,7 @@ class InferenceCore(Tally):
             self._taken.append((message, frame, model))
         return ()
 
-    def end(self, states: Mapping[int, Fence], now_ms: int) -> list[Written]:
+    def end(self, states: Mapping[int, ServingVersions], now_ms: int) -> list[Written]:
         written: list[Written] = []
         groups: dict[str, list[Job]] = {}  # one version each; a camera has one, so its frames stay in order
         for job in self._jobs(written):
@@ -135,7 +137,7 @@ class InferenceCore(Tally):
                 written += self._predicted(group, now_ms)
         return written
 
-    def on_time(self, states: Mapping[int, Fence], now_ms: int) -> Sequence[Written]:
+    def on_time(self, states: Mapping[int, ServingVersions], now_ms: int) -> Sequence[Written]:
         return ()
 
     def _of_shadow(self, batch: Sequence[Message], now_ms: int) -> list[Message]:
@@ -149,17 +151,17 @@ class InferenceCore(Tally):
             self.events["shadow_dropped"] += len(batch) - len(fresh)
         return fresh
 
-    def _note(self, batch: Sequence[Message], states: Mapping[int, Fence]) -> None:
+    def _note(self, batch: Sequence[Message], states: Mapping[int, ServingVersions]) -> None:
         """Note on each partition of *batch* from where on other versions predict it than before."""
         versions = tuple(dict.fromkeys(event.version for event, _ in self._serving.each()))
-        changed = {partition: fence for partition, fence in states.items() if fence.versions != versions}
+        changed = {partition: state for partition, state in states.items() if state.versions != versions}
         if not changed:
             return
         for message in batch:
-            if fence := changed.pop(message.partition(), None):
-                if fence.versions:
+            if state := changed.pop(message.partition(), None):
+                if state.versions:
                     self.events["model_swapped"] += 1
-                fence.swap(message.partition(), message.offset(), versions)
+                state.swap(message.partition(), message.offset(), versions)
 
     def _jobs(self, written: list[Written]) -> Iterator[Job]:
         """Frames with their pixels, in order; what cannot be decoded is refused in *written*."""

@@ -2,7 +2,7 @@
 
 A camera's repeats can only be seen where all its frames come together, and a public topic may be written with any
 partitioner. So a frame on a partition that is not its camera's goes round once more through frames.rekeyed, byte for
-byte, and is judged there.
+byte, and is checked there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ QUEUED_MAX_MS = 9 * 24 * 3_600_000
 """Longest time from a record's being written to its being read: frames are kept for a day, but Kafka deletes a segment
 as a whole, and one may span a week."""
 BEHIND_MAX_MS = 10 * 60_000  # our clock may be behind the broker's by so much
-LOOKED_AT = 4  # cameras that are looked at for silence with each frame: a new one is looked at twice before it goes
+CHECKED_PER_FRAME = 4  # cameras that are checked for silence with each frame: a new one is checked twice before it goes
 
 
 class Limits(NamedTuple):
@@ -87,7 +87,7 @@ class IngestCore(Tally):
             )
         state.put(key, window.to_bytes())
         # By the earlier of both clocks: who forgets too late only remembers more.
-        self.events["camera_forgotten"] += state.forget(min(at_ms, now_ms), self._silent_ms, LOOKED_AT)
+        self.events["camera_forgotten"] += state.forget(min(at_ms, now_ms), self._silent_ms, CHECKED_PER_FRAME)
         if verdict is Verdict.DUPLICATE:
             self.events["frame_duplicate"] += 1
             return []

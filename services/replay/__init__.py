@@ -7,4 +7,4 @@ topics, and is the one that may import other services, since it runs their own c
 NAME = "replay"
 READS: tuple[str, ...] = ()
 WRITES: tuple[str, ...] = ()
-LOOKS_AT = ("frames.accepted", "predictions", "outcomes", "dead-letters")
+TOPICS = ("frames.accepted", "predictions", "outcomes", "dead-letters")

@@ -14,7 +14,7 @@ Table = Sequence[Sequence[str]]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is told.
+    """All that a replay found.
 
     Attributes:
         model: Name of the candidate.
@@ -94,20 +94,22 @@ def _labels(score: Score) -> str:
         return "no label of these frames was known by then: nothing can be scored"
     both = score.overall
     delay = f"{_time(score.label_delay_median_ms)} in the median, {_time(score.label_delay_p95_ms)} for 95 %"
-    chosen = f"; {score.propensity_below_1:,} were chosen with a chance below 1" if score.propensity_below_1 else ""
+    selected = (
+        f"; {score.propensity_below_1:,} were chosen with a probability below 1" if score.propensity_below_1 else ""
+    )
     return (
         f"{score.labelled:,} labelled frames, labels after {delay}, {score.corrected:,} corrected, {score.withdrawn:,} "
-        f"withdrawn{chosen}; only the candidate is right on {both.only_candidate:,}, only the champion on "
+        f"withdrawn{selected}; only the candidate is right on {both.only_candidate:,}, only the champion on "
         f"{both.only_champion:,}"
     )
 
 
 def _watched(answer: Answer) -> list[str]:
-    said = "" if answer.alerts else "it would have raised no alert"
+    line = "" if answer.alerts else "it would have raised no alert"
     if answer.learning:
-        said += f"{'; ' if said else ''}drift was still learning what is normal on {len(answer.learning)} cameras"
-        said += ": a longer span, or CATSEYE_DRIFT_REFERENCE_SAMPLES and CATSEYE_DRIFT_REFERENCE_SPAN_H, let it claim"
-    return [said] if said else []
+        line += f"{'; ' if line else ''}drift was still learning what is normal on {len(answer.learning)} cameras"
+        line += ": a longer span, or CATSEYE_DRIFT_REFERENCE_SAMPLES and CATSEYE_DRIFT_REFERENCE_SPAN_H, let it claim"
+    return [line] if line else []
 
 
 def _accuracy(score: Score) -> Table:
@@ -152,8 +154,8 @@ def _alerts(alerts: Sequence[Alert]) -> Table:
 
 
 def _champions(champions: Mapping[str, int]) -> str:
-    told = [f"{name} ({count:,})" for name, count in champions.items()]
-    return ", ".join(told) if told else "nobody that the topic still knows"
+    listed = [f"{name} ({count:,})" for name, count in champions.items()]
+    return ", ".join(listed) if listed else "nobody that the topic still knows"
 
 
 def _at(at_ms: int | None) -> str:

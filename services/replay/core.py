@@ -1,5 +1,5 @@
 """Scores a model on frames whose labels come as late as they really came. Law: an outcome counts from the moment on at
-which its label came, and of the outcomes of a frame the newest holds; both models are judged on the same frames.
+which its label came, and of the outcomes of a frame the newest holds; both models are scored on the same frames.
 """
 
 from array import array
@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import Outcome, Prediction
 from catseye.ops.card.figures import Share, share
+from services.replay.answers import FULL, NOTHING, Answers, Row
 from services.replay.order import Arrival, Place
-from services.replay.said import FULL, NOTHING, Row, Said
 
 FORGET_EVERY: Final = 10_000  # frames
 Cell = tuple[str, str, bool, bool]
@@ -106,7 +106,7 @@ class Backtest:
         self._kept_ms = kept_ms
         self._from_ms = from_ms
         self._firsts = firsts or {}
-        self._said: dict[int, Said] = {}
+        self._answers: dict[int, Answers] = {}
         self._early: dict[Place, list[Arrival]] = {}  # came before their frame
         self._labels: dict[str, int] = {}
         self._label_names: list[str] = []
@@ -116,7 +116,7 @@ class Backtest:
         self._counts: Counter[str] = Counter()
 
     def on_frame(self, frame: Arrival, answer: Prediction | None) -> list[Outcome]:
-        """Take a frame and what the candidate says of it; None when it has no answer.
+        """Take a frame and the candidate's answer; None when it has none.
 
         Returns:
             The candidate's outcomes of labels that came before the frame.
@@ -124,18 +124,18 @@ class Backtest:
         if self._from_ms is None:
             self._from_ms = frame.at_ms
         partition, offset = frame.place
-        said = self._said.get(partition)
-        if said is None:
-            said = self._said[partition] = Said(len(self._classes))
+        answers = self._answers.get(partition)
+        if answers is None:
+            answers = self._answers[partition] = Answers(len(self._classes))
         if answer is None:
             self._counts["unanswered"] += 1
-            said.add(offset, frame.received_at_ms, NOTHING, ())
+            answers.add(offset, frame.received_at_ms, NOTHING, ())
         else:
             chances = [answer.probabilities[name] for name in self._classes]
-            said.add(offset, frame.received_at_ms, self._classes.index(answer.label), chances)
+            answers.add(offset, frame.received_at_ms, self._classes.index(answer.label), chances)
         self._counts["frames"] += 1
         if not self._counts["frames"] % FORGET_EVERY:
-            for each in self._said.values():
+            for each in self._answers.values():
                 each.forget(frame.at_ms - self._kept_ms)
         found: list[Outcome] = []
         for waited in self._early.pop(frame.place, ()):
@@ -151,9 +151,9 @@ class Backtest:
             self._counts["missing"] += 1
             return []
         self._champions[arrival.version] += 1
-        if row["said"] != NOTHING:
+        if row["predicted"] != NOTHING:
             self._counts["compared"] += 1
-            self._counts["same"] += self._classes[row["said"]] == arrival.said
+            self._counts["same"] += self._classes[row["predicted"]] == arrival.predicted
         return []
 
     def on_outcome(self, arrival: Arrival) -> list[Outcome]:
@@ -174,9 +174,9 @@ class Backtest:
         if outcome.change == "matched":
             self._delays_ms.append(outcome.label_delay_ms)
             self._counts["propensity_below_1"] += outcome.propensity < 1
-        if row["said"] == NOTHING:
+        if row["predicted"] == NOTHING:
             return []
-        candidate = self._of_candidate(outcome, int(row["said"]), row["chances"])
+        candidate = self._of_candidate(outcome, int(row["predicted"]), row["chances"])
         if row["label"] != NOTHING:
             self._cells[_cell(outcome, candidate, self._label_names[row["label"]])] -= 1
         row["label"] = NOTHING if outcome.label is None else self._label_no(outcome.label)
@@ -226,15 +226,15 @@ class Backtest:
     def _waits(self, arrival: Arrival) -> bool:
         """Whether its frame is still to come, so that it was put aside."""
         partition, offset = arrival.place
-        said = self._said.get(partition)
-        if offset < self._firsts.get(partition, 0) or (said is not None and offset <= said.last):
+        answers = self._answers.get(partition)
+        if offset < self._firsts.get(partition, 0) or (answers is not None and offset <= answers.last):
             return False
         self._early.setdefault(arrival.place, []).append(arrival)
         return True
 
     def _row(self, place: Place) -> Row:
-        said = self._said.get(place[0])
-        return None if said is None else said.find(place[1])
+        answers = self._answers.get(place[0])
+        return None if answers is None else answers.find(place[1])
 
     def _label_no(self, label: str) -> int:
         number = self._labels.setdefault(label, len(self._labels))
@@ -242,9 +242,9 @@ class Backtest:
             self._label_names.append(label)
         return number
 
-    def _of_candidate(self, outcome: Outcome, said: int, chances: Sequence[int]) -> Outcome:
+    def _of_candidate(self, outcome: Outcome, best: int, chances: Sequence[int]) -> Outcome:
         """*outcome* as it would stand there, had the candidate predicted at once."""
-        predicted, label = self._classes[said], outcome.label
+        predicted, label = self._classes[best], outcome.label
         return replace(
             outcome,
             model=self._model,
@@ -254,7 +254,7 @@ class Backtest:
             ),
             predicted_at_ms=outcome.received_at_ms,
             predicted=predicted,
-            confidence=float(chances[said]) / FULL,
+            confidence=float(chances[best]) / FULL,
             correct=None if label is None else predicted == label,
             label_probability=None if label is None else self._chance(label, chances),
         )

@@ -40,7 +40,7 @@ class Arrival(NamedTuple):
         place: Of the frame that it is about; of a refused record its own partition and offset.
         received_at_ms: When ingest took that frame.
         message: As it stands on its topic.
-        said: Class that was predicted then; of a prediction only.
+        predicted: Class that was predicted then; of a prediction only.
         version: Model and version that predicted; of a prediction only.
         outcome: Of an outcome only.
     """
@@ -51,7 +51,7 @@ class Arrival(NamedTuple):
     place: Place
     received_at_ms: int
     message: Message
-    said: str = ""
+    predicted: str = ""
     version: str = ""
     outcome: Outcome | None = None
 

@@ -25,9 +25,9 @@ from services import inference
 from services.drift.rules import Rules as DriftRules
 from services.incidents.life import Rules as IncidentsRules
 from services.inference.__main__ import decoded
-from services.inference.core import Fence, InferenceCore
+from services.inference.core import InferenceCore, ServingVersions
 from services.inference.settings import InferenceSettings
-from services.replay import LOOKS_AT
+from services.replay import TOPICS
 from services.replay.answer import Answer
 from services.replay.core import Backtest
 from services.replay.feed import Feed
@@ -112,13 +112,13 @@ class Replay:
         self._done = 0  # records that were taken
         self._codec: Codec = past.codec
         prefix = settings.topic_prefix
-        self._names = {full_name(name, prefix): name for name in LOOKS_AT}
+        self._names = {full_name(name, prefix): name for name in TOPICS}
         wanted = _wanted(past, span)
         self._ends = wanted if span.to_ms is None else _until(past, wanted, span.to_ms)
         self._feed = Feed(past, wanted)
         self._parts = list(wanted)
         self._arrivals = Arrivals(self._codec, span, cameras)
-        frames = {number: first for (topic, number), (first, _) in wanted.items() if self._names[topic] == LOOKS_AT[0]}
+        frames = {number: first for (topic, number), (first, _) in wanted.items() if self._names[topic] == TOPICS[0]}
         self._predictions = full_name("predictions", prefix)
         self._outcomes = full_name("outcomes", prefix)
         self._watch = Watch(self._codec, prefix, dataclasses.replace(drift, partitions=len(frames)), incidents, frames)
@@ -127,10 +127,10 @@ class Replay:
         core = InferenceCore(
             lambda: serving, lambda jpegs: self._pool.map(decoded, jpegs), settings.inference_micro_batch
         )
-        self._inference: Router[Fence] = Router(
+        self._inference: Router[ServingVersions] = Router(
             core, inference.NAME, inference.BATCHES, inference.WRITES_AS["champion"], self._codec, prefix, len(frames)
         )
-        self._fences = {partition: self._inference.new_state() for partition in frames}
+        self._serving_versions = {partition: self._inference.new_state() for partition in frames}
         self._backtest = Backtest(
             candidate.event.model,
             candidate.event.version,
@@ -144,7 +144,7 @@ class Replay:
         """Do it.
 
         Args:
-            progress: Is told how many offsets of how many are read.
+            progress: Is called with how many offsets of how many are read.
 
         Raises:
             Misconfigured: no frame is in the span.
@@ -209,17 +209,19 @@ class Replay:
     def _answers(self, chunk: list[Arrival]) -> dict[Place, Prediction]:
         """What the candidate says of the frames of *chunk*, as if at once: how fast it serves is not known here."""
         messages = [arrival.message for arrival in chunk if arrival.kind == "frame"]
-        outputs = self._inference.on_batch(messages, self._fences, 0) if messages else []
-        said = [self._codec.decode(each.value, Prediction) for each in outputs if each.topic == self._predictions]
+        outputs = self._inference.on_batch(messages, self._serving_versions, 0) if messages else []
+        predictions = [
+            self._codec.decode(each.value, Prediction) for each in outputs if each.topic == self._predictions
+        ]
         return {
             (each.frame_partition, each.frame_offset): replace(each, predicted_at_ms=each.received_at_ms)
-            for each in said
+            for each in predictions
         }
 
 
 def _wanted(past: Past, span: Span) -> dict[Part, tuple[int, int]]:
     """Offsets to read, from the first that may be of the span."""
-    bounds = past.bounds(LOOKS_AT)
+    bounds = past.bounds(TOPICS)
     if span.from_ms is None:
         return bounds
     firsts = past.since(bounds, max(0, span.from_ms - SLACK_MS))

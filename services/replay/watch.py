@@ -19,7 +19,7 @@ from services.incidents.life import Rules as IncidentsRules
 BATCH_MS: Final = 500
 """Time of the records that one batch spans, as a drift worker takes them that keeps up."""
 TICK_MS: Final = 5_000
-"""How often it is asked what did not come. Workers ask every second; a silence is told up to so much later here."""
+"""How often it is asked what did not come. Workers ask every second; a silence is reported up to so much later here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Watch:
         self._drift = DriftCore(codec, prefix, drift)
         self._cameras = {partition: self._drift.new_state() for partition in partitions}
         self._incidents = IncidentsCore(codec, prefix, incidents)
-        self._books = {0: Book()}
+        self._states = {0: Book()}
         self._reports = full_name("drift.reports", prefix)
         self._alerts_topic = full_name("alerts", prefix)
         self._batch: list[Message] = []
@@ -112,22 +112,22 @@ class Watch:
     def _flush(self) -> None:
         if self._batch:
             batch, self._batch = self._batch, []
-            self._tell(self._drift.on_batch(batch, self._cameras, self._began_ms), self._began_ms)
+            self._hand_on(self._drift.on_batch(batch, self._cameras, self._began_ms), self._began_ms)
 
     def _tick(self, at_ms: int) -> None:
-        self._tell(self._drift.on_time(self._cameras, at_ms), at_ms)
-        self._note(self._incidents.on_time(self._books, at_ms))
+        self._hand_on(self._drift.on_time(self._cameras, at_ms), at_ms)
+        self._note(self._incidents.on_time(self._states, at_ms))
 
-    def _tell(self, outputs: Sequence[Output], at_ms: int) -> None:
+    def _hand_on(self, outputs: Sequence[Output], at_ms: int) -> None:
         """Hand the reports among *outputs* to incidents."""
         for cameras in self._cameras.values():
             cameras.commit()
         reports = [Kept(output.topic, 0, 0, output.value) for output in outputs if output.topic == self._reports]
         if reports:
-            self._note(self._incidents.on_batch(reports, self._books, at_ms))
+            self._note(self._incidents.on_batch(reports, self._states, at_ms))
 
     def _note(self, outputs: Sequence[Output]) -> None:
-        self._books[0].commit()
+        self._states[0].commit()
         for output in outputs:
             if output.topic == self._alerts_topic:
                 alert = self._codec.decode(output.value, Alert)

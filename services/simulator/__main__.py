@@ -25,7 +25,7 @@ from services.simulator import NAME
 from services.simulator.changes import Nothing
 from services.simulator.core import Plan, Road
 from services.simulator.ledger import Ledger
-from services.simulator.pictures import Look, Pictures
+from services.simulator.pictures import Appearance, Pictures
 from services.simulator.play import Player, Stage
 from services.simulator.scenario import SCENARIOS, how_many, load_scenario, planned
 
@@ -143,12 +143,12 @@ def main(
     cv2.setNumThreads(1)  # a picture is too small to share: several threads take longer for it than one
     settings = load(Settings, service=NAME)
     logger = log.set_up(NAME, settings.instance, settings.log_level)
-    look = Look(light, tiny)
-    pictures = Pictures(frames, seed, look)
+    appearance = Appearance(light, tiny)
+    pictures = Pictures(frames, seed, appearance)
     pictures.load()
     others = pictures
     if after is not None:
-        others = Pictures(after, seed, look, "--after")
+        others = Pictures(after, seed, appearance, "--after")
         others.check_covers(pictures.classes)
         others.load()
     duration_s = duration if duration is not None else 60.0 if count is None else math.inf

@@ -1,4 +1,4 @@
-"""A road of cameras, drawn from a seed: which frame is taken when, and what is said of it later.
+"""A road of cameras, drawn from a seed: which frame is taken when, and how it is labelled later.
 
 The load is an open loop: times are drawn beforehand and never wait for whoever takes the frames, so that a system
 that falls behind is seen to fall behind. Arrivals of a camera are a Poisson process. All times are milliseconds since
@@ -140,7 +140,7 @@ class LabelDue(NamedTuple):
         camera: Name of the camera.
         sequence: Number of the frame that it is about.
         label: The class that it says.
-        labelled_at_ms: When it was first said: earlier than `at_ms` only for a repeat.
+        labelled_at_ms: When it was first given: earlier than `at_ms` only for a repeat.
         why: Which of the frame's labels it is.
         truth: The class that the frame shows.
     """
@@ -244,7 +244,7 @@ class Road:
         while self._events and self._events[0][0] <= now_ms:
             at_ms, _, item = heapq.heappop(self._events)
             if isinstance(item, LabelDue):
-                happened = self._said(item._replace(at_ms=at_ms))
+                happened = self._emitted(item._replace(at_ms=at_ms))
             elif isinstance(item, FrameDue):
                 happened = item._replace(at_ms=at_ms)
             elif item is None:
@@ -347,14 +347,14 @@ class Road:
         mistaken = chance.randrange(len(plan.classes) - 1)
         if not labelled or frame.corrupt:
             return
-        said = frame.label
+        name = frame.label
         why: Why = "first"
         if wrong:
-            said, why = [other for other in plan.classes if other != frame.label][mistaken], "wrong"
-        self._push(at_ms, LabelDue(at_ms, camera.name, frame.sequence, said, at_ms, why, frame.label))
+            name, why = [other for other in plan.classes if other != frame.label][mistaken], "wrong"
+        self._push(at_ms, LabelDue(at_ms, camera.name, frame.sequence, name, at_ms, why, frame.label))
 
-    def _said(self, label: LabelDue) -> LabelDue | None:
-        """A label is said, unless nobody labels any more: what follows of it gets its time."""
+    def _emitted(self, label: LabelDue) -> LabelDue | None:
+        """A label that is due, unless nobody labels any more; its repeat and its correction are scheduled."""
         plan, camera = self._plan, self._cameras[label.camera]
         if isinstance(plan.change, LabelsStop) and label.at_ms >= camera.change_at_ms:
             return None
@@ -363,14 +363,14 @@ class Road:
         label = self._mistaken(camera, label._replace(labelled_at_ms=label.at_ms))
         chance = camera.afterwards
         if chance.random() < plan.repeat_share:
-            self._await_word(label, chance.expovariate(1 / _REPEAT_MEAN_MS), label.label, "repeat")
+            self._schedule_label(label, chance.expovariate(1 / _REPEAT_MEAN_MS), label.label, "repeat")
         if label.why == "wrong":
             after_ms = _SHORTEST_CORRECTION_MS + chance.expovariate(1 / plan.label_delay_ms)
-            self._await_word(label, after_ms, label.truth, "correction")
+            self._schedule_label(label, after_ms, label.truth, "correction")
         return label
 
     def _mistaken(self, camera: _Camera, label: LabelDue) -> LabelDue:
-        """What becomes of a first word where labels are wrong."""
+        """What becomes of a first label where labels are wrong."""
         lot, change = camera.label_fate.random(), self._plan.change
         if label.why == "correction" or not isinstance(change, WrongLabels):
             return label
@@ -379,9 +379,9 @@ class Road:
         others = [other for other in self._plan.classes if other != label.truth]
         return label._replace(label=camera.label_fate.choice(others), why="uncorrected")
 
-    def _await_word(self, label: LabelDue, after_ms: float, said: str, why: Why) -> None:
+    def _schedule_label(self, label: LabelDue, after_ms: float, name: str, why: Why) -> None:
         at_ms = label.at_ms + (after_ms if self._ended_at_ms is None else after_ms / self._plan.hurry)
-        self._push(at_ms, label._replace(at_ms=at_ms, label=said, why=why))
+        self._push(at_ms, label._replace(at_ms=at_ms, label=name, why=why))
 
     def _end(self, at_ms: float) -> None:
         """No frame is taken any more; what is still due comes faster."""

@@ -23,7 +23,7 @@ _TINY_QUALITY = 75
 _KEPT_BYTES = 128 * 2**20
 
 
-class Look(NamedTuple):
+class Appearance(NamedTuple):
     """How pictures are changed before they are sent.
 
     Attributes:
@@ -41,18 +41,18 @@ class Pictures:
     Args:
         folder: One sub-folder a class; a sub-folder without a JPEG is no class.
         seed: Of the order in which pictures are shown, and of the weather in them.
-        look: How they are changed.
+        appearance: How they are changed.
         option: Name of the command-line option that named the folder, for sentences.
 
     Raises:
         Misconfigured: no such folder, fewer than two classes.
     """
 
-    def __init__(self, folder: Path, seed: int, look: Look, option: str = "--frames") -> None:
+    def __init__(self, folder: Path, seed: int, appearance: Appearance, option: str = "--frames") -> None:
         if not folder.is_dir():
             raise Misconfigured(f"{option}: there is no folder {folder}")
         self._option = option
-        self._look = look
+        self._appearance = appearance
         self._seed = seed
         self._paths: dict[str, list[Path]] = {}
         for sub in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
@@ -104,7 +104,7 @@ class Pictures:
         """
         paths = self._paths[label]
         path = paths[nth % len(paths)]
-        light = light if self._look.brightness else 0
+        light = light if self._appearance.brightness else 0
         jpeg = self._kept.get((path, light, effect))
         if jpeg is None:
             jpeg = self._made(paths, nth, light, effect)
@@ -120,21 +120,21 @@ class Pictures:
 
     def _made(self, paths: list[Path], nth: int, light: int, effect: Effect | None) -> bytes:
         jpeg, rgb = self._read(paths[nth % len(paths)])
-        if not light and not self._look.tiny and effect is None:
+        if not light and not self._appearance.tiny and effect is None:
             return jpeg
         if effect is not None and effect.kind == "joined":
             # One of the next in the class: another one, unless there is none.
             rgb = _beside(rgb, self._read(paths[(nth + 1 + effect.variant) % len(paths)])[1])
-        if self._look.tiny:
+        if self._appearance.tiny:
             rgb = np.asarray(cv2.resize(rgb, (_TINY_SIDE, _TINY_SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
         if light:
             # Low sun also flattens: half as much contrast is lost or won as brightness.
-            share = self._look.brightness * light / LIGHT_LEVELS
+            share = self._appearance.brightness * light / LIGHT_LEVELS
             lift = float(rgb.mean()) * (1 + share) * -share / 2
             rgb = np.asarray(cv2.convertScaleAbs(rgb, alpha=(1 + share) * (1 + share / 2), beta=lift), dtype=np.uint8)
         if effect is not None:
             rgb = self._after(rgb, effect)
-        quality = _TINY_QUALITY if self._look.tiny else _QUALITY
+        quality = _TINY_QUALITY if self._appearance.tiny else _QUALITY
         made: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality, "RGB", "420")
         return made
 

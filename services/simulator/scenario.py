@@ -150,20 +150,20 @@ def _scenario(written: Any, path: str) -> Scenario:
         if isinstance(rest.get(verdict), list):
             _check_known(f"{path}: {verdict}: there is no alert kind", rest[verdict], ALERT_KINDS)
     try:
-        told = msgspec.convert(rest, _Written)
+        written_out = msgspec.convert(rest, _Written)
         happens = msgspec.convert(change, _CHANGES[kind])
     except msgspec.ValidationError as fault:
         raise Misconfigured(f"{path}: {fault}") from fault
-    others = tuple(kind for kind in ALERT_KINDS if kind not in told.right + told.allowed)
-    told = msgspec.structs.replace(told, wrong=told.wrong if "wrong" in rest else others)
-    judged = told.right + told.allowed + told.wrong
+    others = tuple(kind for kind in ALERT_KINDS if kind not in written_out.right + written_out.allowed)
+    written_out = msgspec.structs.replace(written_out, wrong=written_out.wrong if "wrong" in rest else others)
+    listed = written_out.right + written_out.allowed + written_out.wrong
     for alert in ALERT_KINDS:
-        if judged.count(alert) != 1:
+        if listed.count(alert) != 1:
             raise Misconfigured(
-                f"{path}: {alert} stands {judged.count(alert)} times in right, allowed and wrong; every kind of alert "
+                f"{path}: {alert} stands {listed.count(alert)} times in right, allowed and wrong; every kind of alert "
                 "stands there once, and where wrong is left out it is all others"
             )
-    return Scenario(**msgspec.structs.asdict(told), change=happens)
+    return Scenario(**msgspec.structs.asdict(written_out), change=happens)
 
 
 def _check_known(sentence: str, names: Iterable[Any], known: Iterable[str]) -> None:

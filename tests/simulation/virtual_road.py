@@ -23,7 +23,7 @@ from services.drift.rules import Rules
 from services.ground_truth.core import GroundTruthCore
 from services.ingest.quality import Quality, measure
 from services.simulator.core import Due, FrameDue, LabelDue, Plan
-from services.simulator.pictures import Look, Pictures
+from services.simulator.pictures import Appearance, Pictures
 from services.simulator.play import frames_and_labels
 from tests.simulation.incidents import START_MS, Incidents
 from tests.simulation.partitions import FakeMessage
@@ -73,9 +73,9 @@ class Lens:
         return dict(zip(self._net.spec.classes, chances.tolist(), strict=True))
 
 
-def example_pictures(seed: int = 1, look: Look | None = None) -> Pictures:
+def example_pictures(seed: int = 1, look: Appearance | None = None) -> Pictures:
     """The crops that are shipped."""
-    return Pictures(EXAMPLE / "crops", seed, look or Look())
+    return Pictures(EXAMPLE / "crops", seed, look or Appearance())
 
 
 def example_lens() -> Lens:

@@ -20,7 +20,7 @@ from catseye.models.stages import Serving
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.inference import BATCHES, NAME, WRITES_AS
-from services.inference.core import Fence, InferenceCore, Loaded, Swap
+from services.inference.core import InferenceCore, Loaded, ServingVersions, Swap
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
 from tests.simulation.partitions import FakeMessage
@@ -112,13 +112,13 @@ class Maps:
         return Answer(chances, np.zeros((len(crops), 0), np.float32), maps)
 
 
-def core(models: Any = None, micro_batch: int = 2, role: Role = "champion", **how: Any) -> Router[Fence]:
+def core(models: Any = None, micro_batch: int = 2, role: Role = "champion", **how: Any) -> Router[ServingVersions]:
     """As its worker runs it, of a fleet without prefix."""
     made = InferenceCore(models or Champions(), decoded, micro_batch, role=role, **how)
     return Router(made, NAME, BATCHES, WRITES_AS[role], CODEC, "", PARTITIONS)
 
 
-def ran(core_: Router[Fence], *batch: FakeMessage) -> list[Output]:
+def ran(core_: Router[ServingVersions], *batch: FakeMessage) -> list[Output]:
     """What a batch leads to on partitions of which nothing is known."""
     return core_.on_batch(batch, {partition: core_.new_state() for partition in (0, 2)}, NOW_MS)
 
@@ -367,7 +367,7 @@ def test_partitions_are_told_apart() -> None:
     """Each has its own offset; one without frames in the batch is told with its first ones."""
     told = Told()
     one = core(lambda: Serving((event("1"), TINY)), swapped=told)
-    states: dict[int, Fence] = {partition: one.new_state() for partition in range(3)}
+    states: dict[int, ServingVersions] = {partition: one.new_state() for partition in range(3)}
     elsewhere = FakeMessage("frames.accepted", frame(9).body, 7, 0)
     one.on_batch([frame(0), elsewhere, frame(1)], states, NOW_MS)
     for state in states.values():
@@ -378,7 +378,7 @@ def test_partitions_are_told_apart() -> None:
 # -- the shadow
 
 
-def shadow(serving: Serving[Loaded], **how: Any) -> Router[Fence]:
+def shadow(serving: Serving[Loaded], **how: Any) -> Router[ServingVersions]:
     """Predicts with these what is at most 2 s old."""
     return core(lambda: serving, role="shadow", shadow_age_ms=2_000, **how)
 

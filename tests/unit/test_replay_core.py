@@ -15,9 +15,9 @@ from services.drift.rules import Rules as DriftRules
 from services.incidents.life import Rules as IncidentsRules
 from services.replay import core as replay_core
 from services.replay.answer import Answer, as_json, as_lines
+from services.replay.answers import NOTHING, PAGE, Answers
 from services.replay.core import Backtest, Score
 from services.replay.order import HELD_MS, Arrival, Arrivals, in_order
-from services.replay.said import NOTHING, PAGE, Said
 from services.replay.span import Span, span_of, time_ms
 from services.replay.watch import TICK_MS, Kept, Watch
 from tests.simulation.cameras import CLASSES, START_MS, Camera, ms, outcome
@@ -294,7 +294,7 @@ def test_memory_ends_with_the_labels_that_may_come(monkeypatch: pytest.MonkeyPat
 
 def test_rows_are_found_by_offset() -> None:
     """Offsets may have holes; a frame of an older page is found as well."""
-    said = Said(3)
+    said = Answers(3)
     for place in range(PAGE + 1):
         said.add(place * 2, place, place % 3, (0.0, 1.0, 0.5))
     assert said.find(-1) is None
@@ -302,7 +302,7 @@ def test_rows_are_found_by_offset() -> None:
     assert said.find(10 * PAGE) is None
     for place in (0, 1, PAGE - 1, PAGE):
         row = said.find(place * 2)
-        assert (row["offset"], row["said"], row["label"]) == (place * 2, place % 3, NOTHING)
+        assert (row["offset"], row["predicted"], row["label"]) == (place * 2, place % 3, NOTHING)
         assert row["chances"].tolist() == [0, 65_535, 32_768]
     said.forget(PAGE + 10)
     assert said.find(0) is None
@@ -387,7 +387,7 @@ def test_people_are_told_in_sentences_and_tables() -> None:
     """Everything that is not as it should be has its own words."""
     lines, (accuracy,) = as_lines(answer())
     assert "2.0 h in the median" in " ".join(lines)
-    assert "1 were chosen with a chance below 1" in " ".join(lines)
+    assert "1 were chosen with a probability below 1" in " ".join(lines)
     assert "no alert" in lines[-1]
     assert [row[0] for row in accuracy] == ["ACCURACY", "all", "class car", "camera a"]
     assert accuracy[1][2:4] == ("100.0%", "20.7% to 100.0%")

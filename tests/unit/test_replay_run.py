@@ -15,7 +15,7 @@ from catseye.ops.lineage.past import Past
 from services.drift.rules import Rules as DriftRules
 from services.incidents.life import Rules as IncidentsRules
 from services.inference.settings import InferenceSettings
-from services.replay import LOOKS_AT, feed
+from services.replay import TOPICS, feed
 from services.replay.feed import FIRST_RECORDS, Feed
 from services.replay.run import Candidate, Replay, candidate_of
 from services.replay.span import Span
@@ -47,7 +47,7 @@ class Memory:
 
     def bounds(self, names: tuple[str, ...]) -> dict[Part, tuple[int, int]]:
         """Every record."""
-        assert names == LOOKS_AT
+        assert names == TOPICS
         return {part: (0, len(own)) for part, own in self._topics.items()}
 
     def since(self, bounds: Mapping[Part, tuple[int, int]], at_ms: int) -> dict[Part, int]:
@@ -64,7 +64,7 @@ class Memory:
 def in_memory(*records: tuple[str, int, Any]) -> Memory:
     """Records of topics, with their partition."""
     topics: dict[Part, list[FakeMessage]] = {
-        (f"catseye.{name}", partition): [] for name in LOOKS_AT for partition in range(PARTITIONS)
+        (f"catseye.{name}", partition): [] for name in TOPICS for partition in range(PARTITIONS)
     }
     for name, partition, record in records:
         own = topics[f"catseye.{name}", partition]
@@ -132,7 +132,7 @@ def test_partitions_are_read_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each no more is kept than there is room for, and a stream that is closed is read no further."""
     monkeypatch.setattr(feed, "MEMORY_BYTES", 20_000)
     memory = in_memory(*[("frames.accepted", partition, b"x" * 100) for partition in (0, 1) for _ in range(500)])
-    wanted = {(topic, partition): bounds for (topic, partition), bounds in memory.bounds(LOOKS_AT).items()}
+    wanted = {(topic, partition): bounds for (topic, partition), bounds in memory.bounds(TOPICS).items()}
     fed = Feed(cast(Past, memory), wanted)
     one, other = (fed.stream(("catseye.frames.accepted", partition)) for partition in (0, 1))
     assert [message.offset() for message in one] == list(range(500))

@@ -16,12 +16,12 @@ from infra.local.evidence import FrameAt, FrameKey, LabelAt, LabelKey, Ledger, L
 from services.ingest.checks import readings
 from services.simulator.changes import ClassMix, Effect, NewKind, OtherFrames, Silent, Weather, WrongLabels
 from services.simulator.core import Due, FrameDue, LabelDue, Plan, Road
-from services.simulator.pictures import Look, Pictures
+from services.simulator.pictures import Appearance, Pictures
 from services.simulator.play import frames_and_labels
 from services.simulator.scenario import ALERT_KINDS, SCENARIOS, how_many, load_scenario, planned
 
 CROPS = Path(__file__).parents[2] / "infra" / "example" / "crops"
-PICTURES = Pictures(CROPS, 1, Look())
+PICTURES = Pictures(CROPS, 1, Appearance())
 PLAN = Plan(classes=PICTURES.classes, seed=1, cameras=4, fps=20, duration_ms=20_000, label_delay_ms=2_000)
 AT_MS = 8_000
 FOG = "name: mine\nsentence: Fog.\nchange: {kind: fog, severity: 2}\n"

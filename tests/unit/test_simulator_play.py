@@ -18,7 +18,7 @@ from services.simulator.__main__ import changed_cameras, happening
 from services.simulator.changes import Black, ClockJump, OtherFrames
 from services.simulator.core import Plan, Road
 from services.simulator.ledger import Ledger
-from services.simulator.pictures import Look, Pictures, damaged
+from services.simulator.pictures import Appearance, Pictures, damaged
 from services.simulator.play import Player, Stage
 
 CROPS = Path(__file__).parents[2] / "infra" / "example" / "crops"
@@ -63,7 +63,7 @@ class Broker:
         return 0
 
 
-def pictures(look: Look = Look(0.0), folder: Path = CROPS) -> Pictures:  # noqa: B008 - a NamedTuple of constants
+def pictures(look: Appearance = Appearance(0.0), folder: Path = CROPS) -> Pictures:  # noqa: B008 - a NamedTuple of constants
     return Pictures(folder, 1, look)
 
 
@@ -173,7 +173,7 @@ def inspects(jpeg: bytes) -> bool:
 
 def test_light_makes_pictures_brighter_and_darker_and_none_leaves_the_bytes_alone() -> None:
     """At level 0 the file itself; at the ends the mean moves by about the share that was asked for."""
-    lit = pictures(Look(brightness=0.2))
+    lit = pictures(Appearance(brightness=0.2))
     original = pictures().picture("truck", 5, 4)
     assert lit.picture("truck", 5, 0) == original
     dark, even, bright = (float(decode_rgb(lit.picture("truck", 5, light)).mean()) for light in (-4, 0, 4))
@@ -183,7 +183,7 @@ def test_light_makes_pictures_brighter_and_darker_and_none_leaves_the_bytes_alon
 
 def test_tiny_pictures_are_small_and_whole() -> None:
     """32 x 32 and about 0.8 KB, light or not."""
-    tiny = pictures(Look(brightness=0.2, tiny=True))
+    tiny = pictures(Appearance(brightness=0.2, tiny=True))
     for light in (-4, 0, 4):
         jpeg = tiny.picture("bike", 1, light)
         assert (inspect(jpeg).width, inspect(jpeg).height) == (32, 32)
@@ -195,14 +195,14 @@ def test_pictures_go_round_in_an_order_of_the_seed() -> None:
     shown = pictures()
     assert shown.classes == ("bike", "car", "juggernaut", "minibus", "pickup", "truck")
     assert shown.picture("car", 3, 0) == shown.picture("car", 103, 0)
-    other = Pictures(CROPS, 2, Look(0.0))
+    other = Pictures(CROPS, 2, Appearance(0.0))
     assert [shown.picture("car", nth, 0) for nth in range(9)] != [other.picture("car", nth, 0) for nth in range(9)]
 
 
 def test_kept_pictures_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the limit they are made again, and are the same."""
     monkeypatch.setattr("services.simulator.pictures._KEPT_BYTES", 10_000)
-    few = pictures(Look(0.2))
+    few = pictures(Appearance(0.2))
     first = [few.picture("car", nth, 2) for nth in range(10)]
     assert [few.picture("car", nth, 2) for nth in range(10)] == first
 
@@ -217,7 +217,7 @@ def test_folders_that_will_not_do_are_named(tmp_path: Path) -> None:
             with pytest.raises(Misconfigured, match="at least two classes, found 1"):
                 pictures(folder=tmp_path)
         (tmp_path / name / "1.jpg").write_bytes(b"no picture")
-    other = Pictures(tmp_path, 1, Look(), "--after")
+    other = Pictures(tmp_path, 1, Appearance(), "--after")
     with pytest.raises(Misconfigured, match=r"^--after: no JPEGs of truck, van;"):
         other.check_covers(("bike", "car", "truck", "van"))
     other.check_covers(("bike", "car"))

@@ -116,7 +116,7 @@ class Publisher:
             explain: Ask for a class activation map with the prediction.
 
         Returns:
-            The frame's name, under which its prediction comes and its label is told.
+            The frame's name, under which its prediction comes and its label is sent.
 
         Raises:
             BadRecord: no ingest would accept it.
@@ -148,11 +148,11 @@ class Publisher:
         name = FrameId(camera, boot, sequence)
         now_ms = clock.now_ms()
         at_ms = now_ms if labelled_at_ms is None else labelled_at_ms
-        said = label_of(name, label, at_ms, now_ms=now_ms, source=source, propensity=propensity)
-        await self._send(self._labels, name, said)
+        record = label_of(name, label, at_ms, now_ms=now_ms, source=source, propensity=propensity)
+        await self._send(self._labels, name, record)
 
     async def flush(self) -> None:
-        """Return when nothing is under way any more; whoever waits for a lost frame is told there."""
+        """Return when nothing is under way any more; whoever waits for a lost frame gets the error there."""
         await self._outbox.flush()
 
     async def close(self) -> None:

@@ -45,13 +45,13 @@ class Seldom(logging.Filter):
         super().__init__()
         self._quiet_s = quiet_s
         self._clock = clock
-        self._said_s: dict[str, float] = {}
+        self._logged_s: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         sentence, now_s = re.sub(r"\d+", "0", record.getMessage()), self._clock()
-        if now_s < self._said_s.get(sentence, -math.inf) + self._quiet_s:
+        if now_s < self._logged_s.get(sentence, -math.inf) + self._quiet_s:
             return False
-        self._said_s[sentence] = now_s
+        self._logged_s[sentence] = now_s
         return True
 
 

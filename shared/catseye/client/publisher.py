@@ -121,7 +121,7 @@ class Publisher:
             on_acknowledged: Called when the broker has the frame.
 
         Returns:
-            The frame's name, under which its prediction comes and its label is told.
+            The frame's name, under which its prediction comes and its label is sent.
 
         Raises:
             BadRecord: no ingest would accept it.
@@ -153,10 +153,10 @@ class Publisher:
             camera: Camera of the frame.
             boot: Boot of the frame.
             sequence: Number of the frame.
-            label: Its class; None takes back what was said before.
+            label: Its class; None withdraws an earlier label.
             labelled_at_ms: When that was seen to be so, Unix milliseconds, at most a day ahead; left out, now.
             source: Who says so: person, sensor, audit, or a name of your own.
-            propensity: Chance, over 0 to 1, with which this frame was chosen to be labelled.
+            propensity: Probability, over 0 to 1, with which this frame was chosen to be labelled.
             on_acknowledged: Called when the broker has the label.
 
         Raises:
@@ -167,8 +167,8 @@ class Publisher:
         name = FrameId(camera, boot, sequence)
         now_ms = clock.now_ms()
         at_ms = now_ms if labelled_at_ms is None else labelled_at_ms
-        said = label_of(name, label, at_ms, now_ms=now_ms, source=source, propensity=propensity)
-        self._send(self._labels, name, said, on_acknowledged)
+        record = label_of(name, label, at_ms, now_ms=now_ms, source=source, propensity=propensity)
+        self._send(self._labels, name, record, on_acknowledged)
 
     def flush(self, timeout_s: float = 120.0) -> None:
         """Return when the broker has all that was published.

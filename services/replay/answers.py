@@ -1,4 +1,4 @@
-"""What a model said of each frame, for as long as labels of it may come, in a few bytes a frame. Pure.
+"""Answers of a model for each frame, for as long as labels of it may come, in a few bytes a frame. Pure.
 
 Rows lie in the order of their offsets, in pages of a fixed size, so that a page can be dropped whole: with six classes
 a million frames take 30 MB.
@@ -16,10 +16,10 @@ FULL: Final = 65_535
 """What a probability of 1 is kept as: the steps in which outcomes carry them."""
 NOTHING: Final = -1
 Row = Any
-"""One row, as numpy has it; what is written to it stays: ``offset``, ``said``, ``label``, ``chances``."""
+"""One row, as numpy has it; what is written to it stays: ``offset``, ``predicted``, ``label``, ``chances``."""
 
 
-class Said:
+class Answers:
     """Frames of one partition of frames.accepted.
 
     Args:
@@ -27,7 +27,7 @@ class Said:
     """
 
     def __init__(self, classes: int) -> None:
-        self._kind = np.dtype([("offset", "i8"), ("said", "i2"), ("label", "i4"), ("chances", "u2", (classes,))])
+        self._kind = np.dtype([("offset", "i8"), ("predicted", "i2"), ("label", "i4"), ("chances", "u2", (classes,))])
         self._pages: deque[np.ndarray[Any, Any]] = deque()
         self._firsts: deque[int] = deque()  # offset of the first row of each page
         self._newest_ms: deque[int] = deque()  # when the newest frame of each page came
@@ -35,13 +35,13 @@ class Said:
         self.last = NOTHING
         """Offset of the newest frame."""
 
-    def add(self, offset: int, received_at_ms: int, said: int, chances: Sequence[float]) -> None:
+    def add(self, offset: int, received_at_ms: int, predicted: int, chances: Sequence[float]) -> None:
         """Take the next frame.
 
         Args:
             offset: Higher than those before.
             received_at_ms: When ingest took it.
-            said: Number of the class; `NOTHING` when the model gave no answer.
+            predicted: Number of the class; `NOTHING` when the model gave no answer.
             chances: Probability of each class, 0 to 1; empty when the model gave no answer.
         """
         if self._used == PAGE:
@@ -50,7 +50,7 @@ class Said:
             self._newest_ms.append(0)
             self._used = 0
         row = self._pages[-1][self._used]
-        row["offset"], row["said"], row["label"] = offset, said, NOTHING
+        row["offset"], row["predicted"], row["label"] = offset, predicted, NOTHING
         if chances:
             row["chances"] = np.minimum(np.array(chances) * FULL + 0.5, FULL).astype(np.uint16)
         self._newest_ms[-1] = max(self._newest_ms[-1], received_at_ms)
