@@ -14,9 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BUCKETS, ENTROPY, FEATURES, FOCUS, MARGIN, PICTURE, RANKED, SAID
+from services.drift.layout import BUCKETS, ENTROPY, FOCUS, MARGIN, PICTURE, RANKED, SAID
 from services.drift.outcomes import Outcomes
 from services.drift.sample import Floats, Frames, Ints
+from services.drift.signals import FEATURES
 
 CLASSES: Final = ("bus", "car", "motorcycle", "pedestrian", "truck", "van")
 START_MS: Final = 1_700_000_000_000

@@ -5,8 +5,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift import faults
-from services.drift.alarms import CLOCK, DEAD_LETTERS, FIRST_FAULT, LABELS_MISSING, SILENT, clear_alarm, raise_alarm
+from services.drift import arrivals, faults
+from services.drift.alarms import CLOCK, DEAD_LETTERS, LABELS_MISSING, SILENT, clear_alarm, raise_alarm
+from services.drift.layout import FAULT_ALARMS
 from services.drift.sample import Ints
 from services.drift.table import Table
 
@@ -33,8 +34,8 @@ def look(table: Table, rows: Ints, now_ms: Ints) -> set[int]:
     frames, seen_ms = watch["frames"][rows], watch["seen_ms"][rows]
     labels, label_seen_ms = watch["labels"][rows], watch["label_seen_ms"][rows]
     fresh_dead = _dead_now(watch, rows, now_ms) >= _DEAD_OVER
-    silent = (frames >= _FRAMES_FIRST) & (now_ms - seen_ms > faults.overdue_ms(watch, rows, ""))
-    overdue_ms = faults.overdue_ms(watch, rows, "label_")
+    silent = (frames >= _FRAMES_FIRST) & (now_ms - seen_ms > arrivals.overdue_ms(watch, rows, ""))
+    overdue_ms = arrivals.overdue_ms(watch, rows, "label_")
     # Of labels that came in one batch nobody knows yet when the next is due.
     known = (labels >= _LABELS_FIRST) & (labels * watch["label_every_ms"][rows] >= _LABELS_LONG * overdue_ms)
     unlabelled = known & (seen_ms - label_seen_ms > overdue_ms)
@@ -85,7 +86,7 @@ def refused(table: Table, row: int, reason: str, at_ms: int) -> set[int]:
     if not many or watch["raised"][row, alarm]:
         return set()
     if alarm == CLOCK:
-        watch["fault_clear"][row, CLOCK - FIRST_FAULT] = 0  # it ends when frames with a right clock come again
+        faults.wait_for_calm(watch, row, CLOCK - FAULT_ALARMS.start)
     _raise(table, row, alarm, at_ms, at_ms)
     return {row}
 

@@ -6,17 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.identity import digest
-from services.drift.layout import ALARMS, BLINDING, FAMILIES, FAULTS, OF_FRAMES
+from services.drift.fault_rules import ALARMS
+from services.drift.layout import BLIND, FAMILIES, FAULT_ALARMS, FRAMES_FAMILIES
 from services.drift.sample import Ints
 from services.drift.streams import forget
 from services.drift.table import Table
 
-FIRST_FAULT: Final = len(FAMILIES)
-FIRST_ABSENCE: Final = FIRST_FAULT + len(FAULTS)
-SILENT, LABELS_MISSING, DEAD_LETTERS = range(FIRST_ABSENCE, len(ALARMS))
-CLOCK: Final = ALARMS.index("camera_clock")
-BLIND: Final = [*range(FIRST_FAULT, FIRST_FAULT + BLINDING), SILENT, DEAD_LETTERS]
-"""Alarms while which the camera's frames say nothing about the road."""
+FIRST_FAULT: Final = FAULT_ALARMS.start
+FIRST_ABSENCE: Final = FAULT_ALARMS.stop
+SILENT, LABELS_MISSING, DEAD_LETTERS, CLOCK = (
+    ALARMS.index(kind) for kind in ("camera_silent", "labels_missing", "camera_dead_letters", "camera_clock")
+)
+_OF_FRAMES: Final = range(len(FAMILIES))[FRAMES_FAMILIES]
 
 
 def raise_alarm(table: Table, row: int, alarm: int, *, since_ms: int, at_ms: int, cause: bytes) -> None:
@@ -46,8 +47,23 @@ def clear_alarm(table: Table, row: int, alarm: int, *, at_ms: int) -> None:
         forget(watch, row, alarm)
     elif alarm in BLIND and not watch["raised"][row, BLIND].any():
         watch["blind_until_s"][row, 0] = -(-at_ms // 1_000)
-        for family in range(OF_FRAMES):
+        for family in _OF_FRAMES:
             forget(watch, row, family)
+
+
+def withdraw(watch: NDArray[Any], row: int, family: int) -> None:
+    """What the alarm of a family said is no longer so, since what is normal is learned anew."""
+    watch["raised"][row, family] = 0
+
+
+def forget_span(watch: NDArray[Any], row: int, family: int) -> None:
+    """How long it took to raise the alarm of a family says nothing any more."""
+    watch["span"][row, family] = 0
+
+
+def keep_numbers(watch: NDArray[Any], row: int, family: int, numbers: tuple[float, ...]) -> None:
+    """Keep what the alarm of a family says while it lasts, in the order of `layout.ALARMED`."""
+    watch["alarmed"][row, family] = numbers
 
 
 def was_blind(watch: NDArray[Any], rows: Ints, received_ms: Ints) -> NDArray[np.bool_]:
@@ -71,7 +87,7 @@ def _blind(watch: NDArray[Any], row: int, since_ms: int) -> None:
     if began[0] <= ended[0]:
         began[1:], ended[1:] = began[:-1].copy(), ended[:-1].copy()
         began[0], ended[0] = since_ms // 1_000, 0
-    for family in range(OF_FRAMES):
+    for family in _OF_FRAMES:
         if watch["raised"][row, family] and watch["raised_at_ms"][row, family] >= since_ms:
             watch["raised"][row, family] = 0
         forget(watch, row, family)

@@ -11,13 +11,12 @@ from typing import Final
 import numpy as np
 
 from services.drift.detectors import registry
-from services.drift.layout import ACCURACY, FAMILIES, MARGIN, PICTURE, PREDICTIONS, RANKED, SAID
-from services.drift.layout import ENTROPY as ENTROPY_PLACE
+from services.drift.layout import FAMILIES, SAID_PLACES, STREAM, Stream
 from services.drift.outcomes import expected
-from services.drift.streams import Fed
+from services.drift.signals import SIGNALS, Ranking
+from services.drift.streams import Fed, count_window
 from services.drift.table import Table
 
-_SAID_STREAMS: Final = {"entropy": (PREDICTIONS.first + ENTROPY_PLACE,), "margin": (PREDICTIONS.first + SAID + MARGIN,)}
 NAMES: Final = tuple(registry.DETECTORS)
 
 
@@ -27,26 +26,20 @@ def streams_of(signal: str) -> tuple[int, ...]:
     Raises:
         KeyError: it has none; there is one for each picture signal, ``entropy``, ``margin`` and ``loss``.
     """
-    if signal == "loss":
-        return (ACCURACY.first,)
-    if signal in _SAID_STREAMS:
-        return _SAID_STREAMS[signal]
-    if signal not in PICTURE:
+    ways = {way for row in SIGNALS if row.name == signal for way in row.detector}
+    if not ways:
         raise KeyError(signal)
-    first = 3 * PICTURE.index(signal)
-    return first, first + 1
+    return tuple(number for number, stream in enumerate(STREAM) if _is_fed(stream, signal) and stream.way in ways)
+
+
+def _is_fed(stream: Stream, signal: str) -> bool:
+    """Whether a stream is of all that *signal* is about, not of a class or a phase alone."""
+    return stream.place.signal.name == signal and not stream.place.signal.along
 
 
 def _taken(signal: str) -> tuple[int, ...]:
     """Streams that the engine gives up for *signal*."""
-    if signal in _SAID_STREAMS:
-        (stream,) = _SAID_STREAMS[signal]
-        other = stream + SAID if stream < PREDICTIONS.first + SAID else stream - SAID
-        return stream, other
-    if signal == "loss":
-        return tuple(range(ACCURACY.first, ACCURACY.first + ACCURACY.streams))
-    first = 3 * PICTURE.index(signal)
-    return first, first + 1, first + 2
+    return tuple(number for number, stream in enumerate(STREAM) if stream.place.signal.name == signal)
 
 
 class Chosen:
@@ -82,7 +75,7 @@ class Chosen:
         fed.x[:, [stream - first for stream in self._taken if first <= stream < end]] = np.nan
         for family, each in enumerate(FAMILIES):
             if first <= each.first < end and set(range(each.first, each.first + each.streams)) <= set(self._taken):
-                table.watch["window"][rows, family] += 1  # the engine, which takes nothing here, does not count
+                count_window(table.watch, rows, family)
         return found
 
     def _update(self, table: Table, row: int, stream: int, name: str, x: float) -> bool:
@@ -99,13 +92,13 @@ class Chosen:
 
 def _mean(table: Table, row: int, stream: int) -> float:
     """What a stream's mean is while nothing changes, over 0 and under 1."""
-    if stream < 3 * RANKED:
-        return 0.5
-    if stream >= ACCURACY.first:
-        mean = float(expected(table.reference, np.array([row]))[0])
-    else:
-        said = (stream - PREDICTIONS.first) % SAID
-        known = table.reference[row]
-        mean = float(known["said_mean"][:, said].max())
-        mean = mean if stream < PREDICTIONS.first + SAID else 1 - mean
+    place, way = STREAM[stream]
+    match place.signal.ranking:
+        case Ranking.RANK:
+            return 0.5
+        case Ranking.MEAN:
+            mean = float(table.reference[row]["said_mean"][:, SAID_PLACES.index(place)].max())
+            mean = mean if way == "up" else 1 - mean
+        case _:
+            mean = float(expected(table.reference, np.array([row]))[0])
     return min(max(mean, 0.01), 0.99)

@@ -15,10 +15,10 @@ from catseye.contract.message import Message
 from catseye.contract.records import DeadLetter, Outcome, Prediction
 from catseye.contract.topics import full_name
 from catseye.runtime.stream import Output, Tally
-from services.drift import absences, renewal
+from services.drift import absences, arrivals, renewal
 from services.drift.alarms import was_blind
 from services.drift.batch import Batch, Worth
-from services.drift.layout import MOST_IN_A_ROW, TELEMETRY_SLOTS
+from services.drift.layout import TELEMETRY_SLOTS
 from services.drift.outcomes import Outcomes, outcomes
 from services.drift.report import report, version_of
 from services.drift.rules import Rules
@@ -201,8 +201,7 @@ class DriftCore(Tally):
         if batch.passed:
             rows = [cameras.row(camera) for cameras, camera in batch.passed]
             self._table.touch(rows, b"w")
-            so_far = self._table.watch["passed"][rows] + np.array([*batch.passed.values()])
-            self._table.watch["passed"][rows] = np.minimum(so_far, MOST_IN_A_ROW)
+            arrivals.passed_over(self._table.watch, rows, np.array([*batch.passed.values()]))
 
     def _renewed(
         self, seen: Frames, versions: NDArray[np.uint64], predictions: Sequence[tuple[Cameras, Prediction]]

@@ -7,17 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.drift.layout import (
-    ACCURACY,
     BUCKETS,
     COMPOSITION,
-    ENTROPY,
     FAMILIES,
-    FLOOR,
     INPUT,
     LIGHT,
-    PICTURE,
+    RANK_WAYS,
     RANKED,
-    SAID,
+    STREAM,
 )
 from services.drift.outcomes import expected
 from services.drift.reference import usual
@@ -25,27 +22,20 @@ from services.drift.sample import Floats, Ints
 from services.drift.streams import by_stream, weighed
 from services.drift.table import Table
 
-PHASE_NAMES: Final = ("night", "day")
 _MOVED: Final = 1e-3
 """A camera that moved shows the same light: its evidence is less than this share of the composition's."""
 
 
 def signal_of(table: Table, row: int, stream: int) -> tuple[str, int | None]:
     """Name of the signal of a stream, and the bucket of the class that it is about."""
-    if stream < 3 * RANKED:
-        signal = stream // 3
-        if signal < len(PICTURE):
-            return PICTURE[signal], None
-        return f"telemetry.{table.reference['telemetry'][row, signal - len(PICTURE)].decode()}", None
-    if stream < ACCURACY.first:
-        said = (stream - 3 * RANKED) % SAID
-        if said < BUCKETS:
-            return "class_share", said
-        return ("entropy" if said == ENTROPY else "margin"), None
-    if stream < FLOOR.first:
-        bucket = stream - ACCURACY.first - 1
-        return "loss", bucket if 0 <= bucket < BUCKETS else None
-    return "accuracy", None
+    place = STREAM[stream].place
+    match place.signal.along:
+        case "slot":
+            return f"{place.signal.name}.{table.reference['telemetry'][row, place.number].decode()}", None
+        case "class":
+            return place.signal.name, place.number
+        case _:
+            return place.signal.name, None
 
 
 def class_of(bucket: int, classes: Sequence[str]) -> str | None:
@@ -96,5 +86,5 @@ def alarmed(
 
 def _has_moved(shares: Floats) -> bool:
     """Another view under the same light, by the *shares* of evidence, [STREAMS]."""
-    by_signal = shares[INPUT.slice].reshape(-1, 3).sum(axis=1)
+    by_signal = shares[INPUT.slice].reshape(-1, RANK_WAYS).sum(axis=1)
     return bool(by_signal[LIGHT].max() < _MOVED * by_signal[COMPOSITION])

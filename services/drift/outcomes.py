@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.records import Outcome
-from services.drift.layout import ACCURACY, BUCKETS, LOSS_PACE
+from services.drift.layout import ACCURACY, FLOOR, LOSS_PACE, STREAM
 from services.drift.sample import Floats, Ints, bucket_of
 from services.drift.streams import SURE, Fed
 
@@ -21,6 +21,18 @@ _RECENT: Final = np.float32(1 / 200)
 _FEWEST_OF_CLASS: Final = 30
 _LEAST_WEIGHT: Final = np.float32(0.01)
 _LEAST_FADES: Final = np.float32(1.002)  # a label: after a stray .001 a propensity of 1 counts fully 3,500 labels on
+_STREAMS: Final = ACCURACY.streams + FLOOR.streams
+"""Streams of an outcome."""
+
+
+def _along(what: str) -> slice:
+    """Streams of the loss of each *what*, among those of an outcome."""
+    places = [number for number, stream in enumerate(STREAM[ACCURACY.slice]) if stream.place.signal.along == what]
+    return slice(places[0], places[-1] + 1)
+
+
+_ALL, _CLASSES, _BY_PHASE = _along("").start, _along("class"), _along("phase")
+_FLOOR: Final = FLOOR.first - ACCURACY.first
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,22 @@ def weigh(watch: NDArray[Any], seen: Outcomes) -> Floats:
     return weight
 
 
+def begin(reference: NDArray[Any], rows: Ints, phase: Ints, at_ms: Ints) -> None:
+    """Note when the first label of each camera came, [n]."""
+    began = reference["labels_began_s"][rows, phase]
+    reference["labels_began_s"][rows, phase] = np.where(began == 0, at_ms // 1_000, began)
+
+
+def close(reference: NDArray[Any], row: int, phase: int) -> None:
+    """The usual loss of a phase is known."""
+    reference["labels_closed"][row, phase] = 1
+
+
+def forget(watch: NDArray[Any], row: int) -> None:
+    """Labels of another version say nothing of this one."""
+    watch["recent_labels"][row] = watch["recent_errors"][row] = 0
+
+
 def learn(reference: NDArray[Any], seen: Outcomes, weight: Floats, chosen: NDArray[np.bool_]) -> None:
     """Take labels of cameras that are learning, [n] *chosen*."""
     rows, phase = seen.rows[chosen], seen.phase[chosen]
@@ -113,22 +141,22 @@ def of_outcomes(
     """
     rows = seen.rows
     count = len(rows)
-    x = np.full((count, ACCURACY.streams + 1), np.nan, np.float32)
+    x = np.full((count, _STREAMS), np.nan, np.float32)
     bound = np.full_like(x, 0.5)
     limit = _limits(reference, rows)  # [n, PHASES, 1 + BUCKETS]
     closed = reference["labels_closed"][rows].astype(bool)
     known = closed[np.arange(count), seen.phase]
     own = limit[np.arange(count), seen.phase] + accuracy
-    bound[:, 0] = np.where(known, own[:, 0], _of_new_phase(closed, limit, new_phase))
+    bound[:, _ALL] = np.where(known, own[:, 0], _of_new_phase(closed, limit, new_phase))
     tested = known | closed.any(axis=1)
-    x[:, 0] = np.where(tested, seen.loss, np.nan)
-    here = np.arange(count), 1 + seen.bucket
+    x[:, _ALL] = np.where(tested, seen.loss, np.nan)
+    here = np.arange(count), _CLASSES.start + seen.bucket
     often = reference["label_weights"][rows, seen.phase, 1 + seen.bucket] >= _FEWEST_OF_CLASS
-    bound[:, 1 : 1 + BUCKETS] = own[:, 1:]
+    bound[:, _CLASSES] = own[:, 1:]
     x[here] = np.where(known & often, seen.loss, np.nan)
-    bound[:, 1 + BUCKETS : -1] = bound[:, :1]
-    x[np.arange(count), 1 + BUCKETS + seen.phase] = x[:, 0]
-    bound[:, -1], x[:, -1] = 1 - floor, seen.loss
+    bound[:, _BY_PHASE] = bound[:, [_ALL]]
+    x[np.arange(count), _BY_PHASE.start + seen.phase] = x[:, _ALL]
+    bound[:, _FLOOR], x[:, _FLOOR] = 1 - floor, seen.loss
     x[bound > 0.98] = np.nan
     bound = np.clip(bound, 1e-3, 0.98)
     # A bet that is scaled by the weight is the bet on a sample that lies so much nearer to its bound.

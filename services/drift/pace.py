@@ -66,6 +66,14 @@ def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) 
     learning["count"][rows, columns] = count
 
 
+def keep(reference: NDArray[Any], learning: NDArray[Any], row: int, columns: slice) -> None:
+    """Keep the pace of these numbers of a camera and forget what it was measured by."""
+    known = reference[row]
+    known["pace"][columns], known["inflation"][columns] = pace(learning, row, columns)
+    for name in learning.dtype.names or ():
+        learning[name][row, columns] = 0
+
+
 def inflation(pace: NDArray[np.uint16]) -> Floats:
     """By how much the variance of a mean over many frames is larger than if they were independent, [...], 1 and more,
     where correlation decays to .01 within *pace* frames, [...], 1 to 10,000."""

@@ -14,14 +14,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FEATURES, MOST, PICTURE, RANKED
+from services.drift.layout import BINS, MOST, RANKED, RANKED_PLACES, SLOTS
 from services.drift.sample import Floats, Frames, Ints
 
 EDGE: Final = 3.0
 """Histograms reach so many standard deviations; what lies beyond falls into the last bin."""
 _OFTEN: Final = 10  # frames of a class before its own mean is believed
-_SPREAD_OF_DISTANCE: Final = np.sqrt(2 / FEATURES)
-"""Standard deviation of the log of a mean of 16 squared normal numbers, about: only a scale for the histogram."""
+_LEAST_SPREAD: Final = np.array([each.signal.least_spread for each in RANKED_PLACES], np.float32)
+_RELATIVE: Final = [(number, each.signal.relative) for number, each in enumerate(RANKED_PLACES) if each.signal.relative]
 
 Reference = NDArray[Any]
 
@@ -67,16 +67,9 @@ def learn(reference: Reference, phase: Ints, seen: Frames, samples: int) -> None
 
 def relative(reference: Reference, phase: Ints, seen: Frames) -> Floats:
     """Values of the ranked signals, [n, RANKED], with those that only a reference gives a meaning."""
-    rows = seen.rows
     ranked = seen.ranked.copy()
-    counts = reference["bits_of"][rows].astype(np.float32)
-    usual = reference["bits"][rows] / np.maximum(counts, 1)[:, None] * 2 - 1  # -1 never set … 1 always
-    agreed = (usual * (2 * seen.bits - 1)).sum(axis=1)
-    ranked[:, COMPOSITION] = agreed / np.maximum(np.abs(usual).sum(axis=1), 1e-6)
-    centre = reference["features"][rows, phase, seen.bucket].astype(np.float32)
-    frames = np.maximum(reference["class_frames"][rows, phase].sum(axis=1, dtype=np.float32), 1)
-    variance = reference["features_m2"][rows, phase] / frames[:, None] + 1e-6
-    ranked[:, EMBEDDING] = np.log(((seen.features - centre) ** 2 / variance).mean(axis=1) + 1e-6)
+    for number, relative_to in _RELATIVE:
+        ranked[:, number] = relative_to(reference, phase, seen)
     return ranked
 
 
@@ -104,10 +97,29 @@ def ranks_of_bins(histogram: NDArray[np.uint16]) -> Floats:
     return np.where(total > 0, rank, np.nan).astype(np.float32)
 
 
+def begin(reference: Reference, rows: Ints, phase: Ints, at_ms: Ints) -> None:
+    """Note when the first frame of each camera came, [n]."""
+    began = reference["began_s"][rows, phase]
+    reference["began_s"][rows, phase] = np.where(began == 0, at_ms // 1_000, began)
+
+
+def keep_examples(reference: Reference, phase: Ints, seen: Frames, samples: int) -> None:
+    """Keep the last frame of each quarter, once it was learned from."""
+    part = quarter(samples)
+    so_far = reference["frames"][seen.rows, phase]
+    kept = (so_far % part == 0) & (so_far <= 4 * part)
+    reference["examples"][seen.rows[kept], (so_far[kept] // part - 1) % 4] = seen.offset[kept]
+
+
+def close(reference: Reference, row: int, phase: int) -> None:
+    """The reference of a phase is whole."""
+    reference["closed"][row, phase] = 1
+
+
 def leave_telemetry_out(reference: Reference, row: int, phase: int) -> None:
     """Do not watch what the device of *row* tells in *phase*: too little of its wandering was seen to know what is
     normal. Without counts a signal has no ranks."""
-    reference["histogram"][row, phase, len(PICTURE) :] = 0
+    reference["histogram"][row, phase, SLOTS] = 0
 
 
 def usual(reference: Reference, rows: Ints, phase: Ints, signal: int | slice = slice(None)) -> tuple[Floats, Floats]:
@@ -181,9 +193,8 @@ def scales(counts: NDArray[np.uint16], means: Floats, m2: Floats) -> tuple[Float
     total = frames.sum(axis=-1)
     pooled = (frames * means).sum(axis=-1) / np.maximum(total, 1)
     centre = np.where(frames >= _OFTEN, means, pooled[..., None])
-    spread = np.sqrt(m2 / np.maximum(total, 1))
-    spread[..., EMBEDDING] = np.maximum(spread[..., EMBEDDING], _SPREAD_OF_DISTANCE)
-    return centre, np.where(total < _OFTEN, np.nan, np.maximum(spread, 1e-6)).astype(np.float32)
+    spread = np.maximum(np.sqrt(m2 / np.maximum(total, 1)), _LEAST_SPREAD)
+    return centre, np.where(total < _OFTEN, np.nan, spread).astype(np.float32)
 
 
 def _bins(off: Floats) -> Ints:

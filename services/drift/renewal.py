@@ -4,13 +4,23 @@ from typing import Final
 
 import numpy as np
 
-from services.drift.layout import ACCURACY, FAMILIES, FLOOR, INPUT, LEARNING, PREDICTIONS, REFERENCE
-from services.drift.streams import forget
+from services.drift import alarms, estimates, outcomes, sampling, streams
+from services.drift.layout import (
+    FAMILIES,
+    FLOOR,
+    FRAME_STREAMS,
+    LEARNING,
+    LOSS_PACE,
+    OF_THE_ROAD,
+    REFERENCE,
+    REFERENCE_FIELDS,
+)
 from services.drift.table import Table
 
-_OF_LABELS: Final = ("labels_began_s", "labels_closed", "label_weights", "label_squares", "label_losses")
-_OF_THE_ROAD: Final = tuple(FAMILIES.index(family) for family in (INPUT, PREDICTIONS, ACCURACY, FLOOR))
 _FLOOR: Final = FAMILIES.index(FLOOR)
+_OF_THE_DEVICE: Final = {"table"}
+_WITH_LABELS: Final = {"table", "outcomes"}
+"""Owners of what stays on a road that has not changed."""
 
 
 def renew(table: Table, row: int, version: int, at_ms: int) -> None:
@@ -32,19 +42,20 @@ def renew(table: Table, row: int, version: int, at_ms: int) -> None:
     watch["version_since_ms"][row] = at_ms
     if first:
         return
-    stays = ("telemetry", *(() if watch["raised"][row, list(_OF_THE_ROAD)].any() else _OF_LABELS))
-    of_loss = reference["pace"][row, -1], reference["inflation"][row, -1]
-    for name in REFERENCE.names or ():
-        if name not in stays:
-            reference[name][row] = np.zeros((), REFERENCE[name])
-    reference["pace"][row, -1], reference["inflation"][row, -1] = of_loss
-    table.drop_detectors(row, range(ACCURACY.first))
+    changed = watch["raised"][row, OF_THE_ROAD].any()
+    stays = _OF_THE_DEVICE if changed else _WITH_LABELS
+    of_loss = reference["pace"][row, LOSS_PACE], reference["inflation"][row, LOSS_PACE]
+    for field in REFERENCE_FIELDS:
+        if field.owner not in stays:
+            reference[field.name][row] = np.zeros((), REFERENCE[field.name])
+    reference["pace"][row, LOSS_PACE], reference["inflation"][row, LOSS_PACE] = of_loss
+    table.drop_detectors(row, range(FRAME_STREAMS))
     table.learning[row] = np.zeros((), LEARNING)
     for family in range(len(FAMILIES)):
-        forget(watch, row, family)
+        streams.forget(watch, row, family)
         if family != _FLOOR:
-            watch["raised"][row, family] = 0
-    for name in ("tested", "recent_labels", "recent_errors", "recent_confidence", "recent_variance"):
-        watch[name][row] = 0
-    watch["recent_histogram"][row] = 0
-    watch["span"][row, _FLOOR] = 0  # how long the other version took says nothing of this one
+            alarms.withdraw(watch, row, family)
+    sampling.forget(watch, row)
+    outcomes.forget(watch, row)
+    estimates.forget(watch, row)
+    alarms.forget_span(watch, row, _FLOOR)  # how long the other version took says nothing of this one

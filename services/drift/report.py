@@ -6,15 +6,10 @@ from typing import Any, Final
 import numpy as np
 
 from catseye.contract.records import Alarm, CameraReport, Place
-from services.drift.alarms import FIRST_ABSENCE
 from services.drift.chosen import NAMES
-from services.drift.describe import PHASE_NAMES, class_of, signal_of
-from services.drift.layout import (
-    ALARMED,
-    ALARMS,
-    FAMILIES,
-    INPUT,
-)
+from services.drift.describe import class_of, signal_of
+from services.drift.fault_rules import ALARMS
+from services.drift.layout import ALARMED, FAMILIES, FAULT_ALARMS, INPUT, PHASE_NAMES
 from services.drift.outcomes import expected, worst
 from services.drift.rules import Rules
 from services.drift.table import Table, Version
@@ -110,7 +105,7 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
         since_ms=int(watch["raised_since_ms"][alarm]),
         raised_at_ms=int(watch["raised_at_ms"][alarm]),
         examples_before=_places(before, frames),
-        examples_after=_places(at, frames) if alarm < FIRST_ABSENCE else [],
+        examples_after=_places(at, frames) if alarm < FAULT_ALARMS.stop else [],
     )
 
 

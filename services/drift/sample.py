@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.records import Prediction
-from services.drift.layout import BUCKETS, ENTROPY, FEATURES, FOCUS, MARGIN, PICTURE, RANKED, SAID
+from services.drift.layout import BUCKETS, ENTROPY, MARGIN, PICTURE, RANKED, RANKED_PLACES, SAID, SHARES, SLOTS
+from services.drift.signals import FEATURES
 
 _TINY: Final = 1e-6
 _LARGEST: Final = 1e15
 """Of a reading: its square, summed over a reference, is still a float32."""
-_MEASURED: Final = ("brightness", "contrast", "sharpness", "dark_share", "bright_share")
-_PLACES: Final = [PICTURE.index(name) for name in _MEASURED]
-_measured: Final = attrgetter(*_MEASURED)
+_FIELDS: Final = {each.signal.field: number for number, each in enumerate(RANKED_PLACES) if each.signal.field}
+_PLACES: Final = [*_FIELDS.values()]
+_measured: Final = attrgetter(*_FIELDS)
+_DERIVED: Final = [(number, each.signal.derived) for number, each in enumerate(RANKED_PLACES) if each.signal.derived]
+_SHARPNESS, _BRIGHTNESS = PICTURE.index("sharpness"), PICTURE.index("brightness")
 _NO_FEATURES: Final = [np.nan] * FEATURES
 
 Floats = NDArray[np.float32]
@@ -101,15 +104,16 @@ def frames(
     of_samples = [predictions[place] for place in samples]
     ranked = np.full((count, RANKED), np.nan, np.float32)
     ranked[:, _PLACES] = [_measured(each) for each in predictions]
-    # The Laplacian grows with the square of contrast: what is left is focus, which fog alone does not take away.
-    ranked[:, FOCUS] = np.log(ranked[:, _PLACES[2]] + _TINY) - 2 * np.log(ranked[:, _PLACES[1]] + _TINY)
+    measured = {field: ranked[:, number] for field, number in _FIELDS.items()}
+    for number, derived in _DERIVED:
+        ranked[:, number] = derived(measured)
     for place in samples:
         for slot, name in enumerate(slots[place]):
             reading = predictions[place].telemetry.get(name, np.nan)
-            ranked[place, len(PICTURE) + slot] = reading if abs(reading) < _LARGEST else np.nan
+            ranked[place, SLOTS.start + slot] = reading if abs(reading) < _LARGEST else np.nan
     hashes = np.array([each.perceptual_hash for each in predictions], np.int64)
-    sharpness = np.ascontiguousarray(ranked[:, _PLACES[2]]).view(np.uint32).astype(np.int64)
-    light = np.ascontiguousarray(ranked[:, _PLACES[0]]).view(np.uint32).astype(np.int64)
+    sharpness = np.ascontiguousarray(ranked[:, _SHARPNESS]).view(np.uint32).astype(np.int64)
+    light = np.ascontiguousarray(ranked[:, _BRIGHTNESS]).view(np.uint32).astype(np.int64)
     features, bits = np.full((count, FEATURES), np.nan, np.float32), np.zeros((count, 64), np.float32)
     bucket, said = np.zeros(count, np.int64), np.full((count, SAID), np.nan, np.float32)
     confidence = np.zeros(count, np.float32)
@@ -154,9 +158,9 @@ def _said(predictions: Sequence[Prediction]) -> tuple[Ints, Floats, Floats]:
         odds = np.array([list(predictions[place].probabilities.values()) for place in places], np.float32)
         odds = np.clip(odds, 0, 1)
         told = min(width, BUCKETS)
-        said[places, :told] = odds[:, :told]
+        said[places, SHARES.start : SHARES.start + told] = odds[:, :told]
         if width > BUCKETS:
-            said[places, BUCKETS - 1] = np.minimum(odds[:, BUCKETS - 1 :].sum(axis=1), 1)
+            said[places, SHARES.stop - 1] = np.minimum(odds[:, BUCKETS - 1 :].sum(axis=1), 1)
         said[places, ENTROPY] = np.clip(-(odds * np.log(odds + _TINY)).sum(axis=1) / np.log(max(width, 2)), 0, 1)
         order = np.sort(odds, axis=1)
         said[places, MARGIN] = order[:, -1] - (order[:, -2] if width > 1 else 0)

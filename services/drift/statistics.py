@@ -7,26 +7,23 @@ import numpy as np
 
 from catseye.contract.records import DriftStatistic
 from services.drift.chosen import NAMES
-from services.drift.describe import PHASE_NAMES, class_of, estimates, signal_of
+from services.drift.describe import class_of, estimates, signal_of
 from services.drift.layout import (
     ACCURACY,
-    BUCKETS,
     CONFIDENCE_BINS,
-    ENTROPY,
     FAMILIES,
     INPUT,
-    MARGIN,
-    OF_FRAMES,
-    PICTURE,
-    PREDICTIONS,
-    RANKED,
-    SAID,
-    TELEMETRY,
+    PHASE_NAMES,
+    RANKED_PLACES,
+    SAID_PLACES,
+    STREAM,
+    Place,
 )
 from services.drift.outcomes import expected
 from services.drift.report import accuracy_without_labels, learning_left, reference_confidence, version_of
 from services.drift.rules import Rules
 from services.drift.sample import Floats, Ints
+from services.drift.signals import KINDS
 from services.drift.streams import weighed
 from services.drift.table import Table
 
@@ -34,9 +31,18 @@ _Said = Iterator[tuple[int, int, dict[str, Any]]]
 """Of signals: place of the family, first of the streams, and what is said beside their estimate and reference."""
 
 ENGINE: Final = NAMES[0]
-_LABELLED: Final = [place >= OF_FRAMES for place in range(len(FAMILIES))]
+_LABELLED: Final = [kind.by == "outcomes" for kind in KINDS]
+_KIND: Final = {kind.name: number for number, kind in enumerate(KINDS)}
 _Z95: Final = 1.96
 _RECENT: Final = 50  # samples in a running mean that forgets 2 % a sample
+
+
+def _streams_of(place: Place) -> list[int]:
+    return [number for number, stream in enumerate(STREAM) if stream.place == place]
+
+
+_PLACES: Final = [(place, _streams_of(place)) for place in (*RANKED_PLACES, *SAID_PLACES)]
+"""What frames are watched by, each with its streams."""
 
 
 def statistics(
@@ -89,20 +95,17 @@ def _of_frames(table: Table, row: int, shares: Floats, classes: Sequence[str]) -
     Args:
         shares: Of each stream in its family's evidence, [STREAMS].
     """
-    of_input, of_telemetry, of_predictions = map(FAMILIES.index, (INPUT, TELEMETRY, PREDICTIONS))
-    for signal in range(RANKED):
-        is_picture = signal < len(PICTURE)
-        if is_picture or table.reference["telemetry"][row, signal - len(PICTURE)]:
-            stream = 3 * signal
-            called, _ = signal_of(table, row, stream)
-            evidence = float(shares[stream : stream + 3].sum())
-            yield of_input if is_picture else of_telemetry, stream, {"signal": called, "evidence": evidence}
-    for number in (*range(len(classes[:BUCKETS])), ENTROPY, MARGIN):
-        stream = PREDICTIONS.first + number
-        called, bucket = signal_of(table, row, stream)
-        called = called if bucket is None else f"class_share.{class_of(bucket, classes) or 'others'}"
-        evidence = float(shares[stream] + shares[stream + SAID])
-        yield of_predictions, stream, {"signal": called, "evidence": evidence}
+    slots = table.reference["telemetry"][row]
+    for place, streams in _PLACES:
+        signal = place.signal
+        if (signal.along == "slot" and not slots[place.number]) or (
+            signal.along == "class" and place.number >= len(classes)
+        ):
+            continue
+        called, bucket = signal_of(table, row, streams[0])
+        called = called if bucket is None else f"{called}.{class_of(bucket, classes) or 'others'}"
+        evidence = float(shares[streams].sum())
+        yield _KIND[signal.family], streams[0], {"signal": called, "evidence": evidence}
 
 
 def _of_labels(watch: Any, shares: Floats, loss: float) -> _Said:

@@ -16,23 +16,31 @@ from numpy.typing import NDArray
 
 from services.drift.detectors.esr import advance, combined
 from services.drift.layout import (
-    ACCURACY,
-    BUCKETS,
+    ANSWERS_PACE,
     CLASS_PACE,
-    COMPOSITION,
     FAMILIES,
     FRAME_STREAMS,
+    IN_MOST,
     LIGHT,
     LOSS_PACE,
-    OF_FRAMES,
+    OUTCOME_FAMILIES,
     PHASES,
-    PICTURE,
+    PREDICTIONS,
+    RANK_STREAMS,
+    RANK_WAYS,
     RANKED,
     SAID,
+    SHARES,
+    SOURCE,
     WEIGHTS,
+    held,
+)
+from services.drift.layout import (
+    SURE as OF_SURE,
 )
 from services.drift.pace import inflation
 from services.drift.sample import Floats, Ints
+from services.drift.signals import WAYS, Ranking, Slowest
 
 SURE: Final = 1.64
 """Standard errors that a bound lies above the mean of its reference: one-sided 95 %."""
@@ -45,13 +53,16 @@ USUALLY_FAR: Final = 1 / (FAR + 1)
 _SPREAD_OF_FAR: Final = float(np.sqrt(1 / (2 * FAR + 1) - USUALLY_FAR**2))
 _HIGHEST: Final = 0.98  # a bound over this leaves nothing to see
 _LOWEST: Final = 1e-3
-_FIRST_SAID: Final = 3 * RANKED
-_UP, _DOWN, _FAR = (slice(way, _FIRST_SAID, 3) for way in range(3))
+_UP, _DOWN, _FAR = (slice(WAYS[Ranking.RANK].index(way), RANK_STREAMS, RANK_WAYS) for way in ("up", "down", "far"))
+_SAID_UP, _SAID_DOWN = (
+    slice(PREDICTIONS.first + SAID * number, PREDICTIONS.first + SAID * (number + 1))
+    for number in map(WAYS[Ranking.MEAN].index, ("up", "down"))
+)
 SHORTEST_WINDOW: Final = 60
 _FASTER: Final = 3
 """How many times as fast as most signals of a picture one may be: a thousand frames do not show a correlation of .05,
 which makes a mean's variance more than twice as large where it lasts as long as that of light does (decision 0011)."""
-_OF_THE_VIEW: Final = [signal for signal in range(len(PICTURE)) if signal not in (COMPOSITION, *LIGHT)]
+_OF_THE_VIEW: Final = held(Slowest.VIEW)
 _QUIET: Final = 10.0
 """Without a change evidence after R samples is R in the mean: ten times that comes in one window of ten at most."""
 
@@ -84,7 +95,7 @@ def of_frames(ranks: Floats, said: Floats, bound: Floats) -> Fed:
     """
     x = np.empty((len(ranks), FRAME_STREAMS), np.float32)
     x[:, _UP], x[:, _DOWN], x[:, _FAR] = ranks, 1 - ranks, np.abs(2 * ranks - 1) ** FAR
-    x[:, _FIRST_SAID : _FIRST_SAID + SAID], x[:, _FIRST_SAID + SAID :] = said, 1 - said
+    x[:, _SAID_UP], x[:, _SAID_DOWN] = said, 1 - said
     x[np.isnan(bound)] = np.nan
     return Fed(x, bound)
 
@@ -103,9 +114,9 @@ def bounds(reference: NDArray[Any], rows: Ints, pace: NDArray[np.uint16], *, ran
     bound[..., _UP] = bound[..., _DOWN] = 0.5 + rank + _UNIFORM * error
     bound[..., _FAR] = USUALLY_FAR + rank + _SPREAD_OF_FAR * error
     mean, frames = reference["said_mean"][rows], reference["frames"][rows].astype(np.float32)
-    of_said = reference["said_m2"][rows] * larger[..., _FIRST_SAID : _FIRST_SAID + SAID]
+    of_said = reference["said_m2"][rows] * larger[..., _SAID_UP]
     slack = SURE * np.sqrt(of_said) / np.maximum(frames, 1)[..., None] + probability
-    bound[..., _FIRST_SAID : _FIRST_SAID + SAID], bound[..., _FIRST_SAID + SAID :] = mean + slack, 1 - mean + slack
+    bound[..., _SAID_UP], bound[..., _SAID_DOWN] = mean + slack, 1 - mean + slack
     seen = (bound > 0) & (bound <= _HIGHEST)
     return np.where(seen, np.maximum(bound, _LOWEST), np.nan).astype(np.float32)
 
@@ -119,12 +130,12 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     slow, dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow light.
     """
     pace = reference["pace"][rows]
-    of_picture, of_light = _middle(pace[:, : len(PICTURE)]), _middle(pace[:, LIGHT])
+    of_picture, of_light = _middle(pace[:, IN_MOST]), _middle(pace[:, LIGHT])
     ranked = pace[:, :RANKED].copy()
     ranked[:, LIGHT] = np.maximum(ranked[:, LIGHT], of_light[:, None])
     ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // _FASTER)
     shares = np.maximum(pace[:, CLASS_PACE], of_picture // _FASTER)
-    sure = np.maximum(pace[:, RANKED:LOSS_PACE].max(axis=1), of_picture)
+    sure = np.maximum(pace[:, ANSWERS_PACE].max(axis=1), of_picture)
     loss = pace[:, LOSS_PACE]
     every: NDArray[np.uint16] = np.maximum(by_stream(ranked, _of_said(shares, sure), loss, loss), 1)
     return every
@@ -136,7 +147,7 @@ def inflations(reference: NDArray[Any], rows: Ints, pace: NDArray[np.uint16]) ->
     measured, own = (
         by_stream(
             each[:, :RANKED],
-            _of_said(each[:, CLASS_PACE], each[:, RANKED:LOSS_PACE].max(axis=1)),
+            _of_said(each[:, CLASS_PACE], each[:, ANSWERS_PACE].max(axis=1)),
             each[:, LOSS_PACE],
             each[:, LOSS_PACE],
         )
@@ -151,13 +162,15 @@ def by_stream(
 ) -> NDArray[_Number]:
     """Numbers of ranked signals, [n, RANKED], of what is said in a prediction, [n, SAID], of accuracy and of its floor,
     [n] each, as those of their streams, [n, STREAMS]."""
-    losses = np.repeat(accuracy[:, None], ACCURACY.streams, axis=1)
-    return np.concatenate([np.repeat(ranked, 3, axis=1), said, said, losses, floor[:, None]], axis=1)
+    numbers = np.concatenate([ranked, said, accuracy[:, None], floor[:, None]], axis=1)
+    return numbers[:, SOURCE]
 
 
 def _of_said(shares: NDArray[_Number], sure: NDArray[_Number]) -> NDArray[_Number]:
     """Numbers of shares of classes, and of entropy and margin, [n] each, as those of a prediction, [n, SAID]."""
-    return np.concatenate([np.repeat(shares[:, None], BUCKETS, axis=1), sure[:, None], sure[:, None]], axis=1)
+    found = np.empty((len(shares), SAID), np.result_type(shares, sure))
+    found[:, SHARES], found[:, OF_SURE] = shares[:, None], sure[:, None]
+    return found
 
 
 def _middle(pace: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -179,7 +192,7 @@ def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, pace: N
     """
     streams = of(families)
     off = watch["excess"][rows, streams] + np.where(np.isnan(fed.x), 0, fed.x - fed.bound)
-    count = watch["labelled" if families.start else "tested"][rows]
+    count = watch["labelled" if families == OUTCOME_FAMILIES else "tested"][rows]
     due = count[:, None] % pace == 0
     watch["excess"][rows, streams] = np.where(due, 0, off)
     mean = np.clip(fed.bound + off / pace, 0, 1)
@@ -280,5 +293,6 @@ def forget(watch: NDArray[Any], row: int, family: int) -> None:
     watch["window"][row, family] = 0
 
 
-FRAMES_FAMILIES: Final = slice(0, OF_FRAMES)
-OUTCOME_FAMILIES: Final = slice(OF_FRAMES, len(FAMILIES))
+def count_window(watch: NDArray[Any], rows: Ints, family: int) -> None:
+    """The engine takes nothing in a family whose streams are all a chosen detector's: its window goes on by itself."""
+    watch["window"][rows, family] += 1

@@ -5,26 +5,37 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift import absences, describe, faults, outcomes, pace, reference, streams
-from services.drift.alarms import BLIND, FIRST_FAULT, LABELS_MISSING, SILENT, clear_alarm, raise_alarm
+from services.drift import (
+    absences,
+    arrivals,
+    describe,
+    estimates,
+    faults,
+    outcomes,
+    pace,
+    reference,
+    sampling,
+    streams,
+)
+from services.drift.alarms import LABELS_MISSING, SILENT, clear_alarm, keep_numbers, raise_alarm
 from services.drift.chosen import Chosen
 from services.drift.layout import (
-    CONFIDENCE_BINS,
+    ACCURACY,
+    BLIND,
+    BLINDING,
     CORRELATED,
-    ENTROPY,
     FAMILIES,
-    FAULTS,
-    LEARNING,
+    FAULT_ALARMS,
+    FRAMES_FAMILIES,
     LOSS_PACE,
-    MARGIN,
-    MOST,
-    OF_FRAMES,
+    OUTCOME_FAMILIES,
+    PICTURE,
+    SURE,
 )
 from services.drift.normal import normal
 from services.drift.outcomes import Outcomes
 from services.drift.rules import Rules
 from services.drift.sample import Floats, Frames, Ints
-from services.drift.streams import FRAMES_FAMILIES, OUTCOME_FAMILIES
 from services.drift.table import Table
 
 _LEAST_THRESHOLD: Final = 1_000.0
@@ -32,9 +43,7 @@ _DUSK: Final = 0.02  # brightness on both sides of the edge in which a phase sta
 _LIGHT_SMOOTH: Final = np.float32(0.03)
 _LIGHT_MS: Final = 600_000  # in which dusk does little
 _SUSPICIOUS: Final = 3  # frames in a row that break a rule, from which on they are not taken for the road
-_SMOOTH: Final = np.float32(0.02)
-_NOW: Final = np.float32(0.1)
-"""Share of a sample in the estimates that people are told: a strong change is raised after five."""
+_BRIGHTNESS: Final = PICTURE.index("brightness")
 
 
 class Watcher:
@@ -58,22 +67,20 @@ class Watcher:
             watch, table.reference, phase, seen, skew_ms=rules.clock_skew_ms, latency_ms=rules.latency_ms
         )
         changed = _faults(table, seen, holds) | absences.came(table, rows, seen.at_ms, SILENT)
-        faults.gaps(watch, rows, seen.at_ms, "", seen.passed)
-        watch["frames"][rows] += 1
+        arrivals.came(watch, rows, seen.at_ms, "", seen.passed)
         watch["offsets"][rows, watch["frames"][rows] % 4] = seen.offset
         watch["last_cause"][rows] = seen.cause
-        due = self._is_due(watch, seen)
+        due = sampling.take_due(watch, seen, self._rules)
         if not due.any():
             return changed
-        # A slow service is no fault of the camera: its frames count.
-        odd = (watch["fault_run"][rows, : len(FAULTS) - 1] >= _SUSPICIOUS).any(axis=1)
+        odd = (watch["fault_run"][rows][:, BLINDING] >= _SUSPICIOUS).any(axis=1)
         odd |= watch["blur_run"][rows] >= _SUSPICIOUS
         clear = due & ~odd & ~watch["raised"][rows][:, BLIND].any(axis=1)
         closed = table.reference["closed"][rows, phase].astype(bool)
         if (learners := clear & ~closed & _is_normal(watch, rows)).any():
             changed |= self._learn(table, seen.where(learners), phase[learners])
         if (testers := clear & closed).any():
-            watch["tested"][rows[testers]] += 1
+            sampling.count_tested(watch, rows[testers])
             changed |= self._test(table, seen.where(testers), phase[testers])
         return changed
 
@@ -87,8 +94,7 @@ class Watcher:
         table.touch(seen.rows, b"w")
         watch, known, rows = table.watch, table.reference, seen.rows
         changed = absences.came(table, rows, seen.at_ms, LABELS_MISSING)
-        faults.gaps(watch, rows, seen.at_ms, "label_")
-        watch["labels"][rows] += 1
+        arrivals.came(watch, rows, seen.at_ms, "label_")
         if not counts.any():
             return changed
         seen = seen.where(counts)
@@ -108,7 +114,7 @@ class Watcher:
             new_phase=rules.tolerance_new_phase,
             floor=rules.accuracy_floor,
         )
-        watch["labelled"][rows] += 1
+        sampling.count_labelled(watch, rows)
         return changed | self._evidence(table, rows, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause)
 
     def thresholds(self, table: Table, rows: Ints, of: str = "") -> Floats:
@@ -124,21 +130,14 @@ class Watcher:
             [len(table.cameras(row)) * rules.partitions for row in rows.tolist()], np.int64
         )
         least_ms = 1.0 if of else max(self._rules.sample_ms, 1.0)
-        a_week = faults.WEEK_MS / np.maximum(table.watch[f"{of}every_ms"][rows], least_ms)
+        a_week = arrivals.WEEK_MS / np.maximum(table.watch[f"{of}every_ms"][rows], least_ms)
         least: Floats = np.maximum(_LEAST_THRESHOLD, cameras * len(FAMILIES) * a_week / rules.false_per_week)
         return least
-
-    def _is_due(self, watch: NDArray[Any], seen: Frames) -> NDArray[np.bool_]:
-        """Whether a frame is the next sample of its camera, [n]."""
-        last_ms = watch["sampled_ms"][seen.rows]
-        due: NDArray[np.bool_] = self._rules.is_sample(seen.at_ms, last_ms)
-        watch["sampled_ms"][seen.rows] = np.where(due, seen.at_ms, last_ms)
-        return due
 
     def _phase(self, watch: NDArray[Any], seen: Frames) -> Ints:
         """Night or day, by brightness that is smoothed over some thirty frames or ten minutes, whichever is shorter,
         with hysteresis."""
-        rows, light = seen.rows, seen.ranked[:, 0]
+        rows, light = seen.rows, seen.ranked[:, _BRIGHTNESS]
         count = watch["frames"][rows]
         lasted = np.minimum((seen.at_ms - watch["seen_ms"][rows]) / _LIGHT_MS, 1).astype(np.float32)
         share = np.maximum(np.maximum(_LIGHT_SMOOTH, lasted), 1 / (count.astype(np.float32) + 1))
@@ -156,8 +155,7 @@ class Watcher:
         table.touch(rows, b"rl")
         known, learning, rules = table.reference, table.learning, self._rules
         place = (rows, phase)
-        began = known["began_s"][place]
-        known["began_s"][place] = np.where(began == 0, seen.at_ms // 1_000, began)
+        reference.begin(known, rows, phase, seen.at_ms)
         # From the half of the reference on that is ranked: what is off the mean of its class and its phase, since the
         # step from night to day is no persistence.
         half = 2 * reference.quarter(rules.reference_samples)
@@ -167,17 +165,13 @@ class Watcher:
             off = reference.scaled(known, its_phase, some, reference.relative(known, its_phase, some))
             # As far as ranks tell them apart: a few that lie far out would hide how alike the others are.
             off = np.clip(off, -reference.EDGE, reference.EDGE)
-            said = (some.said - known["said_mean"][some.rows, its_phase])[:, [ENTROPY, MARGIN]]
+            said = (some.said - known["said_mean"][some.rows, its_phase])[:, SURE]
             columns = [off, said, some.bucket[:, None].astype(np.float32)]
             pace.measure(learning, some.rows, slice(0, LOSS_PACE), np.concatenate(columns, axis=1))
         reference.learn(known, phase, seen, rules.reference_samples)
-        bins = rows, confidence_bin(seen.confidence)
-        known["confidences"][bins] = np.minimum(known["confidences"][bins], MOST - 1) + 1
-        known["confidence"][rows] += seen.confidence
-        quarter = reference.quarter(rules.reference_samples)
+        estimates.learn(known, seen)
         so_far = known["frames"][place]
-        kept = (so_far % quarter == 0) & (so_far <= 4 * quarter)
-        known["examples"][rows[kept], (so_far[kept] // quarter - 1) % 4] = seen.offset[kept]
+        reference.keep_examples(known, phase, seen, rules.reference_samples)
         covered = seen.at_ms - 1_000 * known["began_s"][place].astype(np.int64)
         over = (so_far >= rules.reference_samples) & (covered >= rules.reference_span_ms)
         for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
@@ -192,12 +186,9 @@ class Watcher:
         watch, rows = table.watch, seen.rows
         usual = normal(table, rows, self._rules)
         ranked = reference.relative(table.reference, phase, seen)
-        values = np.concatenate([ranked, seen.said], axis=1)
-        of_all = 1 / watch["tested"][rows].astype(np.float32)
-        kept = watch["values"][rows]
-        share = np.maximum(_NOW, of_all)[:, None]
-        watch["values"][rows] = np.where(np.isnan(values), kept, kept + share * (values - kept))
-        _recent(watch, seen, np.maximum(_SMOOTH, of_all))
+        of_all = sampling.share_of_one(watch, rows)
+        sampling.estimate(watch, rows, np.concatenate([ranked, seen.said], axis=1), of_all)
+        estimates.recent(watch, seen, of_all)
         fed = streams.of_frames(reference.ranks(usual, phase, seen, ranked), seen.said, usual["bound"][rows, phase])
         return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause)
 
@@ -218,15 +209,14 @@ class Watcher:
         theirs = self._chosen.take(table, rows, fed, families)
         streams.take(watch, rows, fed, families, at_ms, usual["weight"][of_them])
         first = families.start
-        threshold = self.thresholds(table, rows, "label_" if first else "")
+        threshold = self.thresholds(table, rows, "label_" if families == OUTCOME_FAMILIES else "")
         over = streams.crossed(watch, rows, families, threshold[:, None])
         changed = set()
         for place, family in zip(*(each.tolist() for each in np.nonzero(over)), strict=True):
             row = int(rows[place])
             since = int(watch["since_ms"][row, first + family])
-            watch["alarmed"][row, first + family] = describe.alarmed(
-                table, row, first + family, float(threshold[place]), self._rules.accuracy_floor
-            )
+            numbers = describe.alarmed(table, row, first + family, float(threshold[place]), self._rules.accuracy_floor)
+            keep_numbers(watch, row, first + family, numbers)
             raise_alarm(
                 table, row, first + family, since_ms=since, at_ms=int(at_ms[place]), cause=cause[place].tobytes()
             )
@@ -236,9 +226,8 @@ class Watcher:
             row = int(rows[place])
             if not watch["raised"][row, family]:
                 floor, alone = self._rules.accuracy_floor, (stream, detector)
-                watch["alarmed"][row, family] = describe.alarmed(
-                    table, row, family, float(threshold[place]), floor, alone
-                )
+                numbers = describe.alarmed(table, row, family, float(threshold[place]), floor, alone)
+                keep_numbers(watch, row, family, numbers)
                 now = int(at_ms[place])
                 raise_alarm(table, row, family, since_ms=now, at_ms=now, cause=cause[place].tobytes())
                 streams.forget(watch, row, family)
@@ -256,8 +245,7 @@ class Watcher:
         known, learning, rules = table.reference, table.learning, self._rules
         rows, phase = seen.rows[chosen], seen.phase[chosen]
         at_s = seen.at_ms[chosen] // 1_000
-        began = known["labels_began_s"][rows, phase]
-        known["labels_began_s"][rows, phase] = np.where(began == 0, at_s, began)
+        outcomes.begin(known, rows, phase, seen.at_ms[chosen])
         measured = chosen & ~known["labels_closed"][seen.rows].any(axis=1)
         if measured.any():
             table.touch(seen.rows[measured], b"l")
@@ -280,12 +268,6 @@ def _is_normal(watch: NDArray[Any], rows: Ints) -> NDArray[np.bool_]:
     return normal
 
 
-def confidence_bin(confidence: Floats) -> Ints:
-    """Bin of each confidence, [n]."""
-    nines = -np.log10(np.maximum(1 - confidence.astype(np.float64), 1e-9))
-    return np.minimum(nines * (CONFIDENCE_BINS / 4), CONFIDENCE_BINS - 1).astype(np.int64)
-
-
 def _mean_weight(known: NDArray[Any], rows: Ints, phase: Ints) -> Floats:
     """Sum of squared weights over their sum: with it a sum of weights is told from a number of labels."""
     squares = known["label_squares"][rows, phase, 0]
@@ -293,43 +275,26 @@ def _mean_weight(known: NDArray[Any], rows: Ints, phase: Ints) -> Floats:
     return mean
 
 
-def _recent(watch: NDArray[Any], seen: Frames, share: Floats) -> None:
-    """Keep what accuracy without labels is estimated from."""
-    rows, sure = seen.rows, seen.confidence
-    watch["recent_confidence"][rows] += share * (sure - watch["recent_confidence"][rows])
-    watch["recent_variance"][rows] += share * (sure * (1 - sure) - watch["recent_variance"][rows])
-    watch["recent_histogram"][rows] *= 1 - share[:, None]
-    watch["recent_histogram"][rows, confidence_bin(sure)] += share
-
-
 def _close(table: Table, row: int, phase: int) -> None:
     """The reference of a phase is whole; with the first one the camera's own pace is known."""
     known = table.reference
     if not known["closed"][row].any():
-        _set_pace(table, row, slice(0, LOSS_PACE))
-    known["closed"][row, phase] = 1
-
-
-def _set_pace(table: Table, row: int, measured: slice) -> None:
-    """Keep the pace of these numbers and forget what it was measured by."""
-    known = table.reference[row]
-    known["pace"][measured], known["inflation"][measured] = pace.pace(table.learning, row, measured)
-    for name in LEARNING.names or ():
-        table.learning[name][row, measured] = 0
+        pace.keep(known, table.learning, row, slice(0, LOSS_PACE))
+    reference.close(known, row, phase)
 
 
 def _close_labels(table: Table, row: int, phase: int) -> None:
     known = table.reference
     if not known["labels_closed"][row].any():
-        _set_pace(table, row, slice(LOSS_PACE, CORRELATED))
-    known["labels_closed"][row, phase] = 1
-    streams.forget(table.watch, row, OF_FRAMES)
+        pace.keep(known, table.learning, row, slice(LOSS_PACE, CORRELATED))
+    outcomes.close(known, row, phase)
+    streams.forget(table.watch, row, FAMILIES.index(ACCURACY))
 
 
 def _faults(table: Table, seen: Frames, holds: NDArray[np.bool_]) -> set[int]:
     """Raise and clear the alarms of rules on runs of frames."""
     watch, rows = table.watch, seen.rows
-    raised = watch["raised"][rows, FIRST_FAULT : FIRST_FAULT + len(FAULTS)].astype(bool)
+    raised = watch["raised"][rows, FAULT_ALARMS].astype(bool)
     changed: set[int] = set()
     if not (holds | raised).any():
         return changed
@@ -337,10 +302,10 @@ def _faults(table: Table, seen: Frames, holds: NDArray[np.bool_]) -> set[int]:
         row = int(rows[place])
         since = int(watch["fault_from_ms"][row, fault])
         cause = seen.cause[place].tobytes()
-        raise_alarm(table, row, FIRST_FAULT + fault, since_ms=since, at_ms=int(seen.at_ms[place]), cause=cause)
+        raise_alarm(table, row, FAULT_ALARMS.start + fault, since_ms=since, at_ms=int(seen.at_ms[place]), cause=cause)
         changed.add(row)
     over = raised & (watch["fault_clear"][rows] >= faults.CLEAR)
     for place, fault in zip(*(each.tolist() for each in np.nonzero(over)), strict=True):
-        clear_alarm(table, int(rows[place]), FIRST_FAULT + fault, at_ms=int(seen.at_ms[place]))
+        clear_alarm(table, int(rows[place]), FAULT_ALARMS.start + fault, at_ms=int(seen.at_ms[place]))
         changed.add(int(rows[place]))
     return changed

@@ -10,7 +10,7 @@ from infra.benches import fleet as bench
 from infra.benches.fleet_changes import CHANGES, drawn
 from infra.benches.fleet_road import CLASSES, DAY_MIN, Road
 from infra.benches.harness import Options
-from services.drift.layout import ALARMS
+from services.drift.fault_rules import ALARMS
 
 
 @pytest.mark.slow

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 from services.drift.chosen import NAMES, Chosen, streams_of
-from services.drift.layout import ACCURACY, FAMILIES, FRAME_STREAMS, PICTURE, PREDICTIONS
-from services.drift.streams import FRAMES_FAMILIES, OUTCOME_FAMILIES, Fed
+from services.drift.layout import (
+    ACCURACY,
+    FAMILIES,
+    FRAME_STREAMS,
+    FRAMES_FAMILIES,
+    OUTCOME_FAMILIES,
+    PICTURE,
+    PREDICTIONS,
+)
+from services.drift.streams import Fed
 from services.drift.table import Cameras
 
 ROWS = np.array([0])

@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.contract.records import Prediction
-from services.drift.faults import CLEAR, CLOCK_MS, LASTING_MS, RUN
+from services.drift.fault_rules import CLOCK_MS, LASTING_MS, RUN
+from services.drift.faults import CLEAR
 from services.drift.rules import Rules
 from tests.simulation.cameras import Camera, Watched, ms
 

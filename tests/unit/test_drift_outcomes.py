@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from catseye.contract.records import Outcome
 from services.drift.detectors.esr import combined
-from services.drift.layout import ACCURACY, BUCKETS, FAMILIES, REFERENCE, STREAMS, WATCH
+from services.drift.layout import ACCURACY, BUCKETS, FAMILIES, OUTCOME_FAMILIES, REFERENCE, STREAMS, WATCH
 from services.drift.outcomes import Outcomes, expected, of_outcomes, outcomes, weigh
-from services.drift.streams import OUTCOME_FAMILIES, Fed, take, weights
+from services.drift.streams import Fed, take, weights
 from tests.simulation.cameras import CLASSES, QUICK, Camera, Watched, outcome
 
 ROWS = np.zeros(1, np.int64)

@@ -10,7 +10,9 @@ from services.drift.layout import (
     ENTROPY,
     FAMILIES,
     FRAME_STREAMS,
+    FRAMES_FAMILIES,
     INPUT,
+    OUTCOME_FAMILIES,
     PICTURE,
     PREDICTIONS,
     RANKED,
@@ -22,8 +24,6 @@ from services.drift.layout import (
 )
 from services.drift.pace import inflation
 from services.drift.streams import (
-    FRAMES_FAMILIES,
-    OUTCOME_FAMILIES,
     SHORTEST_WINDOW,
     Fed,
     bounds,

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from catseye.contract.records import Prediction
+from services.drift.estimates import confidence_bin
 from services.drift.layout import FAMILIES, PICTURE
 from services.drift.reference import usual
 from services.drift.rules import Rules
-from services.drift.watcher import Watcher, confidence_bin
+from services.drift.watcher import Watcher
 from tests.simulation.cameras import QUICK, Camera, Watched
 
 

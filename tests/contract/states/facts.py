@@ -12,7 +12,9 @@ import numpy as np
 from catseye.contract.records import AcceptedLabel, Alert
 from services.drift import layout
 from services.drift.chosen import NAMES
-from services.drift.describe import PHASE_NAMES, class_of
+from services.drift.describe import class_of
+from services.drift.fault_rules import ALARMS
+from services.drift.layout import PHASE_NAMES
 from services.drift.reference import usual
 from services.drift.report import learning_left, version_of
 from services.drift.table import Cameras
@@ -205,7 +207,7 @@ def _axes(table: Any, row: int) -> dict[str, tuple[list[str] | tuple[str, ...], 
     }
     watch: dict[str, Any] = {"evidence": (streams,), "excess": (streams,), "values": ([*ranked, *said],)}
     watch |= dict.fromkeys(("family", "cusum", "since_ms", "run", "window", "span", "alarmed"), (_KINDS,))
-    watch |= dict.fromkeys(("raised", "raised_since_ms", "raised_at_ms", "cause"), (layout.ALARMS,))
+    watch |= dict.fromkeys(("raised", "raised_since_ms", "raised_at_ms", "cause"), (ALARMS,))
     watch |= dict.fromkeys(("fault_run", "fault_clear", "fault_from_ms"), (layout.FAULTS,))
     learning = dict.fromkeys(("count", "mean", "m2", "last", "products", "block", "squares"), (correlated,))
     return {
