@@ -5,7 +5,7 @@ from catseye.contract.codec import Codec
 from catseye.runtime.service import run
 from services.drift import NAME, READS, WRITES
 from services.drift.core import DriftCore
-from services.drift.layout import ALARMS
+from services.drift.fault_rules import ALARMS
 from services.drift.rules import Rules
 from services.drift.settings import DriftSettings
 

@@ -1,9 +1,12 @@
 """What a packed row holds: fields, whose it is to change each, and what the places along their axes are called."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+
+from catseye.runtime.state_rows import Names, RowCopy
 
 
 class Axis(NamedTuple):
@@ -50,31 +53,59 @@ def _shape(field: Field) -> tuple[int, ...]:
     return tuple(axis if isinstance(axis, int) else len(axis.places) for axis in field.axes)
 
 
-Described = list[Any]
-"""Fields as JSON holds them: name, kind and axes of each, an axis being its places or how many there are."""
-EMPTY: Final[Described] = []
-
-
-def described(fields: Fields) -> Described:
-    """What a later version must know of rows that this one wrote."""
-    return [
-        [
-            field.name,
-            field.kind if isinstance(field.kind, str) else described(field.kind),
-            [axis if isinstance(axis, int) else list(axis.places) for axis in field.axes],
-        ]
+def text_of(fields: Fields) -> str:
+    """Fields as later versions read them: ``began_s u4[phase], alarmed (evidence f4, moved ?)[family]``."""
+    return ", ".join(
+        f"{field.name} {field.kind if isinstance(field.kind, str) else f'({text_of(field.kind)})'}"
+        + "".join(f"[{axis if isinstance(axis, int) else axis.name}]" for axis in field.axes)
         for field in fields
-    ]
+    )
 
 
-def fields_of(description: Described) -> list[Field]:
-    """Fields that `described` gave; nobody owns them."""
-    return [
-        Field(
-            "",
-            name,
-            kind if isinstance(kind, str) else tuple(fields_of(kind)),
-            tuple(axis if isinstance(axis, int) else Axis("", tuple(axis)) for axis in axes),
+def axes_of(fields: Fields) -> dict[str, tuple[str, ...]]:
+    """Places of each axis that has names, by the axis's own."""
+    found: dict[str, tuple[str, ...]] = {}
+    for field in fields:
+        found |= {axis.name: axis.places for axis in field.axes if not isinstance(axis, int)}
+        if not isinstance(field.kind, str):
+            found |= axes_of(field.kind)
+    return found
+
+
+def fields_of(text: str, axes: Mapping[str, Sequence[str]]) -> tuple[Field, ...]:
+    """Fields that `text_of` wrote, which nobody owns here.
+
+    Args:
+        axes: Places of each axis that has names.
+    """
+    found = []
+    for name, within, kind, sizes in _FIELD.findall(text):
+        along = tuple(
+            int(size) if size.isdigit() else Axis(size, tuple(axes[size])) for size in re.findall(r"\[(\w+)\]", sizes)
         )
-        for name, kind, axes in description
-    ]
+        found.append(Field("", name, fields_of(within, axes) if within else kind, along))
+    return tuple(found)
+
+
+_FIELD: Final = re.compile(r"(\w+) (?:\(([^()]*)\)|([\w?]+))((?:\[\w+\])*)")
+
+
+def copy(stored: Fields, today: Fields) -> RowCopy:
+    """What brings rows of *stored* fields into rows of *today's*: by name, along named axes too."""
+    return RowCopy(row_of(stored), row_of(today), _names(stored, {field.name: field for field in today}))
+
+
+def _names(stored: Fields, today: Mapping[str, Field], within: str = "") -> dict[str, list[Names | None]]:
+    found: dict[str, list[Names | None]] = {}
+    for field in stored:
+        now = today.get(field.name)
+        if now is None:
+            continue
+        found[within + field.name] = [
+            None if isinstance(had, int) or isinstance(has, int) else (had.places, has.places)
+            for had, has in zip(field.axes, now.axes, strict=True)
+        ]
+        if not isinstance(field.kind, str) and not isinstance(now.kind, str):
+            of_now = {each.name: each for each in now.kind}
+            found |= _names(field.kind, of_now, f"{within}{field.name}.")
+    return found

@@ -1,6 +1,7 @@
 """What else can be wrong with a camera: one row a fault, with the rule that a frame fulfils or not.
 
-A fault whose row says *blinds* makes everything else that is seen of the camera worthless while it lasts.
+What each means and what to do about it stands in `catseye.contract.alert_kinds`. A fault
+whose row says *blinds* makes everything else that is seen of the camera worthless while it lasts.
 """
 
 from collections.abc import Callable
@@ -96,9 +97,9 @@ class Fault(NamedTuple):
 
     Attributes:
         kind: Kind of the alarm.
-        by: What decides: runs of ``frames``, or the passing of ``time``, or frames that were ``refused``.
+        by: What decides: runs of ``frames``, or the passing of ``time``, or frames that were ``refused``. Frames that
+            are refused for their time raise ``camera_clock`` too.
         blinds: Whether frames say nothing of the road while it lasts.
-        text: What it means, for an operator.
         rule: Which cameras fulfil it with this frame, [n]; of *frames* alone.
         lasting_ms: How long it must be fulfilled.
         settings: What an operator can turn on it.
@@ -107,7 +108,6 @@ class Fault(NamedTuple):
     kind: str
     by: Literal["frames", "time", "refused"]
     blinds: bool
-    text: str
     rule: Callable[[Round], Mask] | None = None
     lasting_ms: int = LASTING_MS
     settings: tuple[str, ...] = ()
@@ -184,26 +184,23 @@ def one_more(run: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 FAULTS: Final = (
-    Fault("camera_frozen", "frames", True, "The camera repeats one picture", _frozen),
-    Fault("camera_black", "frames", True, "The picture is black", lambda now: now.black),
-    Fault("camera_white", "frames", True, "The picture is white", lambda now: now.white),
-    Fault("camera_covered", "frames", True, "The lens is covered: an even surface", lambda now: now.covered),
-    Fault("camera_blurred", "frames", True, "The lens is out of focus", _blurred),
-    Fault(
-        "camera_clock", "frames", True, "The camera's clock jumped", _clock_jumped, CLOCK_MS, ("drift_clock_skew_s",)
-    ),
+    Fault("camera_frozen", "frames", True, _frozen),
+    Fault("camera_black", "frames", True, lambda now: now.black),
+    Fault("camera_white", "frames", True, lambda now: now.white),
+    Fault("camera_covered", "frames", True, lambda now: now.covered),
+    Fault("camera_blurred", "frames", True, _blurred),
+    Fault("camera_clock", "frames", True, _clock_jumped, CLOCK_MS, ("drift_clock_skew_s",)),
     # A slow service is no fault of the camera: its frames count.
     Fault(
         "service_slow",
         "frames",
         False,
-        "Predictions come late",
         lambda now: now.smoothed("latency_ms", now.seen.latency_ms) > now.most_latency_ms,
         settings=("drift_latency_s",),
     ),
-    Fault("camera_silent", "time", True, "No frames come"),
-    Fault("labels_missing", "time", False, "No labels come"),
-    Fault("camera_dead_letters", "refused", True, "Most frames are refused"),
+    Fault("camera_silent", "time", True),
+    Fault("labels_missing", "time", False),
+    Fault("camera_dead_letters", "refused", True),
 )
 FRAME_FAULTS: Final = tuple(fault for fault in FAULTS if fault.by == "frames")
 """Rules that a run of frames fulfils or not."""

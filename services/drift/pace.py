@@ -74,6 +74,12 @@ def keep(reference: NDArray[Any], learning: NDArray[Any], row: int, columns: sli
         learning[name][row, columns] = 0
 
 
+def forget(reference: NDArray[Any], row: int) -> None:
+    """Keep the pace of the loss alone: labels are of the road, whatever predicts it."""
+    reference["pace"][row, :LOSS_PACE] = 0
+    reference["inflation"][row, :LOSS_PACE] = 0
+
+
 def inflation(pace: NDArray[np.uint16]) -> Floats:
     """By how much the variance of a mean over many frames is larger than if they were independent, [...], 1 and more,
     where correlation decays to .01 within *pace* frames, [...], 1 to 10,000."""

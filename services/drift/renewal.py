@@ -4,13 +4,12 @@ from typing import Final
 
 import numpy as np
 
-from services.drift import alarms, estimates, outcomes, sampling, streams
+from services.drift import alarms, estimates, outcomes, pace, sampling, streams
 from services.drift.layout import (
     FAMILIES,
     FLOOR,
     FRAME_STREAMS,
     LEARNING,
-    LOSS_PACE,
     OF_THE_ROAD,
     REFERENCE,
     REFERENCE_FIELDS,
@@ -18,8 +17,8 @@ from services.drift.layout import (
 from services.drift.table import Table
 
 _FLOOR: Final = FAMILIES.index(FLOOR)
-_OF_THE_DEVICE: Final = {"table"}
-_WITH_LABELS: Final = {"table", "outcomes"}
+_OF_THE_DEVICE: Final = {"table", "pace"}
+_WITH_LABELS: Final = {"table", "pace", "outcomes"}
 """Owners of what stays on a road that has not changed."""
 
 
@@ -44,11 +43,10 @@ def renew(table: Table, row: int, version: int, at_ms: int) -> None:
         return
     changed = watch["raised"][row, OF_THE_ROAD].any()
     stays = _OF_THE_DEVICE if changed else _WITH_LABELS
-    of_loss = reference["pace"][row, LOSS_PACE], reference["inflation"][row, LOSS_PACE]
     for field in REFERENCE_FIELDS:
         if field.owner not in stays:
             reference[field.name][row] = np.zeros((), REFERENCE[field.name])
-    reference["pace"][row, LOSS_PACE], reference["inflation"][row, LOSS_PACE] = of_loss
+    pace.forget(reference, row)
     table.drop_detectors(row, range(FRAME_STREAMS))
     table.learning[row] = np.zeros((), LEARNING)
     for family in range(len(FAMILIES)):

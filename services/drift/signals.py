@@ -80,27 +80,25 @@ class Signal(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One family of signals, which raise an alarm together.
+    """One family of signals, which raise an alarm together; `catseye.contract.alert_kinds` says what that means.
 
     Attributes:
         name: Kind of the alarm.
         by: Records that feed it.
         of_the_road: Whether its alarm says that the road, not only a device, is another.
-        text: What its alarm means, for an operator.
     """
 
     name: str
     by: Literal["frames", "outcomes"]
     of_the_road: bool
-    text: str
 
 
 _KINDS: Final = (
-    Kind("input", "frames", True, "Pictures are not as usual"),
-    Kind("telemetry", "frames", False, "Readings of the device are not as usual"),
-    Kind("predictions", "frames", True, "The model's answers are not as usual"),
-    Kind("accuracy", "outcomes", True, "The model is wrong more often than usual"),
-    Kind("accuracy_floor", "outcomes", True, "The model is right less often than the operator's floor"),
+    Kind("input", "frames", True),
+    Kind("telemetry", "frames", False),
+    Kind("predictions", "frames", True),
+    Kind("accuracy", "outcomes", True),
+    Kind("accuracy_floor", "outcomes", True),
 )
 
 KINDS: Final = tuple(sorted(_KINDS, key=lambda kind: kind.by != "frames"))

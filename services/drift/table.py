@@ -15,15 +15,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from services.drift import state
+from services.drift.columns import row_of
 from services.drift.detectors.registry import Detector
-from services.drift.layout import LEARNING, NORMAL, REFERENCE, WATCH
+from services.drift.layout import EVIDENCE_FIELDS, LEARNING, NORMAL, REFERENCE, STREAM, WATCH
 from services.drift.sample import Ints
 
 _REFERENCE: Final = b"r"
 _WATCH: Final = b"w"
 _LEARNING: Final = b"l"
 PARTS: Final = {_REFERENCE: REFERENCE, _WATCH: WATCH, _LEARNING: LEARNING}
-_EVIDENCE_BYTES: Final = WATCH.fields["phase"][1] if WATCH.fields else 0
+_EVIDENCE_BYTES: Final = row_of(EVIDENCE_FIELDS).itemsize
 LOGGED: Final = {
     _REFERENCE: {_REFERENCE: slice(0, REFERENCE.itemsize)},
     _WATCH: {b"e": slice(0, _EVIDENCE_BYTES), _WATCH: slice(_EVIDENCE_BYTES, WATCH.itemsize)},
@@ -33,7 +35,8 @@ LOGGED: Final = {
 _FIRST_ROOM: Final = 64
 _VERSION: Final = b"\0v"
 _SHARED: Final = b"\0p"
-_DETECTOR: Final = b"d"  # then the number of its stream
+_LAYOUT: Final = b"\0l"
+_DETECTOR: Final = b"d"  # then the name of its stream
 Rows = NDArray[Any]
 
 
@@ -75,12 +78,14 @@ class Table:
         normal: What follows from *reference*, one `NORMAL` a row, as far as it is known: no state.
         detectors: Those that were chosen instead of the engine, by row and stream, as far as they were needed yet.
         detector_states: What the log has of them.
+        old_keys: Those of them that lie on the log under a key of format 0, with that key's part.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.detectors: dict[tuple[int, int], Detector] = {}
         self.detector_states: dict[tuple[int, int], bytes] = {}
+        self.old_keys: dict[tuple[int, int], bytes] = {}
         self._rooms: dict[bytes, Rows] = {part: np.zeros(_FIRST_ROOM, dtype) for part, dtype in PARTS.items()}
         self._touched = {part: np.zeros(_FIRST_ROOM, bool) for part in PARTS}  # rows of which `Cameras.before` has it
         self.normal: Rows = np.zeros(_FIRST_ROOM, NORMAL)
@@ -125,7 +130,7 @@ class Table:
         freed = {*rows}
         for room in (*self._rooms.values(), *self._touched.values(), self.normal):
             room[[*freed]] = np.zeros((), room.dtype)
-        for kept in (self.detectors, self.detector_states):
+        for kept in (self.detectors, self.detector_states, self.old_keys):
             for key in [key for key in kept if key[0] in freed]:
                 del kept[key]
         for row in freed:
@@ -188,22 +193,31 @@ class Table:
         self.normal["known"][row] = False
 
     def restore(self, row: int, part: bytes, value: bytes | None) -> None:
-        """Let a part of *row* be as the log has it; None where it was removed."""
+        """Let a part of *row* be as the log has it, in today's layout; None where it was removed."""
         if part.startswith(_DETECTOR):
-            place = row, int(part[1:])
-            if value is None:
-                self.detector_states.pop(place, None)
-            else:
-                self.detector_states[place] = value
+            self._restore_detector(row, part, value)
         elif value is None:  # only the learning part and detectors are ever removed, see `Cameras.changes`
             self.learning[row] = np.zeros((), LEARNING)
         else:
             whole = next(whole for whole, pieces in LOGGED.items() if part in pieces)
-            piece = LOGGED[whole][part]
-            if len(value) == piece.stop - piece.start:  # else of a version with another layout: the camera learns anew
-                known = bytearray(self.part(row, whole))
-                known[piece] = value
-                self.put_back(row, whole, bytes(known))
+            known = bytearray(self.part(row, whole))
+            known[LOGGED[whole][part]] = value
+            self.put_back(row, whole, bytes(known))
+
+    def _restore_detector(self, row: int, part: bytes, value: bytes | None) -> None:
+        name = part[len(_DETECTOR) :].decode()
+        stream, is_old = state.stream_called(name), state.is_of_format_0(name)
+        if stream is None:
+            return
+        place = row, stream
+        if value is not None:
+            self.detector_states[place] = state.read_detector(value)
+            if is_old:
+                self.old_keys[place] = part
+            else:
+                self.old_keys.pop(place, None)
+        elif not is_old or self.old_keys.pop(place, b""):  # else it lies under its new key already
+            self.detector_states.pop(place, None)
 
 
 class Cameras:
@@ -229,6 +243,8 @@ class Cameras:
         self._in_order: Ints | None = None
         self._versions_new: set[int] = set()
         self._shared_before: Shared | None = None
+        self._layouts = state.Layouts()
+        self._layout_written = False
         self._committed = 0
         self._self = weakref.ref(self)
         weakref.finalize(self, self.table.free, self._rows.values())
@@ -277,13 +293,21 @@ class Cameras:
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         if value is not None and key.startswith(_VERSION):
-            self.versions[int.from_bytes(key[len(_VERSION) :], "big")] = msgspec.json.decode(value, type=Version)
+            number = int.from_bytes(key[len(_VERSION) :], "big")
+            self.versions[number] = msgspec.json.decode(state.read_json(value), type=Version)
+        elif value is not None and key.startswith(_LAYOUT):
+            self._layouts.restore(key[len(_LAYOUT) :], value)
         elif value is not None and key == _SHARED:
-            self.shared = msgspec.json.decode(value, type=Shared)
+            self.shared = msgspec.json.decode(state.read_json(value), type=Shared)
             self.shared.heard_at_ms = 0  # of the process before: while nobody listened nobody was silent
         else:
             camera, _, part = key.rpartition(b"\0")
-            self.table.restore(self.row(camera.decode()), part, value)
+            row = self.row(camera.decode())
+            if value is not None and part in state.PIECES:
+                value = self._layouts.read(part, value)
+                if value is None:
+                    return
+            self.table.restore(row, part, value)
             self._committed = len(self)
 
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
@@ -293,18 +317,23 @@ class Cameras:
             now = table.part(row, part)
             for key, piece in LOGGED[part].items() if now != before else ():
                 if now[piece] != before[piece]:
-                    value = None if part == _LEARNING and not any(now) else now[piece]
-                    changed.append((_key(table, row, key), value))
+                    gone = part == _LEARNING and not any(now)
+                    changed.append((_key(table, row, key), None if gone else state.write_row(key, now[piece])))
+        self._layout_written = bool(changed) and not self._layouts.on_log
+        if self._layout_written:
+            changed.insert(0, (_LAYOUT + state.TODAY_ID, state.write_json(state.TODAY_JSON)))
         for row, stream in self.detectors_touched:
             detector = table.detectors.get((row, stream))
-            key = _key(table, row, _DETECTOR + str(stream).encode())
-            changed.append((key, detector.to_bytes() if detector else None))
+            key = _key(table, row, _DETECTOR + STREAM[stream].name.encode())
+            changed.append((key, state.write_detector(detector.to_bytes()) if detector else None))
+            if old_key := table.old_keys.get((row, stream)):
+                changed.append((_key(table, row, old_key), None))
         changed += [
-            (_VERSION + number.to_bytes(8, "big"), msgspec.json.encode(self.versions[number]))
+            (_VERSION + number.to_bytes(8, "big"), state.write_json(msgspec.json.encode(self.versions[number])))
             for number in self._versions_new
         ]
         if self._shared_before is not None and self._shared_before != self.shared:
-            changed.append((_SHARED, msgspec.json.encode(self.shared)))
+            changed.append((_SHARED, state.write_json(msgspec.json.encode(self.shared))))
         return changed
 
     def commit(self) -> None:
@@ -314,6 +343,8 @@ class Cameras:
                 table.detector_states[key] = detector.to_bytes()
             else:
                 table.detector_states.pop(key, None)
+            table.old_keys.pop(key, None)
+        self._layouts.on_log |= self._layout_written
         self._forget_changes()
 
     def rollback(self) -> None:
@@ -336,6 +367,7 @@ class Cameras:
         self.detectors_touched.clear()
         self._versions_new.clear()
         self._shared_before = None
+        self._layout_written = False
         self._committed = len(self)
 
 

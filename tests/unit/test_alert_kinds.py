@@ -16,7 +16,7 @@ from catseye.contract.errors import Misconfigured, Reason
 from catseye.contract.records import DeadLetter
 from infra.local.generate_kinds import PAGE, generated, replaced
 from services.drift import __main__ as drift
-from services.drift.layout import ALARMS
+from services.drift.fault_rules import ALARMS
 from services.drift.settings import DriftSettings
 from services.incidents.explain import MOVED
 from services.retrain_trigger.policy import CAMERA_FAULTS, MAY_TRAIN
