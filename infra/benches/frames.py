@@ -22,12 +22,12 @@ from catseye.contract.topics import TOPICS, full_name
 from catseye.kafka.admin import create_topics
 from catseye.kafka.clients import client_config
 from catseye.models import signing
-from catseye.models.register import register
 from catseye.models.signing import key_folder
 from catseye.settings import Settings
 from infra.benches import load
 from infra.benches.harness import ROOT, BenchError
 from infra.local.warm_up import warm_up
+from infra.local.without_rollout import register_without_rollout
 
 CROPS = ROOT / "infra" / "example" / "crops"
 CAMERAS = 64
@@ -167,7 +167,9 @@ class Fleet:
     def crown(self, onnx_file: bytes) -> None:
         """Make a model the champion."""
         signing.make_keys(key_folder(self.settings))
-        register(self.settings, Codec(), onnx_file, "champion", by="bench", because="it is to be measured")
+        register_without_rollout(
+            self.settings, Codec(), onnx_file, "champion", by="bench", because="it is to be measured"
+        )
 
     def lay_out(self, name: str, first: int, last: int, make: Callable[[int], KafkaRecord]) -> None:
         """Write records *first* to *last* - 1 to topic *name*."""

@@ -31,12 +31,12 @@ from catseye.client.config import publisher_config
 from catseye.contract.codec import Codec
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, Prediction
-from catseye.models.register import register
 from infra.benches import harness, latency
 from infra.benches.arrivals import latencies_ms, quantile_ms, read
 from infra.benches.frames import CAMERAS, Fleet, insist, number_of, warm_broker
 from infra.benches.harness import BenchError, Figure, Options, Report, Row
 from infra.benches.latency import LOADS, MODEL, OURS, PATIENCE_S, START_S, WHOLE, Chain, Size, arrival_times_ns
+from infra.local.without_rollout import register_without_rollout
 
 LOAD = "50 %"
 TARGET = 1.2
@@ -290,7 +290,7 @@ class Bench(latency.Bench):
         """Have both versions in the store; a candidate serves nobody, and one that is champion already stays it."""
         settings, codec = fleet.settings, Codec()
         known = [
-            register(settings, codec, onnx_file, "candidate", by="bench", because="it is to take turns")
+            register_without_rollout(settings, codec, onnx_file, "candidate", by="bench", because="it is to take turns")
             for onnx_file in self._files
         ]
         return Announcer(fleet, known, self._announced_s[side])

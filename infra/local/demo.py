@@ -22,9 +22,10 @@ from rich.live import Live
 
 from catseye.cli.common import OutFile, write_file
 from catseye.contract.errors import Misconfigured, Unavailable
-from catseye.contract.records import ModelEvent
+from catseye.contract.records import ModelCommand
 from catseye.kafka.admin import admin
 from catseye.kafka.registry import codec_for
+from catseye.models.ask import answers
 from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings, load
 from infra.local.checker import Report, check
@@ -32,7 +33,7 @@ from infra.local.demo_alerts import alert_figures, read_alerts, wait_for_alerts
 from infra.local.demo_figures import Scoreboard, summary
 from infra.local.demo_frames import check_pictures
 from infra.local.demo_loop import Loop, decisions_made, step_line
-from infra.local.demo_models import MODEL, candidate, models_seen, promote, registered
+from infra.local.demo_models import MODEL, candidate, champion, models_seen, promote
 from infra.local.demo_road import Wishes, of_services, wishes
 from infra.local.demo_view import line, news_line, screen, summary_table
 from infra.local.evidence import Ledger
@@ -95,7 +96,7 @@ class Demo:
         self._phase = "starting"
         self._model = ""
         self._began_s = time.time()
-        self._worse: ModelEvent | None = None
+        self._worse: ModelCommand | None = None
         self._loop = Loop(wishes.change_at_s or 0.0)
         self._road_ended = False
 
@@ -142,17 +143,18 @@ class Demo:
         undo.callback(Stack(settings).down)
         plan = broker.up()
         settings = settings.model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
-        self._say(f"Kafka is at {plan.bootstrap_servers}; registering {self._wishes.model.name}")
+        self._say(f"Kafka is at {plan.bootstrap_servers}; handing {self._wishes.model.name} in")
         make_keys(key_folder(settings))
         codec = codec_for(settings)
-        event = registered(settings, codec, self._wishes.model)
-        self._model = f"{event.model} {event.version}"
+        asked = champion(settings, codec, self._wishes.model)
+        self._model = f"{asked.model} {asked.version}"
         if self._wishes.worse_model:
             self._say("making a worse model of it, which will be promoted")
             self._worse = candidate(settings, codec, self._wishes.model, self._wishes.frames)
         self._say("starting the services")
         happens = self._wishes.change_at_s is not None
         Stack(load(Settings), services=PASSING if happens else PASSING_WATCHING).up()
+        answers(settings, asked)
         if plan.brokers:
             warm_up(settings)
         return settings

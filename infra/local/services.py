@@ -50,8 +50,9 @@ SERVICES = (
 )
 
 
-OF_THE_LOOP = ("inference_shadow", "rollout", "retrain_trigger", "trainer")
-"""Who makes a new model and puts it in the old one's place; without them a stack predicts, joins, watches, alerts."""
+OF_THE_LOOP = ("inference_shadow", "retrain_trigger", "trainer")
+"""Who makes a new model and proves it; without them a stack predicts, joins, watches, alerts, and rollout carries out
+what people ask for."""
 
 WATCHING = tuple(service for service in SERVICES if service.name not in OF_THE_LOOP)
 

@@ -1,5 +1,6 @@
 """Rollout compares a candidate with the champion on the same frames, and promotes, rejects, rolls back or waits."""
 
 NAME = "rollout"
-READS = ("models", "outcomes.paired")
+BATCHES = ("model.commands", "outcomes.paired")
+READS = (*BATCHES, "models")
 WRITES = ("models", "dead-letters", "rollout.state")

@@ -1,8 +1,9 @@
 """Start rollout: settings, core, worker."""
 
+from catseye.client import subscribe
 from catseye.contract.codec import Codec
 from catseye.runtime.service import run
-from services.rollout import NAME, READS, WRITES
+from services.rollout import BATCHES, NAME, WRITES
 from services.rollout.core import RolloutCore
 from services.rollout.settings import RolloutSettings
 from services.rollout.verdict import Rules
@@ -10,8 +11,9 @@ from services.rollout.verdict import Rules
 _HOUR_MS = 3_600_000
 
 
-def build(settings: RolloutSettings, codec: Codec, _: object) -> RolloutCore:
-    return RolloutCore(codec, settings.topic_prefix, rules_of(settings))
+def build(settings: RolloutSettings, _codec: Codec, _logger: object) -> RolloutCore:
+    with subscribe("models", from_="beginning", until_end=True, settings=settings) as register:
+        return RolloutCore(rules_of(settings), list(register))
 
 
 def rules_of(settings: RolloutSettings) -> Rules:
@@ -36,4 +38,4 @@ def rules_of(settings: RolloutSettings) -> Rules:
 
 
 if __name__ == "__main__":
-    run(NAME, READS, WRITES, RolloutSettings, build)
+    run(NAME, BATCHES, WRITES, RolloutSettings, build)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from catseye.contract.records import ModelEvent
+from catseye.models.commands import KnownModel
 from catseye.runtime.state_format import same_body
 from catseye.runtime.stream import KeyedState
 from services.rollout.test import Pairs
@@ -18,7 +19,7 @@ from services.rollout.test import Pairs
 Kind = Literal["all", "class", "camera"]
 V = TypeVar("V")
 _encode = msgspec.msgpack.Encoder().encode
-_LINE, _VERSION, _PAIRS, _SEEN, _NEXT = b"l", b"v", b"p", b"s", b"n"
+_LINE, _VERSION, _PAIRS, _SEEN, _NEXT, _NEXT_COMMAND = b"l", b"v", b"p", b"s", b"n", b"c"
 _APART: Final = b"\0"  # stands in no name of a model, a version or a kind
 _FORMAT: Final = same_body("rollout", "what is known of a model", lambda value: not value or value >= b"0")
 """Without a number there were maps of msgpack, digits and nothing."""
@@ -122,13 +123,31 @@ class Book(KeyedState):
         return self.get(_version_key(model, version)) is not None
 
     def put_version(self, event: ModelEvent) -> None:
-        """Take *event* for the newest of its version, and know its id from now on."""
+        """Take *event* for the newest of its version; know its id from now on, and that of its command."""
         self.put(_version_key(event.model, event.version), _encode(event))
         self.put(_SEEN + event.event_id.encode(), b"")
+        if event.command_id is not None:
+            self.put(_SEEN + event.command_id.encode(), b"")
 
-    def has_seen(self, event_id: str) -> bool:
-        """Whether an event of that id was taken before, or written here."""
-        return self.get(_SEEN + event_id.encode()) is not None
+    def has_seen(self, name: str) -> bool:
+        """Whether an event of that id was taken before, or written here, or a command of that id was carried out."""
+        return self.get(_SEEN + name.encode()) is not None
+
+    def known(self, model: str) -> KnownModel:
+        """What commands about a model are judged by."""
+        line, start = self.line(model), _version_key(model, "")
+        versions = [key[len(start) :].decode() for key, _ in self.items() if key.startswith(start)]
+        newest = {version: self.version(model, version) for version in versions}
+        for version in line.queue:  # it may have been rejected, and is wanted again
+            newest[version] = replace(newest[version], stage="candidate")
+        comparison = line.comparison
+        return KnownModel(
+            name=model,
+            newest=newest,
+            champion=line.champion,
+            former=line.former,
+            awaits_approval=comparison.new if comparison is not None and comparison.awaits_approval else "",
+        )
 
     def pairs(self, model: str, kind: Kind, name: str = "") -> Pairs:
         """Pairs of the comparison under way: all, or those of a class or a camera."""
@@ -158,6 +177,15 @@ class Book(KeyedState):
     def pair_read(self, offset: int) -> None:
         """The pair at *offset* was read."""
         self.put(_NEXT, str(offset + 1).encode())
+
+    @property
+    def next_command(self) -> int:
+        """Offset of the first command that was not read yet; what was refused before is not judged again."""
+        return int(self.get(_NEXT_COMMAND) or 0)
+
+    def command_read(self, offset: int) -> None:
+        """The command at *offset* was read."""
+        self.put(_NEXT_COMMAND, str(offset + 1).encode())
 
     def _found(self, key: bytes, kind: type[V]) -> V | None:
         value = self.get(key)

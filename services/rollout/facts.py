@@ -1,4 +1,4 @@
-"""What a word of the register changes, whoever wrote it. It is only noted here; what follows of it, the core does."""
+"""What an event changes in what is known of a model, whatever led to it; what follows of it, the steps say."""
 
 from msgspec.structs import replace
 
@@ -11,7 +11,7 @@ def noted(line: Line, event: ModelEvent, stage: Stage | None) -> Line:
 
     Args:
         line: What was known before.
-        event: One that was not seen before.
+        event: One that was not known before.
         stage: Of the same version before it; None for a new one.
     """
     version = event.version
@@ -25,6 +25,8 @@ def noted(line: Line, event: ModelEvent, stage: Stage | None) -> Line:
         case "champion":
             if version == line.champion or (event.cameras and line.champion):  # a canary is not the champion
                 return line
+            if line.probation_due:  # the one before may be the shadow already, of a probation that never begins
+                line = replace(line, idle=(*line.idle, line.former[0]))
             return replace(closed(line).crowned(version), probation_due=bool(line.champion))
         case _:  # rejected or retired
             comparison = line.comparison

@@ -232,6 +232,7 @@ class Steps:
             at_ms=self._now_ms,
             cameras=list(cameras),
             metrics=metrics or {},
+            command_id=None,
         )
         self._book.put_version(event)
         return event

@@ -1,6 +1,6 @@
 """One training from decision to candidate, in a process of its own: it may be ended at any moment and done again.
 
-Everything that it makes is stored under its own hash, and it announces nothing: that is for the service, once.
+Everything that it makes is stored under its own hash, and it hands nothing in: that is for the service, once.
 """
 
 import time

@@ -1,18 +1,17 @@
 """What to do with a decision to retrain. Law: one answer a decision, however often it is read.
 
-The answer is a model event that carries the decision's id: a candidate, or a rejection with its reason. Its own id is
-made of the decision alone, so that a training that a crash cut short and that was done again says the same.
+The answer is a command to register what was made: a candidate, or a rejection with its reason; rollout makes the model
+event of it, which carries the decision's id. Its own id is made of the decision alone, so that a training that a crash
+cut short and that was done again says the same.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catseye.contract.identity import digest
-from catseye.contract.records import Alert, ModelEvent, RetrainDecision, Stage
+from catseye.contract.records import Alert, ModelCommand, ModelEvent, RetrainDecision, Stage
 
 BY = "trainer"
-NO_FILE = ""
-"""Hash of a refusal: no model was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +72,32 @@ def answer(
     because: str,
     at_ms: int,
     *,
-    sha256: str = NO_FILE,
-    signature: bytes = b"",
+    sha256: str | None = None,
+    signature: bytes | None = None,
     dataset_sha256: str | None = None,
     metrics: Mapping[str, float] | None = None,
-) -> ModelEvent:
-    """The event that answers *decision*.
+) -> ModelCommand:
+    """The command that answers *decision*.
 
     Args:
         decision: What was asked.
         stage: candidate or rejected.
         because: Why; begins with a stable code where it is a rejection.
         at_ms: Unix milliseconds.
-        sha256: Of the model file; `NO_FILE` when none was made. Then the version is named after the decision.
+        sha256: Of the model file; None when none was made. Then the version is named after the decision.
         signature: Of the file.
         dataset_sha256: Of the manifest, when there is one.
         metrics: Numbers that the answer rests on.
     """
-    return ModelEvent(
-        event_id=digest("training", decision.decision_id),
+    return ModelCommand(
+        command_id=digest("training", decision.decision_id),
+        action="register",
         model=decision.model,
         version=(sha256 or decision.decision_id)[:12],
         stage=stage,
         sha256=sha256,
         signature=signature,
-        because=because,
+        reason=because,
         by=BY,
         at_ms=at_ms,
         metrics=dict(metrics or {}),

@@ -17,7 +17,7 @@ from catseye import clock
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.contract.limits import RECORD_MAX_BYTES
-from catseye.contract.records import ModelEvent, RetrainDecision
+from catseye.contract.records import ModelCommand, RetrainDecision
 from catseye.contract.topics import full_name
 from catseye.kafka.clients import client_config, reader_config
 from catseye.models import signing
@@ -57,7 +57,7 @@ class Trainer:
         self._log = log
         self._archive = Archive(settings, codec)
         self._topic = full_name("retraining", settings.topic_prefix)
-        self._models = full_name("models", settings.topic_prefix)
+        self._commands = full_name("model.commands", settings.topic_prefix)
         self._place = TopicPartition(self._topic, 0, 0)
         self._child: Child | None = None
         self._job: Job | None = None
@@ -208,7 +208,7 @@ class Trainer:
     def _finish(self, job: Job, result: Result) -> None:
         self._end_child()
         took_s = round(time.monotonic() - self._began_s, 3)
-        self._answer(self._event(job.decision, result, took_s), took_s)
+        self._answer(self._command(job.decision, result, took_s), took_s)
         self._job = None
         self._consumer.resume([TopicPartition(self._topic, 0)])
 
@@ -226,8 +226,8 @@ class Trainer:
 
     # -- the answer
 
-    def _event(self, decision: RetrainDecision, result: Result, took_s: float) -> ModelEvent:
-        stage, because, signature = result.stage, result.because, b""
+    def _command(self, decision: RetrainDecision, result: Result, took_s: float) -> ModelCommand:
+        stage, because, signature = result.stage, result.because, None
         if result.sha256 is not None:
             try:
                 check_file(store_of(self._settings).get(result.sha256))
@@ -239,17 +239,18 @@ class Trainer:
             stage,
             because,
             clock.now_ms(),
-            sha256=result.sha256 or "",
+            sha256=result.sha256,
             signature=signature,
             dataset_sha256=result.dataset_sha256,
             metrics={**result.metrics, "seconds": took_s},
         )
 
-    def _answer(self, event: ModelEvent, took_s: float = 0.0) -> None:
-        """Write *event* and the place behind its decision, both or neither."""
+    def _answer(self, command: ModelCommand, took_s: float = 0.0) -> None:
+        """Write *command* and the place behind its decision, both or neither."""
         began_s = time.monotonic()
         self._producer.begin_transaction()
-        self._producer.produce(self._models, self._codec.encode(event), f"{event.model}/{event.version}".encode())
+        key = f"{command.model}/{command.version}".encode()
+        self._producer.produce(self._commands, self._codec.encode(command), key)
         self._producer.send_offsets_to_transaction(
             [self._place], self._consumer.consumer_group_metadata(), TRANSACTION_S
         )
@@ -263,15 +264,15 @@ class Trainer:
                     raise
             else:
                 break
-        self._health.committed(1, Counter({event.stage: 1}), took_s, time.monotonic() - began_s)
-        self._log.info("answered", **_told(event))
+        self._health.committed(1, Counter({str(command.stage): 1}), took_s, time.monotonic() - began_s)
+        self._log.info("answered", **_reported(command))
 
 
-def _told(event: ModelEvent) -> dict[str, Any]:
+def _reported(command: ModelCommand) -> dict[str, Any]:
     return {
-        "decision_id": event.decision_id,
-        "stage": event.stage,
-        "version": event.version,
-        "because": event.because,
-        "dataset_sha256": event.dataset_sha256,
+        "decision_id": command.decision_id,
+        "stage": command.stage,
+        "version": command.version,
+        "because": command.reason,
+        "dataset_sha256": command.dataset_sha256,
     }

@@ -18,7 +18,6 @@ from catseye.contract.topics import full_name
 from catseye.kafka.clients import reader_config
 from catseye.kafka.reading import read_to_end
 from catseye.kafka.registry import codec_for
-from catseye.models.register import register
 from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings, load
 from infra.local.checker import Report, check
@@ -29,13 +28,14 @@ from infra.local.log_reader import read_log
 from infra.local.services import PASSING_WATCHING, Service
 from infra.local.stack import Stack
 from infra.local.watch import Sighting, Watch
+from infra.local.without_rollout import register_without_rollout
 from tests.chaos.tiny_model import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 CROPS = ROOT / "infra" / "example" / "crops"
 WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters")
-WATCHERS = ("drift", "incidents")
-"""Faults of theirs are in tests/system/test_drift.py; here they read along."""
+WATCHERS = ("drift", "incidents", "rollout")
+"""Faults of theirs are in tests/system/; here they read along."""
 LOOK_EVERY_S = 0.2
 SESSION_TIMEOUT_MS = 3_000
 # Longer than a broker takes to start. One that finds a transaction past its time while it starts writes "aborted" into
@@ -92,7 +92,10 @@ class Fleet:
             classes = tuple(sorted(path.name for path in CROPS.iterdir() if path.is_dir()))
             crop = next((CROPS / classes[0]).glob("*.jpg")).read_bytes()
             codec = codec_for(self.settings)
-            register(self.settings, codec, tiny_model(classes, crop), "champion", by="a test", because="start")
+            # Nothing runs yet: rollout, where it is one of the services, finds it in the register.
+            register_without_rollout(
+                self.settings, codec, tiny_model(classes, crop), "champion", by="a test", because="start"
+            )
             self.stack.up(workers=self._workers)
             self._watch = Watch(self._env, self._folder / "logs" / "watch.log", WATCHED)
         except BaseException:

@@ -1,4 +1,4 @@
-"""Rollout through any words of the register and any labels, with repeats, aborts and crashes anywhere."""
+"""Rollout through any commands, any old register and any labels, with repeats, aborts and crashes anywhere."""
 
 from collections.abc import Sequence
 from random import Random
@@ -8,23 +8,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from catseye.contract.records import ModelEvent, Stage
+from catseye.contract.records import ModelAction, ModelCommand, ModelEvent, Stage
 from catseye.models.stages import Stages
 from services.rollout.test import Pairs
 from services.rollout.verdict import Rules, look_at, numbers
 from tests.simulation.partitions import FakeMessage
-from tests.simulation.rollout import CODEC, MODEL, Rollout, event, pair
+from tests.simulation.rollout import CODEC, MODEL, Rollout, command, event, pair, registering
 
 VERSIONS = ("A", "B", "C", "D")
-STAGES: tuple[Stage, ...] = ("candidate", "candidate", "shadow", "champion", "rejected", "retired")
+STAGES: tuple[Stage, ...] = ("candidate", "candidate", "champion", "rejected")
+OLD_STAGES: tuple[Stage, ...] = (*STAGES, "shadow", "retired")
+ACTIONS: tuple[ModelAction, ...] = ("promote", "reject", "roll_back", "approve")
 RULES = {"labels_min": 8, "labels_max": 40, "probation_labels": 20}
 
 
 class Word(NamedTuple):
-    """A person says what a version is."""
+    """A version is registered as something."""
 
     version: str
     stage: Stage
+
+
+class Asked(NamedTuple):
+    """A person asks for something."""
+
+    action: ModelAction
+    version: str
 
 
 class Labels(NamedTuple):
@@ -34,27 +43,34 @@ class Labels(NamedTuple):
     share: float
 
 
-Step = Word | Labels
+Step = Word | Asked | Labels
 WORDS = st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(STAGES))
 LABELS = st.builds(Labels, st.integers(1, 25), st.sampled_from([0.0, 0.3, 0.7, 1.0]))
-LIVES: st.SearchStrategy[list[Step]] = st.lists(WORDS | LABELS, min_size=3, max_size=20)
+ASKED = st.builds(Asked, st.sampled_from(ACTIONS), st.sampled_from(VERSIONS))
+LIVES: st.SearchStrategy[list[Step]] = st.lists(WORDS | ASKED | LABELS, min_size=3, max_size=20)
+HISTORIES = st.lists(st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(OLD_STAGES)), max_size=12)
+"""What others wrote to the register before rollout alone wrote it."""
 SORTS = st.lists(st.tuples(st.sampled_from([0.1, 0.25, 0.333, 1.0]), st.booleans(), st.booleans()), max_size=60)
 
 
-def started() -> Rollout:
-    """With a champion and a candidate."""
-    rollout = Rollout(**RULES)
-    rollout.hear(event("A", "champion"), event("B", "candidate"))
+def started(words: Sequence[Word] = ()) -> Rollout:
+    """On a register that others wrote: with a champion and a candidate, and then any words, each read at a start."""
+    rollout = Rollout([event("A", "champion"), event("B", "candidate")], **RULES)
+    for place, word in enumerate(words):
+        if word.stage == "shadow" and word.version == rollout.partition.state.line(MODEL).champion:
+            continue  # nobody can mean that
+        rollout.register.append(event(word.version, word.stage, because=f"old {place}"))
+        rollout.crash()
     return rollout
 
 
 def batch_of(rollout: Rollout, step: Step, place: int) -> list[FakeMessage]:
-    """What comes in: a person's word, or labels of the two that are compared, some of them late ones of before."""
+    """What comes in: a command, or labels of the two that are compared, some of them late ones of before."""
     if isinstance(step, Word):
-        line = rollout.partition.state.line(MODEL)
-        if step.stage == "shadow" and step.version == line.champion:  # nobody can mean that
-            return []
-        return rollout.registered([event(step.version, step.stage, because=str(place))])
+        return rollout.commanded([registering(event(step.version, step.stage, because=str(place)))])
+    if isinstance(step, Asked):
+        version = None if step.action == "roll_back" else step.version
+        return rollout.commanded([command(step.action, version, reason=str(place))])
     count, share = step
     comparison = rollout.partition.state.line(MODEL).comparison
     new, old = (comparison.new, comparison.old) if comparison else ("A", "B")
@@ -78,16 +94,17 @@ def live(rollout: Rollout, steps: Sequence[Step]) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(LIVES)
-def test_inference_serves_what_rollout_believes(steps: list[Step]) -> None:
-    """After any words and labels: the champion, and the shadow of the comparison under way; each step is said once."""
-    rollout = started()
+@given(HISTORIES, LIVES)
+def test_inference_serves_what_rollout_believes(words: list[Word], steps: list[Step]) -> None:
+    """After any old register, any commands and labels: the champion, and the shadow of the comparison under way; each
+    step is said once."""
+    rollout = started(words)
     for place, step in enumerate(steps):
         rollout.take(batch_of(rollout, step, place))
         rollout.wait()
         line, stages = rollout.partition.state.line(MODEL), Stages()
-        for message in rollout.register:
-            stages.on_event(CODEC.decode(message.body, ModelEvent))
+        for each in rollout.register:
+            stages.on_event(each)
         champion, shadow = stages.serving("champion").everywhere, stages.serving("shadow").everywhere
         assert champion is not None
         assert champion.version == line.champion
@@ -96,7 +113,7 @@ def test_inference_serves_what_rollout_believes(steps: list[Step]) -> None:
             assert {champion.version, shadow.version} == {line.comparison.new, line.comparison.old}
         else:
             assert (line.queue, shadow) == ((), None)
-    assert len({each.event_id for each in rollout.said}) == len(rollout.said)
+    assert len({each.event_id for each in rollout.written}) == len(rollout.written)
 
 
 @settings(deadline=None, max_examples=60)
@@ -114,7 +131,7 @@ def test_repeats_splits_aborts_and_crashes_change_nothing(steps: list[Step], dat
                 disturbed.crash()
             case "repeat":
                 seen = {id(message) for message in batch}
-                logs = [*disturbed.pairs, *disturbed.register]
+                logs = [*disturbed.pairs, *disturbed.commands]
                 disturbed.take([message for message in logs if id(message) not in seen])
             case "split":
                 size = data.draw(st.integers(0, len(batch)))
@@ -122,7 +139,8 @@ def test_repeats_splits_aborts_and_crashes_change_nothing(steps: list[Step], dat
                 batch = batch[size:]
         disturbed.take(batch)
         disturbed.wait()
-    assert timeless(disturbed.said) == timeless(lived.said)
+    assert timeless(disturbed.written) == timeless(lived.written)
+    assert len(disturbed.refused) == len(lived.refused)
     book = disturbed.partition.rebuilt()
     assert (book.line(MODEL).champion, book.line(MODEL).queue) == (
         lived.partition.state.line(MODEL).champion,
@@ -134,16 +152,16 @@ def test_repeats_splits_aborts_and_crashes_change_nothing(steps: list[Step], dat
 @settings(deadline=None, max_examples=60)
 @given(LIVES)
 def test_a_state_that_was_lost_repeats_no_step(steps: list[Step]) -> None:
-    """The register read from the start leads to no champion other than the one that it ends with."""
+    """The register read from the start leads to no champion other than the one that it ends with; nor do commands that
+    were carried out and are read once more."""
     rollout = started()
     live(rollout, steps)
-    again = Rollout(**RULES)
-    for message in rollout.register:
-        again.take([message])
-    assert again.said == []
+    again = Rollout(rollout.register, **RULES)
+    carried_out = {each.command_id for each in rollout.written}
+    again.take([each for each in rollout.commands if CODEC.decode(each.body, ModelCommand).command_id in carried_out])
     again.wait()
     assert again.partition.state.line(MODEL).champion == rollout.partition.state.line(MODEL).champion
-    assert {each.event_id for each in again.said}.isdisjoint(each.event_id for each in rollout.said)
+    assert {each.event_id for each in again.written}.isdisjoint(each.event_id for each in rollout.written)
 
 
 @given(SORTS, st.randoms(use_true_random=False), st.sampled_from([0.0, 0.02, 0.3]))

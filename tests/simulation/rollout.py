@@ -1,15 +1,17 @@
-"""A register, frames that two models predicted, and one worker of rollout in memory."""
+"""Commands, a register, frames that two models predicted, and one worker of rollout in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from catseye.contract.codec import Codec
 from catseye.contract.identity import digest
-from catseye.contract.records import Alert, ModelEvent, PairedOutcome, Stage
+from catseye.contract.records import Alert, DeadLetter, ModelAction, ModelCommand, ModelEvent, PairedOutcome, Stage
+from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.incidents.rolled_back import alerts_of
+from services.rollout import BATCHES, NAME, WRITES
 from services.rollout.book import Book
 from services.rollout.core import RolloutCore
 from services.rollout.verdict import Rules
@@ -19,7 +21,6 @@ CODEC = Codec()
 START_MS = 1_800_000_000_000
 MODEL = "vehicles"
 LONG_S = 10.0
-"""More than the register must be silent."""
 
 
 def event(version: str, stage: Stage, **changes: Any) -> ModelEvent:
@@ -36,6 +37,38 @@ def event(version: str, stage: Stage, **changes: Any) -> ModelEvent:
         at_ms=START_MS,
     )
     return replace(sound, **changes)
+
+
+def command(action: ModelAction, version: str | None = None, **changes: Any) -> ModelCommand:
+    """What a person asks for; its id is made of all that it says."""
+    sound = ModelCommand(
+        command_id=digest("asked", action, version or "", *map(str, changes.values())),
+        action=action,
+        model=MODEL,
+        version=version,
+        by="person",
+        at_ms=START_MS,
+    )
+    return replace(sound, **changes)
+
+
+def registering(event: ModelEvent) -> ModelCommand:
+    """The command that leads to *event*, of a version that is registered."""
+    return ModelCommand(
+        command_id=event.event_id,
+        action="register",
+        model=event.model,
+        version=event.version,
+        stage=event.stage,
+        sha256=event.sha256,
+        signature=event.signature,
+        metrics=event.metrics,
+        dataset_sha256=event.dataset_sha256,
+        decision_id=event.decision_id,
+        reason=event.because,
+        by=event.by,
+        at_ms=event.at_ms,
+    )
 
 
 def pair(champion: str, shadow: str, right: str, number: int = 0, **changes: Any) -> PairedOutcome:
@@ -62,38 +95,81 @@ def pair(champion: str, shadow: str, right: str, number: int = 0, **changes: Any
     return replace(sound, **changes)
 
 
-class Rollout:
-    """The service and its two topics; what it writes to the register comes in again, as it does on the broker."""
+def core(rules: Rules, register: Sequence[ModelEvent] = ()) -> Router[Book]:
+    """Rollout as the worker runs it."""
+    return Router(RolloutCore(rules, register), NAME, BATCHES, WRITES, CODEC, "", 1)
 
-    def __init__(self, **rules: Any) -> None:
+
+class Rollout:
+    """The service, the topics that it reads, and the register.
+
+    Args:
+        register: What stands on `models` when it starts.
+        rules: Of the operator.
+    """
+
+    def __init__(self, register: Sequence[ModelEvent] = (), **rules: Any) -> None:
         self.rules = Rules(**rules)
-        self.partition: Partition[Book] = Partition(lambda: RolloutCore(CODEC, "", self.rules))
+        self.register: list[ModelEvent] = list(register)
+        self.partition: Partition[Book] = Partition(lambda: core(self.rules, tuple(self.register)))
+        self.written: list[ModelEvent] = []
+        self._collected = 0  # outputs
         self.now_ms = START_MS
-        self.register: list[FakeMessage] = []
+        self.commands: list[FakeMessage] = []
         self.pairs: list[FakeMessage] = []
-        self.taken = 0  # outputs that came in again
         self.wait()
 
     @property
     def said(self) -> list[ModelEvent]:
-        """All events that the service wrote."""
-        return [CODEC.decode(output.value, ModelEvent) for output in self.partition.outputs if output.topic == "models"]
+        """Those that it wrote of itself: what commands led to is left out."""
+        return [event for event in self.written if event.command_id is None]
 
     @property
     def alerts(self) -> list[Alert]:
         """All states of alerts that incidents writes of them."""
         return [alert for event in self.said for alert in alerts_of(event)]
 
+    @property
+    def refused(self) -> list[DeadLetter]:
+        """All that it refused."""
+        return [
+            CODEC.decode(output.value, DeadLetter)
+            for output in self.partition.outputs
+            if output.topic == "dead-letters"
+        ]
+
     def steps(self) -> list[tuple[str, Stage, str]]:
         """Version, stage and code of each of them."""
         return [(each.version, each.stage, each.because.partition(":")[0]) for each in self.said]
 
-    def hear(self, *events: ModelEvent, wait: bool = True) -> list[tuple[str, Stage, str]]:
-        """The register says something, and is silent then; the steps that follow."""
+    def hear(self, *events: ModelEvent) -> list[tuple[str, Stage, str]]:
+        """The register says something; the steps that follow.
+
+        One event that a command can lead to comes by it. All else stands there when the service starts again, as
+        others wrote it before schema version 3.
+        """
         before = len(self.steps())
-        self.take(self.registered(events))
-        if wait:
-            self.wait()
+        if len(events) == 1 and (asked := self.command_for(events[0])) is not None:
+            self.take(self.commanded([asked]))
+        else:
+            self.register += events
+            self.partition.crash()
+        self.wait()
+        return self.steps()[before:]
+
+    def command_for(self, event: ModelEvent) -> ModelCommand | None:
+        """The command that leads to *event*; None where there is none, or it would be refused."""
+        known = self.partition.state.known(event.model)
+        if event.cameras or event.stage not in ("candidate", "champion", "rejected"):
+            return None
+        if event.stage == "rejected" and event.version == known.champion:
+            return None
+        return registering(event)
+
+    def ask(self, *commands: ModelCommand) -> list[tuple[str, Stage, str]]:
+        """Commands come, in one batch; the steps that follow."""
+        before = len(self.steps())
+        self.take(self.commanded(commands))
         return self.steps()[before:]
 
     def see(self, *pairs: PairedOutcome) -> list[tuple[str, Stage, str]]:
@@ -102,11 +178,13 @@ class Rollout:
         self.take(self.paired(pairs))
         return self.steps()[before:]
 
-    def registered(self, events: Iterable[ModelEvent]) -> list[FakeMessage]:
-        """Events as they lie on their topic."""
-        start = len(self.register)
-        self.register += [FakeMessage("models", CODEC.encode(each), start + place) for place, each in enumerate(events)]
-        return self.register[start:]
+    def commanded(self, commands: Iterable[ModelCommand]) -> list[FakeMessage]:
+        """Commands as they lie on their topic."""
+        start = len(self.commands)
+        self.commands += [
+            FakeMessage("model.commands", CODEC.encode(each), start + place) for place, each in enumerate(commands)
+        ]
+        return self.commands[start:]
 
     def paired(self, pairs: Iterable[PairedOutcome]) -> list[FakeMessage]:
         """Pairs as they lie on theirs."""
@@ -117,9 +195,9 @@ class Rollout:
         return self.pairs[start:]
 
     def take(self, batch: list[FakeMessage]) -> None:
-        """One transaction, and its echo."""
+        """One transaction."""
         self.partition.take(batch, self.now_ms)
-        self._echo()
+        self._collect()
 
     def wait(self, seconds: float = LONG_S) -> list[tuple[str, Stage, str]]:
         """Time goes by."""
@@ -131,20 +209,18 @@ class Rollout:
             self.partition.state_log += state.changes()
             self.partition.outputs += [Output(*row) for row in outputs]
             state.commit()
-            self._echo()
+            self._collect()
         return self.steps()[before:]
 
     def crash(self) -> None:
-        """A new worker, from the log; it listens before it acts."""
+        """A new worker, from the log."""
         self.partition.crash()
         self.wait()
 
-    def _echo(self) -> None:
-        said = self.said
-        echo, self.taken = said[self.taken :], len(said)
-        if echo:
-            count = len(self.partition.outputs)
-            changes = len(self.partition.state_log)
-            self.partition.take(self.registered(echo), self.now_ms)
-            assert len(self.partition.outputs) == count  # our own word says nothing new
-            assert len(self.partition.state_log) == changes
+    def _collect(self) -> None:
+        """What was written stands in the register."""
+        new = self.partition.outputs[self._collected :]
+        self._collected += len(new)
+        events = [CODEC.decode(output.value, ModelEvent) for output in new if output.topic == "models"]
+        self.written += events
+        self.register += events

@@ -23,7 +23,9 @@ from catseye.kafka.admin import admin, create_topics
 from catseye.models.signing import PUBLIC
 from catseye.settings import Settings
 from infra.local.kafka import KafkaCluster
+from infra.local.services import Service
 from tests.chaos.tiny_model import tiny_model
+from tests.system.running import running
 
 pytestmark = pytest.mark.broker
 
@@ -133,7 +135,10 @@ def test_the_commands_do_what_they_say(
     nobody = "no model yet: `catseye models register FILE --stage champion` names one\n"
     assert command(capsys, "models", "list") == (0, nobody)
     assert command(capsys, "models", "keys") == (0, f"{tmp_path / 'keys' / PUBLIC}\n")
-    out = command(capsys, "models", "register", str(ROOT / "infra/example/vehicles.onnx"), "--stage", "champion")[1]
+    file = str(ROOT / "infra/example/vehicles.onnx")
+    with running(settings.kafka_bootstrap_servers, tmp_path, settings.topic_prefix, [Service("rollout", 0)]):
+        out = command(capsys, "models", "register", file, "--stage", "champion")[1]
+    assert command(capsys, "models", "register", file, "--wait", "0.1") == (1, ""), "rollout is gone"
     model, version, _, stage = out.split()
     (row,) = json.loads(command(capsys, "models", "list", "--json", "-")[1])["models"]
     assert (row["model"], row["version"], row["stage"]) == (model, version, stage)
@@ -230,17 +235,18 @@ def test_a_person_can_roll_back_with_the_library_alone(
         file.write_bytes(tiny_model(("bike", colour), CAR))
     assert bare("models", "keys").returncode == 0
     versions = []
-    for file in files:
-        out = command(capsys, "models", "register", str(file))[1]
-        versions.append(version := out.split()[1])
-        assert out.endswith(f"`catseye models promote {version}`\n"), "what has to be done for it to predict"
-    first, second = versions
-    said = [
-        bare("models", "promote", first),
-        bare("models", "reject", second),
-        bare("models", "promote", second),
-        bare("models", "rollback", "--model", "tiny"),
-    ]
+    with running(settings.kafka_bootstrap_servers, tmp_path, settings.topic_prefix, [Service("rollout", 0)]):
+        for file in files:
+            out = command(capsys, "models", "register", str(file))[1]
+            versions.append(version := out.split()[1])
+            assert out.endswith(f"`catseye models promote {version}`\n"), "what has to be done for it to predict"
+        first, second = versions
+        said = [
+            bare("models", "promote", first),
+            bare("models", "reject", second),
+            bare("models", "promote", second),
+            bare("models", "rollback", "--model", "tiny"),
+        ]
     assert [done.stdout for done in said] == [
         f"tiny {first} is champion\n",
         f"tiny {second} is rejected\n",

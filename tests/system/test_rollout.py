@@ -12,10 +12,10 @@ from confluent_kafka import Producer
 
 from catseye.cli import main
 from catseye.contract.codec import Codec
-from catseye.contract.records import ModelEvent, PairedOutcome
+from catseye.contract.records import ModelCommand, ModelEvent, PairedOutcome
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
-from tests.simulation.rollout import MODEL, event, pair
+from tests.simulation.rollout import MODEL, event, pair, registering
 from tests.system.running import Running, running, wait_until
 
 pytestmark = pytest.mark.broker
@@ -31,7 +31,7 @@ def service(broker: KafkaCluster, prefix: str, tmp_path: Path) -> Iterator[Runni
         yield found
 
 
-def say(service: Running, topic: str, *records: ModelEvent | PairedOutcome) -> None:
+def say(service: Running, topic: str, *records: ModelCommand | PairedOutcome) -> None:
     """As trainer and ground truth do."""
     producer = Producer({"bootstrap.servers": service.settings.kafka_bootstrap_servers, "enable.idempotence": True})
     for each in records:
@@ -43,7 +43,7 @@ def steps(service: Running) -> list[tuple[str, str, str]]:
     """Version, stage and code of all that rollout wrote."""
     events: list[ModelEvent] = service.records("models")
     assert len({each.event_id for each in events}) == len(events)
-    return [(each.version, each.stage, each.because.partition(":")[0]) for each in events if each.by == "rollout"]
+    return [(each.version, each.stage, each.because.partition(":")[0]) for each in events if each.command_id is None]
 
 
 def killed(service: Running) -> None:
@@ -69,7 +69,8 @@ def test_each_step_is_taken_once_through_crashes_and_a_person_is_heard(
     """Compared, killed, half of the labels, killed, promoted; rolled back by a person; promoted by force, and rolled
     back by evidence; read again from the start, nothing."""
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
-    say(service, "models", event("aaaa", "champion"), event("bbbb", "candidate", decision_id="d"))
+    handed_in = [event("aaaa", "champion"), event("bbbb", "candidate", decision_id="d")]
+    say(service, "model.commands", *map(registering, handed_in))
     expected = [("bbbb", "shadow", "compared")]
     wait_until(lambda: steps(service) == expected, "a comparison")
     killed(service)
@@ -88,7 +89,6 @@ def test_each_step_is_taken_once_through_crashes_and_a_person_is_heard(
         ("aaaa", "champion", "ada"),
         ("bbbb", "rejected", "ada"),
     ]
-    wait_until(lambda: service.counted("rollout").get("heard_rejected") == 1, "it is heard")
     assert command(capsys, "promote", "bbbb")["models"][0]["stage"] == "champion"
     expected += [("aaaa", "shadow", "probation")]
     wait_until(lambda: steps(service) == expected, "another probation")
@@ -97,10 +97,19 @@ def test_each_step_is_taken_once_through_crashes_and_a_person_is_heard(
     wait_until(lambda: steps(service) == expected, "a rollback by evidence")
     last: ModelEvent = service.records("models")[-1]
     assert (last.model, last.decision_id, last.metrics["pairs"], last.metrics["losses"]) == (MODEL, "d", 7, 7)
-    # All is said and counted once more: nothing comes of it.
-    say(service, "models", *[each for each in service.records("models") if each.by != "rollout"][:1])
+    # All is asked for and counted once more: nothing comes of it. What cannot be done is a dead letter.
+    say(service, "model.commands", *map(registering, handed_in), registering(event("", "candidate")))
+    wait_until(lambda: service.counted("rollout").get("command_repeated") == 2, "they were carried out before")
+    wait_until(lambda: service.counted("rollout").get("dead_command_refused") == 1, "a refusal")
     killed(service)
     say(service, "outcomes.paired", *[pair("aaaa", "bbbb", "bbbb", number) for number in range(30)])
     wait_until(lambda: service.counted("rollout").get("pair_of_no_comparison") == 30, "labels of nothing")
-    events = [each for each in service.records("models") if each.by == "rollout"]
-    assert [(each.version, each.stage, each.because.partition(":")[0]) for each in events] == expected
+    assert steps(service) == expected
+    by_command = [(each.version, each.stage, each.by) for each in service.records("models") if each.command_id]
+    assert by_command == [
+        ("aaaa", "champion", "person"),
+        ("bbbb", "candidate", "person"),
+        ("aaaa", "champion", "ada"),
+        ("bbbb", "rejected", "ada"),
+        ("bbbb", "champion", "ada"),
+    ]

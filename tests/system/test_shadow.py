@@ -16,12 +16,11 @@ from catseye.client import FrameId, Publisher
 from catseye.contract.codec import Codec
 from catseye.contract.records import ModelEvent, PairedOutcome, Prediction, Stage
 from catseye.kafka.admin import create_topics
-from catseye.models.announce import announce
-from catseye.models.register import register
 from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings
 from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING
+from infra.local.without_rollout import register_without_rollout, write_event
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
 from tests.system.running import Running, running, wait_until
@@ -49,7 +48,7 @@ def fleet(broker: KafkaCluster, folder: Path, prefix: str) -> tuple[Settings, Mo
     )
     create_topics(settings)
     make_keys(key_folder(settings))
-    return settings, register(settings, CODEC, TWO, "shadow", by="a test", because="start")
+    return settings, register_without_rollout(settings, CODEC, TWO, "shadow", by="a test", because="start")
 
 
 def names(records: Sequence[Prediction | PairedOutcome]) -> list[tuple[str, str, int]]:
@@ -167,7 +166,7 @@ def test_a_promotion_and_a_rollback_under_traffic(broker: KafkaCluster, prefix: 
     settings, two = fleet(broker, tmp_path, prefix)
 
     def step(event: ModelEvent, stage: Stage) -> None:
-        announce(settings, CODEC, replace(event, event_id=f"{event.version} {time.monotonic()}", stage=stage))
+        write_event(settings, CODEC, replace(event, event_id=f"{event.version} {time.monotonic()}", stage=stage))
 
     def swapped(times: int, service: str = "inference") -> Callable[[], bool]:
         return lambda: it.counted(service).get("model_swapped", 0) == times * PARTITIONS

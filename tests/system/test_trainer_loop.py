@@ -225,7 +225,7 @@ def foggy(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         broker.bootstrap_servers,
         folder / "stack",
         f"test-{secrets.token_hex(4)}.",
-        [Service("trainer", 0)],
+        [Service("trainer", 0), Service("rollout", 0)],
         model=MODEL.read_bytes(),
         variables=variables,
     ) as found:
@@ -297,8 +297,9 @@ def test_steps_are_as_many_as_the_budget_allows() -> None:
 
 
 def answers(found: Running, decision: RetrainDecision) -> list[ModelEvent]:
-    """Model events that answer *decision*."""
-    return [event for event in found.records("models") if event.decision_id == decision.decision_id]
+    """Model events that answer *decision*: those that rollout made of what the trainer handed in."""
+    events = [event for event in found.records("models") if event.decision_id == decision.decision_id]
+    return [event for event in events if event.by == "trainer"]
 
 
 def answered(found: Running, decision: RetrainDecision) -> ModelEvent:
@@ -359,7 +360,7 @@ def test_a_killed_trainer_answers_once_after_it_was_started_again(foggy: tuple[R
     found.process("trainer").kill()
     event = answered(found, decision)
     assert event.stage == "candidate"
-    wait_until(lambda: found.starts() == {"trainer-0": 2}, "it was started again")
+    wait_until(lambda: found.starts() == {"trainer-0": 2, "rollout-0": 1}, "it was started again")
     marker = answered(found, road.decide([], base_version="another"))
     assert (marker.stage, len(answers(found, decision))) == ("rejected", 1)
 
@@ -370,7 +371,7 @@ def test_wrong_labels_are_rejected_by_name(broker: KafkaCluster, tmp_path: Path,
         broker.bootstrap_servers,
         tmp_path,
         prefix,
-        [Service("trainer", 0)],
+        [Service("trainer", 0), Service("rollout", 0)],
         model=MODEL.read_bytes(),
         variables=SETTINGS,
     ) as found:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import Alert, ModelEvent, Place, RetrainDecision, Stage, TrainingRequest
-from catseye.ops.lineage.answer import Kept, OfModel, OfPrediction, as_json, as_text, cause_text, influence
+from catseye.ops.lineage.answer import Kept, OfModel, OfPrediction, as_json, as_text, cause_text, event_text, influence
 from catseye.ops.lineage.history import History, Key, Predictor, Subject, Total, subject_of, version_meant
 from catseye.ops.lineage.manifest import Manifest, TrainingFrame, a_kept_frame, manifest_in, training_frames
 
@@ -169,6 +169,13 @@ def test_a_request_from_before_version_3_is_still_a_cause() -> None:
     old = decision("r" * 32, accepted=False, by="ada")
     _, asked, _ = History(events, [old, decision()]).link("road", "second").causes
     assert cause_text(asked) == f"request {'r' * 12} of ada: because so"
+
+
+def test_an_event_that_somebody_asked_for_names_the_command() -> None:
+    """With who asked, and why."""
+    by_hand = event("second", "champion", 0, by="ada", because="it rains", command_id="c" * 32)
+    assert event_text(by_hand) == f"1970-01-01 00:00:00 champion by ada (command {'c' * 12}): it rains"
+    assert event_text(replace(by_hand, command_id=None)) == "1970-01-01 00:00:00 champion by ada: it rains"
 
 
 def test_the_base_is_what_the_manifest_or_else_the_decision_says() -> None:

@@ -1,5 +1,6 @@
 """`catseye.models`: who serves, from when on, and what happens while a model cannot be had."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -11,13 +12,15 @@ from msgspec.structs import replace
 
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, Misconfigured, Unavailable
-from catseye.contract.records import ModelEvent, Stage
+from catseye.contract.records import ModelCommand, ModelEvent, Stage
+from catseye.models import ask as ask_module
 from catseye.models import follower as follower_module
 from catseye.models import signing
-from catseye.models.announce import announce
+from catseye.models.ask import answers, ask
+from catseye.models.commands import KnownModel, carried_out
 from catseye.models.follower import Follower
 from catseye.models.net import Net
-from catseye.models.register import register, store_of
+from catseye.models.register import handed_in, register, store_of
 from catseye.models.signing import key_folder
 from catseye.models.stages import Serves
 from catseye.settings import Settings
@@ -328,22 +331,80 @@ class Writer:
         return self._unsent
 
 
-def test_registering_keeps_signs_and_announces(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The version is the beginning of the hash: the same file is the same version."""
+class Register:
+    """Stands for the `models` topic with a rollout that carries out what *writer* was given, or does not."""
+
+    def __init__(self, writer: Writer, answering: bool = True) -> None:
+        self._writer = writer
+        self._answering = answering
+
+    def __call__(self, topic: str, **_: Any) -> "Register":
+        assert topic == "models"
+        return self
+
+    def __enter__(self) -> list[ModelEvent]:
+        events = [replace(carried_out(KnownModel(name="tiny"), COMMAND, 1)[0], event_id="of another command")]
+        if self._answering:
+            for _, value, _ in self._writer.written:
+                events += carried_out(KnownModel(name="tiny"), CODEC.decode(value, ModelCommand), 2)
+        return events
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+COMMAND = ModelCommand(
+    command_id="c",
+    action="register",
+    model="tiny",
+    version="1",
+    stage="candidate",
+    sha256="ab" * 32,
+    signature=b"s",
+    by="a test",
+    at_ms=1,
+)
+
+
+def test_registering_keeps_signs_and_asks_rollout(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version is the beginning of the hash: the same file is the same version. What rollout makes of it is said."""
     writer = Writer()
-    monkeypatch.setattr("catseye.models.announce.Producer", writer)
+    monkeypatch.setattr("catseye.kafka.produce.Producer", writer)
+    monkeypatch.setattr(ask_module, "subscribe", Register(writer))
     event = register(fleet.settings, CODEC, ONNX, "candidate", by="a test", because="it is better")
     ((topic, value, key),) = writer.written
-    assert (topic, key) == ("catseye.models", f"tiny/{event.sha256[:12]}".encode())
-    assert CODEC.decode(value, ModelEvent) == event
+    assert (topic, key) == ("catseye.model.commands", f"tiny/{event.sha256[:12]}".encode())
+    command = CODEC.decode(value, ModelCommand)
+    assert (command.action, command.stage, command.reason) == ("register", "candidate", "it is better")
+    assert (event.command_id, event.version, event.sha256) == (command.command_id, command.version, command.sha256)
+    assert (event.stage, event.because, event.by) == ("candidate", "it is better", "a test")
     assert store_of(fleet.settings).get(event.sha256) == ONNX
     signing.verify(event.sha256, event.signature, key_folder(fleet.settings))
 
 
-def test_a_bad_file_is_not_announced(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_is_answered_by_one_command(fleet: Fleet) -> None:
+    """However often and by whom it is handed in; other files that are handed in twice are two commands."""
+    one, again = (
+        handed_in(fleet.settings, ONNX, "candidate", by=by, because="trained", decision_id="d") for by in ("x", "y")
+    )
+    assert one.command_id == again.command_id
+    assert one.decision_id == "d"
+    other = handed_in(fleet.settings, ONNX, "candidate", by="x", because="trained")
+    assert other.command_id not in (one.command_id, handed_in(fleet.settings, OTHER, "candidate", by="x", because="y"))
+
+
+def test_a_rollout_that_does_not_answer_is_named(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that the command stands; other events are no answer."""
+    monkeypatch.setattr(ask_module, "subscribe", Register(Writer(), answering=False))
+    why = "rollout did not answer within 2 s: is it up? The command c2 stands"
+    with pytest.raises(Unavailable, match=re.escape(why)):
+        answers(fleet.settings, replace(COMMAND, command_id="c2"), 2)
+
+
+def test_a_bad_file_is_not_handed_in(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept, signed or said."""
     writer = Writer()
-    monkeypatch.setattr("catseye.models.announce.Producer", writer)
+    monkeypatch.setattr("catseye.kafka.produce.Producer", writer)
     with pytest.raises(BadModel):
         register(fleet.settings, CODEC, b"not ONNX", "candidate", by="a test", because="a test")
     assert writer.written == []
@@ -353,13 +414,13 @@ def test_a_bad_file_is_not_announced(fleet: Fleet, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("writer", "what"), [(Writer(unsent=1), "no answer"), (Writer(fault=AWAY), "broker down")], ids=["late", "failed"]
 )
-def test_an_event_that_the_broker_did_not_take_is_said(
+def test_a_command_that_the_broker_did_not_take_is_said(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, writer: Writer, what: str
 ) -> None:
     """`Unavailable`: do it again."""
-    monkeypatch.setattr("catseye.models.announce.Producer", writer)
+    monkeypatch.setattr("catseye.kafka.produce.Producer", writer)
     with pytest.raises(Unavailable, match=what):
-        announce(fleet.settings, CODEC, fleet.event())
+        ask(fleet.settings, CODEC, COMMAND)
 
 
 def test_artifacts_are_where_the_setting_says(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Rollout's steps: candidate, shadow, champion on probation, champion; and every way back."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from catseye.contract.errors import Misconfigured, Reason
-from catseye.contract.records import DeadLetter, ModelEvent, PairedOutcome
+from catseye.contract.records import PairedOutcome
 from catseye.settings import load
 from services.rollout import NAME
 from services.rollout.__main__ import build, rules_of
@@ -15,7 +16,7 @@ from services.rollout.core import RolloutCore
 from services.rollout.settings import RolloutSettings
 from services.rollout.verdict import SHOWN, Rules
 from tests.simulation.partitions import FakeMessage
-from tests.simulation.rollout import CODEC, MODEL, START_MS, Rollout, event, pair
+from tests.simulation.rollout import CODEC, MODEL, START_MS, Rollout, command, core, event, pair, registering
 
 
 def started(**rules: Any) -> Rollout:
@@ -384,17 +385,18 @@ def test_models_do_not_mix() -> None:
 # -- replays and bad input
 
 
-def test_nothing_is_done_before_the_register_is_silent() -> None:
-    """A register that is read again from the start, with all state lost, leads to no step that was taken back since."""
+def test_nothing_is_done_before_the_register_is_read() -> None:
+    """A register that is read again from the start, with all state lost, leads to no step that was taken back since;
+    nor do the commands and labels that led to it."""
     rollout = started(labels_min=10)
     rollout.see(*pairs("A", "B", "B", 10), *pairs("B", "A", "A", 30))
     assert [code for _, _, code in rollout.steps()] == ["compared", "better", "probation", "rollback_worse", "worse"]
-    again = Rollout(labels_min=10)
-    for message in rollout.register:
+    again = Rollout(rollout.register, labels_min=10)
+    for message in rollout.commands:
         again.take([message])
         again.take(rollout.pairs[:5])
         again.now_ms += 500
-    assert again.said == []
+    assert again.written == []
     assert again.wait() == []
     assert again.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
 
@@ -403,42 +405,42 @@ def test_a_promotion_survives_a_lost_state() -> None:
     """The champion's probation goes on, or stays over."""
     rollout = started(labels_min=10)
     rollout.see(*pairs("A", "B", "B", 10))
-    again = Rollout()
-    again.take(rollout.register)
-    assert again.wait() == [("A", "shadow", "probation")]
+    assert Rollout(rollout.register).steps() == [("A", "shadow", "probation")]
     rollout.now_ms += 8 * 24 * 3_600_000
     assert rollout.wait() == [("A", "retired", "probation_passed")]
-    again = Rollout()
-    again.take(rollout.register)
-    assert again.wait() == []
+    assert Rollout(rollout.register).steps() == []
 
 
 def test_a_log_that_is_read_again_counts_nothing_twice() -> None:
     """With the state as it is: offsets of a group are forgotten sooner than a state topic."""
     rollout = started(labels_min=10)
     rollout.see(*pairs("A", "B", "A", 5))
-    rollout.take([*rollout.register, *rollout.pairs])
-    rollout.wait()
+    rollout.take([*rollout.commands, *rollout.pairs])
+    rollout.crash()
     assert [code for _, _, code in rollout.steps()] == ["compared"]
     assert rollout.partition.state.pairs(MODEL, "all").count == 5
 
 
-def test_labels_that_come_while_the_register_speaks_count_and_decide_later() -> None:
-    """What is due is done when it has been silent; what fell stays fallen."""
+def test_labels_that_come_with_a_command_count_and_decide_after_it() -> None:
+    """In one batch, whichever lies first; what fell stays fallen."""
     rollout = started(labels_min=1_000)
-    rollout.hear(event("X", "candidate"), wait=False)
     vans = pairs("A", "B", "B", 60, label="van", champion_predicted="car", shadow_predicted="van")
-    assert rollout.see(*vans, *pairs("A", "B", "A", 14)) == []
-    assert rollout.wait() == [("B", "rejected", "class_worse"), ("X", "shadow", "compared")]
+    batch = [
+        *rollout.paired([*vans, *pairs("A", "B", "A", 14)]),
+        *rollout.commanded([registering(event("X", "candidate"))]),
+    ]
+    rollout.take(batch)
+    assert rollout.steps()[1:] == [("B", "rejected", "class_worse")]
+    assert rollout.wait() == [("X", "shadow", "compared")]
 
 
-def test_a_clock_that_is_set_back_delays_and_no_more() -> None:
-    """It waits for silence anew."""
+def test_a_clock_that_is_set_back_does_no_harm() -> None:
+    """Commands are carried out at once all the same."""
     rollout = started()
     rollout.now_ms -= 3_600_000
-    assert rollout.hear(event("B", "rejected"), event("C", "candidate"), wait=False) == []
+    assert rollout.ask(command("reject", "B"), registering(event("C", "candidate"))) == [("C", "shadow", "compared")]
     rollout.now_ms -= 3_600_000
-    assert rollout.wait() == [("C", "shadow", "compared")]
+    assert rollout.wait() == []
 
 
 @pytest.mark.parametrize("propensity", [0.0, -1.0, 1.5, math.nan])
@@ -446,12 +448,10 @@ def test_a_pair_with_an_impossible_propensity_is_refused(propensity: float) -> N
     """As what cannot be read is: to the dead letters."""
     rollout = started()
     rollout.take(rollout.paired([pair("A", "B", "A", propensity=propensity)]))
-    rollout.take([FakeMessage("models", b"\x00"), FakeMessage("outcomes.paired", None)])
-    letters = [
-        CODEC.decode(each.value, DeadLetter) for each in rollout.partition.outputs if each.topic == "dead-letters"
-    ]
+    rollout.take([FakeMessage("model.commands", b"\x00"), FakeMessage("outcomes.paired", None)])
+    letters = rollout.refused
     assert [letter.reason for letter in letters][:1] == [Reason.FIELD_OUT_OF_RANGE]
-    assert [letter.topic for letter in letters] == ["outcomes.paired", "models", "outcomes.paired"]
+    assert [letter.topic for letter in letters] == ["outcomes.paired", "model.commands", "outcomes.paired"]
     assert rollout.partition.state.pairs(MODEL, "all").count == 0
 
 
@@ -463,29 +463,121 @@ def test_a_version_that_was_never_heard_of_is_no_version() -> None:
 
 def test_the_counts_tell_what_happened() -> None:
     """By event."""
-    core = RolloutCore(CODEC, "", Rules(labels_min=10))
-    book = core.new_state()
-    core.on_time({0: book}, START_MS)
-    heard: list[ModelEvent] = [event("A", "champion"), event("B", "candidate"), event("B", "candidate")]
-    core.on_batch([FakeMessage("models", CODEC.encode(each), n) for n, each in enumerate(heard)], {0: book}, START_MS)
-    core.on_time({0: book}, START_MS + 1_000)
+    service = core(Rules(labels_min=10))
+    book = service.new_state()
+    service.on_time({0: book}, START_MS)
+    candidate = registering(event("B", "candidate"))
+    asked = [registering(event("A", "champion")), candidate, candidate, command("promote", "Z")]
+    messages = [FakeMessage("model.commands", CODEC.encode(each), n) for n, each in enumerate(asked)]
+    service.on_batch(messages, {0: book}, START_MS)
+    service.on_time({0: book}, START_MS + 1_000)
     seen = [*pairs("A", "B", "A", 7), pair("A", "Z", "A")]
-    core.on_batch(
+    service.on_batch(
         [FakeMessage("outcomes.paired", CODEC.encode(each), n) for n, each in enumerate([*seen, seen[0]])],
         {0: book},
         START_MS + 1_000,
     )
-    core.on_batch([FakeMessage("outcomes.paired", CODEC.encode(seen[0]), 0)], {0: book}, START_MS + 1_000)
-    assert core.counted() == {
-        "heard_champion": 1,
-        "heard_candidate": 1,
-        "model_event_repeated": 1,
+    service.on_batch([FakeMessage("outcomes.paired", CODEC.encode(seen[0]), 0)], {0: book}, START_MS + 1_000)
+    assert service.counted() == {
+        "command_register": 2,
+        "command_repeated": 1,
+        "dead_command_refused": 1,
+        "said_champion": 1,
+        "said_candidate": 1,
         "said_shadow": 1,
         "pair": 7,
         "pair_of_no_comparison": 2,
         "said_rejected": 1,
         "pair_repeated": 1,
     }
+
+
+# -- commands
+
+
+def test_a_command_leads_to_events_that_name_it() -> None:
+    """At once, once each, by who asked; what follows of it is rollout's own."""
+    rollout = Rollout()
+    asked = registering(event("A", "champion", metrics={"a": 1.0}, decision_id="d", dataset_sha256="s"))
+    rollout.take(rollout.commanded([asked]))
+    (registered,) = rollout.written
+    assert registered == replace(
+        event("A", "champion", metrics={"a": 1.0}, decision_id="d", dataset_sha256="s"),
+        event_id=registered.event_id,
+        at_ms=rollout.now_ms,
+        command_id=asked.command_id,
+    )
+    rollout.ask(registering(event("B", "candidate")), command("promote", "B", by="ann", reason="it rains"))
+    promoted, probation = rollout.written[-2:]
+    assert (promoted.version, promoted.stage, promoted.previous_version) == ("B", "champion", "A")
+    assert (promoted.by, promoted.because) == ("ann", "it rains")
+    assert promoted.command_id == command("promote", "B", by="ann", reason="it rains").command_id
+    assert (probation.version, probation.stage, probation.by, probation.command_id) == ("A", "shadow", NAME, None)
+    ids = [each.event_id for each in rollout.written]
+    assert len(set(ids)) == len(ids)
+    assert rollout.wait() == []
+
+
+def test_a_rollback_by_a_person_is_whole() -> None:
+    """Both events by one command; no probation for the champion that comes back."""
+    rollout = on_probation()
+    asked = command("roll_back", reason="it rains")
+    assert rollout.ask(asked) == []
+    assert [(each.version, each.stage, each.command_id) for each in rollout.written[-2:]] == [
+        ("A", "champion", asked.command_id),
+        ("B", "rejected", asked.command_id),
+    ]
+    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert "champion A" in rollout.said[-1].because
+
+
+def test_a_command_that_cannot_be_carried_out_is_a_dead_letter() -> None:
+    """It says why and names the command; what others ask for in the same batch is done."""
+    rollout = started()
+    wrong = [command("promote", "A"), command("reject", "A"), command("promote", "Z"), command("approve", "B")]
+    assert rollout.ask(*wrong, command("reject", "B"), command("roll_back")) == []
+    assert {letter.reason for letter in rollout.refused} == {Reason.COMMAND_REFUSED}
+    said = [letter.detail for letter in rollout.refused]
+    assert said[0] == f"vehicles A is the champion already (command {wrong[0].command_id})"
+    assert [detail.partition(" (command")[0].partition(":")[0] for detail in said[1:]] == [
+        "vehicles A is the champion",
+        "vehicles has no version Z",
+        "vehicles B waits for no approval",
+        "vehicles A has no champion before it that was not rejected",
+    ]
+    assert rollout.written[-1].stage == "rejected"
+
+
+def test_a_command_that_was_refused_is_not_judged_again() -> None:
+    """Though it would be carried out now, and though its offset comes again."""
+    rollout = started()
+    assert rollout.ask(command("promote", "C")) == []
+    rollout.hear(event("C", "candidate"))
+    rollout.take(rollout.commands)
+    assert len(rollout.refused) == 1
+    assert rollout.partition.state.line(MODEL).champion == "A"
+
+
+def test_a_yes_is_an_approval() -> None:
+    """Where one is waited for."""
+    rollout = started(labels_min=10, approval=True)
+    assert rollout.ask(command("approve", "B")) == []
+    assert len(rollout.refused) == 1
+    assert rollout.see(*pairs("A", "B", "B", 12)) == [("B", "shadow", "approval")]
+    assert rollout.ask(command("approve", "B", by="ann")) == [("A", "shadow", "probation")]
+    assert (rollout.written[-2].version, rollout.written[-2].stage, rollout.written[-2].by) == ("B", "champion", "ann")
+
+
+def test_a_command_is_carried_out_on_a_register_that_others_wrote() -> None:
+    """In the first batch too: rollout starts on a fleet that had none, or lost its state."""
+    rollout = Rollout([event("A", "champion"), event("B", "candidate"), event("B", "champion")])
+    again = Rollout(rollout.register[:3])
+    again.partition.crash()
+    again.partition.state_log.clear()
+    again.partition.crash()
+    again.take(again.commanded([command("roll_back")]))
+    assert again.refused == []
+    assert [(each.version, each.stage) for each in again.written[-2:]] == [("A", "champion"), ("B", "rejected")]
 
 
 # -- settings
@@ -501,7 +593,12 @@ def test_settings_become_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CATSEYE_ROLLOUT_CANARY_H", "0.5")
     settings = load(RolloutSettings, service=NAME)
     assert rules_of(settings) == Rules(canary_cameras=("a", "b"), canary_ms=1_800_000)
-    assert isinstance(build(settings, CODEC, None), RolloutCore)
+    monkeypatch.setattr("services.rollout.__main__.subscribe", lambda *_, **__: nullcontext([event("A", "champion")]))
+    built = build(settings, CODEC, None)
+    assert isinstance(built, RolloutCore)
+    state = built.new_state()
+    built.on_time({0: state}, START_MS)
+    assert state.line(MODEL).champion == "A"
 
 
 @pytest.mark.usefixtures("bare_environment")

@@ -1,11 +1,15 @@
-"""A person's word on who serves: what `catseye models promote`, `reject` and `rollback` would write, and refuse."""
+"""A person's command about a model: what `catseye models` asks for, what it leads to, and what it refuses."""
+
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from catseye.cli.models import promoted, rejected, rolled_back, spoken
-from catseye.contract.errors import Misconfigured
-from catseye.contract.records import ModelEvent
-from tests.simulation.rollout import Rollout, event
+from catseye.cli.models import asked
+from catseye.contract.errors import BadRecord, Misconfigured, Reason
+from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
+from catseye.models.commands import KnownModel, carried_out, known_models
+from tests.simulation.rollout import MODEL, Rollout, command, event
 
 REGISTER = [
     event("aaaa1111", "champion"),
@@ -18,10 +22,40 @@ REGISTER = [
 ]
 
 
+def said(
+    events: list[ModelEvent], action: ModelAction, version: str, model: str | None, at_ms: int = 7
+) -> ModelCommand:
+    """The command that ann means."""
+    return asked(events, action, version, model, by="ann", at_ms=at_ms)
+
+
+def steps(events: list[ModelEvent], action: ModelAction, version: str, model: str | None) -> list[ModelEvent]:
+    """The events that her command leads to as the register stands."""
+    command = said(events, action, version, model)
+    return carried_out(known_models(events)[command.model], command, 8)
+
+
+def promoted(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
+    """The one event of a promotion."""
+    (promotion,) = steps(events, "promote", version, model)
+    return promotion
+
+
+def rejected(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
+    """The one event of a rejection."""
+    (rejection,) = steps(events, "reject", version, model)
+    return rejection
+
+
+def rolled_back(events: list[ModelEvent], model: str | None) -> list[ModelEvent]:
+    """The events of a rollback."""
+    return steps(events, "roll_back", "", model)
+
+
 def test_a_version_may_be_promoted_by_its_first_characters() -> None:
     """Also one that was rejected: it is a person's word."""
-    said = promoted(REGISTER, "aaaa", None)
-    assert (said.version, said.stage, said.previous_version) == ("aaaa1111", "champion", "bbbb2222")
+    first = promoted(REGISTER, "aaaa", None)
+    assert (first.version, first.stage, first.previous_version) == ("aaaa1111", "champion", "bbbb2222")
     assert promoted(REGISTER, "bbbb3333", "vehicles").version == "bbbb3333"
     assert promoted(REGISTER, "cccc", None).sha256 == event("cccc", "rejected").sha256
     assert promoted(REGISTER[4:5], "bbbb3333", None).previous_version is None
@@ -77,15 +111,90 @@ def test_what_cannot_be_rolled_back_is_said(events: list[ModelEvent], model: str
         rolled_back(events, model)
 
 
-def test_the_same_word_after_another_event_is_another_word() -> None:
-    """Its id is made of what was said, by whom, and of what stood there; rollout takes it as any other."""
-    chosen = promoted(REGISTER, "aaaa", None)
-    first, again = (spoken(chosen, "1", "ann", "", 7), spoken(chosen, "1", "ann", "", 8))
-    assert (first.event_id, first.because, first.by, first.at_ms) == (again.event_id, "said by hand", "ann", 7)
-    assert spoken(chosen, "2", "ann", "", 7).event_id != first.event_id
+def test_the_same_command_at_another_time_is_another_command() -> None:
+    """Its id is made of who asks for what and when; its events name it."""
+    first, again = (said(REGISTER, "promote", "aaaa", None, at_ms=at_ms) for at_ms in (7, 8))
+    assert first.command_id != again.command_id
+    assert said(REGISTER, "promote", "aaaa", None, at_ms=7) == first
+    assert (first.seen_event_id, first.version, first.by) == (REGISTER[-1].event_id, "aaaa1111", "ann")
+    (one,) = carried_out(known_models(REGISTER)[MODEL], first, 9)
+    (other,) = carried_out(known_models(REGISTER)[MODEL], again, 9)
+    assert (one.command_id, one.because, one.by, one.at_ms) == (first.command_id, "said by hand", "ann", 9)
+    assert one.event_id != other.event_id
+    assert carried_out(known_models(REGISTER)[MODEL], replace(first, reason="I know"), 9)[0].because == "I know"
+
+
+def test_rollout_carries_out_what_the_command_line_asks_for() -> None:
+    """A promotion and a rollback, with what follows of each."""
     rollout = Rollout()
-    rollout.hear(*REGISTER[:2], spoken(promoted(REGISTER[:2], "bbbb", None), "2", "ann", "I know", 9))
-    assert rollout.steps() == [("aaaa1111", "shadow", "probation")]
-    words = rolled_back(REGISTER[:3], None)
-    assert rollout.hear(*[spoken(each, "3", "ann", "", 10) for each in words]) == []
+    rollout.hear(*REGISTER[:2])
+    assert rollout.ask(said(rollout.register, "promote", "bbbb", None)) == [("aaaa1111", "shadow", "probation")]
+    assert rollout.ask(said(rollout.register, "roll_back", "", None)) == []
     assert rollout.partition.state.line("vehicles").champion == "aaaa1111"
+
+
+def test_what_rollout_knows_is_what_the_register_says() -> None:
+    """So that both judge a command alike; one that was handed in once more stays what it became."""
+    rollout = Rollout(labels_min=10, approval=True)
+    rollout.hear(*REGISTER)
+    rollout.hear(event("bbbb2222", "candidate", because="again"))
+    rollout.hear(event("cccc", "candidate", because="again"))
+    rollout.ask(command("promote", "bbbb3333"))
+    rollout.ask(command("roll_back"))
+    known, seen = rollout.partition.state.known(MODEL), known_models(rollout.register)[MODEL]
+    assert (
+        (seen.champion, list(seen.former))
+        == (known.champion, list(known.former))
+        == (
+            "bbbb2222",
+            ["bbbb3333", "aaaa1111"],
+        )
+    )
+    assert {version: each.stage for version, each in seen.newest.items()} == {
+        version: each.stage for version, each in known.newest.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"version": None}, "its name and its version"),
+        ({"stage": "shadow"}, "not as shadow"),
+        ({"stage": None}, "not as None"),
+        ({"sha256": "ab"}, "without the hash of its file and a signature"),
+        ({"sha256": None}, "without the hash of its file and a signature"),
+        ({"signature": None}, "without the hash of its file and a signature"),
+        ({"version": "bbbb2222", "stage": "rejected"}, "is the champion"),
+    ],
+)
+def test_what_cannot_be_registered_is_refused(changes: dict[str, Any], why: str) -> None:
+    """A candidate without a file would be a champion that nobody can load."""
+    sound = command("register", "dddd", stage="candidate", sha256="ab" * 32, signature=b"s")
+    assert len(carried_out(known_models(REGISTER)[MODEL], sound, 1)) == 1
+    with pytest.raises(BadRecord, match=why) as refused:
+        carried_out(known_models(REGISTER)[MODEL], replace(sound, **changes), 1)
+    assert refused.value.reason == Reason.COMMAND_REFUSED
+
+
+def test_a_rejection_needs_no_file() -> None:
+    """A training may end without one; its numbers are on record."""
+    asked_for = command("register", "dddd", stage="rejected", metrics={"a": 1.0}, decision_id="d")
+    (one,) = carried_out(KnownModel(name=MODEL), asked_for, 1)
+    assert (one.sha256, one.signature, one.metrics, one.decision_id) == ("", b"", {"a": 1.0}, "d")
+
+
+def test_two_people_who_roll_back_at_once_go_back_once() -> None:
+    """The second one meant a champion that is not there any more."""
+    second = replace(said(REGISTER, "roll_back", "", None), command_id="second")
+    known = known_models([*REGISTER, *rolled_back(REGISTER, None)])[MODEL]
+    with pytest.raises(BadRecord, match="bbbb2222 is not the champion any more: aaaa1111 is"):
+        carried_out(known, second, 1)
+
+
+def test_only_what_waits_for_approval_is_approved() -> None:
+    """As rollout says it of a candidate that it found better."""
+    waits = [*REGISTER[:4], event("dddd", "shadow", because="approval: on 50 labelled frames")]
+    (approved,) = steps(waits, "approve", "dddd", None)
+    assert (approved.stage, approved.previous_version) == ("champion", "bbbb2222")
+    with pytest.raises(Misconfigured, match="aaaa1111 waits for no approval"):
+        steps(waits, "approve", "aaaa", None)

@@ -123,14 +123,14 @@ def test_an_answer_is_named_after_its_decision() -> None:
     """Done again after a crash, with another file and at another time, it has the same id."""
     one = answer(decision(), "candidate", "better", 1, sha256="12" * 32, signature=b"s", metrics={"a": 1.0})
     other = answer(decision(), "rejected", "worse", 2, sha256="34" * 32)
-    assert one.event_id == other.event_id
+    assert one.command_id == other.command_id
     assert (one.version, one.decision_id, one.by, one.metrics) == ("121212121212", "d" * 32, "trainer", {"a": 1.0})
 
 
 def test_a_refusal_without_a_file_is_no_version_that_exists() -> None:
     """Least of all the champion's, which would be taken for rejected."""
     found = answer(decision(), "rejected", "labels: many", 1, dataset_sha256="56" * 32)
-    assert (found.version, found.sha256, found.signature) == ("d" * 12, "", b"")
+    assert (found.version, found.sha256, found.signature) == ("d" * 12, None, None)
     assert (found.dataset_sha256, found.metrics) == ("56" * 32, {})
 
 

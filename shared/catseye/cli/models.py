@@ -1,36 +1,34 @@
-"""`catseye models`: the register of models, and a person's word on who serves.
+"""`catseye models`: the register of models, and a person's commands to rollout, which alone writes it.
 
-Rollout takes a person's word from the register as everybody else does: whoever is promoted is on probation, with the
-champion before as its shadow.
+Whoever is promoted is on probation, with the champion before as its shadow.
 """
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from msgspec.structs import replace
 
 from catseye import clock
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
-from catseye.contract.errors import Misconfigured
+from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.identity import digest
-from catseye.contract.records import ModelEvent
+from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
 from catseye.kafka.registry import codec_for
-from catseye.models.announce import announce
+from catseye.models.ask import WAIT_S, answers, ask
+from catseye.models.commands import KnownModel, carried_out, known_models
 from catseye.models.signing import PUBLIC, key_folder, make_keys, private_key
 from catseye.models.stages import Stages
 from catseye.settings import Settings, load
 
 _AT_LEAST = 4  # characters of a version that must be given
-_SERVICE = "rollout"
 
 
 @click.group()
 def models() -> None:
-    """List, register, promote, reject and roll back models."""
+    """List, register, promote, approve, reject and roll back models."""
 
 
 @models.command("list")
@@ -53,28 +51,43 @@ def list_(json_file: Path | None) -> None:
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
+_WAIT = click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    default=WAIT_S,
+    show_default=True,
+    help="For rollout's answer, seconds.",
+)
+
+
 @models.command()
 @_FILE
 @click.option(
     "--stage", type=click.Choice(["champion", "candidate"]), default="candidate", show_default=True, help="What it is."
 )
 @click.option("--because", default="registered by hand", show_default=True, help="Why, for the record.")
+@_WAIT
 @json_option
-def register(file: Path, stage: Literal["champion", "candidate"], because: str, json_file: Path | None) -> None:
-    """Check an ONNX FILE, sign it, keep it and announce it.
+def register(
+    file: Path, stage: Literal["champion", "candidate"], because: str, wait_s: float, json_file: Path | None
+) -> None:
+    """Check an ONNX FILE, sign it, keep it and have rollout register it.
 
     A champion takes over as soon as it is loaded; a candidate waits to be compared.
     """
     to_register = _with_what_runs_models()
     settings = settings_with_broker()
-    event = to_register(settings, codec_for(settings), file.read_bytes(), stage, by=getpass.getuser(), because=because)
-    _tell(json_file, event)
+    by, content = getpass.getuser(), file.read_bytes()
+    event = to_register(settings, codec_for(settings), content, stage, by=by, because=because, wait_s=wait_s)
+    _report(json_file, event)
 
 
 @models.command()
 @_FILE
+@_WAIT
 @json_option
-def first(file: Path, json_file: Path | None) -> None:
+def first(file: Path, wait_s: float, json_file: Path | None) -> None:
     """Have a new fleet predict: FILE is its champion unless it has one.
 
     Makes the signing keys too, unless they are there. Called again it changes nothing.
@@ -82,7 +95,7 @@ def first(file: Path, json_file: Path | None) -> None:
     to_register = _with_what_runs_models()
     settings = settings_with_broker()
     make_keys(key_folder(settings))
-    _tell(
+    _report(
         json_file,
         serving(settings)
         or to_register(
@@ -92,6 +105,7 @@ def first(file: Path, json_file: Path | None) -> None:
             "champion",
             by=getpass.getuser(),
             because="the first, since there was none",
+            wait_s=wait_s,
         ),
     )
 
@@ -120,85 +134,93 @@ _BECAUSE = click.option("--because", default="", help="Why, for the record.")
 @_VERSION
 @_MODEL
 @_BECAUSE
+@_WAIT
 @json_option
-def promote(version: str, model: str | None, because: str, json_file: Path | None) -> None:
+def promote(version: str, model: str | None, because: str, wait_s: float, json_file: Path | None) -> None:
     """Make VERSION the champion, whatever the evidence; its first characters are enough.
 
     The champion before stays on as its shadow for a while, and comes back if it proves better.
     """
-    _say(json_file, lambda events: [promoted(events, version, model)], because)
+    _ask("promote", version, model, because, wait_s, json_file)
 
 
 @models.command()
 @_VERSION
 @_MODEL
 @_BECAUSE
+@_WAIT
 @json_option
-def reject(version: str, model: str | None, because: str, json_file: Path | None) -> None:
+def approve(version: str, model: str | None, because: str, wait_s: float, json_file: Path | None) -> None:
+    """Say yes to VERSION, which rollout has found better; its first characters are enough.
+
+    That is asked for with CATSEYE_ROLLOUT_APPROVAL. Unlike `promote` it refuses a version that waits for no approval.
+    """
+    _ask("approve", version, model, because, wait_s, json_file)
+
+
+@models.command()
+@_VERSION
+@_MODEL
+@_BECAUSE
+@_WAIT
+@json_option
+def reject(version: str, model: str | None, because: str, wait_s: float, json_file: Path | None) -> None:
     """Say that VERSION is not to be used; its first characters are enough."""
-    _say(json_file, lambda events: [rejected(events, version, model)], because)
+    _ask("reject", version, model, because, wait_s, json_file)
 
 
 @models.command()
 @_MODEL
 @_BECAUSE
+@_WAIT
 @json_option
-def rollback(model: str | None, because: str, json_file: Path | None) -> None:
+def rollback(model: str | None, because: str, wait_s: float, json_file: Path | None) -> None:
     """Make the champion before the champion again, and reject the one that replaced it."""
-    _say(json_file, lambda events: rolled_back(events, model), because)
+    _ask("roll_back", "", model, because, wait_s, json_file)
 
 
-def promoted(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
-    """The version as champion. Raises `Misconfigured` when it is unknown, or champion already."""
-    chosen = _chosen(events, version, model)
-    now = _champion(events, chosen.model)
-    if now is not None and now.version == chosen.version:
-        raise Misconfigured(f"{chosen.model} {chosen.version} is the champion already")
-    return replace(chosen, stage="champion", previous_version=now and now.version)
+def asked(
+    events: Sequence[ModelEvent],
+    action: ModelAction,
+    version: str,
+    model: str | None,
+    *,
+    because: str = "",
+    by: str,
+    at_ms: int,
+) -> ModelCommand:
+    """The command that a person means, if it can be carried out as the register stands.
 
-
-def rejected(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
-    """The version as rejected. Raises `Misconfigured` when it is unknown, the champion, or rejected already."""
-    chosen = _chosen(events, version, model)
-    now = _champion(events, chosen.model)
-    if now is not None and now.version == chosen.version:
-        raise Misconfigured(
-            f"{chosen.model} {chosen.version} is the champion: `catseye models rollback` puts the one before in its "
-            "place, `catseye models promote VERSION` another"
-        )
-    if chosen.stage == "rejected":
-        raise Misconfigured(f"{chosen.model} {chosen.version} is rejected already")
-    return replace(chosen, stage="rejected", previous_version=None)
-
-
-def rolled_back(events: list[ModelEvent], model: str | None) -> list[ModelEvent]:
-    """The champion before as champion, and the champion as rejected.
+    Args:
+        events: Of all models, oldest first.
+        action: What is to be done.
+        version: First characters of a version; empty for the champion.
+        model: Name of the model; None where *version* tells, or there is only one.
+        because: Why; may be empty.
+        by: Who asks.
+        at_ms: Unix milliseconds.
 
     Raises:
-        Misconfigured: there is none before, or there are several models.
+        Misconfigured: nothing or several things are meant, or it cannot be done; says why.
     """
-    names = sorted({event.model for event in events if event.stage == "champion"})
-    if model is None and len(names) > 1:
-        raise Misconfigured(f"there are several models ({', '.join(names)}): name one with --model")
-    name = model or (names[0] if names else "")
-    now = _champion(events, name)
-    if now is None:
-        raise Misconfigured(f"{name or 'the register'} has no champion: there is nothing to roll back")
-    newest = {event.version: event for event in events if event.model == name}
-    before = [
-        newest[event.version]
-        for event in events
-        if event.model == name and event.stage == "champion" and event.version != now.version and not event.cameras
-    ]
-    standing = [event for event in before if event.stage != "rejected"]
-    if not standing:
-        raise Misconfigured(
-            f"{name} {now.version} has no champion before it that was not rejected: promote another one"
-        )
-    return [
-        replace(standing[-1], stage="champion", previous_version=now.version),
-        replace(newest[now.version], stage="rejected", previous_version=None),
-    ]
+    known = known_models(events)
+    chosen = _model_of_champion(known, model) if action == "roll_back" else _version_of(known, version, model)
+    name, exact = chosen
+    command = ModelCommand(
+        command_id=digest(action, name, exact or "", by, because, at_ms),
+        action=action,
+        model=name,
+        version=exact,
+        seen_event_id=events[-1].event_id if events else None,
+        reason=because,
+        by=by,
+        at_ms=at_ms,
+    )
+    try:
+        carried_out(known.get(name, KnownModel(name=name or "the register")), command, at_ms)
+    except BadRecord as fault:
+        raise Misconfigured(fault.detail) from fault
+    return command
 
 
 def newest_steps(events: list[ModelEvent]) -> list[dict[str, Any]]:
@@ -213,13 +235,11 @@ def newest_steps(events: list[ModelEvent]) -> list[dict[str, Any]]:
     return [_row(event, champion.get(event.model)) for event in reversed(last.values())]
 
 
-def _chosen(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
-    """The newest event of the one version that *version* begins. Raises `Misconfigured` for none or several."""
-    newest = {(event.model, event.version): event for event in events if model in (None, event.model)}
-    exact = [event for event in newest.values() if event.version == version]
-    found = exact or [
-        event for event in newest.values() if len(version) >= _AT_LEAST and event.version.startswith(version)
-    ]
+def _version_of(known: dict[str, KnownModel], version: str, model: str | None) -> tuple[str, str]:
+    """Name and version of the one version that *version* begins. Raises `Misconfigured` for none or several."""
+    all_ = [(name, each) for name, own in known.items() if model in (None, name) for each in own.newest]
+    exact = [found for found in all_ if found[1] == version]
+    found = exact or [found for found in all_ if len(version) >= _AT_LEAST and found[1].startswith(version)]
     if not found:
         raise Misconfigured(f"no version begins with {version}; `catseye models list` shows them")
     if len(found) > 1:
@@ -227,10 +247,13 @@ def _chosen(events: list[ModelEvent], version: str, model: str | None) -> ModelE
     return found[0]
 
 
-def _champion(events: list[ModelEvent], model: str) -> ModelEvent | None:
-    """The newest event that made a version champion of all cameras."""
-    made = [event for event in events if event.model == model and event.stage == "champion" and not event.cameras]
-    return made[-1] if made else None
+def _model_of_champion(known: dict[str, KnownModel], model: str | None) -> tuple[str, str | None]:
+    """Name and champion of the one model that is meant. Raises `Misconfigured` where there are several."""
+    names = sorted(name for name, own in known.items() if own.champion)
+    if model is None and len(names) > 1:
+        raise Misconfigured(f"there are several models ({', '.join(names)}): name one with --model")
+    name = model or (names[0] if names else "")
+    return name, known[name].champion or None if name in known else None
 
 
 def serving(settings: Settings) -> ModelEvent | None:
@@ -242,18 +265,18 @@ def serving(settings: Settings) -> ModelEvent | None:
     return stages.serving("champion").everywhere
 
 
-def _say(json_file: Path | None, choose: Callable[[list[ModelEvent]], list[ModelEvent]], because: str) -> None:
-    """Write what *choose* makes of the register so far, as this person's word."""
-    settings, by = settings_with_broker(), getpass.getuser()
-    if by == _SERVICE:
-        raise Misconfigured(f"the user {_SERVICE} is the service itself: call this as a person")
+def _ask(
+    action: ModelAction, version: str, model: str | None, because: str, wait_s: float, json_file: Path | None
+) -> None:
+    """Have rollout carry out what this person asks for, and report what came of it."""
+    settings = settings_with_broker()
     with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
-        known = list(events)
-    said = [spoken(event, known[-1].event_id, by, because, clock.now_ms()) for event in choose(known)]
-    for event in said:
-        announce(settings, codec_for(settings), event)
-    if not write_json(json_file, {"models": [_row(event, None) | {"stage": event.stage} for event in said]}):
-        for event in said:
+        by, now_ms = getpass.getuser(), clock.now_ms()
+        command = asked(list(events), action, version, model, because=because, by=by, at_ms=now_ms)
+    ask(settings, codec_for(settings), command)
+    came = answers(settings, command, wait_s)
+    if not write_json(json_file, {"models": [_row(event, None) | {"stage": event.stage} for event in came]}):
+        for event in came:
             click.echo(f"{event.model} {event.version} is {event.stage}")
 
 
@@ -269,26 +292,13 @@ def _with_what_runs_models() -> Callable[..., ModelEvent]:
     return register
 
 
-def _tell(json_file: Path | None, event: ModelEvent) -> None:
-    """Say what a file is now, and what is to be done where it does not predict yet."""
-    said = {"model": event.model, "version": event.version, "stage": event.stage, "sha256": event.sha256}
-    if write_json(json_file, said):
+def _report(json_file: Path | None, event: ModelEvent) -> None:
+    """Print what a file is now, and what is to be done where it does not predict yet."""
+    row = {"model": event.model, "version": event.version, "stage": event.stage, "sha256": event.sha256}
+    if write_json(json_file, row):
         return
     then = f"; it predicts once rollout finds it better, or after `catseye models promote {event.version}`"
     click.echo(f"{event.model} {event.version} is {event.stage}{'' if event.stage == 'champion' else then}")
-
-
-def spoken(event: ModelEvent, after: str, by: str, because: str, at_ms: int) -> ModelEvent:
-    """A person's word; its id is made of what it says and of the newest event that this person could see."""
-    return replace(
-        event,
-        event_id=digest("person", by, event.model, event.version, event.stage, after),
-        because=because or "said by hand",
-        by=by,
-        at_ms=at_ms,
-        cameras=[],
-        metrics={},
-    )
 
 
 def _row(event: ModelEvent, champion: str | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     CAPTURED_TOO_LONG_AGO = "captured_too_long_ago"
     SEQUENCE_TOO_OLD = "sequence_too_old"
     MODEL_GAVE_NO_NUMBER = "model_gave_no_number"
+    COMMAND_REFUSED = "command_refused"
     JPEG_TOO_LARGE = "jpeg_too_large"
     JPEG_EMPTY = "jpeg_empty"
     NOT_A_JPEG = "not_a_jpeg"

@@ -438,7 +438,7 @@ class ModelCommand(Record, frozen=True, kw_only=True):
         command_id: 32 hexadecimal digits: a hash of who asks for what and when.
         action: What is to be done.
         model: Name of the model.
-        version: Version that is meant; null for roll_back, which means the champion.
+        version: Version that is meant; for roll_back the champion that is to go, null for whichever it is.
         stage: What a registered version is to be: candidate, champion, or rejected where its own gate refused it; null
             for other actions.
         sha256: 64 hexadecimal digits: hash and address of the registered file in the artifact store; null for other

@@ -1,11 +1,11 @@
-"""Register a model file: check, sign, keep and announce it."""
+"""Hand a model file in: check, sign and keep it, and ask rollout to register it."""
 
 from catseye import clock
 from catseye.contract.codec import Codec
 from catseye.contract.identity import digest
-from catseye.contract.records import ModelEvent, Stage
+from catseye.contract.records import ModelCommand, ModelEvent, Stage
 from catseye.models import signing
-from catseye.models.announce import announce
+from catseye.models.ask import WAIT_S, answers, ask
 from catseye.models.check import check_file
 from catseye.models.net import Net
 from catseye.models.signing import key_folder
@@ -18,46 +18,72 @@ def store_of(settings: Settings) -> ArtifactStore:
 
 
 def register(
-    settings: Settings,
-    codec: Codec,
-    onnx: bytes,
-    stage: Stage,
-    *,
-    by: str,
-    because: str,
-    decision_id: str | None = None,
+    settings: Settings, codec: Codec, onnx: bytes, stage: Stage, *, by: str, because: str, wait_s: float = WAIT_S
 ) -> ModelEvent:
-    """Check, sign, keep and announce a model file; its version is the start of its hash.
+    """Hand a model file in, and wait until rollout has registered it.
 
     Args:
         settings: Where broker, store and key are.
-        codec: Writes the event.
+        codec: Writes the command.
         onnx: The file.
-        stage: What it is to be.
+        stage: What it is to be: candidate or champion.
         by: Who says so.
         because: Why.
-        decision_id: Decision of the retrain trigger that it answers; said twice, that is one event.
+        wait_s: For rollout, seconds.
 
     Raises:
         BadModel: the file breaks the contract.
         Misconfigured: there is no key to sign it with.
-        Unavailable: the broker or the store does not answer.
+        Unavailable: the broker, the store or rollout does not answer.
+    """
+    command = handed_in(settings, onnx, stage, by=by, because=because)
+    ask(settings, codec, command)
+    (event,) = answers(settings, command, wait_s)
+    return event
+
+
+def handed_in(
+    settings: Settings, onnx: bytes, stage: Stage, *, by: str, because: str, decision_id: str | None = None
+) -> ModelCommand:
+    """Check, sign and keep a model file; its version is the start of its hash.
+
+    Args:
+        settings: Where store and key are.
+        onnx: The file.
+        stage: What it is to be: candidate or champion.
+        by: Who says so.
+        because: Why.
+        decision_id: Decision of the retrain trigger that it answers; however often that is said, it is one command.
+
+    Returns:
+        The command that is to be written.
+
+    Raises:
+        BadModel: the file breaks the contract.
+        Misconfigured: there is no key to sign it with.
+        Unavailable: the store does not answer.
     """
     check_file(onnx)
     name = Net(onnx).spec.name
-    address = store_of(settings).put(onnx)
+    address, at_ms = store_of(settings).put(onnx), clock.now_ms()
     version = address[:12]
-    event = ModelEvent(
-        event_id=digest("training", decision_id) if decision_id else digest("model", name, version, stage, because),
+    return ModelCommand(
+        command_id=(
+            answer_id(decision_id) if decision_id else digest("register", name, version, stage, by, because, at_ms)
+        ),
+        action="register",
         model=name,
         version=version,
         stage=stage,
         sha256=address,
         signature=signing.sign(address, key_folder(settings)),
-        because=because,
-        by=by,
-        at_ms=clock.now_ms(),
         decision_id=decision_id,
+        reason=because,
+        by=by,
+        at_ms=at_ms,
     )
-    announce(settings, codec, event)
-    return event
+
+
+def answer_id(decision_id: str) -> str:
+    """Id of the command that answers a decision of the retrain trigger: one, whoever answers it and how often."""
+    return digest("training", decision_id)

@@ -23,12 +23,13 @@ from services.incidents.life import Rules as IncidentRules
 from services.ingest.core import Limits
 from services.ingest.window import Windows
 from services.retrain_trigger.labels import Held, counted, packed
-from services.rollout.core import RolloutCore
+from services.rollout.book import Book as Rollouts
 from services.rollout.verdict import Rules as RolloutRules
 from tests.simulation import incidents as roads
 from tests.simulation.cameras import CODEC, QUICK, Camera, outcome
 from tests.simulation.partitions import FakeMessage, Partition
 from tests.simulation.rollout import Rollout, event, pair
+from tests.simulation.rollout import core as rollout_core
 from tests.unit.test_ingest_core import LIMITS, frame, routed
 
 START_MS: Final = 1_800_000_000_000
@@ -380,8 +381,9 @@ def _retrain_trigger_rows() -> list[Row]:
 # -- rollout: races
 
 
-def _rollout_core() -> RolloutCore:
-    return RolloutCore(CODEC, "", RolloutRules())
+def _rollout_core() -> Router[Rollouts]:
+    """It finds in the register what it knows already."""
+    return rollout_core(RolloutRules(), [event("B", "candidate")])
 
 
 def _rollout_rows() -> list[Row]:
@@ -412,12 +414,9 @@ def _under(rollout: Rollout, **rules: Any) -> None:
 
 
 def _rollout_afterwards() -> list[tuple[int, list[FakeMessage]]]:
-    """The race of `vehicles` goes on to its end from where it stood; an event and a pair of before are repeats."""
+    """The race of `vehicles` goes on to its end from where it stood; a pair of before is a repeat."""
     at_ms = START_MS + 10_000_000
-    repeats = [
-        FakeMessage("models", CODEC.encode(event("B", "candidate")), 999),
-        FakeMessage("outcomes.paired", CODEC.encode(pair("A", "B", "A", 0)), 3),
-    ]
+    repeats = [FakeMessage("outcomes.paired", CODEC.encode(pair("A", "B", "A", 0)), 3)]
     pairs = [pair("A", "B", "B", 100 + number, camera="a", propensity=1.0) for number in range(600)]
     batches: list[tuple[int, list[FakeMessage]]] = [(at_ms, []), (at_ms + 20_000, []), (at_ms + 20_000, repeats)]
     messages = [FakeMessage("outcomes.paired", CODEC.encode(each), 1_000 + place) for place, each in enumerate(pairs)]

@@ -227,7 +227,8 @@ def alert_text(alert: Alert) -> str:
 def event_text(event: ModelEvent) -> str:
     """A model event in one line."""
     cameras = f" on {', '.join(event.cameras)}" if event.cameras else ""
-    return f"{at(event.at_ms)} {event.stage}{cameras} by {event.by}: {event.because}"
+    asked = f" (command {event.command_id[:12]})" if event.command_id else ""
+    return f"{at(event.at_ms)} {event.stage}{cameras} by {event.by}{asked}: {event.because}"
 
 
 def _prediction(answer: OfPrediction) -> list[str]:
