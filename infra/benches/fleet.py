@@ -21,7 +21,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from catseye.contract.codec import Codec
 from catseye.contract.records import Alert
 from infra.benches import fleet_cost, harness
 from infra.benches.fleet_changes import LAMP, Change, drawn, lit
@@ -35,7 +34,7 @@ from services.drift.rules import Rules
 from services.drift.table import Cameras, Version
 from services.drift.watcher import Watcher
 from services.incidents.core import IncidentsCore
-from services.incidents.life import Rules as IncidentRules
+from services.incidents.rules import Rules as IncidentRules
 
 SEEDS, SEEDS_LONG, SEEDS_CHANGED = 4, 20, 2
 _COMMIT_TICKS = 60
@@ -90,8 +89,8 @@ class Fleet:
         self.cpu_ns = 0
         self._rules = replace(plan.rules, fleet_cameras=plan.cameras)
         self._watcher = Watcher(self._rules)
-        self._incidents = IncidentsCore(Codec(), "", IncidentRules())
-        self._book = self._incidents.new_state()
+        self._incidents = IncidentsCore(IncidentRules())
+        self._known = self._incidents.new_state()
         self.cameras.knows(1, Version("road", "v1", CLASSES))
         for camera in range(plan.cameras):
             row = self.cameras.row(f"camera-{camera:03}")
@@ -120,7 +119,7 @@ class Fleet:
         said: list[Alert] = []
         for row in sorted(changed | {road.tick % len(self.cameras)}):
             told = camera_report(table, row, self._rules, road.now_ms, ("frames.accepted", 0))
-            said += self._incidents.on_report(told, self._book)
+            said += self._incidents.on_camera_report(told, None, self._known, road.now_ms)
         return said
 
     def _counts(self, labels: Outcomes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

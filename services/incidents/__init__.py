@@ -1,5 +1,5 @@
-"""Incidents turns what is wrong with each camera into alerts that live: one a cause, explained, grouped, ended."""
+"""Incidents turns what is wrong with each camera into alerts: one a cause, explained, grouped, resolved."""
 
 NAME = "incidents"
-READS = ("drift.reports", "alerts", "models")
+READS = ("drift.reports", "alert.commands", "models")
 WRITES = ("alerts", "dead-letters", "incidents.state")

@@ -6,12 +6,12 @@ from catseye.contract.codec import Codec
 from catseye.runtime.service import run
 from services.incidents import NAME, READS, WRITES
 from services.incidents.core import IncidentsCore
-from services.incidents.life import Rules
+from services.incidents.rules import Rules
 from services.incidents.settings import IncidentsSettings
 
 
-def build(settings: IncidentsSettings, codec: Codec, _: object) -> IncidentsCore:
-    return IncidentsCore(codec, settings.topic_prefix, rules_of(settings))
+def build(settings: IncidentsSettings, _: Codec, logger: object) -> IncidentsCore:
+    return IncidentsCore(rules_of(settings))
 
 
 def rules_of(settings: IncidentsSettings) -> Rules:

@@ -60,15 +60,15 @@ def _strength(alarm: Alarm) -> tuple[float, str]:
     return (alarm.evidence / alarm.threshold if alarm.threshold > 0 else alarm.evidence), alarm.cause
 
 
-def is_of_new_version(behind: Mapping[str, Alarm], version_before: str, version_since_ms: int) -> bool:
+def is_of_new_version(alarms: Mapping[str, Alarm], version_before: str, version_since_ms: int) -> bool:
     """Whether a new version of the model began shortly before the first suspect time."""
-    since_ms = min(alarm.since_ms for alarm in behind.values())
-    raised_at_ms = min(alarm.raised_at_ms for alarm in behind.values())
+    since_ms = min(alarm.since_ms for alarm in alarms.values())
+    raised_at_ms = min(alarm.raised_at_ms for alarm in alarms.values())
     soon = version_since_ms - VERSION_SLACK_MS <= since_ms <= version_since_ms + VERSION_BEFORE_MS
     return bool(version_before) and soon and raised_at_ms >= version_since_ms
 
 
-def kind_of(cause: str, behind: Mapping[str, Alarm], *, blames_version: bool, beyond_mix: bool) -> str:
+def kind_of(cause: str, alarms: Mapping[str, Alarm], *, blames_version: bool, beyond_mix: bool) -> str:
     """Kind of the alert: what explains all that was raised since it began, whether or not it still is.
 
     So the kind moves on as further alarms come, and does not move back while they go one after the other. Other classes
@@ -77,49 +77,49 @@ def kind_of(cause: str, behind: Mapping[str, Alarm], *, blames_version: bool, be
 
     Args:
         cause: Of the alert.
-        behind: Newest alarm of each kind.
+        alarms: Newest alarm of each kind.
         blames_version: Whether a new version of the model explains it.
         beyond_mix: Whether accuracy fell further than any mix of the classes that were known makes it.
     """
     if cause == PICTURE:
-        return min(behind, key=lambda kind: KINDS[kind].precedence)
+        return min(alarms, key=lambda kind: KINDS[kind].precedence)
     if cause != DRIFT:
         return cause
-    if "input" in behind and (blames_version or beyond_mix or not _follows(behind)):
+    if "input" in alarms and (blames_version or beyond_mix or not _follows(alarms)):
         return "input"
     if blames_version:
         return "model_version"
-    return "class_mix" if "predictions" in behind and not beyond_mix else "concept"
+    return "class_mix" if "predictions" in alarms and not beyond_mix else "concept"
 
 
-def _follows(behind: Mapping[str, Alarm]) -> bool:
+def _follows(alarms: Mapping[str, Alarm]) -> bool:
     """Whether pictures moved so much later than the predictions that they only show what was predicted.
 
     Counted from the first suspect time, so that neither the camera's rate nor the size of the change matters.
     """
-    if "predictions" not in behind:
+    if "predictions" not in alarms:
         return False
-    pictures, predictions = behind["input"], behind["predictions"]
+    pictures, predictions = alarms["input"], alarms["predictions"]
     since_ms = min(pictures.since_ms, predictions.since_ms)
     took_ms = predictions.raised_at_ms - since_ms
     # A detector of river's does not say since when: nobody knows how long it took.
     return 0 < PICTURES_FOLLOW * took_ms <= pictures.raised_at_ms - since_ms
 
 
-def main_alarm(kind: str, behind: Mapping[str, Alarm]) -> Alarm:
+def main_alarm(kind: str, alarms: Mapping[str, Alarm]) -> Alarm:
     """The alarm whose signal and numbers the alert shows."""
     order = {"class_mix": ("predictions",), "concept": ("accuracy",), "model_version": ("accuracy", "predictions")}
-    return next(behind[each] for each in (*order.get(kind, ()), kind) if each in behind)
+    return next(alarms[each] for each in (*order.get(kind, ()), kind) if each in alarms)
 
 
-def severity_of(kind: str, behind: Mapping[str, Alarm], *, floor: bool) -> Severity:
+def severity_of(kind: str, alarms: Mapping[str, Alarm], *, floor: bool) -> Severity:
     """How soon a person should look: at once where frames are lost or answers are wrong.
 
     Args:
         kind: Of the alert.
-        behind: Alarms of its cause.
+        alarms: Alarms of its cause.
         floor: Whether the camera's accuracy is under the floor.
     """
     row = KINDS[kind]
-    is_impaired = row.cause == DRIFT and ("accuracy" in behind or floor)
+    is_impaired = row.cause == DRIFT and ("accuracy" in alarms or floor)
     return "critical" if is_impaired else row.severity

@@ -29,7 +29,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         kind: Of the alert.
         camera: Its name; None for the fleet.
         main: Alarm that the alert shows.
-        behind: Newest alarm of each kind of its cause.
+        alarms: Newest alarm of each kind of its cause.
         raised: Kinds of these that are raised now.
         silenced: Kinds that are raised and open no alert because of this fault.
         also: Other kinds that are raised.
@@ -44,7 +44,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     camera: str | None
     main: Alarm
-    behind: Mapping[str, Alarm]
+    alarms: Mapping[str, Alarm]
     raised: Sequence[str]
     silenced: Sequence[str]
     also: Sequence[str]
@@ -55,9 +55,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cameras: Sequence[str]
     more: int
 
-    def told(self) -> str:
+    def outline(self) -> str:
         """All but the numbers: an alert is worth another record when this changes."""
-        signals = [f"{kind}:{alarm.signal}:{alarm.label}" for kind, alarm in sorted(self.behind.items())]
+        signals = [f"{kind}:{alarm.signal}:{alarm.label}" for kind, alarm in sorted(self.alarms.items())]
         return "|".join([*signals, *sorted(self.raised), *sorted(self.silenced), *sorted(self.also), self.model])
 
 
@@ -65,9 +65,9 @@ def paragraph(facts: Facts) -> str:
     """Explain an alert that is open."""
     kind, row = facts.kind, KINDS[facts.kind]
     subject = "the whole fleet" if facts.camera is None else f"camera {facts.camera}"
-    since_ms = min(alarm.since_ms for alarm in facts.behind.values())
+    since_ms = min(alarm.since_ms for alarm in facts.alarms.values())
     what = row.meaning
-    if kind == "class_mix" and "input" in facts.behind:
+    if kind == "class_mix" and "input" in facts.alarms:
         what = "sees another mix of classes, and its pictures moved after that"
     sentences = [f"Since {_at(since_ms)} {subject} {what}"]
     if facts.group is not None:
@@ -78,7 +78,7 @@ def paragraph(facts: Facts) -> str:
     if row.cause == DRIFT:
         sentences += _families(facts)
     elif row.cause == PICTURE:
-        sentences += [f"So {_fault(each)}" for each in sorted(facts.behind) if each != kind]
+        sentences += [f"So {_fault(each)}" for each in sorted(facts.alarms) if each != kind]
     if facts.silenced:
         sentences.append(
             f"While that lasts, what follows of it opens no alert of its own; raised now: {', '.join(facts.silenced)}"
@@ -115,15 +115,15 @@ def _numbers(alarm: Alarm) -> str:
 
 def _families(facts: Facts) -> list[str]:
     """What of pictures, predictions and accuracy moved, and what did not."""
-    said = []
+    found = []
     for family in EVIDENCE_OF_DRIFT:
-        alarm = facts.behind.get(family)
+        alarm = facts.alarms.get(family)
         if alarm is not None and alarm is not facts.main:
-            said.append(f"{MOVED[family][0]} too: {_lowered(_numbers(alarm))}")
+            found.append(f"{MOVED[family][0]} too: {_lowered(_numbers(alarm))}")
         if alarm is not None and family not in facts.raised:
-            said.append(f"By now {MOVED[family][1]} {_verb(family)} as before")
-    still = [MOVED[family][1] for family in EVIDENCE_OF_DRIFT if family not in facts.behind]
-    return [*said, f"Nothing is to be seen on {' and '.join(still)}"] if still else said
+            found.append(f"By now {MOVED[family][1]} {_verb(family)} as before")
+    still = [MOVED[family][1] for family in EVIDENCE_OF_DRIFT if family not in facts.alarms]
+    return [*found, f"Nothing is to be seen on {' and '.join(still)}"] if still else found
 
 
 def _verb(family: str) -> str:

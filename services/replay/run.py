@@ -23,7 +23,7 @@ from catseye.ops.lineage.past import Past
 from catseye.runtime.router import Router
 from services import inference
 from services.drift.rules import Rules as DriftRules
-from services.incidents.life import Rules as IncidentsRules
+from services.incidents.rules import Rules as IncidentsRules
 from services.inference.__main__ import decoded
 from services.inference.core import InferenceCore, ServingVersions
 from services.inference.settings import InferenceSettings

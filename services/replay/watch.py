@@ -8,13 +8,15 @@ from catseye.contract.codec import Codec
 from catseye.contract.message import Message
 from catseye.contract.records import Alert
 from catseye.contract.topics import full_name
+from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules as DriftRules
-from services.incidents.book import Book
+from services.incidents import NAME, READS, WRITES
 from services.incidents.core import IncidentsCore
-from services.incidents.life import Rules as IncidentsRules
+from services.incidents.incidents_state import IncidentsState
+from services.incidents.rules import Rules as IncidentsRules
 
 BATCH_MS: Final = 500
 """Time of the records that one batch spans, as a drift worker takes them that keeps up."""
@@ -68,8 +70,9 @@ class Watch:
         self._rules = drift
         self._drift = DriftCore(codec, prefix, drift)
         self._cameras = {partition: self._drift.new_state() for partition in partitions}
-        self._incidents = IncidentsCore(codec, prefix, incidents)
-        self._states = {0: Book()}
+        core = IncidentsCore(incidents)
+        self._incidents: Router[IncidentsState] = Router(core, NAME, READS, WRITES, codec, prefix, 1)
+        self._states = {0: IncidentsState()}
         self._reports = full_name("drift.reports", prefix)
         self._alerts_topic = full_name("alerts", prefix)
         self._batch: list[Message] = []

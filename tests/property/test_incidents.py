@@ -7,19 +7,19 @@ from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from catseye.cli.alerts import newest_of
 from catseye.contract.alert_kinds import cause_of
-from catseye.contract.records import Alarm, Alert, CameraReport
+from catseye.contract.records import Alarm, Alert, AlertAction, CameraReport
 from services.incidents import NAME
 from services.incidents.causes import by_cause, is_blocked_by_faults, is_fault
-from tests.simulation.incidents import Incidents, alarm, message, report, silenced
+from tests.simulation.incidents import Incidents, alarm, asked, message, report
 
 CAMERAS = ("a", "b", "c")
 STATISTICAL = ("input", "predictions", "accuracy", "accuracy_floor", "labels_missing", "telemetry")
 KINDS = (*STATISTICAL, "camera_frozen", "camera_black", "camera_silent")
 CHANGES = st.tuples(st.sampled_from(CAMERAS), st.integers(1, 20), st.sets(st.sampled_from(KINDS), max_size=3))
+ACTIONS: tuple[AlertAction, ...] = ("acknowledge", "suppress", "unsuppress")
 READ = 10
 """So many of the newest records may be what a person has read."""
 LONG_S = 200.0
@@ -137,20 +137,25 @@ def test_in_any_order_each_alert_has_one_life(reports: list[CameraReport], chanc
 def test_whatever_people_say_what_is_over_is_told_to_be_over(reports: list[CameraReport], data: st.DataObject) -> None:
     """Of records that may be old by then, and with crashes between: once all is well the newest record of each alert on
     the topic says so, and each alert counts its records upwards."""
-    incidents, topic = Incidents(), list[Alert]()
+    incidents = Incidents()
     for number, each in enumerate(reports):
-        topic += incidents.take(each)
+        incidents.take(each)
         somebody_speaks = data.draw(st.booleans(), "a word")
-        if topic and somebody_speaks:
-            read = data.draw(st.sampled_from(topic[-READ:]), "read")
-            seen = replace(read, state="acknowledged", revision=read.revision + 1)
-            word = replace(data.draw(st.sampled_from([seen, silenced(read)]), "word"), by=f"person {number}")
-            topic += [word, *incidents.take(word)]
+        if incidents.alerts and somebody_speaks:
+            read = data.draw(st.sampled_from(incidents.alerts[-READ:]), "read")
+            action = data.draw(st.sampled_from(ACTIONS), "action")
+            until_ms = (
+                data.draw(st.sampled_from([None, each.at_ms + 30_000]), "until") if action == "suppress" else None
+            )
+            word = asked(read, action, by=f"person {number}", until_ms=until_ms)
+            (answer,) = incidents.ask(word)
+            assert (answer.alert_id, answer.command_id) == (read.alert_id, word.command_id)
         if data.draw(st.booleans(), "crash"):
             incidents.partition.crash()
     end_s = (at_ms(reports) - report("a", 0).at_ms) / 1_000 + LONG_S
-    topic += incidents.take(*[report(camera, end_s) for camera in CAMERAS])
-    topic += incidents.wait(LONG_S)
-    assert [alert for alert in newest_of(topic) if alert.state != "resolved"] == []
-    for life in lives([alert for alert in topic if alert.by == NAME]).values():
-        assert all(before.revision < after.revision for before, after in pairwise(life))
+    incidents.take(*[report(camera, end_s) for camera in CAMERAS])
+    incidents.wait(LONG_S)
+    assert [alert for alert in newest_of(incidents.alerts) if alert.state != "resolved"] == []
+    for life in lives(incidents.alerts).values():
+        assert [alert.revision for alert in life] == list(range(len(life)))
+        assert {alert.by for alert in life} == {NAME}

@@ -1,21 +1,29 @@
 """Reports of cameras for incidents, and one worker in memory that takes them."""
 
+import json
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import msgspec
+from fastavro import schemaless_writer
 from msgspec.structs import replace
 
-from catseye.contract.codec import Codec
+from catseye.contract.codec import SINGLE_OBJECT, Codec, schema_fingerprint
 from catseye.contract.identity import digest
-from catseye.contract.records import Alarm, Alert, CameraReport, ModelEvent
-from catseye.contract.suppression import UNTIL_RESOLVED, suppressed
+from catseye.contract.records import Alarm, Alert, AlertAction, AlertCommand, CameraReport, DeadLetter, ModelEvent
+from catseye.contract.rollback import Rollback
+from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
-from services.incidents.book import Book
+from services.incidents import NAME, READS, WRITES
 from services.incidents.core import IncidentsCore
-from services.incidents.life import Rules
+from services.incidents.incidents_state import IncidentsState
+from services.incidents.rules import Rules
 from tests.simulation.partitions import FakeMessage, Partition
 
 CODEC = Codec()
+SCHEMAS = Path(__file__).parents[2] / "schemas"
 START_MS = 1_800_000_000_000
 """Moments of the tests are seconds after it."""
 
@@ -60,48 +68,110 @@ def report(camera: str, at_s: float, *alarms: Alarm, **changes: Any) -> CameraRe
     return replace(sound, **changes)
 
 
-def silenced(alert: Alert, until_ms: int = UNTIL_RESOLVED, **changes: Any) -> Alert:
-    """The record that `catseye alerts suppress` writes."""
-    text = suppressed(alert.explanation, "ada", until_ms, "road works")
-    own = replace(alert, state="suppressed", by="ada", revision=alert.revision + 1, explanation=text)
-    return replace(own, **changes)
+Taken = CameraReport | AlertCommand | ModelEvent
 
 
-def message(record: CameraReport | Alert | ModelEvent | bytes | None, topic: str = "drift.reports") -> FakeMessage:
+def asked(alert: Alert, action: AlertAction, **changes: Any) -> AlertCommand:
+    """What a person wants done with an alert, now that its newest record is *alert*."""
+    sound = AlertCommand(
+        command_id=digest("asked", alert.alert_id, alert.revision, action, repr(sorted(changes.items()))),
+        alert_id=alert.alert_id,
+        action=action,
+        revision=alert.revision,
+        by="ada",
+        at_ms=alert.updated_at_ms,
+    )
+    return replace(sound, **changes)
+
+
+def silenced(alert: Alert, until_ms: int | None = None, **changes: Any) -> AlertCommand:
+    """The command that `catseye alerts suppress` writes."""
+    return asked(alert, "suppress", **{"until_ms": until_ms, "reason": "road works"} | changes)
+
+
+def seen(alert: Alert, **changes: Any) -> AlertCommand:
+    """The command that `catseye alerts acknowledge` writes."""
+    return asked(alert, "acknowledge", **changes)
+
+
+def message(record: Taken | bytes | None, topic: str = "drift.reports") -> FakeMessage:
     """A record as it lies on its topic."""
     if isinstance(record, ModelEvent):
         return FakeMessage("models", CODEC.encode(record))
-    if isinstance(record, Alert):
-        return FakeMessage("alerts", CODEC.encode(record), 0, 0, record.alert_id.encode())
+    if isinstance(record, AlertCommand):
+        return FakeMessage("alert.commands", CODEC.encode(record), 0, 0, record.alert_id.encode())
     return FakeMessage(topic, CODEC.encode(record) if isinstance(record, CameraReport) else record)
 
 
+def version_2(alert: Alert) -> bytes:
+    """*alert* as a writer of version 2 of its schema wrote it."""
+    schema = json.loads((SCHEMAS / "versions" / "2" / "alert.avsc").read_text())
+    body = BytesIO()
+    schemaless_writer(body, schema, msgspec.to_builtins(alert))
+    return SINGLE_OBJECT + schema_fingerprint(schema) + body.getvalue()
+
+
+def rolled_back(**metrics: float) -> ModelEvent:
+    """Rollout's word that A is champion again after B was worse."""
+    why = Rollback(since_ms=ms(0), accuracy_new=0.25, accuracy_old=0.75, evidence=30.0, evidence_needed=20.0)
+    return ModelEvent(
+        event_id="e" * 32,
+        model="vehicles",
+        version="A",
+        stage="champion",
+        sha256="0" * 64,
+        signature=b"",
+        previous_version="B",
+        because="rollback_worse: on 7 labelled frames B is worse",
+        by="rollout",
+        at_ms=ms(60),
+        metrics=why.metrics() | metrics,
+    )
+
+
+def core_of(rules: Rules) -> Router[IncidentsState]:
+    """The core as its worker runs it."""
+    return Router(IncidentsCore(rules), NAME, READS, WRITES, CODEC, "", 1)
+
+
 class Incidents:
-    """The service: what it writes to alerts comes in again, as it does on the broker."""
+    """The service, in memory."""
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
-        self.partition: Partition[Book] = Partition(lambda: IncidentsCore(CODEC, "", self.rules))
+        self.partition: Partition[IncidentsState] = Partition(lambda: core_of(self.rules))
 
     @property
     def alerts(self) -> list[Alert]:
-        """All records so far, people's not among them."""
+        """All records so far."""
         return [CODEC.decode(output.value, Alert) for output in self.partition.outputs if output.topic == "alerts"]
 
-    def take(self, *records: CameraReport | Alert | ModelEvent) -> list[Alert]:
-        """One batch, and what came of it."""
+    @property
+    def answers(self) -> list[Alert]:
+        """Those of them that a command led to."""
+        return [alert for alert in self.alerts if alert.command_id is not None]
+
+    @property
+    def refused(self) -> list[DeadLetter]:
+        """What it could not accept."""
+        letters = [output for output in self.partition.outputs if output.topic == "dead-letters"]
+        return [CODEC.decode(output.value, DeadLetter) for output in letters]
+
+    def take(self, *records: Taken) -> list[Alert]:
+        """One batch, and what came of it; answers to commands are left out."""
         return self.batch([message(record) for record in records])
 
+    def ask(self, *records: Taken) -> list[Alert]:
+        """One batch, and the answers to its commands."""
+        before = len(self.answers)
+        self.take(*records)
+        return self.answers[before:]
+
     def batch(self, messages: Sequence[FakeMessage]) -> list[Alert]:
-        """The same with bytes as they are."""
+        """As `take`, with bytes as they are."""
         before = len(self.alerts)
         self.partition.take(messages)
-        said = self.alerts[before:]
-        for alert in said:
-            count = len(self.partition.outputs)
-            self.partition.take([message(alert)])
-            assert len(self.partition.outputs) == count  # an echo says nothing new
-        return said
+        return [alert for alert in self.alerts[before:] if alert.command_id is None]
 
     def wait(self, seconds: float, step_s: float = 0.5) -> list[Alert]:
         """Let time pass here while no report comes."""

@@ -14,10 +14,12 @@ from msgspec.structs import replace
 
 from catseye.cli import main
 from catseye.contract.codec import Codec
-from catseye.contract.records import Alert, CameraReport
+from catseye.contract.identity import digest
+from catseye.contract.records import Alert, AlertCommand, CameraReport
+from catseye.kafka.producing import produce
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
-from tests.simulation.incidents import alarm, report
+from tests.simulation.incidents import alarm, report, rolled_back, silenced, version_2
 from tests.system.running import Running, running, wait_until
 
 pytestmark = pytest.mark.broker
@@ -41,6 +43,11 @@ def say(service: Running, *reports: CameraReport) -> None:
         topic = f"{service.settings.topic_prefix}drift.reports"
         producer.produce(topic, CODEC.encode(each), each.camera.encode(), 0)
     assert producer.flush(30) == 0
+
+
+def ask(service: Running, *commands: AlertCommand) -> None:
+    """As people do."""
+    produce(service.settings, CODEC, "alert.commands", *commands)
 
 
 def alerts(service: Running) -> list[Alert]:
@@ -81,10 +88,11 @@ def test_alerts_live_once_through_a_crash_and_a_person_is_heard(
     say(service, report("a", 5, frozen), report("b", 0, frozen), report("c", 6))
     assert [each["alert_id"] for each in command(capsys, "list")["alerts"]] == sorted([first.alert_id, second.alert_id])
     word = command(capsys, "suppress", second.alert_id[:8], "--reason", "road works")
-    assert (word["state"], word["revision"], word["by"]) == ("suppressed", 1, "ada")
+    assert (word["state"], word["revision"], word["suppressed_by"]) == ("suppressed", 1, "ada")
+    assert (word["suppressed_because"], word["suppressed_until_ms"]) == ("road works", None)
     seen = command(capsys, "acknowledge", first.alert_id)
-    assert (seen["state"], seen["revision"]) == ("acknowledged", 2)
-    wait_until(lambda: service.counted("incidents").get("acknowledged") == 1, "the words are heard")
+    assert (seen["state"], seen["revision"], seen["acknowledged_by"]) == ("acknowledged", 2, "ada")
+    assert service.counted("incidents").get("command_acknowledge") == 1
     # Another fault of both cameras changes the kind: the one that was suppressed keeps quiet.
     black = alarm("camera_black", LATER_S)
     say(service, report("a", LATER_S, frozen, black), report("b", LATER_S, frozen, black))
@@ -94,8 +102,8 @@ def test_alerts_live_once_through_a_crash_and_a_person_is_heard(
         ("a", "opened", 0, "incidents"),
         ("b", "opened", 0, "incidents"),
         ("a", "updated", 1, "incidents"),
-        ("b", "suppressed", 1, "ada"),
-        ("a", "acknowledged", 2, "ada"),
+        ("b", "suppressed", 1, "incidents"),
+        ("a", "acknowledged", 2, "incidents"),
         ("a", "updated", 3, "incidents"),
         ("a", "resolved", 4, "incidents"),
         ("b", "resolved", 2, "incidents"),
@@ -105,17 +113,54 @@ def test_alerts_live_once_through_a_crash_and_a_person_is_heard(
 
 
 def test_a_word_that_collides_with_a_record_is_said_again(service: Running) -> None:
-    """Two records of one revision, by two authors, and a third that holds."""
+    """Somebody asks who read an old record: the answer has what holds and what was asked, and says so once."""
     say(service, report("a", 0, alarm("camera_frozen", 0)))
     wait_until(lambda: len(alerts(service)) == 1, "an alert")
     (alert,) = alerts(service)
-    word = replace(alert, state="suppressed", by="ada", explanation="Quiet, please.")
+    word = silenced(alert, reason="Quiet, please.")
+    ask(service, word, word)
+    wait_until(lambda: len(alerts(service)) == 2, "what holds")
+    held = alerts(service)[-1]
+    assert (held.state, held.revision, held.by, held.suppressed_because) == (
+        "suppressed",
+        1,
+        "incidents",
+        "Quiet, please.",
+    )
+    assert (held.suppressed_by, held.command_id) == ("ada", word.command_id)
+    time.sleep(1)  # nothing more is said of it
+    assert len(alerts(service)) == 2
+    # What nobody knows is refused, with a sentence for whoever asked.
+    ask(service, replace(word, alert_id="0" * 32))
+    wait_until(lambda: len(service.records("dead-letters")) == 1, "a dead letter")
+    (letter,) = service.records("dead-letters")
+    assert (letter.reason, letter.topic) == ("command_refused", f"{service.settings.topic_prefix}alert.commands")
+
+
+def test_a_record_of_a_person_from_before_commands_is_still_read(
+    service: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It stands on the topic in version 2 of its schema; the list shows it, and a command holds over it."""
+    say(service, report("a", 0, alarm("camera_frozen", 0)))
+    wait_until(lambda: len(alerts(service)) == 1, "an alert")
+    (alert,) = alerts(service)
+    prose = f"Suppressed by ada until it resolves || {alert.explanation}"
+    old = replace(alert, state="suppressed", by="ada", revision=1, explanation=prose)
     producer = Producer({"bootstrap.servers": service.settings.kafka_bootstrap_servers})
     topic = f"{service.settings.topic_prefix}alerts"
-    producer.produce(topic, CODEC.encode(word), alert.alert_id.encode(), 0)
+    producer.produce(topic, version_2(old), alert.alert_id.encode(), 0)
     assert producer.flush(30) == 0
-    wait_until(lambda: len(alerts(service)) == 3, "the word and what holds")
-    held = alerts(service)[-1]
-    assert (held.state, held.revision, held.by, held.explanation) == ("suppressed", 1, "incidents", "Quiet, please.")
-    time.sleep(1)  # nothing more is said of it
-    assert len(alerts(service)) == 3
+    (listed,) = command(capsys, "list")["alerts"]
+    assert (listed["state"], listed["suppressed_by"], listed["explanation"]) == ("suppressed", None, prose)
+    back = command(capsys, "unsuppress", alert.alert_id)
+    assert (back["state"], back["explanation"]) == ("updated", alert.explanation)
+
+
+def test_a_rollback_is_told_by_incidents(service: Running) -> None:
+    """Rollout's event leads to an alert that is over at once; an event of earlier builds leads to none."""
+    event = rolled_back()
+    produce(service.settings, CODEC, "models", replace(event, event_id="0" * 32, metrics={}), event)
+    wait_until(lambda: len(alerts(service)) == 2, "opened and resolved")
+    assert [(each.alert_id, each.kind, each.state) for each in alerts(service)] == [
+        (digest("alert", "rollout", event.event_id), "model_version", state) for state in ("opened", "resolved")
+    ]

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from catseye import clock
 from catseye.cli import alerts as command
 from catseye.cli import main
-from catseye.cli.alerts import chosen, duration_ms, newest_of
+from catseye.cli.alerts import chosen, command_on, duration_ms, newest_of
 from catseye.contract.alert_kinds import KINDS
 from catseye.contract.errors import Misconfigured
-from catseye.contract.records import Alert
-from catseye.contract.suppression import UNTIL_RESOLVED, suppressed_until_ms, without_suppression
+from catseye.contract.records import Alert, AlertCommand, AlertState
 from catseye.settings import Settings
+from tests.simulation.incidents import CODEC, version_2
 
 NOW_MS = 1_800_000_000_000
 FIELDS: dict[str, Any] = {
@@ -53,14 +53,20 @@ A, B = alert("a"), alert("b", -5)
 
 
 class Broker:
-    """What is on the topic, and what was written to it."""
+    """What is on the topic, what commands were written, and what incidents makes of them."""
 
     def __init__(self, *records: Alert) -> None:
         self.records = list(records)
-        self.written: list[Alert] = []
+        self.written: list[AlertCommand] = []
+        self.state: AlertState | None = "suppressed"
 
-    def write(self, _: Settings, written: Alert) -> None:
-        self.written.append(written)
+    def asked(self, _: Settings, command: AlertCommand, __: float) -> Alert | None:
+        """The record that a command leads to; none while incidents is not up."""
+        self.written.append(command)
+        held = next(each for each in reversed(self.records) if each.alert_id == command.alert_id)
+        if self.state is None:
+            return None
+        return replace(held, revision=held.revision + 1, state=self.state, command_id=command.command_id)
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     own = Broker(A, over, B, replace(A, revision=1, state="updated", explanation="It is more blurred."))
     monkeypatch.setattr(command, "settings_with_broker", Settings)
     monkeypatch.setattr(command, "_records", lambda settings: own.records)
-    monkeypatch.setattr(command, "_write", own.write)
+    monkeypatch.setattr(command, "_asked", own.asked)
     monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS)
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
     return own
@@ -98,13 +104,12 @@ def test_what_is_open_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_alert_is_silenced_until_it_resolves(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
-    """The next revision of its newest record, with whose word it is."""
+    """A command about its newest record, with whose word it is."""
     status, out, _ = run(capsys, "suppress", "aaaa", "--reason", "road works")
     (written,) = broker.written
     assert (status, out) == (0, "input on gate is suppressed until it resolves\n")
-    assert (written.alert_id, written.revision, written.state, written.by) == (A.alert_id, 2, "suppressed", "ada")
-    assert (written.updated_at_ms, suppressed_until_ms(written.explanation)) == (NOW_MS, UNTIL_RESOLVED)
-    assert without_suppression(written.explanation) == "It is more blurred."
+    assert (written.alert_id, written.revision, written.action, written.by) == (A.alert_id, 1, "suppress", "ada")
+    assert (written.at_ms, written.until_ms, written.reason) == (NOW_MS, None, "road works")
 
 
 def test_an_alert_is_silenced_for_a_time(broker: Broker, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -114,17 +119,60 @@ def test_an_alert_is_silenced_for_a_time(broker: Broker, capsys: pytest.CaptureF
     )
     file = tmp_path / "said.json"
     run(capsys, "suppress", "bbbb", "--for", "30m", "--json", str(file))
-    assert [suppressed_until_ms(each.explanation) - NOW_MS for each in broker.written] == [7_200_000, 1_800_000]
+    assert [(each.until_ms or 0) - NOW_MS for each in broker.written] == [7_200_000, 1_800_000]
     assert json.loads(file.read_text())["state"] == "suppressed"
 
 
 def test_an_alert_is_acknowledged(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """Its explanation stays."""
+    broker.state = "acknowledged"
     assert run(capsys, "acknowledge", "aaaa")[1] == "input on gate is acknowledged\n"
-    assert json.loads(run(capsys, "acknowledge", "aaaa", "--json", "-")[1])["state"] == "acknowledged"
-    assert {(each.state, each.revision, each.explanation) for each in broker.written} == {
-        ("acknowledged", 2, "It is more blurred.")
-    }
+    printed = json.loads(run(capsys, "acknowledge", "aaaa", "--json", "-")[1])
+    assert (printed["state"], printed["explanation"]) == ("acknowledged", "It is more blurred.")
+    assert {(each.action, each.revision, each.until_ms) for each in broker.written} == {("acknowledge", 1, None)}
+
+
+def test_a_silence_is_taken_back(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also of an alert that is over: those of its kind are heard again."""
+    broker.state = "updated"
+    assert run(capsys, "unsuppress", "aaaa")[1] == "input on gate is not suppressed any more\n"
+    broker.state = "resolved"
+    out = run(capsys, "unsuppress", "cccc")[1]
+    assert out.startswith("accuracy_floor on fleet is not suppressed any more; it is over by now")
+    assert [each.action for each in broker.written] == ["unsuppress", "unsuppress"]
+
+
+def test_an_alert_that_ended_meanwhile_is_told(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command holds for the next one."""
+    broker.state = "resolved"
+    status, out, _ = run(capsys, "suppress", "aaaa", "--for", "2h")
+    assert (status, "it is over by now, and the command holds for the next one" in out) == (0, True)
+
+
+def test_a_command_without_an_answer_stands(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence says so and names it; the exit status is that of a server that does not answer."""
+    broker.state = None
+    status, out, err = run(capsys, "suppress", "aaaa", "--wait", "0")
+    (written,) = broker.written
+    assert (status, out) == (1, "")
+    assert f"incidents has not answered within 0 s: is it up? The command {written.command_id} stands" in err
+    printed = run(capsys, "acknowledge", "aaaa", "--json", "-")
+    assert (printed[0], json.loads(printed[1])["action"]) == (1, "acknowledge")
+
+
+def test_two_commands_have_two_ids() -> None:
+    """Of another action, person, time, reason or end; the same twice is one."""
+    sound = command_on(A, "suppress", "ada", NOW_MS)
+    others = [
+        command_on(B, "suppress", "ada", NOW_MS),
+        command_on(A, "acknowledge", "ada", NOW_MS),
+        command_on(A, "suppress", "bob", NOW_MS),
+        command_on(A, "suppress", "ada", NOW_MS + 1),
+        command_on(A, "suppress", "ada", NOW_MS, until_ms=NOW_MS + 1),
+        command_on(A, "suppress", "ada", NOW_MS, reason="why"),
+    ]
+    assert len({each.command_id for each in [sound, *others]}) == 7
+    assert command_on(A, "suppress", "ada", NOW_MS) == sound
 
 
 @pytest.mark.usefixtures("broker")
@@ -166,11 +214,13 @@ def test_what_cannot_be_is_said(argv: list[str], said: str, capsys: pytest.Captu
     assert said in err
 
 
-@pytest.mark.usefixtures("broker")
-def test_the_service_s_own_name_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """It would take that word for its own and not hear it."""
+def test_anybody_s_name_may_ask(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also that of the service: commands have a topic of their own."""
     monkeypatch.setattr("getpass.getuser", lambda: "incidents")
-    assert run(capsys, "acknowledge", "aaaa")[0] == 2
+    assert run(capsys, "acknowledge", "aaaa")[0] == 0
+    assert [each.by for each in broker.written] == ["incidents"]
 
 
 def test_several_alerts_that_could_be_meant_are_not_guessed() -> None:
@@ -179,6 +229,12 @@ def test_several_alerts_that_could_be_meant_are_not_guessed() -> None:
     with pytest.raises(Misconfigured, match="2 alerts have ids that start with aaaa"):
         chosen([A, twin], "aaaa")
     assert chosen([A, twin], "aaaab") == twin
+
+
+def test_records_of_version_2_are_read() -> None:
+    """A person wrote them to the topic itself; what suppressed an alert stood in its explanation."""
+    old = replace(A, state="suppressed", by="ada", explanation="Suppressed by ada until it resolves || It is blurred.")
+    assert CODEC.decode(version_2(old), Alert) == old
 
 
 def test_the_last_record_of_an_alert_holds() -> None:
@@ -197,6 +253,6 @@ def test_times_are_read(text: str, expected: int) -> None:
 
 
 def test_the_command_is_a_group() -> None:
-    """With the three that were promised, and the table of kinds."""
+    """With the three that were promised, the way back, and the table of kinds."""
     assert isinstance(command.alerts, click.Group)
-    assert sorted(command.alerts.commands) == ["acknowledge", "kinds", "list", "suppress"]
+    assert sorted(command.alerts.commands) == ["acknowledge", "kinds", "list", "suppress", "unsuppress"]

@@ -9,11 +9,10 @@ from msgspec.structs import replace
 from catseye.contract.alert_kinds import cause_of
 from catseye.contract.errors import Reason
 from catseye.contract.identity import digest
-from catseye.contract.records import Alarm, Alert, DeadLetter, ModelEvent
-from catseye.contract.rollback import Rollback
+from catseye.contract.records import Alarm, Alert, DeadLetter
 from services.incidents import NAME
-from services.incidents.life import Rules
-from tests.simulation.incidents import CODEC, Incidents, alarm, message, ms, report
+from services.incidents.rules import Rules
+from tests.simulation.incidents import CODEC, Incidents, alarm, message, ms, report, rolled_back
 
 INPUT, PREDICTIONS, ACCURACY = (alarm(kind, 0) for kind in ("input", "predictions", "accuracy"))
 FROZEN = alarm("camera_frozen", 0)
@@ -440,7 +439,7 @@ def test_a_fleet_that_may_be_right_often_enough_is_left_alone() -> None:
 # -- bad records
 
 
-@pytest.mark.parametrize("topic", ["drift.reports", "alerts"])
+@pytest.mark.parametrize("topic", ["drift.reports", "alert.commands", "models"])
 def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(topic: str) -> None:
     """A dead letter with its reason."""
     incidents = Incidents()
@@ -481,24 +480,6 @@ def test_a_camera_that_is_behind_keeps_its_own_time() -> None:
 
 
 # -- rollbacks
-
-
-def rolled_back(**metrics: float) -> ModelEvent:
-    """Rollout's word that A is champion again after B was worse."""
-    why = Rollback(since_ms=ms(0), accuracy_new=0.25, accuracy_old=0.75, evidence=30.0, evidence_needed=20.0)
-    return ModelEvent(
-        event_id="e" * 32,
-        model="vehicles",
-        version="A",
-        stage="champion",
-        sha256="0" * 64,
-        signature=b"",
-        previous_version="B",
-        because="rollback_worse: on 7 labelled frames B is worse",
-        by="rollout",
-        at_ms=ms(60),
-        metrics=why.metrics() | metrics,
-    )
 
 
 def test_a_rollback_is_told_and_over_at_once() -> None:

@@ -1,17 +1,16 @@
 """Incidents: what a person says of an alert holds, also when both speak at once, and after a crash."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from catseye.cli.alerts import newest_of
-from catseye.contract.records import Alert
-from catseye.contract.suppression import UNTIL_RESOLVED, suppressed, suppressed_until_ms, without_suppression
-from services.incidents import NAME
-from services.incidents.life import REMEMBERED
-from tests.simulation.incidents import Incidents, alarm, ms, report, silenced
+from catseye.contract.errors import Reason
+from catseye.contract.records import Alert, AlertAction, AlertCommand
+from services.incidents import NAME, READS, WRITES
+from services.incidents.evaluation import ANSWERED, REMEMBERED
+from tests.simulation.incidents import Incidents, alarm, asked, message, ms, report, seen, silenced
 
 INPUT, OTHER = alarm("input", 0), alarm("predictions", 50)
 
@@ -22,11 +21,6 @@ def opened() -> tuple[Incidents, Alert]:
     incidents.take(report("a", 0, INPUT))
     (alert,) = incidents.take(report("z", 5))
     return incidents, alert
-
-
-def seen(alert: Alert) -> Alert:
-    """The record that `catseye alerts acknowledge` writes."""
-    return replace(alert, state="acknowledged", by="ada", revision=alert.revision + 1)
 
 
 def test_a_suppressed_alert_says_no_more_until_it_is_over() -> None:
@@ -55,22 +49,26 @@ def test_suppression_for_a_time_holds_for_the_next_alert_of_the_kind() -> None:
     incidents.take(silenced(alert, ms(100)), report("a", 10), report("a", 20))
     (first,) = incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))
     assert (first.state, first.revision) == ("suppressed", 0)
-    assert first.explanation.startswith("Suppressed by ada until 2027-01-15T08:01:40Z || Since ")
+    assert (first.suppressed_by, first.suppressed_until_ms, first.suppressed_because) == ("ada", ms(100), "road works")
+    assert first.explanation.startswith("Since ")
     (late,) = incidents.take(report("z", 110))
     assert (late.alert_id, late.state, late.revision) == (first.alert_id, "opened", 1)
+    assert (late.suppressed_by, late.suppressed_until_ms, late.suppressed_because) == (None, None, "")
 
 
 def test_a_word_on_an_alert_that_is_over_holds_for_the_next_one() -> None:
-    """And on one that was never heard of, too."""
+    """While its time lasts; there is none to hold for where nobody knows the alert."""
     incidents, alert = opened()
     incidents.take(report("a", 10), report("a", 20))
-    assert [each.state for each in incidents.take(silenced(alert, ms(1_000)))] == ["resolved"]
+    assert [each.state for each in incidents.ask(silenced(alert, ms(1_000)))] == ["resolved"]
     assert [each.state for each in incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))] == [
         "suppressed"
     ]
-    unknown = replace(silenced(alert, ms(1_000)), alert_id="b" * 32, camera="b", kind="camera_frozen")
-    assert incidents.take(unknown) == []  # none of ours, as far as we know: nothing is said of it
-    assert [each.state for each in incidents.take(report("b", 40, alarm("camera_frozen", 40)))] == ["suppressed"]
+    unknown = silenced(alert, ms(1_000), alert_id="b" * 32)
+    assert incidents.ask(unknown) == []
+    (letter,) = incidents.refused
+    assert (letter.reason, "no alert " + "b" * 32 in letter.detail) == (Reason.COMMAND_REFUSED, True)
+    assert [each.state for each in incidents.take(report("b", 40, alarm("camera_frozen", 40)))] == ["opened"]
 
 
 def ended() -> tuple[Incidents, Alert, Alert]:
@@ -85,51 +83,51 @@ def ended() -> tuple[Incidents, Alert, Alert]:
 @pytest.mark.parametrize("say", [seen, silenced])
 @pytest.mark.parametrize("revision", [0, 1, 5])
 def test_a_word_that_crosses_the_end_is_answered_with_the_end(
-    say: Callable[[Alert], Alert], revision: int, crashes: bool
+    say: Callable[..., AlertCommand], revision: int, crashes: bool
 ) -> None:
     """Whoever reads the topic sees that it is over since when it was; once, and also after a crash."""
     incidents, alert, over = ended()
-    word = replace(say(alert), revision=revision, updated_at_ms=ms(30))
+    word = say(alert, revision=revision, at_ms=ms(30))
     if crashes:
         incidents.partition.crash()
-    (again,) = incidents.take(word)
-    book = incidents.partition.state
-    assert incidents.partition.rebuilt()._values == book._values
+    (again,) = incidents.ask(word)
+    known = incidents.partition.state
+    assert incidents.partition.rebuilt()._values == known._values
     assert (again.alert_id, again.state, again.by) == (alert.alert_id, "resolved", NAME)
-    assert again.revision == max(revision, over.revision) + 1
+    assert (again.revision, again.command_id) == (over.revision + 1, word.command_id)
     assert (again.resolved_at_ms, again.updated_at_ms) == (over.resolved_at_ms, ms(30))
     assert again.explanation == over.explanation
-    assert newest_of([alert, over, word, again]) == [again]
+    assert newest_of([alert, over, again]) == [again]
     if crashes:
         incidents.partition.crash()
-    assert incidents.take(word) == []  # a repeat
+    assert incidents.ask(word) == []  # a repeat
     # The same cause once more goes on counting.
     (back,) = incidents.take(report("a", 40, INPUT), report("z", 45))
     assert (back.alert_id, back.state, back.revision) == (alert.alert_id, "opened", again.revision + 1)
 
 
 def test_a_word_that_was_heard_before_the_end_is_answered_after_it() -> None:
-    """Said twice from one reading: the second record stands behind the end."""
+    """Said once more from one reading: the second answer is the end."""
     incidents, alert = opened()
-    word = seen(alert)
+    word, again = seen(alert), seen(alert, at_ms=ms(30))
     assert incidents.take(word, word) == []
     incidents.take(report("a", 10), report("a", 20))
-    assert [(each.state, each.revision) for each in incidents.take(word, word)] == [("resolved", 3)]
+    assert [(each.state, each.revision) for each in incidents.ask(again, again)] == [("resolved", 3)]
 
 
 def test_each_word_that_crosses_the_end_is_answered() -> None:
     """The second one was written by somebody who had read the first."""
     incidents, alert, _ = ended()
     first = seen(alert)
-    second = replace(silenced(first), by="bob")
-    assert [each.revision for each in incidents.take(first, second)] == [2, 3]
+    second = silenced(alert, by="bob")
+    assert [each.revision for each in incidents.ask(first, second)] == [2, 3]
 
 
 def test_a_word_on_an_alert_that_is_over_leaves_the_next_one_alone() -> None:
     """The cause has another alert by now: that one stays open, and takes the word for the kind only."""
     incidents, alert, _ = ended()
     (later,) = incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))
-    (again,) = incidents.take(seen(alert))
+    (again,) = incidents.ask(seen(alert))
     assert (again.alert_id, again.state) == (alert.alert_id, "resolved")
     (end,) = incidents.take(report("a", 40), report("a", 50))
     assert (end.alert_id, end.state, end.revision) == (later.alert_id, "resolved", 1)
@@ -142,10 +140,14 @@ def test_only_the_newest_ends_are_remembered() -> None:
         at_s = 100 + 100 * number
         raised = alarm("camera_clock", at_s)
         (last, _over) = incidents.take(report("a", at_s, raised), report("a", at_s + 10), report("a", at_s + 20))
-    watched = incidents.partition.state.camera("a")
-    assert len(watched.revisions) == len(watched.ended_ms) == REMEMBERED
-    assert incidents.take(seen(alert)) == []
-    assert [each.state for each in incidents.take(seen(last))] == ["resolved"]
+    known = incidents.partition.state
+    camera = known.camera("a")
+    kept = [alert_id for alert_id in camera.ended if known.last_record(alert_id)]
+    assert (len(camera.ended), len(kept)) == (REMEMBERED, ANSWERED)
+    assert kept == list(camera.ended)[-ANSWERED:]
+    assert incidents.ask(seen(alert)) == []
+    assert [letter.reason for letter in incidents.refused] == [Reason.COMMAND_REFUSED]
+    assert [each.state for each in incidents.ask(seen(last))] == ["resolved"]
 
 
 def test_an_acknowledged_alert_speaks_up_only_when_it_means_something_else() -> None:
@@ -162,8 +164,7 @@ def test_an_acknowledged_alert_speaks_up_only_when_it_means_something_else() -> 
 def test_acknowledging_takes_a_silence_back() -> None:
     """Of this alert and of the next ones."""
     incidents, alert = opened()
-    word = silenced(alert, ms(1_000))
-    incidents.take(word, seen(word))
+    incidents.take(silenced(alert, ms(1_000)), seen(alert))
     (told,) = incidents.take(report("a", 50, replace(INPUT, signal="contrast")))
     assert (told.state, told.revision) == ("acknowledged", 3)
     incidents.take(report("a", 60), report("a", 70))
@@ -176,10 +177,11 @@ def test_when_both_speak_at_once_the_word_is_said_again(revision: int) -> None:
     incidents, alert = opened()
     (ours,) = incidents.take(report("a", 10, INPUT, alarm("accuracy", 10)))
     word = silenced(alert, revision=revision)
-    (both,) = incidents.take(word)
+    (both,) = incidents.ask(word)
     assert (both.state, both.revision, both.by, both.severity) == ("suppressed", 2, NAME, ours.severity)
-    assert both.explanation == word.explanation
-    assert incidents.take(word) == []  # a repeat
+    assert (both.suppressed_by, both.suppressed_because, both.command_id) == ("ada", word.reason, word.command_id)
+    assert both.explanation == ours.explanation
+    assert incidents.ask(word) == []  # a repeat
     assert incidents.take(report("a", 60, INPUT, OTHER)) == []
 
 
@@ -253,25 +255,94 @@ def test_the_fleet_s_alert_is_silenced_too() -> None:
     assert (over.camera, over.state, over.revision) == (None, "resolved", 2)
 
 
-@pytest.mark.parametrize("state", ["opened", "updated", "resolved"])
-def test_other_words_and_other_services_are_none_of_ours(state: Any) -> None:
-    """Only suppressed and acknowledged are for people to say."""
+def test_a_command_in_nobody_s_name_is_refused() -> None:
+    """The alert stays as it is."""
     incidents, alert = opened()
-    assert incidents.take(replace(alert, by="rollout", state=state), report("a", 20, INPUT)) == []
+    assert incidents.ask(seen(alert, by="")) == []
+    assert [letter.reason for letter in incidents.refused] == [Reason.COMMAND_REFUSED]
+    assert [each.state for each in incidents.ask(silenced(alert))] == ["suppressed"]
 
 
-# -- how it is written
+def test_unsuppressing_lets_an_alert_be_heard_again() -> None:
+    """It, and the next ones of its kind; one that was never open opens."""
+    incidents, alert = opened()
+    incidents.take(silenced(alert, ms(1_000)))
+    (back,) = incidents.ask(asked(alert, "unsuppress"))
+    assert (back.state, back.revision, back.suppressed_by) == ("updated", 2, None)
+    incidents.take(silenced(alert, ms(1_000), by="bob"), report("a", 10), report("a", 20))
+    (first,) = incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))
+    assert (first.state, first.suppressed_by) == ("suppressed", "bob")
+    (shown,) = incidents.ask(asked(first, "unsuppress"))
+    assert (shown.alert_id, shown.state, shown.revision) == (first.alert_id, "opened", 1)
+    incidents.take(report("a", 40), report("a", 50))
+    assert [each.state for each in incidents.take(report("a", 60, alarm("input", 60)), report("z", 65))] == ["opened"]
 
 
-def test_a_suppression_is_read_as_it_was_written() -> None:
-    """Until when, to the second; what is in the reason cannot be mistaken for its end."""
-    text = suppressed("Since today.", "ada | bob", ms(7_200), "works || until\nit resolves | all")
-    assert text == (
-        "Suppressed by ada / bob until 2027-01-15T10:00:00Z; reason: works // until it resolves / all || Since today."
-    )
-    assert suppressed_until_ms(text) == ms(7_200)
-    assert without_suppression(text) == "Since today."
-    again = suppressed(text, "bob", UNTIL_RESOLVED)
-    assert again == "Suppressed by bob until it resolves || Since today."
-    assert suppressed_until_ms(again) == suppressed_until_ms("Since today.") == UNTIL_RESOLVED
-    assert without_suppression("Since today.") == "Since today."
+def test_unsuppressing_after_the_end_lets_the_next_one_be_heard() -> None:
+    """The suppression outlived its alert."""
+    incidents, alert = opened()
+    incidents.take(silenced(alert, ms(1_000)), report("a", 10), report("a", 20))
+    assert [each.state for each in incidents.ask(asked(alert, "unsuppress"))] == ["resolved"]
+    assert [each.state for each in incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))] == ["opened"]
+
+
+@pytest.mark.parametrize("action", ["acknowledge", "suppress", "unsuppress"])
+def test_a_command_leads_to_one_record_that_names_it(action: AlertAction) -> None:
+    """Also where nothing changes by it: whoever asked is answered."""
+    incidents, alert = opened()
+    for number in range(3):
+        command = asked(alert, action, at_ms=ms(6 + number))
+        (answer,) = incidents.ask(command)
+        assert (answer.command_id, answer.revision, answer.updated_at_ms) == (
+            command.command_id,
+            number + 1,
+            command.at_ms,
+        )
+        assert (answer.kind, answer.severity, answer.by) == (alert.kind, alert.severity, NAME)
+        assert incidents.ask(command) == []
+    assert incidents.refused == []
+
+
+def test_who_has_seen_an_alert_stands_on_it_until_it_is_another() -> None:
+    """On every record of it, also while a fault holds it back."""
+    incidents, alert = opened()
+    (answer,) = incidents.ask(seen(alert))
+    assert answer.acknowledged_by == "ada"
+    frozen = alarm("camera_frozen", 10)
+    _, quiet = incidents.take(report("a", 10, INPUT, frozen))
+    assert (quiet.state, quiet.acknowledged_by, quiet.suppressed_by) == ("suppressed", "ada", None)
+    *_, back = incidents.take(report("a", 20, INPUT), report("a", 30, INPUT))
+    assert (back.state, back.acknowledged_by) == ("acknowledged", "ada")
+    (worse,) = incidents.take(report("a", 40, INPUT, alarm("accuracy", 40)))
+    assert (worse.state, worse.acknowledged_by) == ("updated", None)
+
+
+def test_an_alert_that_a_fault_holds_back_can_be_commanded() -> None:
+    """Seen, it comes back as seen; suppressed, it stays so when the fault is over."""
+    incidents, alert = opened()
+    frozen = alarm("camera_frozen", 10)
+    incidents.take(report("a", 10, INPUT, frozen))
+    (answer,) = incidents.ask(seen(alert))
+    assert (answer.state, answer.acknowledged_by) == ("suppressed", "ada")
+    assert answer.explanation.startswith("Kept quiet while the camera has a fault")
+    (answer,) = incidents.ask(silenced(alert, ms(100)))
+    assert (answer.state, answer.acknowledged_by, answer.suppressed_by) == ("suppressed", None, "ada")
+    assert [each.kind for each in incidents.take(report("a", 20, INPUT), report("a", 40, INPUT))] == ["camera_frozen"]
+    assert [each.state for each in incidents.take(report("z", 110))] == ["updated"]
+
+
+def test_what_a_command_changed_survives_a_crash_and_not_an_abort() -> None:
+    """The alert and the kinds that are to be quiet."""
+    incidents, alert = opened()
+    incidents.partition.abort([message(silenced(alert, ms(100)))])
+    assert incidents.partition.state.camera("a").quiet == {}
+    incidents.take(silenced(alert, ms(100)))
+    incidents.partition.crash()
+    (back,) = incidents.take(report("a", 50, INPUT), report("z", 110))
+    assert (back.state, back.updated_at_ms) == ("updated", ms(100))
+
+
+def test_other_topics_lead_to_no_command() -> None:
+    """Incidents is the one that writes alerts, and reads none."""
+    assert "alerts" not in READS
+    assert "alerts" in WRITES

@@ -12,7 +12,7 @@ from catseye.contract.errors import BadRecord, Misconfigured, Reason
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedFrame, Outcome, Prediction
 from services.drift.rules import Rules as DriftRules
-from services.incidents.life import Rules as IncidentsRules
+from services.incidents.rules import Rules as IncidentsRules
 from services.replay import core as replay_core
 from services.replay.answer import Answer, as_json, as_lines
 from services.replay.answers import NOTHING, PAGE, Answers

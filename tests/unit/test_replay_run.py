@@ -13,7 +13,7 @@ from catseye.contract.records import AcceptedFrame, Outcome, Prediction
 from catseye.kafka.reading import Part
 from catseye.ops.lineage.past import Past
 from services.drift.rules import Rules as DriftRules
-from services.incidents.life import Rules as IncidentsRules
+from services.incidents.rules import Rules as IncidentsRules
 from services.inference.settings import InferenceSettings
 from services.replay import TOPICS, feed
 from services.replay.feed import FIRST_RECORDS, Feed

@@ -1,33 +1,35 @@
-"""`catseye alerts`: what is wrong now, and a person's word on it."""
+"""`catseye alerts`: what is wrong now, and commands on it."""
 
 import getpass
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-from msgspec.structs import replace
 
 from catseye import clock
 from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
 from catseye.client import subscribe
 from catseye.contract.alert_kinds import KINDS
-from catseye.contract.errors import Misconfigured
-from catseye.contract.records import Alert
-from catseye.contract.suppression import UNTIL_RESOLVED, suppressed
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.identity import digest
+from catseye.contract.records import Alert, AlertAction, AlertCommand
 from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
 
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_SERVICE = "incidents"
 _AT_LEAST = 4  # digits of an id that must be given
+wait_option = click.option(
+    "--wait", "wait_s", type=click.FloatRange(min=0), default=10.0, show_default=True, help="For the answer, seconds."
+)
 
 
 @click.group()
 def alerts() -> None:
-    """List alerts, say that one was seen, or silence it."""
+    """List alerts, acknowledge or suppress one, explain their kinds."""
 
 
 @alerts.command("list")
@@ -64,41 +66,79 @@ def kinds(json_file: Path | None) -> None:
 @click.option("--for", "for_", metavar="TIME", help="How long: 90s, 30m, 2h or 7d.")
 @click.option("--until-resolved", is_flag=True, help="Until it is over; what holds without --for.")
 @click.option("--reason", default="", help="Why, for the record.")
+@wait_option
 @json_option
-def suppress(alert_id: str, for_: str | None, until_resolved: bool, reason: str, json_file: Path | None) -> None:
+def suppress(
+    alert_id: str, for_: str | None, until_resolved: bool, reason: str, wait_s: float, json_file: Path | None
+) -> None:
     """Silence an alert; ALERT_ID may be its first digits.
 
-    It says no more until it is over or the time is up. With --for, further alerts of its kind on its camera are silent
-    too while the time lasts. `catseye alerts acknowledge` takes the silence back.
+    It is quiet until it is over or the time is up. With --for, further alerts of its kind on its camera are quiet too
+    while the time lasts. `catseye alerts unsuppress` takes it back, and so does `catseye alerts acknowledge`.
     """
     if for_ is not None and until_resolved:
         raise click.UsageError("give either --for or --until-resolved")
-    until_ms = UNTIL_RESOLVED if for_ is None else clock.now_ms() + duration_ms(for_)
-    settings, by = settings_with_broker(), _person()
+    now_ms = clock.now_ms()
+    until_ms = None if for_ is None else now_ms + duration_ms(for_)
+    settings = settings_with_broker()
     alert = _chosen(settings, alert_id)
-    said = replace(
-        _next(alert, by), state="suppressed", explanation=suppressed(alert.explanation, by, until_ms, reason)
-    )
-    _write(settings, said)
-    if not write_json(json_file, msgspec.to_builtins(said)):
-        until = "until it resolves" if for_ is None else f"until {at(until_ms)} UTC"
-        click.echo(f"{alert.kind} on {_where(alert)} is suppressed {until}")
+    command = command_on(alert, "suppress", getpass.getuser(), now_ms, until_ms=until_ms, reason=reason)
+    until = "until it resolves" if until_ms is None else f"until {at(until_ms)} UTC"
+    _carry_out(settings, alert, command, f"is suppressed {until}", wait_s, json_file)
 
 
 @alerts.command()
 @click.argument("alert_id", metavar="ALERT_ID")
+@click.option("--reason", default="", help="Why, for the record.")
+@wait_option
 @json_option
-def acknowledge(alert_id: str, json_file: Path | None) -> None:
+def unsuppress(alert_id: str, reason: str, wait_s: float, json_file: Path | None) -> None:
+    """Let an alert be heard again, and further ones of its kind on its camera; ALERT_ID may be its first digits."""
+    settings = settings_with_broker()
+    alert = chosen(_records(settings), alert_id, also_over=True)
+    command = command_on(alert, "unsuppress", getpass.getuser(), clock.now_ms(), reason=reason)
+    _carry_out(settings, alert, command, "is not suppressed any more", wait_s, json_file)
+
+
+@alerts.command()
+@click.argument("alert_id", metavar="ALERT_ID")
+@click.option("--reason", default="", help="Why, for the record.")
+@wait_option
+@json_option
+def acknowledge(alert_id: str, reason: str, wait_s: float, json_file: Path | None) -> None:
     """Say that an alert was seen; ALERT_ID may be its first digits.
 
     It stays open, and speaks up again when its kind or severity changes.
     """
     settings = settings_with_broker()
     alert = _chosen(settings, alert_id)
-    said = replace(_next(alert, _person()), state="acknowledged")
-    _write(settings, said)
-    if not write_json(json_file, msgspec.to_builtins(said)):
-        click.echo(f"{alert.kind} on {_where(alert)} is acknowledged")
+    command = command_on(alert, "acknowledge", getpass.getuser(), clock.now_ms(), reason=reason)
+    _carry_out(settings, alert, command, "is acknowledged", wait_s, json_file)
+
+
+def command_on(
+    alert: Alert, action: AlertAction, by: str, now_ms: int, *, until_ms: int | None = None, reason: str = ""
+) -> AlertCommand:
+    """What a person who looks at *alert* wants done with it.
+
+    Args:
+        alert: Its newest record.
+        action: What is to be done.
+        by: Who asks.
+        now_ms: Unix milliseconds.
+        until_ms: Until when it is to be suppressed; None until it resolves.
+        reason: Why; may be empty.
+    """
+    return AlertCommand(
+        command_id=digest("alert command", alert.alert_id, action, by, now_ms, until_ms or "", reason),
+        alert_id=alert.alert_id,
+        action=action,
+        until_ms=until_ms,
+        revision=alert.revision,
+        reason=reason,
+        by=by,
+        at_ms=now_ms,
+    )
 
 
 def newest_of(records: list[Alert]) -> list[Alert]:
@@ -107,8 +147,8 @@ def newest_of(records: list[Alert]) -> list[Alert]:
     return sorted(holds.values(), key=lambda alert: (-alert.opened_at_ms, alert.alert_id))
 
 
-def chosen(records: list[Alert], alert_id: str) -> Alert:
-    """The record that holds of the one alert whose id starts with *alert_id* and that is not over.
+def chosen(records: list[Alert], alert_id: str, *, also_over: bool = False) -> Alert:
+    """The record that holds of the one alert whose id starts with *alert_id* and that is not over, unless *also_over*.
 
     Raises:
         Misconfigured: none or several are so, or it is over.
@@ -120,7 +160,7 @@ def chosen(records: list[Alert], alert_id: str) -> Alert:
         raise Misconfigured(f"no alert has an id that starts with {alert_id}; `catseye alerts list --all` shows them")
     if len(found) > 1:
         raise Misconfigured(f"{len(found)} alerts have ids that start with {alert_id}: give more digits")
-    if found[0].state == "resolved":
+    if found[0].state == "resolved" and not also_over:
         raise Misconfigured(f"alert {found[0].alert_id} is over already")
     return found[0]
 
@@ -133,14 +173,6 @@ def duration_ms(text: str) -> int:
     return round(float(said[1]) * _UNIT_MS[said[2]])
 
 
-def _person() -> str:
-    """Who calls. Raises `Misconfigured` for a name that the service would take for its own."""
-    name = getpass.getuser()
-    if name == _SERVICE:
-        raise Misconfigured(f"the user {_SERVICE} is the service itself: call this as a person")
-    return name
-
-
 def _records(settings: Settings) -> list[Alert]:
     with subscribe("alerts", from_="beginning", until_end=True, settings=settings) as records:
         return list(records)
@@ -150,13 +182,35 @@ def _chosen(settings: Settings, alert_id: str) -> Alert:
     return chosen(_records(settings), alert_id)
 
 
-def _next(alert: Alert, by: str) -> Alert:
-    """The next record of *alert*, by a person. The service says again what holds if it wrote one at the same time."""
-    return replace(alert, revision=alert.revision + 1, by=by, updated_at_ms=max(alert.updated_at_ms, clock.now_ms()))
+def _carry_out(
+    settings: Settings, alert: Alert, command: AlertCommand, done: str, wait_s: float, json_file: Path | None
+) -> None:
+    """Write a command and show what became of it. Raises `Unavailable` where incidents has not answered in time."""
+    answer = _asked(settings, command, wait_s)
+    if answer is None:
+        write_json(json_file, msgspec.to_builtins(command))
+        raise Unavailable(
+            f"incidents has not answered within {wait_s:g} s: is it up? The command {command.command_id} stands; "
+            "`catseye alerts list` shows when it is carried out, `catseye dead list` if it is refused"
+        )
+    if write_json(json_file, msgspec.to_builtins(answer)):
+        return
+    over = "; it is over by now, and the command holds for the next one of its kind while its time lasts"
+    click.echo(f"{alert.kind} on {_where(alert)} {done}{over if answer.state == 'resolved' else ''}")
 
 
-def _write(settings: Settings, alert: Alert) -> None:
-    produce(settings, codec_for(settings), "alerts", alert)
+def _asked(settings: Settings, command: AlertCommand, wait_s: float) -> Alert | None:
+    """The record that *command* leads to; None when there is none in time."""
+    until_s = time.monotonic() + wait_s
+    # Before the command is written, so that its answer cannot be missed.
+    with subscribe("alerts", from_="now", timeout_s=wait_s, settings=settings) as records:
+        produce(settings, codec_for(settings), "alert.commands", command)
+        for record in records:
+            if record.command_id == command.command_id:
+                return record  # type: ignore[no-any-return]
+            if time.monotonic() > until_s:
+                break
+    return None
 
 
 def _where(alert: Alert) -> str:

@@ -20,7 +20,9 @@ from services.drift.report import learning_left, version_of
 from services.drift.table import Cameras
 from services.ground_truth.entry import FULL, HAD_OUTCOME, NEVER_MS, RECEIVED, SHADOW_FULL, unpack, unpack_shadow
 from services.ground_truth.room import Room
-from services.incidents.book import FLEET, Book, Lane, Watched
+from services.incidents.incidents_state import FLEET, IncidentsState
+from services.incidents.known import CameraState, CauseState
+from services.incidents.lifecycle import LifecycleState
 from services.ingest.window import CameraWindow, Verdict, Windows
 from services.retrain_trigger.labels import count, unpacked
 from services.rollout.book import Book as Rollouts
@@ -293,19 +295,19 @@ def of_drift(rows: Sequence[Row]) -> Facts:
 def of_incidents(rows: Sequence[Row]) -> Facts:
     """Of each camera, and of the fleet: its alerts that are open, by id; causes that wait; alerts that are over and
     remembered; kinds that are to be quiet; when it is to be looked at. Incidents by group and kind."""
-    book = Book()
+    known = IncidentsState()
     for key, value in rows:
-        book.restore(key, value)
-    book.commit()
-    cameras = {"the fleet": book.camera(FLEET), **dict(sorted(book.cameras().items()))}
+        known.restore(key, value)
+    known.commit()
+    cameras = {"the fleet": known.camera(FLEET), **dict(sorted(known.cameras().items()))}
     facts: Facts = {
-        "cameras": {name: _of_watched(watched) for name, watched in cameras.items()},
-        "clock ms": book.clock_ms,
+        "cameras": {name: _of_camera(camera) for name, camera in cameras.items()},
+        "clock ms": known.clock_ms,
         "incidents": {},
     }
     for group in ("one", "two", "fleet", ""):
         for kind in ("input", "camera_frozen", "class_mix", "concept", "model_version", "accuracy_floor"):
-            if incident := book.incident(group, kind):
+            if incident := known.incident(group, kind):
                 facts["incidents"][f"{group} {kind}"] = {
                     "incident_id": incident.incident_id,
                     "first camera": incident.first_camera,
@@ -316,34 +318,43 @@ def of_incidents(rows: Sequence[Row]) -> Facts:
     return facts
 
 
-def _of_watched(watched: Watched) -> Facts:
-    lanes = watched.lanes
+def _of_camera(camera: CameraState) -> Facts:
+    causes = camera.causes
     return {
-        "newest report at ms": watched.at_ms + 1,
-        "alarms": sorted(alarm.kind for alarm in watched.alarms),
-        "model": f"{watched.model} {watched.version}",
-        "version since ms": watched.version_since_ms,
-        "version before": watched.version_before,
-        "recent labels": watched.recent_labels,
-        "recent errors": watched.recent_errors,
-        "open": {lane.alert.alert_id: _of_open(lane, lane.alert) for lane in lanes.values() if lane.alert},
+        "newest report at ms": camera.at_ms + 1,
+        "alarms": sorted(alarm.kind for alarm in camera.alarms),
+        "model": f"{camera.model} {camera.version}",
+        "version since ms": camera.version_since_ms,
+        "version before": camera.version_before,
+        "recent labels": camera.recent_labels,
+        "recent errors": camera.recent_errors,
+        "open": {
+            cause.emitted.alert.alert_id: _of_open(cause, cause.emitted.alert)
+            for cause in causes.values()
+            if cause.emitted
+        },
         "waits": {
-            name: {"cause": lane.cause, "since ms": lane.since_ms, "for ms": lane.wait_ms, "held back": lane.blocked}
-            for name, lane in lanes.items()
-            if lane.alert is None
+            name: {
+                "cause": cause.cause,
+                "since ms": cause.since_ms,
+                "for ms": cause.wait_ms,
+                "held back": cause.state is LifecycleState.BLOCKED,
+            }
+            for name, cause in causes.items()
+            if cause.emitted is None
         },
         "over": {
-            alert_id: {"last revision": revision + 1, "ended at ms": watched.ended_ms.get(alert_id)}
-            for alert_id, revision in watched.revisions.items()
+            alert_id: {"last revision": ended.revision + 1, "ended at ms": ended.at_ms}
+            for alert_id, ended in camera.ended.items()
         },
-        "quiet kinds": {kind: {"until ms": quiet.until_ms, "by": quiet.by} for kind, quiet in watched.quiet.items()},
-        "part of": watched.counted,
-        "episodes": watched.episodes,
-        "due at ms": watched.due_ms,
+        "quiet kinds": {kind: {"until ms": quiet.until_ms, "by": quiet.by} for kind, quiet in camera.quiet.items()},
+        "part of": camera.counted,
+        "episodes": camera.episodes,
+        "due at ms": camera.due_ms,
     }
 
 
-def _of_open(lane: Lane, alert: Alert) -> Facts:
+def _of_open(cause: CauseState, alert: Alert) -> Facts:
     return {
         "revisions so far": alert.revision + 1,
         "state": alert.state,
@@ -355,16 +366,24 @@ def _of_open(lane: Lane, alert: Alert) -> Facts:
         "since ms": alert.since_ms,
         "opened at ms": alert.opened_at_ms,
         "updated at ms": alert.updated_at_ms,
-        "cause": lane.cause,
-        "alarms": {kind: alarm.cause for kind, alarm in sorted(lane.behind.items())},
-        "raised": sorted(lane.raised),
-        "well since ms": lane.gone_ms,
-        "acknowledged": lane.acknowledged,
-        "quiet until ms": lane.held_until_ms,
-        "was ever opened": lane.shown,
-        "blames a new version": lane.blames_version,
-        "beyond what a mix explains": lane.beyond_mix,
+        "cause": cause.cause,
+        "alarms": {kind: alarm.cause for kind, alarm in sorted(cause.alarms.items())},
+        "raised": sorted(cause.raised),
+        "well since ms": cause.well_since_ms,
+        "acknowledged": cause.acknowledged_by is not None,
+        "quiet until ms": _until_ms(cause),
+        "was ever opened": cause.was_shown,
+        "blames a new version": cause.blames_version,
+        "beyond what a mix explains": cause.beyond_mix,
     }
+
+
+def _until_ms(cause: CauseState) -> int:
+    """Until when it is suppressed; without an end of its own, as format 0 wrote it."""
+    suppression = cause.suppression
+    if suppression is None:
+        return 0
+    return 2**62 if suppression.until_ms is None else suppression.until_ms
 
 
 # -- retrain trigger

@@ -14,12 +14,12 @@ import msgspec
 from msgspec.structs import replace
 
 from catseye.contract.identity import prediction_id
-from catseye.contract.records import AcceptedLabel, Alert, Outcome, PairedOutcome, Prediction
+from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction
 from catseye.runtime.router import Router
 from services.drift.core import DriftCore
 from services.ground_truth.core import GroundTruthCore
-from services.incidents.core import IncidentsCore
-from services.incidents.life import Rules as IncidentRules
+from services.incidents.incidents_state import IncidentsState
+from services.incidents.rules import Rules as IncidentRules
 from services.ingest.core import Limits
 from services.ingest.window import Windows
 from services.retrain_trigger.labels import Held, counted, packed
@@ -296,13 +296,8 @@ def _drift_afterwards() -> list[tuple[int, list[FakeMessage]]]:
 INCIDENT_RULES: Final = IncidentRules(group_pattern=re.compile(r"^(\w+)-"), floor_labels=50)
 
 
-def _incidents_core() -> IncidentsCore:
-    return IncidentsCore(CODEC, "", INCIDENT_RULES)
-
-
-def _seen(alert: Alert) -> Alert:
-    """What `catseye alerts acknowledge` wrote."""
-    return replace(alert, state="acknowledged", by="ada", revision=alert.revision + 1)
+def _incidents_core() -> Router[IncidentsState]:
+    return roads.core_of(INCIDENT_RULES)
 
 
 def _incidents_rows() -> list[Row]:
@@ -316,7 +311,7 @@ def _incidents_rows() -> list[Row]:
     service.take(report("two-f", -1), *[report(name, 0, each) for name, each in steady.items()])
     service.take(report("two-f", 6, version="v2", version_since_ms=roads.ms(5)))
     by_camera = {alert.camera: alert for alert in service.alerts if alert.state == "opened"}
-    service.take(_seen(by_camera["one-a"]))
+    service.take(roads.seen(by_camera["one-a"]))
     service.take(roads.silenced(by_camera["two-a"]), roads.silenced(by_camera["two-b"], roads.ms(500)))
     service.take(report("one-c", 10, alarm("camera_frozen", 10), alarm("predictions", 11)))
     service.take(report("one-a", 20, steady["one-a"], alarm("predictions", 20)))
