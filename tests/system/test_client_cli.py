@@ -218,7 +218,7 @@ sys.modules.update(dict.fromkeys(("onnxruntime", "onnx", "cv2", "simplejpeg", "r
 from catseye.cli import main
 main()
 """
-"""`catseye` as `pip install .` gives it: with the packages that pyproject.toml asks for, not with those of services."""
+"""`catseye` as `pip install '.[cli]'` gives it: with the packages of that list, not with those of services."""
 
 
 def test_a_person_can_roll_back_with_the_library_alone(

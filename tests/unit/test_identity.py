@@ -1,6 +1,7 @@
 """`catseye.contract.identity`: Kafka's hash to the bit, and ids that no two things share."""
 
 import pytest
+from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,12 @@ causes = st.lists(st.text(max_size=6), max_size=5)
 def test_murmur2_is_that_of_the_java_client(key: bytes, expected: int) -> None:
     """Every length of the rest, bytes over 127, a hash below zero."""
     assert murmur2(key) == expected & 0xFFFFFFFF
+
+
+@given(st.binary(max_size=40))
+def test_murmur2_is_that_of_aiokafka(key: bytes) -> None:
+    """Of any bytes."""
+    assert murmur2(key) == aiokafka_murmur2(key) & 0xFFFFFFFF
 
 
 def test_a_camera_lives_where_the_java_client_would_put_it() -> None:
