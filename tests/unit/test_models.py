@@ -326,6 +326,10 @@ class Writer:
         self.written.append((topic, value, key))
         on_delivery(self._fault, None)
 
+    def poll(self, timeout_s: float) -> int:
+        """Nothing to report."""
+        return 0
+
     def flush(self, timeout_s: float) -> int:
         """How many are still on their way."""
         return self._unsent
@@ -369,7 +373,7 @@ COMMAND = ModelCommand(
 def test_registering_keeps_signs_and_asks_rollout(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The version is the beginning of the hash: the same file is the same version. What rollout makes of it is said."""
     writer = Writer()
-    monkeypatch.setattr("catseye.kafka.produce.Producer", writer)
+    monkeypatch.setattr("catseye.kafka.producing.Producer", writer)
     monkeypatch.setattr(ask_module, "subscribe", Register(writer))
     event = register(fleet.settings, CODEC, ONNX, "candidate", by="a test", because="it is better")
     ((topic, value, key),) = writer.written
@@ -404,7 +408,7 @@ def test_a_rollout_that_does_not_answer_is_named(fleet: Fleet, monkeypatch: pyte
 def test_a_bad_file_is_not_handed_in(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept, signed or said."""
     writer = Writer()
-    monkeypatch.setattr("catseye.kafka.produce.Producer", writer)
+    monkeypatch.setattr("catseye.kafka.producing.Producer", writer)
     with pytest.raises(BadModel):
         register(fleet.settings, CODEC, b"not ONNX", "candidate", by="a test", because="a test")
     assert writer.written == []
@@ -418,7 +422,7 @@ def test_a_command_that_the_broker_did_not_take_is_said(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, writer: Writer, what: str
 ) -> None:
     """`Unavailable`: do it again."""
-    monkeypatch.setattr("catseye.kafka.produce.Producer", writer)
+    monkeypatch.setattr("catseye.kafka.producing.Producer", writer)
     with pytest.raises(Unavailable, match=what):
         ask(fleet.settings, CODEC, COMMAND)
 
