@@ -131,8 +131,11 @@ def held(slowest: Slowest) -> list[int]:
     return [number for number, each in enumerate(RANKED_PLACES) if each.signal.slowest is slowest]
 
 
-LIGHT: Final = held(Slowest.LIGHT)
+LIGHT: Final = [number for number in held(Slowest.LIGHT) if RANKED_PLACES[number].signal.in_most]
+"""Signals that tell how light it is."""
 IN_MOST: Final = [number for number, each in enumerate(RANKED_PLACES) if each.signal.in_most]
+OPTIONAL: Final = [number for number, each in enumerate(RANKED_PLACES) if each.signal.optional]
+"""Places of those that frames may lack."""
 SURE: Final = [number for number, each in enumerate(SAID_PLACES) if not each.signal.along]
 """Numbers of a prediction that tell how sure the model is."""
 CORRELATED_NAMES: Final = (
@@ -254,6 +257,8 @@ REFERENCE_FIELDS: Final = (
     Field("pace", "pace", "u2", (_CORRELATED,)),
     Field("pace", "inflation", "f2", (_CORRELATED,)),
     Field("reference", "examples", "i8", (4,)),
+    Field("late", "late", "u1", (_RANKED,)),
+    Field("late", "late_began_s", "u4", (_PHASE,)),
     Field("outcomes", "labels_began_s", "u4", (_PHASE,)),
     Field("outcomes", "labels_closed", "u1", (_PHASE,)),
     Field("outcomes", "label_weights", "f4", (_PHASE, _LABEL)),
@@ -360,6 +365,7 @@ NORMAL: Final[np.dtype[Any]] = np.dtype(
         ("centre", "f4", (PHASES, RANKED, BUCKETS)),
         ("spread", "f4", (PHASES, RANKED)),
         ("ranks", "f4", (PHASES, RANKED, BINS)),
+        ("unknown", "?", (PHASES, len(OPTIONAL))),
     ],
     align=True,
 )

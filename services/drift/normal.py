@@ -1,7 +1,10 @@
 """What follows from references, computed once and kept beside them until they change: how far apart samples are, what
 means must not exceed, where each signal lies and the rank of each of its bins."""
 
-from services.drift import reference, streams
+import numpy as np
+
+from services.drift import late, reference, streams
+from services.drift.layout import OPTIONAL
 from services.drift.rules import Rules
 from services.drift.sample import Ints
 from services.drift.table import Rows, Table
@@ -14,12 +17,14 @@ def normal(table: Table, rows: Ints, rules: Rules) -> Rows:
     if len(stale):
         known = table.reference
         pace = streams.paces(known, stale)
-        kept["pace"][stale], kept["weight"][stale] = pace, streams.weights(pace)
+        kept["pace"][stale], kept["weight"][stale] = pace, streams.weights(pace, known["pace"][stale])
         kept["bound"][stale] = streams.bounds(
             known, stale, pace, rank=rules.tolerance_rank, probability=rules.tolerance_probability
         )
         of_signals = (known[name][stale] for name in ("counts", "means", "m2"))
         kept["centre"][stale], kept["spread"][stale] = reference.scales(*of_signals)
-        kept["ranks"][stale] = reference.ranks_of_bins(known["histogram"][stale])
+        ranks, unknown = reference.ranks_of_bins(known["histogram"][stale]), late.unknown(known, stale)
+        ranks[:, :, OPTIONAL] = np.where(unknown[..., None], np.nan, ranks[:, :, OPTIONAL])
+        kept["ranks"][stale], kept["unknown"][stale] = ranks, unknown
         kept["known"][stale] = True
     return kept

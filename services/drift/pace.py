@@ -74,6 +74,12 @@ def keep(reference: NDArray[Any], learning: NDArray[Any], row: int, columns: sli
         learning[name][row, columns] = 0
 
 
+def forget_signal(reference: NDArray[Any], row: int, signal: int) -> None:
+    """The pace of a ranked signal is not known: too little was seen of it."""
+    reference["pace"][row, signal] = 0
+    reference["inflation"][row, signal] = 0
+
+
 def forget(reference: NDArray[Any], row: int) -> None:
     """Keep the pace of the loss alone: labels are of the road, whatever predicts it."""
     reference["pace"][row, :LOSS_PACE] = 0

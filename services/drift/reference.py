@@ -55,14 +55,11 @@ def learn(reference: Reference, phase: Ints, seen: Frames, samples: int) -> None
         of_second = second[~first]
         if of_second.any():
             chosen = later.where(of_second)
-            _learn_scale(reference, chosen.rows, phase[second], chosen.bucket, ranked[of_second])
+            learn_scale(reference, chosen.rows, phase[second], chosen.bucket, ranked[of_second])
         of_third = third[~first]
         if of_third.any():
             chosen = later.where(of_third)
-            bins = _bins(scaled(reference, phase[third], chosen, ranked[of_third]))
-            row, signal = np.nonzero(bins >= 0)
-            place = (chosen.rows[row], phase[third][row], signal, bins[row, signal])
-            reference["histogram"][place] += 1
+            count(reference, chosen.rows, phase[third], scaled(reference, phase[third], chosen, ranked[of_third]))
 
 
 def relative(reference: Reference, phase: Ints, seen: Frames) -> Floats:
@@ -155,7 +152,28 @@ def _learn_features(reference: Reference, rows: Ints, phase: Ints, seen: Frames)
     reference["features_m2"][rows, phase] += step * (np.nan_to_num(seen.features) - moved)
 
 
-def _learn_scale(reference: Reference, rows: Ints, phase: Ints, bucket: Ints, ranked: Floats) -> None:
+def count(reference: Reference, rows: Ints, phase: Ints, off: Floats) -> None:
+    """Count values in the histograms of their signals.
+
+    Args:
+        off: What `scaled` gives.
+    """
+    bins = _bins(off)
+    row, signal = np.nonzero(bins >= 0)
+    place = (rows[row], phase[row], signal, bins[row, signal])
+    reference["histogram"][place] = np.minimum(reference["histogram"][place], MOST - 1) + 1
+
+
+def forget_signal(reference: Reference, row: int, phase: int, signal: int) -> None:
+    """Begin anew with a ranked signal in a phase."""
+    reference["counts"][row, phase, signal] = 0
+    reference["means"][row, phase, signal] = 0
+    reference["m2"][row, phase, signal] = 0
+    reference["histogram"][row, phase, signal] = 0
+
+
+def learn_scale(reference: Reference, rows: Ints, phase: Ints, bucket: Ints, ranked: Floats) -> None:
+    """Move mean and spread of each signal by one value of each camera, [n, RANKED]; NaN moves nothing."""
     there = ~np.isnan(ranked)
     columns = np.arange(RANKED)
     place = (rows[:, None], phase[:, None], columns, bucket[:, None])

@@ -62,6 +62,7 @@ class Signal(NamedTuple):
         share: Of its family's evidence; where it is None, all streams of the family have the same.
         detector: Ways in which a detector that an operator chose for it is fed; it has none where this is empty.
         least_spread: Least standard deviation, in its own unit.
+        optional: Whether frames may lack it, such as those that were written before it was measured.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Signal(NamedTuple):
     share: float | None = None
     detector: tuple[str, ...] = ()
     least_spread: float = 1e-6
+    optional: bool = False
 
 
 class Kind(NamedTuple):

@@ -95,13 +95,15 @@ def _of_frames(table: Table, row: int, shares: Floats, classes: Sequence[str]) -
     Args:
         shares: Of each stream in its family's evidence, [STREAMS].
     """
-    slots = table.reference["telemetry"][row]
+    slots, paces = table.reference["telemetry"][row], table.reference["pace"][row]
     for place, streams in _PLACES:
         signal = place.signal
         if (signal.along == "slot" and not slots[place.number]) or (
             signal.along == "class" and place.number >= len(classes)
         ):
             continue
+        if signal.optional and not paces[RANKED_PLACES.index(place)]:
+            continue  # nothing is known of it
         called, bucket = signal_of(table, row, streams[0])
         called = called if bucket is None else f"{called}.{class_of(bucket, classes) or 'others'}"
         evidence = float(shares[streams].sum())

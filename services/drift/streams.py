@@ -23,15 +23,18 @@ from services.drift.layout import (
     IN_MOST,
     LIGHT,
     LOSS_PACE,
+    OPTIONAL,
     OUTCOME_FAMILIES,
     PHASES,
     PREDICTIONS,
     RANK_STREAMS,
     RANK_WAYS,
     RANKED,
+    RANKED_PLACES,
     SAID,
     SHARES,
     SOURCE,
+    STREAM,
     WEIGHTS,
     held,
 )
@@ -63,11 +66,28 @@ _FASTER: Final = 3
 """How many times as fast as most signals of a picture one may be: a thousand frames do not show a correlation of .05,
 which makes a mean's variance more than twice as large where it lasts as long as that of light does (decision 0011)."""
 _OF_THE_VIEW: Final = held(Slowest.VIEW)
+_LIKE_LIGHT: Final = held(Slowest.LIGHT)
 _QUIET: Final = 10.0
 """Without a change evidence after R samples is R in the mean: ten times that comes in one window of ten at most."""
 
 
 _WEIGHTS: Final = WEIGHTS.sum(axis=1)  # each stream is of one family
+
+
+def _shared() -> list[tuple[list[int], list[int], slice]]:
+    """Of each family that has optional signals: their places, their streams, and the streams of all."""
+    found = []
+    for family in FAMILIES:
+        optional = [number for number in OPTIONAL if RANKED_PLACES[number].signal.family == family.kind]
+        of_them = [
+            number for number, stream in enumerate(STREAM) if stream.place in [RANKED_PLACES[each] for each in optional]
+        ]
+        if optional:
+            found.append((optional, of_them, family.slice))
+    return found
+
+
+_SHARED: Final = _shared()
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -132,8 +152,10 @@ def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     pace = reference["pace"][rows]
     of_picture, of_light = _middle(pace[:, IN_MOST]), _middle(pace[:, LIGHT])
     ranked = pace[:, :RANKED].copy()
-    ranked[:, LIGHT] = np.maximum(ranked[:, LIGHT], of_light[:, None])
+    ranked[:, _LIKE_LIGHT] = np.maximum(ranked[:, _LIKE_LIGHT], of_light[:, None])
     ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // _FASTER)
+    # Of what is not known yet nothing is taken; it must not make its family seem faster.
+    ranked[:, OPTIONAL] = np.where(pace[:, OPTIONAL] == 0, of_picture[:, None], ranked[:, OPTIONAL])
     shares = np.maximum(pace[:, CLASS_PACE], of_picture // _FASTER)
     sure = np.maximum(pace[:, ANSWERS_PACE].max(axis=1), of_picture)
     loss = pace[:, LOSS_PACE]
@@ -234,15 +256,26 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
     watch["window"][rows, families] += share > 0
 
 
-def weights(pace: NDArray[np.uint16]) -> Floats:
-    """What a stream's evidence counts for in its family's, [n, STREAMS], by its *pace*, [n, STREAMS]."""
+def weights(pace: NDArray[np.uint16], measured: NDArray[np.uint16] | None = None) -> Floats:
+    """What a stream's evidence counts for in its family's, [n, STREAMS], by its *pace*, [n, STREAMS].
+
+    Args:
+        measured: Pace of each of the correlated numbers, [n, CORRELATED]: optional signals whose own is not known have
+            no share, and leave theirs to the others. By default all are known.
+    """
     weight: Floats = (_WEIGHTS * pace).astype(np.float32)
+    if measured is not None:
+        for optional, of_them, all_of_it in _SHARED:
+            known = measured[:, optional] > 0
+            streams = all_of_it.stop - all_of_it.start - RANK_WAYS * (len(optional) - known.sum(axis=1))
+            weight[:, all_of_it] = (1 / streams).astype(np.float32)[:, None] * pace[:, all_of_it]
+            weight[:, of_them] *= np.repeat(known, RANK_WAYS, axis=1)
     return weight
 
 
 def weighed(watch: NDArray[Any], reference: NDArray[Any], rows: Ints) -> Floats:
     """Each stream's share of its family's evidence, [n, STREAMS]."""
-    share: Floats = combined(watch["evidence"][rows]) * weights(paces(reference, rows))
+    share: Floats = combined(watch["evidence"][rows]) * weights(paces(reference, rows), reference["pace"][rows])
     return share
 
 

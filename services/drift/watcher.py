@@ -11,6 +11,7 @@ from services.drift import (
     describe,
     estimates,
     faults,
+    late,
     outcomes,
     pace,
     reference,
@@ -28,6 +29,7 @@ from services.drift.layout import (
     FAULT_ALARMS,
     FRAMES_FAMILIES,
     LOSS_PACE,
+    OPTIONAL,
     OUTCOME_FAMILIES,
     PICTURE,
     SURE,
@@ -175,7 +177,7 @@ class Watcher:
         covered = seen.at_ms - 1_000 * known["began_s"][place].astype(np.int64)
         over = (so_far >= rules.reference_samples) & (covered >= rules.reference_span_ms)
         for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
-            _close(table, row, its_phase)
+            _close(table, row, its_phase, reference.quarter(rules.reference_samples))
         for row, its_phase in zip(
             *(each[over & (covered < rules.telemetry_span_ms)].tolist() for each in place), strict=True
         ):
@@ -185,12 +187,23 @@ class Watcher:
     def _test(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
         watch, rows = table.watch, seen.rows
         usual = normal(table, rows, self._rules)
+        if usual["unknown"][rows].any():
+            self._learn_late(table, seen, phase, usual["unknown"][rows, phase])
+            usual = normal(table, rows, self._rules)
         ranked = reference.relative(table.reference, phase, seen)
         of_all = sampling.share_of_one(watch, rows)
         sampling.estimate(watch, rows, np.concatenate([ranked, seen.said], axis=1), of_all)
         estimates.recent(watch, seen, of_all)
         fed = streams.of_frames(reference.ranks(usual, phase, seen, ranked), seen.said, usual["bound"][rows, phase])
         return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause)
+
+    def _learn_late(self, table: Table, seen: Frames, phase: Ints, unknown: NDArray[np.bool_]) -> None:
+        """Learn signals that came when the reference was whole."""
+        missing = unknown & ~np.isnan(seen.ranked[:, OPTIONAL])
+        learners = missing.any(axis=1) & _is_normal(table.watch, seen.rows)
+        if learners.any():
+            table.touch(seen.rows[learners], b"rl")
+            late.learn(table, seen.where(learners), phase[learners], missing[learners], self._rules)
 
     def _evidence(
         self,
@@ -275,11 +288,15 @@ def _mean_weight(known: NDArray[Any], rows: Ints, phase: Ints) -> Floats:
     return mean
 
 
-def _close(table: Table, row: int, phase: int) -> None:
-    """The reference of a phase is whole; with the first one the camera's own pace is known."""
+def _close(table: Table, row: int, phase: int, enough: int) -> None:
+    """The reference of a phase is whole; with the first one the camera's own pace is known, but for optional signals of
+    which fewer than *enough* values were counted."""
     known = table.reference
     if not known["closed"][row].any():
         pace.keep(known, table.learning, row, slice(0, LOSS_PACE))
+        for signal in OPTIONAL:
+            if known["histogram"][row, phase, signal].sum() < enough:
+                pace.forget_signal(known, row, signal)
     reference.close(known, row, phase)
 
 
