@@ -130,6 +130,17 @@ SIGNALS: Final = (
         in_most=True,
         least_spread=_SPREAD_OF_DISTANCE,
     ),
+    # Grey at night is usual, and colour comes and goes with the light; half a grey level is no tint.
+    _picture("chroma_blue", "Mean chroma, blue", Slowest.LIGHT, field="chroma_blue", least_spread=0.002, optional=True),
+    _picture("chroma_red", "Mean chroma, red", Slowest.LIGHT, field="chroma_red", least_spread=0.002, optional=True),
+    _picture(
+        "bits_per_pixel",
+        "Size of the picture as the encoder left it, bits a pixel",
+        Slowest.VIEW,
+        field="bits_per_pixel",
+        least_spread=0.01,
+        optional=True,
+    ),
     Signal("telemetry", "telemetry", Ranking.RANK, "A reading of the device", along="slot"),
     Signal("class_share", "predictions", Ranking.MEAN, "Mean probability of a class", along="class"),
     Signal("entropy", "predictions", Ranking.MEAN, "Entropy of the answer, 0 to 1", detector=("up",)),

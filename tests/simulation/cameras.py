@@ -107,6 +107,12 @@ class Camera:
         self.at_s += 1 / self.fps
         return replace(drawn, **changes)
 
+    def coloured(self, *, blue: float = 0.02, red: float = -0.01, bits: float = 1.5, **changes: Any) -> Prediction:
+        """The next frame with its colour and its bits a pixel, around these means."""
+        noise = np.random.default_rng([self.sequence, *self.name.encode()]).normal(size=3)
+        measured = {"chroma_blue": blue + 0.01 * noise[0], "chroma_red": red + 0.01 * noise[1]}
+        return self.shot(**measured, bits_per_pixel=bits * float(np.exp(0.1 * noise[2])), **changes)
+
     def shots(self, count: int, **changes: Any) -> list[Prediction]:
         """The next *count* frames."""
         return [self.shot(**changes) for _ in range(count)]

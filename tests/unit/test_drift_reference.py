@@ -32,7 +32,7 @@ def day(count: int = 1) -> NDArray[np.int64]:
 def learned(camera: Camera, samples: int = SAMPLES, **changes: Any) -> Table:
     """A table whose row 0 has learned a camera's first frames."""
     table = Table()
-    for each in camera.shots(samples, **changes):
+    for each in (camera.coloured(**changes) for _ in range(samples)):
         learn(table.reference, day(), seen(each), samples)
     return table
 
@@ -60,7 +60,7 @@ def test_ranks_of_frames_like_those_of_the_reference_are_uniform(seed: int) -> N
     """Each signal's, within the 99.9 % band of both samples and the width of a bin's middle."""
     camera = Camera(seed=seed)
     table = learned(camera)
-    found = ranked(table, camera.shots(600))
+    found = ranked(table, [camera.coloured() for _ in range(600)])
     band = 1.95 * np.sqrt(1 / 600 + 2 / SAMPLES)
     for signal, name in enumerate(PICTURE):
         widest = table.reference["histogram"][0, 1, signal].max() / (SAMPLES / 2)

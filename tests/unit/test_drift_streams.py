@@ -11,6 +11,7 @@ from services.drift.layout import (
     FAMILIES,
     FRAME_STREAMS,
     FRAMES_FAMILIES,
+    IN_MOST,
     INPUT,
     OUTCOME_FAMILIES,
     PICTURE,
@@ -70,9 +71,11 @@ def fed_by(rank: float, said: float, reference: NDArray[np.void]) -> Fed:
 def test_a_signal_that_seems_much_faster_than_others_like_it_is_not() -> None:
     """What was measured so saw too little; composition and what a device tells have paces of their own."""
     reference = known(pace=1)
-    reference["pace"][0, : len(PICTURE)] = [100, 100, 1, 50, 100, 1, 1, 1]
+    reference["pace"][0, IN_MOST] = [100, 100, 1, 50, 100, 1, 1, 1]
     found = paces(reference, ROWS)[0]
-    assert found[: 3 * len(PICTURE) : 3].tolist() == [100, 100, 8, 50, 100, 100, 1, 8]
+    assert found[: 3 * len(PICTURE) : 3][IN_MOST].tolist() == [100, 100, 8, 50, 100, 100, 1, 8]
+    colour = [PICTURE.index(name) for name in ("chroma_blue", "chroma_red", "bits_per_pixel")]
+    assert found[: 3 * len(PICTURE) : 3][colour].tolist() == [100, 100, 8]  # colour follows light
     assert found[3 * len(PICTURE) : 3 * RANKED].tolist() == [1] * 12
     assert found[PREDICTIONS.first] == 8  # shares of classes: a third of that
     assert found[PREDICTIONS.first + ENTROPY] == 25  # between 1 and 50: most of the picture's
