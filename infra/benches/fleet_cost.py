@@ -142,7 +142,7 @@ def measured(options: Options) -> tuple[list[Figure], list[Row], list[str]]:
     for name in others:
         pair = harness.paired(rows, {"side": name}, {"side": first}, "cpu_us")
         figures.append(Figure(f"CPU a frame: {names[name]:,} cameras / {names[first]}", harness.ratio(*pair), 1.1))
-    state = REFERENCE.itemsize + WATCH.itemsize + LEARNING.itemsize
+    state = REFERENCE.itemsize + WATCH.itemsize
     figures.append(Figure("state a camera / 8 KB", harness.ratio([state], [STATE_BYTES]), 1.0))
     notes = [
         f"state of a camera: reference {REFERENCE.itemsize:,}, watch {WATCH.itemsize:,} and, till its first reference "
