@@ -42,6 +42,7 @@ class View(NamedTuple):
     """What ingest and inference make of a picture."""
 
     quality: Quality
+    bits_per_pixel: float
     probabilities: dict[str, float]
     embedding: list[float]
 
@@ -66,7 +67,8 @@ class Lens:
             crops = [decode_rgb(jpeg) for jpeg in some]
             answer = self._net.predict(crops)
             for jpeg, crop, chances, embedding in zip(some, crops, answer.probabilities, answer.embedding, strict=True):
-                self._views[jpeg] = View(measure(crop), self._named(chances), embedding.tolist())
+                bits = 8 * len(jpeg) / (crop.shape[0] * crop.shape[1])
+                self._views[jpeg] = View(measure(crop), bits, self._named(chances), embedding.tolist())
         return [self._views[jpeg] for jpeg in wanted]
 
     def _named(self, chances: NDArray[np.float32]) -> dict[str, float]:
@@ -205,6 +207,7 @@ class VirtualRoad:
             model_sha256="0" * 64,
             embedding=view.embedding,
             telemetry=dict(due.telemetry) if self._telemetry else {},
+            bits_per_pixel=view.bits_per_pixel,
             **view.quality._asdict(),
         )
 
