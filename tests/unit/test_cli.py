@@ -239,6 +239,14 @@ def test_tables_have_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert at(1_700_000_000_000) == "2023-11-14 22:13:20"
 
 
+def test_a_table_that_is_not_on_a_terminal_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row is a line however long it is; what cameras are called is no markup."""
+    table([("NAME", "WHY"), ("[red]a[/red]", "long " * 200 + ":smile: http://h/1"), ("摄像头", "wide")])
+    assert capsys.readouterr().out == (
+        f"NAME          WHY\n[red]a[/red]  {'long ' * 200}:smile: http://h/1\n摄像头        wide\n"
+    )
+
+
 def test_how_long_topics_are_kept_is_said_in_words() -> None:
     """Hours, or why not."""
     said = [_kept(kept, Settings()) for kept in (Kept.SHORT, Kept.HORIZON, Kept.COMPACTED, Kept.FOR_EVER)]

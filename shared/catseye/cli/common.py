@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,11 +126,29 @@ def write_file(file: Path, content: bytes) -> None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
-    """Print *rows* in columns; the first one is the head, the last column is not padded."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+    """Print *rows* in columns; the first one is the head.
+
+    On a terminal long cells are folded. Elsewhere each row is one line, whole, without colours: scripts cut it up.
+    """
+    # Not at the top: help needs no tables.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    # As text, not as markup: whoever publishes chooses what stands in a cell.
+    head, *body = [[Text(cell, overflow="fold") for cell in row] for row in rows]
+    shown = Table(*[Column(name, overflow="fold") for name in head], box=None, pad_edge=False)
+    for row in body:
+        shown.add_row(*row)
+    if sys.stdout.isatty():
+        Console().print(shown)
+        return
+    console = Console(file=StringIO(), color_system=None)
+    console.width = console.measure(shown, options=console.options.update(max_width=10**6)).maximum
+    with console.capture() as printed:
+        console.print(shown)
+    for line in printed.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def at(at_ms: int) -> str:
