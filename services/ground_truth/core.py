@@ -48,7 +48,7 @@ from services.ground_truth.entry import (
     unpack,
     unpack_shadow,
 )
-from services.ground_truth.room import Model, Room, frame_key
+from services.ground_truth.join_state import JoinState, Model, frame_key
 
 SEQUENCE_MAX = 2**62  # as ingest has it
 EXPIRE_AT_ONCE = 2_000  # entries forgotten in one transaction, so that a long silence does not make a long one
@@ -84,10 +84,10 @@ class GroundTruthCore(Tally):
         self._unmatched = full_name("labels.unmatched", prefix)
         self._dead_letters = full_name("dead-letters", prefix)
 
-    def new_state(self) -> Room:
-        return Room(self._horizon_ms, self._margin_ms)
+    def new_state(self) -> JoinState:
+        return JoinState(self._horizon_ms, self._margin_ms)
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Room], now_ms: int) -> list[Output]:
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, JoinState], now_ms: int) -> list[Output]:
         outputs: list[Output] = []
         for message in batch:
             partition = message.partition()
@@ -107,20 +107,20 @@ class GroundTruthCore(Tally):
                 outputs.append(Output(self._dead_letters, partition, source_of(message), letter))
         return outputs + self.on_time(states, now_ms)
 
-    def on_time(self, states: Mapping[int, Room], now_ms: int) -> list[Output]:
+    def on_time(self, states: Mapping[int, JoinState], now_ms: int) -> list[Output]:
         """Let go of labels that waited long enough and of predictions past the horizon. Time is that of the frames."""
         outputs: list[Output] = []
-        for partition, room in states.items():
-            for key, packed in room.early_before(room.newest_ms - self._early_ms):
-                room.take_early(key)
+        for partition, state in states.items():
+            for key, packed in state.early_before(state.newest_ms - self._early_ms):
+                state.take_early(key)
                 outputs.append(self._left(self._early_label(packed), "unknown", partition))
-            self.events["expired"] += room.expire(EXPIRE_AT_ONCE)
-            self.events["mark_ended"] += room.end_marks(EXPIRE_AT_ONCE)
-            if room.shadows:
-                self.events["shadow_expired"] += room.expire_shadows(EXPIRE_AT_ONCE)
+            self.events["expired"] += state.expire(EXPIRE_AT_ONCE)
+            self.events["mark_ended"] += state.end_marks(EXPIRE_AT_ONCE)
+            if state.shadows:
+                self.events["shadow_expired"] += state.expire_shadows(EXPIRE_AT_ONCE)
         return outputs
 
-    def on_prediction(self, prediction: Mapping[str, Any], room: Room, partition: int) -> list[Output]:
+    def on_prediction(self, prediction: Mapping[str, Any], state: JoinState, partition: int) -> list[Output]:
         """Let a prediction wait, or join it with the label that came before it.
 
         Args:
@@ -128,62 +128,62 @@ class GroundTruthCore(Tally):
                 as the whole join.
         """
         _check(prediction)
-        room.saw(prediction["received_at_ms"])
+        state.saw(prediction["received_at_ms"])
         key = frame_key(prediction["camera"], prediction["boot"], prediction["sequence"])
-        if room.get(key) is not None:
+        if state.get(key) is not None:
             self.events["prediction_repeated"] += 1
             return []
-        room.put(key, pack(_entry_of(prediction, room)), None)
+        state.put(key, pack(_entry_of(prediction, state)), None)
         self.events["prediction"] += 1
-        packed = room.early(key)
+        packed = state.early(key)
         if packed is None:
             return []
-        room.take_early(key)
-        return self.on_label(self._early_label(packed), room, partition)
+        state.take_early(key)
+        return self.on_label(self._early_label(packed), state, partition)
 
-    def on_shadow(self, prediction: Mapping[str, Any], room: Room) -> None:
+    def on_shadow(self, prediction: Mapping[str, Any], state: JoinState) -> None:
         """Keep what a shadow says of a frame until the frame's label; fields as in `on_prediction`.
 
         Which of the two predictions comes first does not matter. A frame that has its outcome makes no pair any more.
         """
         _check(prediction)
         key = frame_key(prediction["camera"], prediction["boot"], prediction["sequence"])
-        packed = room.get(key)
-        if room.is_expired(key) if packed is None else LABEL.unpack_from(packed, LABEL_AT)[0] & HAD_OUTCOME:
+        packed = state.get(key)
+        if state.is_expired(key) if packed is None else LABEL.unpack_from(packed, LABEL_AT)[0] & HAD_OUTCOME:
             self.events["shadow_late"] += 1
-        elif room.shadow(key) is not None:
+        elif state.shadow(key) is not None:
             self.events["shadow_repeated"] += 1
         else:
-            room.put_shadow(key, pack_shadow(_shadow_entry_of(prediction, room)))
+            state.put_shadow(key, pack_shadow(_shadow_entry_of(prediction, state)))
             self.events["shadow"] += 1
 
-    def on_label(self, label: AcceptedLabel, room: Room, partition: int) -> list[Output]:
+    def on_label(self, label: AcceptedLabel, state: JoinState, partition: int) -> list[Output]:
         """Join a label, let it wait, or say why it makes no outcome."""
         key = frame_key(label.camera, label.boot, label.sequence)
-        packed = room.get(key)
+        packed = state.get(key)
         if packed is None:
-            return self._without_prediction(label, key, room, partition)
+            return self._without_prediction(label, key, state, partition)
         if label.received_at_ms - RECEIVED.unpack_from(packed)[0] > self._horizon_ms:
             return [self._left(label, "late", partition)]
         fate, changed = judged(packed, label)
         if changed is not packed:
-            room.put(key, changed, packed)
+            state.put(key, changed, packed)
         if fate == "repeated" or fate == "superseded":  # noqa: PLR1714 - mypy narrows only this form
             return [self._left(label, fate, partition)]
         self.events[f"label_{fate}"] += 1
-        model = room.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]]
+        model = state.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]]
         outcome = _outcome(label, fate, unpack(packed, len(model.classes)), model, partition)
         outputs = [Output(self._outcomes, partition, label.camera.encode(), self._codec.encode(outcome))]
-        return outputs + self._pair(outcome, key, room) if fate == "matched" and room.shadows else outputs
+        return outputs + self._pair(outcome, key, state) if fate == "matched" and state.shadows else outputs
 
-    def _pair(self, outcome: Outcome, key: bytes, room: Room) -> list[Output]:
+    def _pair(self, outcome: Outcome, key: bytes, state: JoinState) -> list[Output]:
         """The pair of a frame's first outcome and what the shadow said, which is kept no longer."""
-        packed = room.shadow(key)
+        packed = state.shadow(key)
         if packed is None:
             return []
-        room.take_shadow(key)
+        state.take_shadow(key)
         entry = unpack_shadow(packed)
-        shadow = room.models[entry.model_no]
+        shadow = state.models[entry.model_no]
         if (shadow.name, shadow.version) == (outcome.model, outcome.version):
             self.events["pair_of_one_version"] += 1  # around a promotion; nothing can be learnt from it
             return []
@@ -191,22 +191,22 @@ class GroundTruthCore(Tally):
         pair = _paired(outcome, entry, shadow)
         return [Output(self._pairs, 0, outcome.camera.encode(), self._codec.encode(pair))]
 
-    def _without_prediction(self, label: AcceptedLabel, key: bytes, room: Room, partition: int) -> list[Output]:
-        if room.is_expired(key):
+    def _without_prediction(self, label: AcceptedLabel, key: bytes, state: JoinState, partition: int) -> list[Output]:
+        if state.is_expired(key):
             return [self._left(label, "late", partition)]
-        packed = room.early(key)
+        packed = state.early(key)
         if packed is None:
-            room.put_early(key, self._packed(label))
+            state.put_early(key, self._packed(label))
             self.events["label_early"] += 1
             return []
         waiting = self._early_label(packed)
         if label.label == waiting.label:
             if label.labelled_at_ms > waiting.labelled_at_ms:
-                room.put_early(key, self._packed(label))
+                state.put_early(key, self._packed(label))
                 return [self._left(waiting, "repeated", partition)]
             return [self._left(label, "repeated", partition)]
         if label_rank(label) > label_rank(waiting):
-            room.put_early(key, self._packed(label))
+            state.put_early(key, self._packed(label))
             return [self._left(waiting, "superseded", partition)]
         return [self._left(label, "superseded", partition)]
 
@@ -264,18 +264,18 @@ def _check(prediction: Mapping[str, Any]) -> None:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {prediction['sequence']}; it counts from 0 up")
 
 
-def _numbers_of(prediction: Mapping[str, Any], room: Room) -> tuple[int, tuple[str, ...], int]:
-    """Number of the version in *room*, its classes and the number of the predicted one."""
-    model_no = room.model_no(prediction["model"], prediction["version"], list(prediction["probabilities"]))
-    classes = room.models[model_no].classes
+def _numbers_of(prediction: Mapping[str, Any], state: JoinState) -> tuple[int, tuple[str, ...], int]:
+    """Number of the version in *state*, its classes and the number of the predicted one."""
+    model_no = state.model_no(prediction["model"], prediction["version"], list(prediction["probabilities"]))
+    classes = state.models[model_no].classes
     if prediction["label"] not in classes:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"label {prediction['label']!r:.200} is no class of its version")
     return model_no, classes, classes.index(prediction["label"])
 
 
-def _entry_of(prediction: Mapping[str, Any], room: Room) -> Entry:
+def _entry_of(prediction: Mapping[str, Any], state: JoinState) -> Entry:
     probabilities: Mapping[str, float] = prediction["probabilities"]
-    model_no, classes, predicted_no = _numbers_of(prediction, room)
+    model_no, classes, predicted_no = _numbers_of(prediction, state)
     received_at_ms: int = prediction["received_at_ms"]
     return Entry(
         received_at_ms,
@@ -292,9 +292,9 @@ def _entry_of(prediction: Mapping[str, Any], room: Room) -> Entry:
     )
 
 
-def _shadow_entry_of(prediction: Mapping[str, Any], room: Room) -> ShadowEntry:
+def _shadow_entry_of(prediction: Mapping[str, Any], state: JoinState) -> ShadowEntry:
     probabilities: Mapping[str, float] = prediction["probabilities"]
-    model_no, classes, predicted_no = _numbers_of(prediction, room)
+    model_no, classes, predicted_no = _numbers_of(prediction, state)
     kept = (classes[predicted_no], *classes[:SHADOW_CLASSES])
     predicted, *others = [min(int(probabilities.get(name, 0.0) * SHADOW_FULL + 0.5), SHADOW_FULL) for name in kept]
     return ShadowEntry(prediction["received_at_ms"], model_no, predicted_no, predicted, tuple(others))

@@ -31,7 +31,7 @@ _SHADOW_MODEL_NO_AT = RECEIVED.size
 
 
 class Entry(NamedTuple):
-    """A waiting prediction. Numbers of models and classes are those of the room that holds it."""
+    """A waiting prediction. Numbers of models and classes are those of the state that holds it."""
 
     received_at_ms: int
     captured_at_ms: int

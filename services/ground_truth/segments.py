@@ -15,10 +15,10 @@ Entries = list[tuple[bytes, bytes]]  # keys of frames and what is kept of them
 
 
 class _Segment:
-    __slots__ = ("bucket", "lane", "number", "packed", "padded", "present", "size")
+    __slots__ = ("boot", "bucket", "number", "packed", "padded", "present", "size")
 
-    def __init__(self, lane: bytes, number: int, size: int) -> None:
-        self.lane = lane
+    def __init__(self, boot: bytes, number: int, size: int) -> None:
+        self.boot = boot
         self.number = number
         self.size = size
         self.present = 0
@@ -42,7 +42,7 @@ class _Segment:
 
 
 class Segments:
-    """Entries by the key of their frame: its lane, which is camera and boot, and 8 bytes of sequence number.
+    """Entries by the key of their frame: that of its boot (camera and boot) and 8 bytes of sequence number.
 
     Args:
         bucket_ms: How exactly age is kept, milliseconds.
@@ -52,13 +52,13 @@ class Segments:
     def __init__(self, bucket_ms: int, size_of: Callable[[bytes], int]) -> None:
         self._bucket_ms = bucket_ms
         self._size_of = size_of
-        self._lanes: dict[bytes, dict[int, _Segment]] = {}
+        self._boots: dict[bytes, dict[int, _Segment]] = {}
         self._buckets: dict[int, dict[_Segment, None]] = {}
         self.count = 0
 
     def get(self, key: bytes) -> bytes | None:
         """Entry of the frame with *key*."""
-        segments = self._lanes.get(key[:-8])
+        segments = self._boots.get(key[:-8])
         if segments is None:
             return None
         sequence = int.from_bytes(key[-8:], "big")
@@ -74,14 +74,14 @@ class Segments:
 
     def place(self, key: bytes, packed: bytes) -> None:
         """Keep an entry, or take it in place of the one that is there."""
-        lane, sequence = key[:-8], int.from_bytes(key[-8:], "big")
-        segments = self._lanes.get(lane)
+        boot, sequence = key[:-8], int.from_bytes(key[-8:], "big")
+        segments = self._boots.get(boot)
         if segments is None:
-            segments = self._lanes[lane] = {}
+            segments = self._boots[boot] = {}
         number = sequence >> SEGMENT_BITS
         segment = segments.get(number)
         if segment is None:
-            segment = segments[number] = _Segment(lane, number, len(packed))
+            segment = segments[number] = _Segment(boot, number, len(packed))
         if len(packed) != segment.size:
             segment.widen(max(segment.size, len(packed)))
         bit = 1 << (sequence & SEGMENT_MASK)
@@ -103,7 +103,7 @@ class Segments:
 
     def remove(self, key: bytes) -> None:
         """Take an entry away, if it is there."""
-        segments = self._lanes.get(key[:-8], {})
+        segments = self._boots.get(key[:-8], {})
         sequence = int.from_bytes(key[-8:], "big")
         segment = segments.get(sequence >> SEGMENT_BITS)
         bit = 1 << (sequence & SEGMENT_MASK)
@@ -116,7 +116,7 @@ class Segments:
         if not segment.present:
             del segments[segment.number]
             if not segments:
-                del self._lanes[key[:-8]]
+                del self._boots[key[:-8]]
             stands = self._buckets.get(segment.bucket)
             if stands is not None:
                 del stands[segment]
@@ -125,7 +125,7 @@ class Segments:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every entry with the key of its frame."""
-        for segments in self._lanes.values():
+        for segments in self._boots.values():
             for segment in segments.values():
                 yield from self._entries(segment)
 
@@ -166,7 +166,7 @@ class Segments:
         for sequence, packed in segment.entries():
             if RECEIVED.unpack_from(packed)[0] < before_ms:
                 entry = self._unpadded(packed) if segment.padded else packed
-                yield segment.lane + sequence.to_bytes(8, "big"), entry
+                yield segment.boot + sequence.to_bytes(8, "big"), entry
 
     def _unpadded(self, packed: bytes) -> bytes:
         return packed[: self._size_of(packed)]

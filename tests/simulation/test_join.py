@@ -13,7 +13,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction, UnmatchedLabel
 from services.ground_truth.core import GroundTruthCore, label_rank
-from services.ground_truth.room import Room, frame_key
+from services.ground_truth.join_state import JoinState, frame_key
 from tests.simulation.partitions import FakeMessage, Partition
 
 CODEC = Codec()
@@ -80,7 +80,7 @@ def label(sequence: int, received_at_ms: int, text: str | None, labelled_at_ms: 
     return FakeMessage("labels.accepted", CODEC.encode(record))
 
 
-def decoded(partition: Partition[Room], topic: str, kind: type[Any]) -> list[Any]:
+def decoded(partition: Partition[JoinState], topic: str, kind: type[Any]) -> list[Any]:
     return [CODEC.decode(output.value, kind) for output in partition.outputs if output.topic == topic]
 
 
@@ -251,7 +251,7 @@ def test_a_prediction_that_cannot_be_is_a_dead_letter_and_the_join_goes_on(chang
 # -- pairs
 
 
-def pairs(partition: Partition[Room]) -> list[PairedOutcome]:
+def pairs(partition: Partition[JoinState]) -> list[PairedOutcome]:
     return decoded(partition, "outcomes.paired", PairedOutcome)
 
 

@@ -19,7 +19,7 @@ from services.drift.reference import usual
 from services.drift.report import learning_left, version_of
 from services.drift.table import Cameras
 from services.ground_truth.entry import FULL, HAD_OUTCOME, NEVER_MS, RECEIVED, SHADOW_FULL, unpack, unpack_shadow
-from services.ground_truth.room import Room
+from services.ground_truth.join_state import JoinState
 from services.incidents.incidents_state import FLEET, IncidentsState
 from services.incidents.known import CameraState, CauseState
 from services.incidents.lifecycle import LifecycleState
@@ -99,7 +99,7 @@ def of_ingest(rows: Sequence[Row]) -> Facts:
 
 def of_ground_truth(rows: Sequence[Row]) -> Facts:
     """Predictions, what shadows predicted, and labels that wait, by frame; marks of boots; models."""
-    room = Room(3_600_000, 600_000)
+    room = JoinState(3_600_000, 600_000)
     for key, value in rows:
         room.restore(key, value)
     room.commit()

@@ -1,4 +1,4 @@
-"""The waiting room: every prediction of one partition for as long as a label may come, found by frame and by age.
+"""State of the join: every prediction of one partition for as long as a label may come, found by frame and by age.
 
 Entries lie in segments, which cost little more than the entries' own bytes and find them by frame and by age. While
 there is a shadow, what it said of a frame waits beside, in segments of its own, until the frame's label or its end.
@@ -24,7 +24,7 @@ BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the 
 EARLY_BUCKET_MS = 1_000  # labels that wait are looked at this often, in time of the frames
 MARK_BUCKETS = 50  # a mark stays at most one in so many longer than it must
 MARK = Struct(">Qq")  # big-endian: sequence number, forgot_at_ms
-PREDICTION, SHADOW, EARLY, LANE, MODEL = b"p", b"s", b"e", b"l", b"m"  # first byte of a key on the state topic
+PREDICTION, SHADOW, EARLY, BOOT, MODEL = b"p", b"s", b"e", b"l", b"m"  # first byte of a key on the state topic
 
 
 class Model(msgspec.Struct, array_like=True, frozen=True):
@@ -48,7 +48,7 @@ def frame_key(camera: str, boot: str, sequence: int) -> bytes:
     return b"%d:%b%b" % (len(named), named, boot.encode()) + sequence.to_bytes(8, "big")
 
 
-class Room:
+class JoinState:
     """State of ground truth for one partition; satisfies `catseye.runtime.stream.State`.
 
     Args:
@@ -127,7 +127,7 @@ class Room:
         self._change(EARLY + key, self._early.pop(key), None)
 
     def model_no(self, name: str, version: str, classes: Sequence[str]) -> int:
-        """Number of a version in this room; a new one is remembered."""
+        """Number of a version in this state; a new one is remembered."""
         number = self._model_no.get((name, version))
         if number is None:
             number = len(self.models)
@@ -170,14 +170,14 @@ class Room:
                 break
             boots = self._mark_buckets[oldest]
             while boots and gone < most:
-                lane, _ = boots.popitem()
-                mark = self._marks.get(lane)
+                boot, _ = boots.popitem()
+                mark = self._marks.get(boot)
                 if mark is None:
                     continue
                 if mark.forgot_at_ms // self._mark_bucket_ms > oldest:  # the boot went on
-                    self._note_mark(lane, mark)
+                    self._note_mark(boot, mark)
                 else:
-                    self._change(LANE + lane, MARK.pack(*self._marks.pop(lane)), None)
+                    self._change(BOOT + boot, MARK.pack(*self._marks.pop(boot)), None)
                     gone += 1
             if not boots:
                 del self._mark_buckets[oldest]
@@ -208,7 +208,7 @@ class Room:
         known = {PREDICTION + key: packed for key, packed in self._predictions.items()}
         known |= {SHADOW + key: packed for key, packed in self._shadows.items()}
         known |= {EARLY + key: packed for key, packed in self._early.items()}
-        known |= {LANE + lane: MARK.pack(*mark) for lane, mark in self._marks.items()}
+        known |= {BOOT + boot: MARK.pack(*mark) for boot, mark in self._marks.items()}
         models = {number.to_bytes(2, "big"): model for number, model in enumerate(self.models)}
         return known | {MODEL + number: msgspec.msgpack.encode(model) for number, model in models.items()}
 
@@ -223,11 +223,11 @@ class Room:
         """Entries of one boot are gone, the last of them the highest: it is forgotten up to there."""
         for key, packed in entries:
             self._change(PREDICTION + key, packed, None)
-        lane, sequence = key[:-8], int.from_bytes(key[-8:], "big")
-        before = self._marks.get(lane)
+        boot, sequence = key[:-8], int.from_bytes(key[-8:], "big")
+        before = self._marks.get(boot)
         mark = Mark(sequence if before is None else max(before.sequence, sequence), self.newest_ms)
-        self._set_mark(lane, mark)
-        self._change(LANE + lane, None if before is None else MARK.pack(*before), MARK.pack(*mark))
+        self._set_mark(boot, mark)
+        self._change(BOOT + boot, None if before is None else MARK.pack(*before), MARK.pack(*mark))
 
     def _forgotten_shadows(self, entries: Entries) -> None:
         for key, packed in entries:
@@ -247,7 +247,7 @@ class Room:
                 self._early.pop(name, None)
             else:
                 self._set_early(name, value)
-        elif kind == LANE:
+        elif kind == BOOT:
             if value is None:
                 self._marks.pop(name, None)
             else:
@@ -267,15 +267,15 @@ class Room:
         self.models[number : number + 1] = [model]
         self._model_no[model.name, model.version] = number
 
-    def _set_mark(self, lane: bytes, mark: Mark) -> None:
-        before = self._marks.get(lane)
-        self._marks[lane] = mark
+    def _set_mark(self, boot: bytes, mark: Mark) -> None:
+        before = self._marks.get(boot)
+        self._marks[boot] = mark
         # One that moves on is noted again when its bucket is looked at; one that an abort gives back may be older.
         if before is None or mark.forgot_at_ms < before.forgot_at_ms:
-            self._note_mark(lane, mark)
+            self._note_mark(boot, mark)
 
-    def _note_mark(self, lane: bytes, mark: Mark) -> None:
-        self._mark_buckets.setdefault(mark.forgot_at_ms // self._mark_bucket_ms, {})[lane] = None
+    def _note_mark(self, boot: bytes, mark: Mark) -> None:
+        self._mark_buckets.setdefault(mark.forgot_at_ms // self._mark_bucket_ms, {})[boot] = None
 
     def _set_early(self, key: bytes, packed: bytes) -> None:
         self._early[key] = packed

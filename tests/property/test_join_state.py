@@ -1,4 +1,4 @@
-"""The waiting room against plain mappings, through any order of work, commits, rollbacks and new starts."""
+"""State of the join against plain mappings, through any order of work, commits, rollbacks and new starts."""
 
 import pytest
 from hypothesis import settings
@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.ground_truth.entry import NEVER_MS, NO_LABEL, RECEIVED, Entry, ShadowEntry, pack, pack_shadow
-from services.ground_truth.room import BUCKETS_A_HORIZON, EARLY_BUCKET_MS, MARK, MARK_BUCKETS, Room, frame_key
+from services.ground_truth.join_state import (
+    BUCKETS_A_HORIZON,
+    EARLY_BUCKET_MS,
+    MARK,
+    MARK_BUCKETS,
+    JoinState,
+    frame_key,
+)
 
 HORIZON_MS = 10_000
 BUCKET_MS = HORIZON_MS // BUCKETS_A_HORIZON
@@ -30,7 +37,7 @@ def received_ms(packed: bytes) -> int:
 
 
 class Known:
-    """What a room should know: the same, in mappings and without an index."""
+    """What a state should know: the same, in mappings and without an index."""
 
     def __init__(self) -> None:
         self.entries: dict[bytes, bytes] = {}
@@ -49,13 +56,13 @@ class Known:
         return other
 
 
-class RoomAndMappings(RuleBasedStateMachine):
+class StateAndMappings(RuleBasedStateMachine):
     """Does everything twice and compares."""
 
     @initialize()
     def start(self) -> None:
         """Nothing is known."""
-        self.room = Room(HORIZON_MS, MARGIN_MS)
+        self.state = JoinState(HORIZON_MS, MARGIN_MS)
         self.known, self.committed = Known(), Known()
         self.log: list[tuple[bytes, bytes | None]] = []
         self.latest_ms = 0
@@ -65,15 +72,15 @@ class RoomAndMappings(RuleBasedStateMachine):
         if name not in self.known.models:
             self.known.models.append(name)
         classes = [f"class {number}" for number in range(CLASSES[name])]
-        number = self.room.model_no(name, "1", classes)
+        number = self.state.model_no(name, "1", classes)
         assert number == self.known.models.index(name)
-        assert list(self.room.models[number].classes) == classes
+        assert list(self.state.models[number].classes) == classes
         return number
 
     @rule(key=keys, at_ms=times | near_times, model=st.sampled_from(sorted(CLASSES)), offset=st.integers(0, 2**40))
     def predict(self, key: bytes, at_ms: int, model: str, offset: int) -> None:
         """A prediction comes in; one that is there stays."""
-        self.room.saw(at_ms)
+        self.state.saw(at_ms)
         self.known.newest_ms = max(self.known.newest_ms, at_ms)
         self.latest_ms = max(self.latest_ms, at_ms)
         if key in self.known.entries:
@@ -81,7 +88,7 @@ class RoomAndMappings(RuleBasedStateMachine):
         number = self.model_no(model)
         chances = tuple((offset + each) % 65_536 for each in range(CLASSES[model]))
         packed = pack(Entry(at_ms, at_ms - 5, offset, 7, number, 0, 128, 0, NEVER_MS, NO_LABEL, chances))
-        self.room.put(key, packed, None)
+        self.state.put(key, packed, None)
         self.known.entries[key] = packed
 
     @precondition(lambda self: self.known.entries)
@@ -91,7 +98,7 @@ class RoomAndMappings(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.known.entries)))
         before = self.known.entries[key]
         after = before[:33] + bytes([flags]) + before[34:]
-        self.room.put(key, after, self.room.get(key))
+        self.state.put(key, after, self.state.get(key))
         self.known.entries[key] = after
 
     @rule(key=keys, at_ms=times | near_times, model=st.sampled_from(sorted(CLASSES)), chance=st.integers(0, 255))
@@ -100,7 +107,7 @@ class RoomAndMappings(RuleBasedStateMachine):
         if key in self.known.shadows:
             return
         packed = pack_shadow(ShadowEntry(at_ms, self.model_no(model), 1, chance, (chance,) * min(16, CLASSES[model])))
-        self.room.put_shadow(key, packed)
+        self.state.put_shadow(key, packed)
         self.known.shadows[key] = packed
 
     @precondition(lambda self: self.known.shadows)
@@ -108,14 +115,14 @@ class RoomAndMappings(RuleBasedStateMachine):
     def pair(self, data: st.DataObject) -> None:
         """A shadow's word is needed no longer."""
         key = data.draw(st.sampled_from(sorted(self.known.shadows)))
-        self.room.take_shadow(key)
+        self.state.take_shadow(key)
         del self.known.shadows[key]
 
     @rule(key=keys, at_ms=times | near_times, text=st.binary(max_size=4))
     def wait(self, key: bytes, at_ms: int, text: bytes) -> None:
         """A label waits, or takes the place of one that waits, which may have come before or after it."""
         packed = RECEIVED.pack(at_ms) + text
-        self.room.put_early(key, packed)
+        self.state.put_early(key, packed)
         self.known.early[key] = packed
 
     @precondition(lambda self: self.known.early)
@@ -123,20 +130,20 @@ class RoomAndMappings(RuleBasedStateMachine):
     def meet(self, data: st.DataObject) -> None:
         """A label waits no longer."""
         key = data.draw(st.sampled_from(sorted(self.known.early)))
-        self.room.take_early(key)
+        self.state.take_early(key)
         del self.known.early[key]
 
     @rule(at_ms=times | near_times)
     def let_go(self, at_ms: int) -> None:
         """Exactly the labels whose second is over leave."""
-        left = dict(self.room.early_before(at_ms))
+        left = dict(self.state.early_before(at_ms))
         assert left == {
             key: packed
             for key, packed in self.known.early.items()
             if (received_ms(packed) // EARLY_BUCKET_MS + 1) * EARLY_BUCKET_MS <= at_ms
         }
         for key in left:
-            self.room.take_early(key)
+            self.state.take_early(key)
             del self.known.early[key]
 
     @rule()
@@ -148,15 +155,15 @@ class RoomAndMappings(RuleBasedStateMachine):
             for key, packed in self.known.entries.items()
             if (received_ms(packed) // BUCKET_MS + 1) * BUCKET_MS <= cutoff_ms
         }
-        assert self.room.expire(10**9) == len(due)
+        assert self.state.expire(10**9) == len(due)
         self.forget(due)
 
     @rule(most=st.integers(1, 5))
     def expire_some(self, most: int) -> None:
         """At most a segment more than asked for, and none that is not due."""
         cutoff_ms = self.known.newest_ms - HORIZON_MS
-        gone = self.room.expire(most)
-        left = {key for key in self.known.entries if self.room.get(key) is None}
+        gone = self.state.expire(most)
+        left = {key for key in self.known.entries if self.state.get(key) is None}
         assert len(left) == gone < most + 64
         assert all(received_ms(self.known.entries[key]) < cutoff_ms for key in left)
         self.forget(left)
@@ -170,7 +177,7 @@ class RoomAndMappings(RuleBasedStateMachine):
             for key, packed in self.known.shadows.items()
             if (received_ms(packed) // BUCKET_MS + 1) * BUCKET_MS <= cutoff_ms
         }
-        assert self.room.expire_shadows(10**9) == len(due)
+        assert self.state.expire_shadows(10**9) == len(due)
         for key in due:
             del self.known.shadows[key]
 
@@ -188,22 +195,22 @@ class RoomAndMappings(RuleBasedStateMachine):
         """Take entries away, and keep how far their boots are forgotten."""
         for key in due:
             del self.known.entries[key]
-            lane, sequence = key[:-8], int.from_bytes(key[-8:], "big")
-            self.known.marks[lane] = max(self.known.marks.get(lane, (0, 0))[0], sequence), self.known.newest_ms
+            boot, sequence = key[:-8], int.from_bytes(key[-8:], "big")
+            self.known.marks[boot] = max(self.known.marks.get(boot, (0, 0))[0], sequence), self.known.newest_ms
 
     @rule(most=st.just(1) | st.just(10**9))
     def end_marks(self, most: int) -> None:
         """Exactly the marks that have not moved for a horizon and twice the margin, to the bucket."""
         cutoff_ms = self.known.newest_ms - MARK_KEPT_MS
         due = {
-            lane
-            for lane, (_, forgot_at_ms) in self.known.marks.items()
+            boot
+            for boot, (_, forgot_at_ms) in self.known.marks.items()
             if (forgot_at_ms // MARK_BUCKET_MS + 1) * MARK_BUCKET_MS <= cutoff_ms
         }
-        assert self.room.end_marks(most) == min(most, len(due))
-        left = {key[1:] for key in self.room.items() if key[:1] == b"l"}
+        assert self.state.end_marks(most) == min(most, len(due))
+        left = {key[1:] for key in self.state.items() if key[:1] == b"l"}
         assert self.known.marks.keys() - due <= left
-        self.known.marks = {lane: mark for lane, mark in self.known.marks.items() if lane in left}
+        self.known.marks = {boot: mark for boot, mark in self.known.marks.items() if boot in left}
 
     @rule()
     def end_marks_in_vain(self) -> None:
@@ -216,18 +223,18 @@ class RoomAndMappings(RuleBasedStateMachine):
     @rule()
     def commit(self) -> None:
         """The changes reach the log, each key once."""
-        changes = self.room.changes()
+        changes = self.state.changes()
         assert len(dict(changes)) == len(changes)
         self.log += changes
-        self.room.commit()
-        assert self.room.changes() == []
+        self.state.commit()
+        assert self.state.changes() == []
         self.committed = self.known.copy()
 
     @rule()
     def abort(self) -> None:
         """As at the last commit."""
-        self.room.rollback()
-        assert self.room.changes() == []
+        self.state.rollback()
+        assert self.state.changes() == []
         self.known = self.committed.copy()
 
     @rule(compacted=st.booleans())
@@ -237,36 +244,36 @@ class RoomAndMappings(RuleBasedStateMachine):
         if compacted:
             last = {key: at for at, (key, _) in enumerate(log)}
             log = [record for at, record in enumerate(log) if last[record[0]] == at]
-        self.room = Room(HORIZON_MS, MARGIN_MS)
+        self.state = JoinState(HORIZON_MS, MARGIN_MS)
         for key, value in log:
-            self.room.restore(key, value)
-        self.room.commit()
+            self.state.restore(key, value)
+        self.state.commit()
         self.known = self.committed.copy()
         # Of predictions that are gone nobody knows the time any more; the next one brings it.
-        self.known.newest_ms = self.room.newest_ms
-        assert self.room.newest_ms <= self.latest_ms
+        self.known.newest_ms = self.state.newest_ms
+        assert self.state.newest_ms <= self.latest_ms
         self.committed = self.known.copy()
 
     @invariant()
     def same(self) -> None:
         """Every question has the same answer."""
-        if not hasattr(self, "room"):
+        if not hasattr(self, "state"):
             return
-        assert {key: self.room.get(key) for key in self.known.entries} == self.known.entries
-        assert {key: self.room.early(key) for key in self.known.early} == self.known.early
-        assert {key: self.room.shadow(key) for key in self.known.shadows} == self.known.shadows
-        assert (self.room.waiting, self.room.newest_ms) == (len(self.known.entries), self.known.newest_ms)
-        assert self.room.shadows == len(self.known.shadows)
-        items = self.room.items()
+        assert {key: self.state.get(key) for key in self.known.entries} == self.known.entries
+        assert {key: self.state.early(key) for key in self.known.early} == self.known.early
+        assert {key: self.state.shadow(key) for key in self.known.shadows} == self.known.shadows
+        assert (self.state.waiting, self.state.newest_ms) == (len(self.known.entries), self.known.newest_ms)
+        assert self.state.shadows == len(self.known.shadows)
+        items = self.state.items()
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"p"} == self.known.entries
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"s"} == self.known.shadows
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"e"} == self.known.early
         assert {key[1:]: MARK.unpack(value) for key, value in items.items() if key[:1] == b"l"} == self.known.marks
-        assert [model.name for model in self.room.models] == self.known.models
+        assert [model.name for model in self.state.models] == self.known.models
         stranger = frame_key("cam", "a", 71)
-        assert (self.room.get(stranger), self.room.early(stranger)) == (None, None)
-        assert self.room.is_expired(stranger) == (self.known.marks.get(stranger[:-8], (-1, 0))[0] >= 71)
+        assert (self.state.get(stranger), self.state.early(stranger)) == (None, None)
+        assert self.state.is_expired(stranger) == (self.known.marks.get(stranger[:-8], (-1, 0))[0] >= 71)
 
 
-TestRoom = pytest.mark.slow(RoomAndMappings.TestCase)
-TestRoom.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestJoinState = pytest.mark.slow(StateAndMappings.TestCase)
+TestJoinState.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
