@@ -5,58 +5,59 @@ Of the labels of a frame the one with the greatest `label_rank` holds: the label
 
 Where a shadow predicted the frame too, the first outcome of the frame makes a pair: at most one a frame, whatever
 becomes of the label later.
+
+Records are read and outcomes are written a batch at a time; in between each has its turn, in the order of the batch.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from catseye.contract.codec import Codec
 from catseye.contract.dead_letters import dead_letter, source_of
-from catseye.contract.errors import BadRecord, Reason
-from catseye.contract.identity import prediction_id
+from catseye.contract.errors import BadRecord
+from catseye.contract.heads import FEWEST
 from catseye.contract.message import Message
-from catseye.contract.records import (
-    AcceptedLabel,
-    Change,
-    Outcome,
-    PairedOutcome,
-    Prediction,
-    UnmatchedLabel,
-    UnmatchedReason,
-)
+from catseye.contract.records import AcceptedLabel, Change, PairedOutcome, UnmatchedLabel, UnmatchedReason
 from catseye.contract.topics import full_name
-from catseye.runtime.stream import Output, Tally
+from catseye.runtime.stream import Output, Row, Tally
+from services.ground_truth.arrivals import Labelled, Predicted, label_alone, read_labels, read_predictions
 from services.ground_truth.entry import (
-    DELAY_MAX_MS,
-    FULL,
     HAD_OUTCOME,
     LABEL,
     LABEL_AT,
     LABEL_END,
     MODEL_NO,
     MODEL_NO_AT,
-    NEVER_MS,
     NO_LABEL,
     RECEIVED,
-    SHADOW_CLASSES,
-    SHADOW_FULL,
-    Entry,
     ShadowEntry,
     digest_of,
-    pack,
-    pack_shadow,
     unpack,
     unpack_shadow,
 )
-from services.ground_truth.join_state import JoinState, Model, frame_key
+from services.ground_truth.join_state import JoinState, Model
+from services.ground_truth.outcome import Joined, label_probability, outcome_bytes, outcome_of
 
-SEQUENCE_MAX = 2**62  # as ingest has it
 EXPIRE_AT_ONCE = 2_000  # entries forgotten in one transaction, so that a long silence does not make a long one
+_NO_ROW: Row = ("", 0, None, None)
 
 
 def label_rank(label: AcceptedLabel) -> tuple[int, bytes]:
     """What decides between two labels of one frame: the greater one holds."""
     return label.labelled_at_ms, digest_of(label.label)
+
+
+class _Turn:
+    """What comes of a batch. The place of an outcome is kept until all of them are written at once."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Row] = []
+        self.joined: list[tuple[int, Joined]] = []
+
+    def join(self, joined: Joined) -> None:
+        """Keep the next place for the outcome."""
+        self.joined.append((len(self.outputs), joined))
+        self.outputs.append(_NO_ROW)
 
 
 class GroundTruthCore(Tally):
@@ -69,15 +70,20 @@ class GroundTruthCore(Tally):
         early_ms: How long a label waits for its prediction, in time of the frames that are predicted.
         margin_ms: How long accepted frames and labels are kept beyond the horizon. Twice both after a boot's last frame
             came in, its labels are unknown and no longer late.
+        fewest: Of fewer records in a batch each is read alone, of fewer outcomes each is written alone.
     """
 
-    def __init__(self, codec: Codec, prefix: str, horizon_ms: int, early_ms: int, margin_ms: int = 0) -> None:
+    def __init__(
+        self, codec: Codec, prefix: str, horizon_ms: int, early_ms: int, margin_ms: int = 0, *, fewest: int = FEWEST
+    ) -> None:
         super().__init__()
         self._codec = codec
         self._horizon_ms = horizon_ms
         self._early_ms = early_ms
         self._margin_ms = margin_ms
+        self._fewest = fewest
         self._predictions = full_name("predictions", prefix)
+        self._shadows = full_name("predictions.shadow", prefix)
         self._labels = full_name("labels.accepted", prefix)
         self._outcomes = full_name("outcomes", prefix)
         self._pairs = full_name("outcomes.paired", prefix)
@@ -87,29 +93,60 @@ class GroundTruthCore(Tally):
     def new_state(self) -> JoinState:
         return JoinState(self._horizon_ms, self._margin_ms)
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, JoinState], now_ms: int) -> list[Output]:
-        outputs: list[Output] = []
-        for message in batch:
-            partition = message.partition()
-            try:
-                if message.topic() == self._predictions:
-                    prediction = self._codec.leading_fields(message.value(), Prediction, "brightness")
-                    outputs += self.on_prediction(prediction, states[partition], partition)
-                elif message.topic() == self._labels:
-                    label = self._codec.decode(message.value(), AcceptedLabel)
-                    outputs += self.on_label(label, states[partition], partition)
-                else:
-                    prediction = self._codec.leading_fields(message.value(), Prediction, "brightness")
-                    self.on_shadow(prediction, states[partition])
-            except BadRecord as fault:
-                self.events[f"dead_{fault.reason}"] += 1
-                letter = self._codec.encode(dead_letter("ground_truth", message, fault, now_ms))
-                outputs.append(Output(self._dead_letters, partition, source_of(message), letter))
-        return outputs + self.on_time(states, now_ms)
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, JoinState], now_ms: int) -> list[Row]:
+        turn = _Turn()
+        topics, partitions = [message.topic() for message in batch], [message.partition() for message in batch]
+        read = self._read(batch, topics, [states[partition] for partition in partitions])
+        for place, (topic, partition, each) in enumerate(zip(topics, partitions, read, strict=True)):
+            if isinstance(each, Labelled):
+                self._on_label(each, states[partition], partition, turn)
+            elif isinstance(each, BadRecord):
+                self.events[f"dead_{each.reason}"] += 1
+                letter = self._codec.encode(dead_letter("ground_truth", batch[place], each, now_ms))
+                turn.outputs.append(Output(self._dead_letters, partition, source_of(batch[place]), letter))
+            elif topic == self._shadows:
+                self._on_shadow(each, states[partition])
+            else:
+                self._on_prediction(each, states[partition], partition, turn)
+        self._write_outcomes(turn)
+        return turn.outputs + self.on_time(states, now_ms)
 
-    def on_time(self, states: Mapping[int, JoinState], now_ms: int) -> list[Output]:
+    def _read(
+        self, batch: Sequence[Message], topics: Sequence[str], states: Sequence[JoinState]
+    ) -> list[Labelled | Predicted | BadRecord]:
+        """What each record says, or why it cannot be."""
+        values = [message.value() for message in batch]
+        labels = [place for place, topic in enumerate(topics) if topic == self._labels]
+        others = [place for place, topic in enumerate(topics) if topic != self._labels]
+        read_of_labels = read_labels(self._codec, [values[place] for place in labels], self._fewest)
+        read_of_others = read_predictions(
+            self._codec,
+            [values[place] for place in others],
+            [topics[place] == self._shadows for place in others],
+            [states[place] for place in others],
+            self._fewest,
+        )
+        read = dict(zip(labels, read_of_labels, strict=True)) | dict(zip(others, read_of_others, strict=True))
+        return [read[place] for place in range(len(batch))]
+
+    def _write_outcomes(self, turn: _Turn) -> None:
+        """Put outcomes where their places were kept."""
+        at_once = [each for each in turn.joined if each[1].label.written]
+        if len(at_once) < self._fewest:
+            at_once = []
+        alone = [each for each in turn.joined if not each[1].label.written] if at_once else turn.joined
+        if at_once:
+            written = outcome_bytes(self._codec, [joined for _, joined in at_once])
+            for (place, joined), (camera, value) in zip(at_once, written, strict=True):
+                turn.outputs[place] = self._outcomes, joined.partition, camera, value
+        for place, joined in alone:
+            label = self._label(joined.label)
+            value = self._codec.encode(outcome_of(joined, label))
+            turn.outputs[place] = self._outcomes, joined.partition, label.camera.encode(), value
+
+    def on_time(self, states: Mapping[int, JoinState], now_ms: int) -> list[Row]:
         """Let go of labels that waited long enough and of predictions past the horizon. Time is that of the frames."""
-        outputs: list[Output] = []
+        outputs: list[Row] = []
         for partition, state in states.items():
             for key, packed in state.early_before(state.newest_ms - self._early_ms):
                 state.take_early(key)
@@ -120,78 +157,76 @@ class GroundTruthCore(Tally):
                 self.events["shadow_expired"] += state.expire_shadows(EXPIRE_AT_ONCE)
         return outputs
 
-    def on_prediction(self, prediction: Mapping[str, Any], state: JoinState, partition: int) -> list[Output]:
-        """Let a prediction wait, or join it with the label that came before it.
-
-        Args:
-            prediction: Fields of a `Prediction` from the first up to brightness: reading the rest costs half as much
-                as the whole join.
-        """
-        _check(prediction)
-        state.saw(prediction["received_at_ms"])
-        key = frame_key(prediction["camera"], prediction["boot"], prediction["sequence"])
+    def _on_prediction(self, prediction: Predicted, state: JoinState, partition: int, turn: _Turn) -> None:
+        """Let a prediction wait, or join it with the label that came before it."""
+        key = prediction.key
+        state.saw(prediction.received_at_ms)
         if state.get(key) is not None:
             self.events["prediction_repeated"] += 1
-            return []
-        state.put(key, pack(_entry_of(prediction, state)), None)
+            return
+        state.put(key, prediction.packed, None)
         self.events["prediction"] += 1
         packed = state.early(key)
-        if packed is None:
-            return []
-        state.take_early(key)
-        return self.on_label(self._early_label(packed), state, partition)
+        if packed is not None:
+            state.take_early(key)
+            self._on_label(self._early_label(packed), state, partition, turn)
 
-    def on_shadow(self, prediction: Mapping[str, Any], state: JoinState) -> None:
-        """Keep what a shadow says of a frame until the frame's label; fields as in `on_prediction`.
+    def _on_shadow(self, prediction: Predicted, state: JoinState) -> None:
+        """Keep what a shadow predicted for a frame until the frame's label.
 
         Which of the two predictions comes first does not matter. A frame that has its outcome makes no pair any more.
         """
-        _check(prediction)
-        key = frame_key(prediction["camera"], prediction["boot"], prediction["sequence"])
+        key = prediction.key
         packed = state.get(key)
         if state.is_expired(key) if packed is None else LABEL.unpack_from(packed, LABEL_AT)[0] & HAD_OUTCOME:
             self.events["shadow_late"] += 1
         elif state.shadow(key) is not None:
             self.events["shadow_repeated"] += 1
         else:
-            state.put_shadow(key, pack_shadow(_shadow_entry_of(prediction, state)))
+            state.put_shadow(key, prediction.packed)
             self.events["shadow"] += 1
 
-    def on_label(self, label: AcceptedLabel, state: JoinState, partition: int) -> list[Output]:
+    def _on_label(self, label: Labelled, state: JoinState, partition: int, turn: _Turn) -> None:
         """Join a label, let it wait, or say why it makes no outcome."""
-        key = frame_key(label.camera, label.boot, label.sequence)
-        packed = state.get(key)
+        packed = state.get(label.key)
         if packed is None:
-            return self._without_prediction(label, key, state, partition)
+            turn.outputs += self._without_prediction(label, state, partition)
+            return
         if label.received_at_ms - RECEIVED.unpack_from(packed)[0] > self._horizon_ms:
-            return [self._left(label, "late", partition)]
+            turn.outputs.append(self._left(label, "late", partition))
+            return
         fate, changed = judged(packed, label)
         if changed is not packed:
-            state.put(key, changed, packed)
+            state.put(label.key, changed, packed)
         if fate == "repeated" or fate == "superseded":  # noqa: PLR1714 - mypy narrows only this form
-            return [self._left(label, fate, partition)]
+            turn.outputs.append(self._left(label, fate, partition))
+            return
         self.events[f"label_{fate}"] += 1
-        model = state.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]]
-        outcome = _outcome(label, fate, unpack(packed, len(model.classes)), model, partition)
-        outputs = [Output(self._outcomes, partition, label.camera.encode(), self._codec.encode(outcome))]
-        return outputs + self._pair(outcome, key, state) if fate == "matched" and state.shadows else outputs
+        joined = Joined(label, packed, state.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]], fate, partition)
+        turn.join(joined)
+        if fate == "matched" and state.shadows:
+            turn.outputs += self._pair(joined, state)
 
-    def _pair(self, outcome: Outcome, key: bytes, state: JoinState) -> list[Output]:
-        """The pair of a frame's first outcome and what the shadow said, which is kept no longer."""
+    def _pair(self, joined: Joined, state: JoinState) -> list[Row]:
+        """The pair of a frame's first outcome and what the shadow predicted, which is kept no longer."""
+        key = joined.label.key
         packed = state.shadow(key)
         if packed is None:
             return []
         state.take_shadow(key)
         entry = unpack_shadow(packed)
-        shadow = state.models[entry.model_no]
-        if (shadow.name, shadow.version) == (outcome.model, outcome.version):
+        shadow, champion = state.models[entry.model_no], joined.model
+        if (shadow.name, shadow.version) == (champion.name, champion.version):
             self.events["pair_of_one_version"] += 1  # around a promotion; nothing can be learnt from it
             return []
         self.events["pair"] += 1
-        pair = _paired(outcome, entry, shadow)
-        return [Output(self._pairs, 0, outcome.camera.encode(), self._codec.encode(pair))]
+        label = self._label(joined.label)
+        return [
+            Output(self._pairs, 0, label.camera.encode(), self._codec.encode(_paired(joined, label, entry, shadow)))
+        ]
 
-    def _without_prediction(self, label: AcceptedLabel, key: bytes, state: JoinState, partition: int) -> list[Output]:
+    def _without_prediction(self, label: Labelled, state: JoinState, partition: int) -> list[Row]:
+        key = label.key
         if state.is_expired(key):
             return [self._left(label, "late", partition)]
         packed = state.early(key)
@@ -205,19 +240,24 @@ class GroundTruthCore(Tally):
                 state.put_early(key, self._packed(label))
                 return [self._left(waiting, "repeated", partition)]
             return [self._left(label, "repeated", partition)]
-        if label_rank(label) > label_rank(waiting):
+        if (label.labelled_at_ms, label.digest) > (waiting.labelled_at_ms, waiting.digest):
             state.put_early(key, self._packed(label))
             return [self._left(waiting, "superseded", partition)]
         return [self._left(label, "superseded", partition)]
 
-    def _packed(self, label: AcceptedLabel) -> bytes:
-        return RECEIVED.pack(label.received_at_ms) + self._codec.encode(label)
+    def _label(self, label: Labelled) -> AcceptedLabel:
+        return self._codec.decode(label.value, AcceptedLabel)
 
-    def _early_label(self, packed: bytes) -> AcceptedLabel:
-        return self._codec.decode(packed[RECEIVED.size :], AcceptedLabel)
+    def _packed(self, label: Labelled) -> bytes:
+        return RECEIVED.pack(label.received_at_ms) + self._codec.encode(self._label(label))
 
-    def _left(self, label: AcceptedLabel, reason: UnmatchedReason, partition: int) -> Output:
+    def _early_label(self, packed: bytes) -> Labelled:
+        value = packed[RECEIVED.size :]
+        return label_alone(self._codec.decode(value, AcceptedLabel), value)
+
+    def _left(self, arrived: Labelled, reason: UnmatchedReason, partition: int) -> Row:
         self.events[f"label_{reason}"] += 1
+        label = self._label(arrived)
         unmatched = UnmatchedLabel(
             camera=label.camera,
             boot=label.boot,
@@ -232,10 +272,10 @@ class GroundTruthCore(Tally):
         return Output(self._unmatched, partition, label.camera.encode(), self._codec.encode(unmatched))
 
 
-def judged(packed: bytes, label: AcceptedLabel) -> tuple[Change | Literal["repeated", "superseded"], bytes]:
+def judged(packed: bytes, label: Labelled) -> tuple[Change | Literal["repeated", "superseded"], bytes]:
     """What *label* does to a prediction, and the prediction's entry afterwards."""
     flags, labelled_at_ms, digest = LABEL.unpack_from(packed, LABEL_AT)
-    its_digest = digest_of(label.label)
+    its_digest = label.digest
     fate: Change | Literal["repeated", "superseded"]
     if its_digest == digest:
         if label.labelled_at_ms <= labelled_at_ms:
@@ -252,107 +292,26 @@ def judged(packed: bytes, label: AcceptedLabel) -> tuple[Change | Literal["repea
     return fate, packed[:LABEL_AT] + held + packed[LABEL_END:]
 
 
-def _check(prediction: Mapping[str, Any]) -> None:
-    """Raises `BadRecord` for numbers that an entry cannot hold: whoever wrote them, the join must go on."""
-    probabilities: Mapping[str, float] = prediction["probabilities"]
-    # A comparison with NaN is false, so it is out of range too.
-    if not all(0 <= probability <= 1.001 for probability in probabilities.values()):
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "a probability is not between 0 and 1")
-    if not 0 <= prediction["brightness"] <= 1:
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"brightness is {prediction['brightness']}; it is between 0 and 1")
-    if not 0 <= prediction["sequence"] < SEQUENCE_MAX:
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {prediction['sequence']}; it counts from 0 up")
-
-
-def _numbers_of(prediction: Mapping[str, Any], state: JoinState) -> tuple[int, tuple[str, ...], int]:
-    """Number of the version in *state*, its classes and the number of the predicted one."""
-    model_no = state.model_no(prediction["model"], prediction["version"], list(prediction["probabilities"]))
-    classes = state.models[model_no].classes
-    if prediction["label"] not in classes:
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"label {prediction['label']!r:.200} is no class of its version")
-    return model_no, classes, classes.index(prediction["label"])
-
-
-def _entry_of(prediction: Mapping[str, Any], state: JoinState) -> Entry:
-    probabilities: Mapping[str, float] = prediction["probabilities"]
-    model_no, classes, predicted_no = _numbers_of(prediction, state)
-    received_at_ms: int = prediction["received_at_ms"]
-    return Entry(
-        received_at_ms,
-        prediction["captured_at_ms"],
-        prediction["frame_offset"],
-        min(max(prediction["predicted_at_ms"] - received_at_ms, 0), DELAY_MAX_MS),
-        model_no,
-        predicted_no,
-        round(prediction["brightness"] * 255),
-        flags=0,
-        labelled_at_ms=NEVER_MS,
-        digest=NO_LABEL,
-        probabilities=tuple([min(int(probabilities.get(name, 0.0) * FULL + 0.5), FULL) for name in classes]),
-    )
-
-
-def _shadow_entry_of(prediction: Mapping[str, Any], state: JoinState) -> ShadowEntry:
-    probabilities: Mapping[str, float] = prediction["probabilities"]
-    model_no, classes, predicted_no = _numbers_of(prediction, state)
-    kept = (classes[predicted_no], *classes[:SHADOW_CLASSES])
-    predicted, *others = [min(int(probabilities.get(name, 0.0) * SHADOW_FULL + 0.5), SHADOW_FULL) for name in kept]
-    return ShadowEntry(prediction["received_at_ms"], model_no, predicted_no, predicted, tuple(others))
-
-
-def _paired(outcome: Outcome, entry: ShadowEntry, shadow: Model) -> PairedOutcome:
-    assert outcome.label is not None
-    assert outcome.label_probability is not None
-    known = outcome.label in shadow.classes
+def _paired(joined: Joined, label: AcceptedLabel, entry: ShadowEntry, shadow: Model) -> PairedOutcome:
+    assert label.label is not None
+    champion, predicted = joined.model, unpack(joined.packed, len(joined.model.classes))
+    known = label.label in shadow.classes
     return PairedOutcome(
-        camera=outcome.camera,
-        boot=outcome.boot,
-        sequence=outcome.sequence,
-        received_at_ms=outcome.received_at_ms,
-        label_received_at_ms=outcome.label_received_at_ms,
-        model=outcome.model,
-        champion=outcome.version,
-        shadow=shadow.version,
-        label=outcome.label,
-        champion_predicted=outcome.predicted,
-        shadow_predicted=shadow.classes[entry.predicted_no],
-        champion_label_probability=outcome.label_probability,
-        shadow_label_probability=entry.probability(shadow.classes.index(outcome.label)) if known else 0.0,
-        source=outcome.source,
-        propensity=outcome.propensity,
-        frame_partition=outcome.frame_partition,
-        frame_offset=outcome.frame_offset,
-    )
-
-
-def _outcome(label: AcceptedLabel, change: Change, entry: Entry, model: Model, partition: int) -> Outcome:
-    predicted = model.classes[entry.predicted_no]
-    known = label.label in model.classes
-    withdrawn = label.label is None
-    probability = entry.probabilities[model.classes.index(label.label)] / FULL if label.label and known else 0.0
-    return Outcome(
         camera=label.camera,
         boot=label.boot,
         sequence=label.sequence,
-        captured_at_ms=entry.captured_at_ms,
-        received_at_ms=entry.received_at_ms,
-        predicted_at_ms=entry.received_at_ms + entry.predict_delay_ms,
-        prediction_id=prediction_id(label.camera, label.boot, label.sequence, model.name, model.version, "champion"),
-        model=model.name,
-        version=model.version,
-        role="champion",
-        frame_partition=partition,
-        frame_offset=entry.frame_offset,
-        predicted=predicted,
-        confidence=entry.probabilities[entry.predicted_no] / FULL,
-        change=change,
+        received_at_ms=predicted.received_at_ms,
+        label_received_at_ms=label.received_at_ms,
+        model=champion.name,
+        champion=champion.version,
+        shadow=shadow.version,
         label=label.label,
-        correct=None if withdrawn else predicted == label.label,
-        label_probability=None if withdrawn else probability,
-        brightness=entry.brightness / 255,
+        champion_predicted=champion.classes[predicted.predicted_no],
+        shadow_predicted=shadow.classes[entry.predicted_no],
+        champion_label_probability=label_probability(label.label, predicted, champion),
+        shadow_label_probability=entry.probability(shadow.classes.index(label.label)) if known else 0.0,
         source=label.source,
         propensity=label.propensity,
-        labelled_at_ms=label.labelled_at_ms,
-        label_received_at_ms=label.received_at_ms,
-        label_delay_ms=label.received_at_ms - entry.received_at_ms,
+        frame_partition=joined.partition,
+        frame_offset=predicted.frame_offset,
     )

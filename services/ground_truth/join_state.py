@@ -43,9 +43,14 @@ class Mark(NamedTuple):
 
 
 def frame_key(camera: str, boot: str, sequence: int) -> bytes:
-    """Key of a frame: lengths, so that no two frames share one; the sequence last, 8 bytes."""
+    """Key of a frame: that of its boot, then the sequence, 8 bytes."""
+    return boot_key(camera, boot) + sequence.to_bytes(8, "big")
+
+
+def boot_key(camera: str, boot: str) -> bytes:
+    """Key of a boot: with the camera's length, so that no two boots share one."""
     named = camera.encode()
-    return b"%d:%b%b" % (len(named), named, boot.encode()) + sequence.to_bytes(8, "big")
+    return b"%d:%b%b" % (len(named), named, boot.encode())
 
 
 class JoinState:

@@ -15,23 +15,23 @@ Entries = list[tuple[bytes, bytes]]  # keys of frames and what is kept of them
 
 
 class _Segment:
-    __slots__ = ("boot", "bucket", "number", "packed", "padded", "present", "size")
+    __slots__ = ("bucket", "front", "packed", "padded", "present", "quarter", "size")
 
-    def __init__(self, boot: bytes, number: int, size: int) -> None:
-        self.boot = boot
-        self.number = number
+    def __init__(self, front: bytes, quarter: int, size: int) -> None:
+        self.front = front  # of the keys here: all but the last byte
+        self.quarter = quarter  # of the last byte: its two highest bits
         self.size = size
         self.present = 0
         self.packed = bytearray()
         self.bucket = -1
         self.padded = False  # entries of models with fewer classes than the largest one here
 
-    def entries(self) -> Iterator[tuple[int, bytes]]:
-        """Sequence number and packed bytes of each entry, in order."""
-        at, base = 0, self.number << SEGMENT_BITS
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Key and packed bytes of each entry, in order."""
+        at, base = 0, self.quarter << SEGMENT_BITS
         for place in range(1 << SEGMENT_BITS):
             if self.present >> place & 1:
-                yield base + place, bytes(self.packed[at : at + self.size])
+                yield self.front + bytes((base + place,)), bytes(self.packed[at : at + self.size])
                 at += self.size
 
     def widen(self, size: int) -> None:
@@ -52,20 +52,18 @@ class Segments:
     def __init__(self, bucket_ms: int, size_of: Callable[[bytes], int]) -> None:
         self._bucket_ms = bucket_ms
         self._size_of = size_of
-        self._boots: dict[bytes, dict[int, _Segment]] = {}
+        # By quarter of a key's last byte and by what stands before that: cheaper than to make numbers of bytes.
+        self._segments: tuple[dict[bytes, _Segment], ...] = ({}, {}, {}, {})
         self._buckets: dict[int, dict[_Segment, None]] = {}
         self.count = 0
 
     def get(self, key: bytes) -> bytes | None:
         """Entry of the frame with *key*."""
-        segments = self._boots.get(key[:-8])
-        if segments is None:
-            return None
-        sequence = int.from_bytes(key[-8:], "big")
-        segment = segments.get(sequence >> SEGMENT_BITS)
+        last = key[-1]
+        segment = self._segments[last >> SEGMENT_BITS].get(key[:-1])
         if segment is None:
             return None
-        bit = 1 << (sequence & SEGMENT_MASK)
+        bit = 1 << (last & SEGMENT_MASK)
         if not segment.present & bit:
             return None
         at = (segment.present & (bit - 1)).bit_count() * segment.size
@@ -74,17 +72,14 @@ class Segments:
 
     def place(self, key: bytes, packed: bytes) -> None:
         """Keep an entry, or take it in place of the one that is there."""
-        boot, sequence = key[:-8], int.from_bytes(key[-8:], "big")
-        segments = self._boots.get(boot)
-        if segments is None:
-            segments = self._boots[boot] = {}
-        number = sequence >> SEGMENT_BITS
-        segment = segments.get(number)
+        front, last = key[:-1], key[-1]
+        segments = self._segments[last >> SEGMENT_BITS]
+        segment = segments.get(front)
         if segment is None:
-            segment = segments[number] = _Segment(boot, number, len(packed))
+            segment = segments[front] = _Segment(front, last >> SEGMENT_BITS, len(packed))
         if len(packed) != segment.size:
             segment.widen(max(segment.size, len(packed)))
-        bit = 1 << (sequence & SEGMENT_MASK)
+        bit = 1 << (last & SEGMENT_MASK)
         at = (segment.present & (bit - 1)).bit_count() * segment.size
         if segment.present & bit:
             # A label leaves the time as it is; an abort may give an entry back that was replaced by a later one.
@@ -103,10 +98,10 @@ class Segments:
 
     def remove(self, key: bytes) -> None:
         """Take an entry away, if it is there."""
-        segments = self._boots.get(key[:-8], {})
-        sequence = int.from_bytes(key[-8:], "big")
-        segment = segments.get(sequence >> SEGMENT_BITS)
-        bit = 1 << (sequence & SEGMENT_MASK)
+        last = key[-1]
+        segments = self._segments[last >> SEGMENT_BITS]
+        segment = segments.get(key[:-1])
+        bit = 1 << (last & SEGMENT_MASK)
         if segment is None or not segment.present & bit:
             return
         at = (segment.present & (bit - 1)).bit_count() * segment.size
@@ -114,9 +109,7 @@ class Segments:
         segment.present &= ~bit
         self.count -= 1
         if not segment.present:
-            del segments[segment.number]
-            if not segments:
-                del self._boots[key[:-8]]
+            del segments[segment.front]
             stands = self._buckets.get(segment.bucket)
             if stands is not None:
                 del stands[segment]
@@ -125,7 +118,7 @@ class Segments:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every entry with the key of its frame."""
-        for segments in self._boots.values():
+        for segments in self._segments:
             for segment in segments.values():
                 yield from self._entries(segment)
 
@@ -163,10 +156,10 @@ class Segments:
 
     def _entries(self, segment: _Segment, before_ms: int = 2**63) -> Iterator[tuple[bytes, bytes]]:
         """Those of *segment* received before *before_ms*, with their keys."""
-        for sequence, packed in segment.entries():
+        for key, packed in segment.entries():
             if RECEIVED.unpack_from(packed)[0] < before_ms:
                 entry = self._unpadded(packed) if segment.padded else packed
-                yield segment.boot + sequence.to_bytes(8, "big"), entry
+                yield key, entry
 
     def _unpadded(self, packed: bytes) -> bytes:
         return packed[: self._size_of(packed)]

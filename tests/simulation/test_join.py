@@ -1,6 +1,7 @@
 """The join keeps its law in any order, with any repeats, any lateness and a crash at every step."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catseye.contract.codec import Codec
+from catseye.contract.heads import FEWEST
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction, UnmatchedLabel
 from services.ground_truth.core import GroundTruthCore, label_rank
@@ -22,8 +24,19 @@ EARLY_MS = 3_000
 CLASSES = ("bike", "car", "truck")
 
 
+FEWEST_NOW = [FEWEST]
+
+
+@pytest.fixture(params=[FEWEST, 1], ids=["records alone", "batches at once"], scope="module", autouse=True)
+def fewest(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Batches here are small: every claim holds when they are read as large ones are, too."""
+    FEWEST_NOW[0] = request.param
+    yield
+    FEWEST_NOW[0] = FEWEST
+
+
 def core() -> GroundTruthCore:
-    return GroundTruthCore(CODEC, "", HORIZON_MS, EARLY_MS)
+    return GroundTruthCore(CODEC, "", HORIZON_MS, EARLY_MS, fewest=FEWEST_NOW[0])
 
 
 def prediction(

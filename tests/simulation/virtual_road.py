@@ -159,7 +159,7 @@ class VirtualRoad:
         joined = self._truth.on_batch(messages, {0: self._room}, clock_ms)
         self._room.commit()
         batch = [message for message in messages if message.topic_name == "predictions"]
-        batch += [FakeMessage(output.topic, output.value) for output in joined if output.topic == "outcomes"]
+        batch += [FakeMessage(topic, value) for topic, _, _, value in joined if topic == "outcomes"]
         said = self._drift.on_batch(batch, {0: self._cameras}, clock_ms) if batch else []
         said += self._drift.on_time({0: self._cameras}, clock_ms)
         self._cameras.commit()

@@ -12,7 +12,7 @@ earlier version comes as one of today's: fields that were added since have their
 import copy
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -193,6 +193,27 @@ class Codec:
         except _MALFORMED as fault:
             raise _malformed(name, fault) from fault
         return dict(fields) if wanted is None else copy.deepcopy(fields)
+
+    def header_of(self, kind: type[Record]) -> bytes:
+        """Envelope that stands before the fields of what `encode` writes."""
+        return self._headers[kind.schema_name]
+
+    def written_as(
+        self, value: bytes | None, kind: type[Record], last: str | None
+    ) -> tuple[bytes, Sequence[Mapping[str, Any]]] | None:
+        """Envelope of *value* and the fields that stand behind it up to *last*; None where these are not today's.
+
+        For `catseye.contract.heads`. Without *last* all fields. None too where *value* is not of a *kind*.
+        """
+        try:
+            header, _, writer, today = self._opened(value or b"", kind)
+        except BadRecord:
+            return None
+        fields: Sequence[Mapping[str, Any]] = writer["fields"]
+        names = [each["name"] for each in fields]
+        if last is None:
+            return (header, fields) if today is None else None
+        return (header, fields[: names.index(last) + 1]) if last in names else None
 
     def _opened(self, value: bytes, kind: type[Record]) -> tuple[bytes, str, Schema, Schema | None]:
         """Envelope of *value* and what is `Known` of its record. Raises `BadRecord` where it is not a *kind*."""
