@@ -311,14 +311,14 @@ def long_bytes(numbers: Sequence[int]) -> list[bytes]:
     signed = np.array(numbers, np.int64)
     left = (signed << 1 ^ signed >> 63).view(np.uint64)
     written = np.zeros((len(left), 10), np.uint8)
-    width = np.ones(len(left), np.int64)
-    for byte in range(10):
+    width = np.zeros(len(left), np.int64)
+    goes_on = np.ones(len(left), np.bool_)
+    while goes_on.any():
+        byte = int(width.max())
         written[:, byte] = left & _SEVEN
+        width += goes_on
         left = left >> np.uint64(7)
         goes_on = left != 0
-        if not goes_on.any():
-            break
         written[goes_on, byte] |= 128
-        width += goes_on
     every_byte = written.tobytes()
     return [every_byte[at : at + size] for at, size in zip(range(0, 10 * len(left), 10), width.tolist(), strict=True)]
