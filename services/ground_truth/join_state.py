@@ -19,12 +19,12 @@ import msgspec
 
 from services.ground_truth.entry import MODEL_NO, MODEL_NO_AT, RECEIVED, shadow_model_no, shadow_size_of, size_of
 from services.ground_truth.segments import Entries, Segments
+from services.ground_truth.state_formats import BOOT, EARLY, MODEL, PREDICTION, SHADOW, as_known, as_written
 
 BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the horizon late
 EARLY_BUCKET_MS = 1_000  # labels that wait are looked at this often, in time of the frames
 MARK_BUCKETS = 50  # a mark stays at most one in so many longer than it must
 MARK = Struct(">Qq")  # big-endian: sequence number, forgot_at_ms
-PREDICTION, SHADOW, EARLY, BOOT, MODEL = b"p", b"s", b"e", b"l", b"m"  # first byte of a key on the state topic
 
 
 class Model(msgspec.Struct, array_like=True, frozen=True):
@@ -191,10 +191,10 @@ class JoinState:
     # -- what the worker asks and tells
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        self._set(key[:1], key[1:], value)
+        self._set(key[:1], key[1:], as_known(key, value))
 
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
-        return list(self._after.items())
+        return [(key, as_written(key, known)) for key, known in self._after.items()]
 
     def commit(self) -> None:
         self._before.clear()
@@ -215,7 +215,8 @@ class JoinState:
         known |= {EARLY + key: packed for key, packed in self._early.items()}
         known |= {BOOT + boot: MARK.pack(*mark) for boot, mark in self._marks.items()}
         models = {number.to_bytes(2, "big"): model for number, model in enumerate(self.models)}
-        return known | {MODEL + number: msgspec.msgpack.encode(model) for number, model in models.items()}
+        known |= {MODEL + number: msgspec.msgpack.encode(model) for number, model in models.items()}
+        return {key: as_written(key, value) or b"" for key, value in known.items()}
 
     # -- within
 

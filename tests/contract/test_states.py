@@ -51,7 +51,7 @@ def test_a_value_from_the_future_is_refused(service: str) -> None:
     """By each service, whichever of its values it is, and before anything is said."""
     newest = max(number for number, each in GOLDEN if each == service)
     rows = rows_of(newest, service)
-    numbered = [place for place, (_, value) in enumerate(rows) if value[0] <= HIGHEST]
+    numbered = [place for place, (_, value) in enumerate(rows) if 0 < value[0] <= HIGHEST]
     assert numbered
     for place in numbered:
         key, value = rows[place]

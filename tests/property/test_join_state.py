@@ -14,6 +14,7 @@ from services.ground_truth.join_state import (
     JoinState,
     frame_key,
 )
+from services.ground_truth.state_formats import as_known
 
 HORIZON_MS = 10_000
 BUCKET_MS = HORIZON_MS // BUCKETS_A_HORIZON
@@ -264,7 +265,7 @@ class StateAndMappings(RuleBasedStateMachine):
         assert {key: self.state.shadow(key) for key in self.known.shadows} == self.known.shadows
         assert (self.state.waiting, self.state.newest_ms) == (len(self.known.entries), self.known.newest_ms)
         assert self.state.shadows == len(self.known.shadows)
-        items = self.state.items()
+        items = {key: as_known(key, value) or b"" for key, value in self.state.items().items()}
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"p"} == self.known.entries
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"s"} == self.known.shadows
         assert {key[1:]: value for key, value in items.items() if key[:1] == b"e"} == self.known.early

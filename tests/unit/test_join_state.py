@@ -305,7 +305,7 @@ def test_marks_from_before_they_had_an_end_are_read() -> None:
     put(state, 9, HOUR_MS, "other")
     state.restore(b"l" + key[:-8], (5).to_bytes(8, "big"))
     state.commit()
-    assert (state.is_expired(key), state.items()[b"l" + key[:-8]]) == (True, MARK.pack(5, HOUR_MS))
+    assert (state.is_expired(key), state.items()[b"l" + key[:-8]]) == (True, b"\x01" + MARK.pack(5, HOUR_MS))
     state.saw(HOUR_MS + 3 * HORIZON_MS)
     assert (state.end_marks(10), state.is_expired(key)) == (1, False)
 

@@ -20,6 +20,7 @@ from services.drift.report import learning_left, version_of
 from services.drift.table import Cameras
 from services.ground_truth.entry import FULL, HAD_OUTCOME, NEVER_MS, RECEIVED, SHADOW_FULL, unpack, unpack_shadow
 from services.ground_truth.join_state import JoinState
+from services.ground_truth.state_formats import as_known
 from services.incidents.incidents_state import FLEET, IncidentsState
 from services.incidents.known import CameraState, CauseState
 from services.incidents.lifecycle import LifecycleState
@@ -99,15 +100,15 @@ def of_ingest(rows: Sequence[Row]) -> Facts:
 
 def of_ground_truth(rows: Sequence[Row]) -> Facts:
     """Predictions, what shadows predicted, and labels that wait, by frame; marks of boots; models."""
-    room = JoinState(3_600_000, 600_000)
+    state = JoinState(3_600_000, 600_000)
     for key, value in rows:
-        room.restore(key, value)
-    room.commit()
+        state.restore(key, value)
+    state.commit()
     waiting, shadows, early, marks = {}, {}, {}, {}
-    for key, packed in sorted(room.items().items()):
-        kind, name = key[:1], key[1:]
+    for key, value in sorted(state.items().items()):
+        kind, name, packed = key[:1], key[1:], as_known(key, value) or b""
         if kind == b"p":
-            model = room.models[int.from_bytes(packed[28:30], "little")]
+            model = state.models[int.from_bytes(packed[28:30], "little")]
             entry = unpack(packed, len(model.classes))
             waiting[_frame(name)] = {
                 "received_at_ms": entry.received_at_ms,
@@ -126,7 +127,7 @@ def of_ground_truth(rows: Sequence[Row]) -> Facts:
             }
         elif kind == b"s":
             said = unpack_shadow(packed)
-            model = room.models[said.model_no]
+            model = state.models[said.model_no]
             shadows[_frame(name)] = {
                 "received_at_ms": said.received_at_ms,
                 "version": model.version,
@@ -148,8 +149,8 @@ def of_ground_truth(rows: Sequence[Row]) -> Facts:
         "what shadows predicted": shadows,
         "labels that wait": early,
         "boots forgotten": marks,
-        "newest frame received at ms": room.newest_ms,
-        "classes": {model.version: list(model.classes) for model in room.models},
+        "newest frame received at ms": state.newest_ms,
+        "classes": {model.version: list(model.classes) for model in state.models},
     }
 
 
