@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from asyncio import CancelledError
 from threading import Thread
 
 import faust
@@ -74,11 +75,12 @@ def main() -> None:
     worker.spinner = None
     try:
         worker.execute_from_commandline()
-    except SystemExit:
-        if isinstance(worker.crash_reason, Misconfigured):  # the table cannot be read by this version
-            logger.error("misconfigured", what=str(worker.crash_reason))
-            sys.exit(2)
-        raise
+    except (SystemExit, CancelledError):  # the latter from what was under way when the app ended
+        unreadable = app.tables["counts"].unreadable
+        if unreadable is None:
+            raise
+        logger.error("misconfigured", what=str(unreadable))
+        sys.exit(2)
 
 
 def _end_when_stuck(health: Health, logger: FilteringBoundLogger) -> None:

@@ -22,7 +22,7 @@ from catseye import clock
 from catseye.client.aio_config import aio_config
 from catseye.contract.codec import Codec
 from catseye.contract.dead_letters import dead_letter, source_of
-from catseye.contract.errors import BadRecord
+from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.records import Outcome
 from catseye.contract.topics import full_name, state_topic
 from catseye.runtime.health import Health
@@ -34,11 +34,17 @@ from services.retrain_trigger.settings import RetrainTriggerSettings
 
 
 class Counts(faust.Table):  # type: ignore[misc]
-    """Label counts by camera. Recovers the value that counted furthest, where Faust would take the last one."""
+    """Label counts by camera. Recovers the value that counted furthest, where Faust would take the last one.
+
+    Attributes:
+        unreadable: Why the app ends, when a newer version wrote its changelog.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unwritten: set[asyncio.Future[Any]] = set()
+        self.unreadable: Misconfigured | None = None
+        self._end: asyncio.Future[Any] | None = None  # held, else it may be gone before it is done
 
     def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
         change = super().send_changelog(*args, **kwargs)
@@ -59,6 +65,16 @@ class Counts(faust.Table):  # type: ignore[misc]
             self._unwritten.discard(change)
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        try:
+            chosen = self._furthest(batch)
+        except Misconfigured as fault:  # Faust alone would try again for ever
+            self.unreadable = fault
+            self._end = asyncio.ensure_future(self.app.crash(fault))
+            raise
+        super().apply_changelog_batch(chosen)
+
+    def _furthest(self, batch: Iterable[Any]) -> Iterable[Any]:
+        """Of each camera the event whose value holds, where it is not the one that is here."""
         best: dict[bytes, Held] = {}
         chosen: dict[bytes, Any] = {}
         for event in batch:
@@ -71,7 +87,7 @@ class Counts(faust.Table):  # type: ignore[misc]
             best[key] = newer(before, held)
             if best[key] is held:
                 chosen[key] = event
-        super().apply_changelog_batch(chosen.values())
+        return chosen.values()
 
 
 def build(settings: RetrainTriggerSettings, codec: Codec, judge: Judge, health: Health) -> Any:
