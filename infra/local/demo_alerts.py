@@ -21,7 +21,7 @@ _MARKERS: Final = 2
 
 
 def wait_for_alerts(settings: Settings) -> bool:
-    """Return when drift and incidents have read all that was said so far; False when they get no further.
+    """Return when drift and incidents have read all that was written so far; False when they get no further.
 
     Raises:
         Unavailable: the broker does not answer.
@@ -64,7 +64,7 @@ def alert_figures(
 ) -> tuple[list[dict[str, Any]], list[Alert]]:
     """What holds of each alert when publishing ends, in the order in which they opened, and what is left out.
 
-    A road that ends looks like cameras that fall silent: what is said after its end counts no more, and alerts that
+    A road that ends looks like cameras that fall silent: what is written after its end counts no more, and alerts that
     opened after it are left out. One that was suppressed from its first record on has not opened.
 
     Args:

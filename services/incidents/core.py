@@ -87,7 +87,7 @@ class IncidentsCore(Tally):
         return self._counted(alerts or [])
 
     def on_model_event(self, event: ModelEvent, _: object, known: IncidentsState, now_ms: int) -> list[Alert]:
-        """Tell of a rollback; no other step of a model is worth an alert."""
+        """Report a rollback; no other step of a model is worth an alert."""
         return self._counted(alerts_of(event))
 
     def _until(self, known: IncidentsState, to_ms: int) -> list[Alert]:

@@ -169,7 +169,7 @@ class _Evaluation:
             case LifecycleState.HELD_BACK:
                 return None if is_blocked else self._fault_over(name, cause)
             case _:
-                return LifecycleEvent.FAULT if is_blocked else self._news(name, cause)
+                return LifecycleEvent.FAULT if is_blocked else self._changed(name, cause)
 
     def _settled(self, name: str, cause: CauseState) -> LifecycleEvent | None:
         settled_ms = cause.since_ms + cause.wait_ms
@@ -187,8 +187,8 @@ class _Evaluation:
         is_seen = cause.acknowledged_by is not None and self._is_as_emitted(name, cause)
         return LifecycleEvent.FAULT_OVER_AS_SEEN if is_seen else LifecycleEvent.FAULT_OVER
 
-    def _news(self, name: str, cause: CauseState) -> LifecycleEvent | None:
-        """At once if a person would look at the alert in another way, else once the last record is old enough."""
+    def _changed(self, name: str, cause: CauseState) -> LifecycleEvent | None:
+        """At once if the alert means something else to a person, else once the last record is old enough."""
         emitted = cause.emitted
         if emitted is None or not self._is_as_emitted(name, cause):
             return LifecycleEvent.CHANGED
@@ -316,7 +316,7 @@ def suppression_of(command: AlertCommand) -> Suppression:
 
 def quieted(quiet: Mapping[str, Suppression], kind: str, command: AlertCommand) -> dict[str, Suppression]:
     """Kinds that are to be quiet after a command about an alert of *kind*: only suppression for a time is one of more
-    than the alert itself, and any other command lets alerts of the kind be heard again."""
+    than the alert itself, and any other command ends that of its kind."""
     others = {other: each for other, each in quiet.items() if other != kind}
     is_for_a_time = command.action == "suppress" and command.until_ms is not None
     return others | {kind: suppression_of(command)} if is_for_a_time else others

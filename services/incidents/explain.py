@@ -94,12 +94,12 @@ def paragraph(facts: Facts) -> str:
 
 
 def resolved(explanation: str, from_ms: int, to_ms: int) -> str:
-    """Say that what *explanation* told of is over."""
+    """State that what *explanation* describes is over."""
     return f"Over since {_at(to_ms)}, after {_span(to_ms - from_ms)}. It was: {explanation}"
 
 
 def held_back(explanation: str) -> str:
-    """Say that a fault of the camera keeps an alert quiet."""
+    """State that a fault of the camera keeps an alert quiet."""
     return f"Kept quiet while the camera has a fault, which may be all there is to it. Before: {explanation}"
 
 

@@ -12,14 +12,14 @@ from services.incidents.known import CameraState, CauseState, Emitted, Ended, In
 from services.incidents.lifecycle import LifecycleState
 
 _FOR_EVER_MS: Final = 2**62
-"""How format 0 said that an alert is suppressed until it resolves."""
+"""How format 0 wrote that an alert is suppressed until it resolves."""
 _SOMEBODY: Final = "somebody"
 """Format 0 did not keep who acknowledged an alert."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class _Lane(msgspec.Struct, frozen=True, kw_only=True):
-    """A cause, in format 0; where nothing else is said, as in `CauseState`.
+class _Cause0(msgspec.Struct, frozen=True, kw_only=True):
+    """A cause, in format 0; where nothing else stands here, as in `CauseState`.
 
     Attributes:
         blocked: Whether a fault of the camera kept it from opening.
@@ -29,7 +29,7 @@ class _Lane(msgspec.Struct, frozen=True, kw_only=True):
         shown: Whether it was ever open.
         held_until_ms: Until when a person wanted it quiet; 0 when nobody did.
         acknowledged: Whether a person had seen it.
-        told: Outline of its last record.
+        outline: Of its last record; the field was called told.
         written_ms: When that was.
     """
 
@@ -46,25 +46,25 @@ class _Lane(msgspec.Struct, frozen=True, kw_only=True):
     shown: bool = False
     held_until_ms: int = 0
     acknowledged: bool = False
-    told: str = ""
+    outline: str = msgspec.field(default="", name="told")
     more: int = 0
     written_ms: int = 0
 
 
-class _Camera(msgspec.Struct, frozen=True, kw_only=True):
+class _Camera0(msgspec.Struct, frozen=True, kw_only=True):
     """A camera, in format 0; fields that are missing here were the same then."""
 
-    lanes: dict[str, _Lane] = {}
+    causes: dict[str, _Cause0] = msgspec.field(default_factory=dict, name="lanes")
     revisions: dict[str, int] = {}
     ended_ms: dict[str, int] = {}
 
 
 def _camera_of_format_0(value: bytes) -> CameraState:
     same: CameraState = msgspec.msgpack.decode(value, type=CameraState)
-    old = msgspec.msgpack.decode(value, type=_Camera)
+    old = msgspec.msgpack.decode(value, type=_Camera0)
     return replace(
         same,
-        causes={name: _cause(lane) for name, lane in old.lanes.items()},
+        causes={name: _cause(cause) for name, cause in old.causes.items()},
         ended={
             alert_id: Ended(revision=revision, at_ms=old.ended_ms.get(alert_id, same.at_ms))
             for alert_id, revision in old.revisions.items()
@@ -72,39 +72,39 @@ def _camera_of_format_0(value: bytes) -> CameraState:
     )
 
 
-def _cause(lane: _Lane) -> CauseState:
-    alert, suppression = (None, None) if lane.alert is None else _of_record(lane.alert, lane.held_until_ms)
+def _cause(old: _Cause0) -> CauseState:
+    alert, suppression = (None, None) if old.alert is None else _of_record(old.alert, old.held_until_ms)
     return CauseState(
-        state=_state(lane),
-        cause=lane.cause,
-        since_ms=lane.since_ms,
-        wait_ms=lane.wait_ms,
-        alarms=lane.behind,
-        raised=lane.raised,
-        well_since_ms=lane.gone_ms,
-        blames_version=lane.blames_version,
-        beyond_mix=lane.beyond_mix,
+        state=_state(old),
+        cause=old.cause,
+        since_ms=old.since_ms,
+        wait_ms=old.wait_ms,
+        alarms=old.behind,
+        raised=old.raised,
+        well_since_ms=old.gone_ms,
+        blames_version=old.blames_version,
+        beyond_mix=old.beyond_mix,
         emitted=None
         if alert is None
-        else Emitted(alert=alert, outline=lane.told, more=lane.more, at_ms=lane.written_ms),
-        was_shown=lane.shown,
+        else Emitted(alert=alert, outline=old.outline, more=old.more, at_ms=old.written_ms),
+        was_shown=old.shown,
         suppression=suppression,
-        acknowledged_by=_SOMEBODY if lane.acknowledged else None,
+        acknowledged_by=_SOMEBODY if old.acknowledged else None,
     )
 
 
-def _state(lane: _Lane) -> LifecycleState:
-    if lane.alert is None:
-        return LifecycleState.BLOCKED if lane.blocked else LifecycleState.WAITING
-    if lane.alert.state == "suppressed":
-        return LifecycleState.SUPPRESSED if lane.held_until_ms else LifecycleState.HELD_BACK
-    return LifecycleState.ACKNOWLEDGED if lane.alert.state == "acknowledged" else LifecycleState.OPEN
+def _state(old: _Cause0) -> LifecycleState:
+    if old.alert is None:
+        return LifecycleState.BLOCKED if old.blocked else LifecycleState.WAITING
+    if old.alert.state == "suppressed":
+        return LifecycleState.SUPPRESSED if old.held_until_ms else LifecycleState.HELD_BACK
+    return LifecycleState.ACKNOWLEDGED if old.alert.state == "acknowledged" else LifecycleState.OPEN
 
 
 def _of_record(alert: Alert, held_until_ms: int) -> tuple[Alert, Suppression | None]:
     """An alert, and who suppressed it.
 
-    The explanation said so, ``Suppressed by NAME until WHEN; reason: WHY || EXPLANATION``: no name or reason had a bar.
+    The explanation had it: ``Suppressed by NAME until WHEN; reason: WHY || EXPLANATION``; no name or reason had a bar.
     """
     if not held_until_ms:
         return alert, None

@@ -9,11 +9,11 @@ from services.incidents.lifecycle import LifecycleState
 
 
 class Suppression(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's word that an alert, or alerts of a kind on a camera, are not wanted for a while.
+    """A person's command: an alert, or alerts of a kind on a camera, are to be quiet for a while.
 
     Attributes:
         until_ms: Unix milliseconds; None until the alert resolves.
-        by: Whose word.
+        by: Who asked for it.
         because: Why; may be empty.
     """
 
@@ -31,7 +31,7 @@ class Emitted(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         alert: The record.
-        outline: What it told of, but for numbers.
+        outline: All that it contained but the numbers.
         more: Cameras of the incident that it counted and did not name.
         at_ms: When it was written, the camera's event time.
     """

@@ -1,4 +1,4 @@
-"""What people are told of a rollback: an alert that is over as soon as it is there, since the version before serves.
+"""A rollback as an alert, one that is over as soon as it is there, since the version before serves.
 
 Drift needs more labels of each camera than rollout needs of all: a version that is much worse is gone before drift sees
 it.

@@ -39,7 +39,7 @@ def roads(draw: st.DrawFn) -> list[CameraReport]:
     return reports
 
 
-def lives(alerts: Sequence[Alert]) -> dict[str, list[Alert]]:
+def lifecycles(alerts: Sequence[Alert]) -> dict[str, list[Alert]]:
     """Records of each alert, in order."""
     found: dict[str, list[Alert]] = defaultdict(list)
     for alert in alerts:
@@ -48,12 +48,12 @@ def lives(alerts: Sequence[Alert]) -> dict[str, list[Alert]]:
 
 
 def check(alerts: Sequence[Alert]) -> None:
-    """Each alert has a life: revisions count, states follow, camera and cause stay."""
-    for life in lives(alerts).values():
-        assert [alert.revision for alert in life] == list(range(len(life)))
-        assert len({(alert.camera, cause_of(alert.kind)) for alert in life}) == 1
-        assert life[0].state in ("opened", "suppressed")
-        for before, after in pairwise(life):
+    """Each alert has a lifecycle: revisions count, states follow, camera and cause stay."""
+    for lifecycle in lifecycles(alerts).values():
+        assert [alert.revision for alert in lifecycle] == list(range(len(lifecycle)))
+        assert len({(alert.camera, cause_of(alert.kind)) for alert in lifecycle}) == 1
+        assert lifecycle[0].state in ("opened", "suppressed")
+        for before, after in pairwise(lifecycle):
             assert (before.state == "resolved") == (after.state == "opened")
             assert after.updated_at_ms >= before.updated_at_ms
     open_now: set[tuple[str | None, str]] = set()
@@ -86,7 +86,7 @@ def test_what_lasts_has_exactly_one_alert_and_what_is_over_has_none(reports: lis
     last = {each.camera: each for each in reports}
     incidents.wait(LONG_S)
     check(incidents.alerts)
-    newest = [life[-1] for life in lives(incidents.alerts).values()]
+    newest = [lifecycle[-1] for lifecycle in lifecycles(incidents.alerts).values()]
     shown = sorted((each.camera, cause_of(each.kind)) for each in newest if each.state in ("opened", "updated"))
     expected = []
     for camera, held in last.items():
@@ -98,7 +98,7 @@ def test_what_lasts_has_exactly_one_alert_and_what_is_over_has_none(reports: lis
     incidents.take(*[report(camera, end_s) for camera in CAMERAS])
     incidents.wait(LONG_S)
     check(incidents.alerts)
-    assert {life[-1].state for life in lives(incidents.alerts).values()} <= {"resolved"}
+    assert {lifecycle[-1].state for lifecycle in lifecycles(incidents.alerts).values()} <= {"resolved"}
 
 
 @given(roads(), st.data())
@@ -124,7 +124,7 @@ def test_repeats_batches_aborts_and_crashes_change_nothing(reports: list[CameraR
 
 
 @given(roads(), st.randoms(use_true_random=False))
-def test_in_any_order_each_alert_has_one_life(reports: list[CameraReport], chance: Random) -> None:
+def test_in_any_order_each_alert_has_one_lifecycle(reports: list[CameraReport], chance: Random) -> None:
     """What comes late is passed over; nothing opens twice."""
     chance.shuffle(reports)
     incidents = straight(reports)
@@ -134,28 +134,30 @@ def test_in_any_order_each_alert_has_one_life(reports: list[CameraReport], chanc
 
 
 @given(roads(), st.data())
-def test_whatever_people_say_what_is_over_is_told_to_be_over(reports: list[CameraReport], data: st.DataObject) -> None:
+def test_whatever_people_ask_what_is_over_is_resolved_in_the_end(
+    reports: list[CameraReport], data: st.DataObject
+) -> None:
     """Of records that may be old by then, and with crashes between: once all is well the newest record of each alert on
     the topic says so, and each alert counts its records upwards."""
     incidents = Incidents()
     for number, each in enumerate(reports):
         incidents.take(each)
-        somebody_speaks = data.draw(st.booleans(), "a word")
-        if incidents.alerts and somebody_speaks:
+        somebody_asks = data.draw(st.booleans(), "a command")
+        if incidents.alerts and somebody_asks:
             read = data.draw(st.sampled_from(incidents.alerts[-READ:]), "read")
             action = data.draw(st.sampled_from(ACTIONS), "action")
             until_ms = (
                 data.draw(st.sampled_from([None, each.at_ms + 30_000]), "until") if action == "suppress" else None
             )
-            word = asked(read, action, by=f"person {number}", until_ms=until_ms)
-            (answer,) = incidents.ask(word)
-            assert (answer.alert_id, answer.command_id) == (read.alert_id, word.command_id)
+            command = asked(read, action, by=f"person {number}", until_ms=until_ms)
+            (answer,) = incidents.ask(command)
+            assert (answer.alert_id, answer.command_id) == (read.alert_id, command.command_id)
         if data.draw(st.booleans(), "crash"):
             incidents.partition.crash()
     end_s = (at_ms(reports) - report("a", 0).at_ms) / 1_000 + LONG_S
     incidents.take(*[report(camera, end_s) for camera in CAMERAS])
     incidents.wait(LONG_S)
     assert [alert for alert in newest_of(incidents.alerts) if alert.state != "resolved"] == []
-    for life in lives(incidents.alerts).values():
-        assert [alert.revision for alert in life] == list(range(len(life)))
-        assert {alert.by for alert in life} == {NAME}
+    for lifecycle in lifecycles(incidents.alerts).values():
+        assert [alert.revision for alert in lifecycle] == list(range(len(lifecycle)))
+        assert {alert.by for alert in lifecycle} == {NAME}

@@ -1,4 +1,4 @@
-"""Incidents on a real broker: each alert lives once, through kill -9 and with a person's word in between."""
+"""Incidents on a real broker: each alert has one lifecycle, through kill -9 and with commands in between."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def service(broker: KafkaCluster, prefix: str, tmp_path: Path) -> Iterator[Runni
         yield found
 
 
-def say(service: Running, *reports: CameraReport) -> None:
+def report_to(service: Running, *reports: CameraReport) -> None:
     """As drift does."""
     producer = Producer({"bootstrap.servers": service.settings.kafka_bootstrap_servers, "enable.idempotence": True})
     for each in reports:
@@ -69,15 +69,15 @@ def command(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_alerts_live_once_through_a_crash_and_a_person_is_heard(
+def test_alerts_live_once_through_a_crash_and_commands_are_answered(
     service: Running, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Opened at once, killed, nothing said again; suppressed by a person, then quiet until it is over."""
+    """Opened at once, killed, nothing written again; suppressed by a person, then quiet until it is over."""
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
     frozen = alarm("camera_frozen", 0)
-    say(service, report("a", 0, frozen), report("b", 0, frozen))
+    report_to(service, report("a", 0, frozen), report("b", 0, frozen))
     wait_until(lambda: len(alerts(service)) >= 2, "two alerts and the first one's cameras")
-    say(service, report("a", 5, frozen), report("c", 5))
+    report_to(service, report("a", 5, frozen), report("c", 5))
     wait_until(lambda: len(alerts(service)) >= 3, "the first one names both cameras")
     first, second, named = alerts(service)
     assert (first.incident_id, second.incident_id, named.cameras) == (first.alert_id, first.alert_id, ["a", "b"])
@@ -85,18 +85,18 @@ def test_alerts_live_once_through_a_crash_and_a_person_is_heard(
     os.kill(service.process("incidents").pid, signal.SIGKILL)
     wait_until(lambda: service.starts()["incidents-0"] == 2, "a new process")
     wait_until(lambda: bool(service.stack.status()["ready"]), "it is ready")
-    say(service, report("a", 5, frozen), report("b", 0, frozen), report("c", 6))
+    report_to(service, report("a", 5, frozen), report("b", 0, frozen), report("c", 6))
     assert [each["alert_id"] for each in command(capsys, "list")["alerts"]] == sorted([first.alert_id, second.alert_id])
-    word = command(capsys, "suppress", second.alert_id[:8], "--reason", "road works")
-    assert (word["state"], word["revision"], word["suppressed_by"]) == ("suppressed", 1, "ada")
-    assert (word["suppressed_because"], word["suppressed_until_ms"]) == ("road works", None)
+    asked = command(capsys, "suppress", second.alert_id[:8], "--reason", "road works")
+    assert (asked["state"], asked["revision"], asked["suppressed_by"]) == ("suppressed", 1, "ada")
+    assert (asked["suppressed_because"], asked["suppressed_until_ms"]) == ("road works", None)
     seen = command(capsys, "acknowledge", first.alert_id)
     assert (seen["state"], seen["revision"], seen["acknowledged_by"]) == ("acknowledged", 2, "ada")
     assert service.counted("incidents").get("command_acknowledge") == 1
     # Another fault of both cameras changes the kind: the one that was suppressed keeps quiet.
     black = alarm("camera_black", LATER_S)
-    say(service, report("a", LATER_S, frozen, black), report("b", LATER_S, frozen, black))
-    say(service, report("a", LATER_S + 10), report("b", LATER_S + 10), report("c", LATER_S + 40))
+    report_to(service, report("a", LATER_S, frozen, black), report("b", LATER_S, frozen, black))
+    report_to(service, report("a", LATER_S + 10), report("b", LATER_S + 10), report("c", LATER_S + 40))
     wait_until(lambda: [state for _, state, *_ in states(service)].count("resolved") == 2, "both end")
     assert states(service) == [
         ("a", "opened", 0, "incidents"),
@@ -112,13 +112,13 @@ def test_alerts_live_once_through_a_crash_and_a_person_is_heard(
     assert len(command(capsys, "list", "--all", "--camera", "b")["alerts"]) == 1
 
 
-def test_a_word_that_collides_with_a_record_is_said_again(service: Running) -> None:
+def test_a_command_that_crosses_a_record_is_answered_once(service: Running) -> None:
     """Somebody asks who read an old record: the answer has what holds and what was asked, and says so once."""
-    say(service, report("a", 0, alarm("camera_frozen", 0)))
+    report_to(service, report("a", 0, alarm("camera_frozen", 0)))
     wait_until(lambda: len(alerts(service)) == 1, "an alert")
     (alert,) = alerts(service)
-    word = silenced(alert, reason="Quiet, please.")
-    ask(service, word, word)
+    asked = silenced(alert, reason="Quiet, please.")
+    ask(service, asked, asked)
     wait_until(lambda: len(alerts(service)) == 2, "what holds")
     held = alerts(service)[-1]
     assert (held.state, held.revision, held.by, held.suppressed_because) == (
@@ -127,11 +127,11 @@ def test_a_word_that_collides_with_a_record_is_said_again(service: Running) -> N
         "incidents",
         "Quiet, please.",
     )
-    assert (held.suppressed_by, held.command_id) == ("ada", word.command_id)
-    time.sleep(1)  # nothing more is said of it
+    assert (held.suppressed_by, held.command_id) == ("ada", asked.command_id)
+    time.sleep(1)  # no further record follows
     assert len(alerts(service)) == 2
     # What nobody knows is refused, with a sentence for whoever asked.
-    ask(service, replace(word, alert_id="0" * 32))
+    ask(service, replace(asked, alert_id="0" * 32))
     wait_until(lambda: len(service.records("dead-letters")) == 1, "a dead letter")
     (letter,) = service.records("dead-letters")
     assert (letter.reason, letter.topic) == ("command_refused", f"{service.settings.topic_prefix}alert.commands")
@@ -141,7 +141,7 @@ def test_a_record_of_a_person_from_before_commands_is_still_read(
     service: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It stands on the topic in version 2 of its schema; the list shows it, and a command holds over it."""
-    say(service, report("a", 0, alarm("camera_frozen", 0)))
+    report_to(service, report("a", 0, alarm("camera_frozen", 0)))
     wait_until(lambda: len(alerts(service)) == 1, "an alert")
     (alert,) = alerts(service)
     prose = f"Suppressed by ada until it resolves || {alert.explanation}"

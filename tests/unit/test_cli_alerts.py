@@ -86,8 +86,8 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a command."""
     with pytest.raises(SystemExit) as ended:
         main(["alerts", *argv])
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
+    printed = capsys.readouterr()
+    return int(ended.value.code or 0), printed.out, printed.err
 
 
 @pytest.mark.usefixtures("broker")
@@ -104,7 +104,7 @@ def test_what_is_open_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_alert_is_silenced_until_it_resolves(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
-    """A command about its newest record, with whose word it is."""
+    """A command about its newest record, with who asks."""
     status, out, _ = run(capsys, "suppress", "aaaa", "--reason", "road works")
     (written,) = broker.written
     assert (status, out) == (0, "input on gate is suppressed until it resolves\n")
@@ -117,7 +117,7 @@ def test_an_alert_is_silenced_for_a_time(broker: Broker, capsys: pytest.CaptureF
     assert run(capsys, "suppress", "b" * 32, "--for", "2h")[1] == (
         "input on gate is suppressed until 2027-01-15 10:00:00 UTC\n"
     )
-    file = tmp_path / "said.json"
+    file = tmp_path / "answer.json"
     run(capsys, "suppress", "bbbb", "--for", "30m", "--json", str(file))
     assert [(each.until_ms or 0) - NOW_MS for each in broker.written] == [7_200_000, 1_800_000]
     assert json.loads(file.read_text())["state"] == "suppressed"
@@ -133,7 +133,7 @@ def test_an_alert_is_acknowledged(broker: Broker, capsys: pytest.CaptureFixture[
 
 
 def test_a_silence_is_taken_back(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
-    """Also of an alert that is over: those of its kind are heard again."""
+    """Also of an alert that is over: those of its kind are shown again."""
     broker.state = "updated"
     assert run(capsys, "unsuppress", "aaaa")[1] == "input on gate is not suppressed any more\n"
     broker.state = "resolved"
@@ -197,7 +197,7 @@ def test_kinds_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("broker")
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "sentence"),
     [
         (["suppress", "aaa"], "too short"),
         (["suppress", "dddd"], "no alert has an id that starts with dddd"),
@@ -207,11 +207,11 @@ def test_kinds_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
         (["suppress", "aaaa", "--for", "2h", "--until-resolved"], "either --for or --until-resolved"),
     ],
 )
-def test_what_cannot_be_is_said(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_is_refused(argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     """In one sentence, with the status of a wrong command line."""
     status, _, err = run(capsys, *argv)
     assert status == 2
-    assert said in err
+    assert sentence in err
 
 
 def test_anybody_s_name_may_ask(

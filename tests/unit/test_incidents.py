@@ -1,4 +1,4 @@
-"""Incidents: what is raised has one alert, of the right kind, and the alert has a life."""
+"""Incidents: what is raised has one alert, of the right kind, and the alert has a lifecycle."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ INPUT, PREDICTIONS, ACCURACY = (alarm(kind, 0) for kind in ("input", "prediction
 FROZEN = alarm("camera_frozen", 0)
 
 
-def said(alerts: list[Alert]) -> list[tuple[str | None, str, str]]:
+def summaries(alerts: list[Alert]) -> list[tuple[str | None, str, str]]:
     """Camera, kind and state of each."""
     return [(alert.camera, alert.kind, alert.state) for alert in alerts]
 
@@ -110,9 +110,9 @@ def test_a_later_family_changes_the_kind_and_a_cleared_one_does_not() -> None:
     (updated,) = incidents.take(report("a", 9, ACCURACY, alarm("input", 9)))
     assert (updated.alert_id, updated.kind, updated.state) == (alert.alert_id, "input", "updated")
     assert incidents.take(report("a", 20, ACCURACY)) == []
-    (told,) = incidents.take(report("a", 39, ACCURACY))
-    assert (told.kind, told.state, told.revision) == ("input", "updated", 2)
-    assert "By now its pictures are as before" in told.explanation
+    (later,) = incidents.take(report("a", 39, ACCURACY))
+    assert (later.kind, later.state, later.revision) == ("input", "updated", 2)
+    assert "By now its pictures are as before" in later.explanation
 
 
 def test_pictures_that_follow_a_mix_are_explained_by_it() -> None:
@@ -120,9 +120,9 @@ def test_pictures_that_follow_a_mix_are_explained_by_it() -> None:
     worse: dict[str, Any] = {"recent_labels": 100.0, "recent_errors": 11.0, "worst_loss": 0.1}
     incidents, _ = opened(PREDICTIONS)
     assert incidents.take(report("a", 9, PREDICTIONS, alarm("input", 9))) == []
-    (told,) = incidents.take(report("a", 60, PREDICTIONS, alarm("input", 9)))
-    assert told.kind == "class_mix"
-    assert "sees another mix of classes, and its pictures moved after that" in told.explanation
+    (later,) = incidents.take(report("a", 60, PREDICTIONS, alarm("input", 9)))
+    assert later.kind == "class_mix"
+    assert "sees another mix of classes, and its pictures moved after that" in later.explanation
     incidents, _ = opened(PREDICTIONS)
     (road,) = incidents.take(report("a", 9, PREDICTIONS, ACCURACY, alarm("input", 9), **worse))
     assert road.kind == "input"
@@ -161,12 +161,12 @@ def test_an_alert_ends_when_all_behind_it_has_been_well_for_a_while() -> None:
     assert incidents.take(report("a", 60), report("a", 200)) == []
 
 
-@pytest.mark.parametrize(("end_s", "said_so"), [(20, "15 s"), (1_000, "17 min"), (20_000, "5.6 h")])
-def test_how_long_it_lasted_is_said(end_s: float, said_so: str) -> None:
+@pytest.mark.parametrize(("end_s", "expected"), [(20, "15 s"), (1_000, "17 min"), (20_000, "5.6 h")])
+def test_the_end_states_how_long_it_lasted(end_s: float, expected: str) -> None:
     """In seconds, minutes or hours."""
     incidents, _ = opened(INPUT)
     (over,) = incidents.take(report("a", end_s - 10), report("a", end_s))
-    assert f"after {said_so}." in over.explanation
+    assert f"after {expected}." in over.explanation
 
 
 def test_another_cause_is_another_alert_and_the_same_cause_the_same() -> None:
@@ -185,7 +185,7 @@ def test_a_report_seen_twice_or_late_changes_nothing() -> None:
     """The newest report of a camera holds."""
     incidents = Incidents()
     first, second = report("a", 0, FROZEN), report("a", 3, FROZEN, INPUT)
-    assert said(incidents.take(first)) == [("a", "camera_frozen", "opened")]
+    assert summaries(incidents.take(first)) == [("a", "camera_frozen", "opened")]
     assert incidents.take(first, second, first, report("a", 1), second) == []
 
 
@@ -198,30 +198,32 @@ def test_a_fault_silences_what_follows_of_it() -> None:
     (fault,) = incidents.take(report("a", 0, FROZEN, INPUT, alarm("labels_missing", 0), alarm("telemetry", 0)))
     assert "raised now: input, labels_missing" in fault.explanation
     assert "Raised besides: telemetry" in fault.explanation
-    assert said(incidents.take(report("a", 10, INPUT))) == [("a", "telemetry", "opened")]
-    assert said(incidents.take(report("a", 20, INPUT))) == [
+    assert summaries(incidents.take(report("a", 10, INPUT))) == [("a", "telemetry", "opened")]
+    assert summaries(incidents.take(report("a", 20, INPUT))) == [
         ("a", "camera_frozen", "resolved"),
         ("a", "telemetry", "resolved"),
     ]
-    assert said(incidents.take(report("a", 21, INPUT), report("b", 49))) == []
-    assert said(incidents.take(report("b", 51))) == [("a", "input", "opened")]
+    assert summaries(incidents.take(report("a", 21, INPUT), report("b", 49))) == []
+    assert summaries(incidents.take(report("b", 51))) == [("a", "input", "opened")]
 
 
 def test_a_fault_that_comes_shortly_after_is_the_explanation() -> None:
     """The time to settle covers that."""
     incidents = Incidents()
     assert incidents.take(report("a", 0, INPUT)) == []
-    assert said(incidents.take(report("a", 2, INPUT, FROZEN), report("b", 60))) == [("a", "camera_frozen", "opened")]
+    assert summaries(incidents.take(report("a", 2, INPUT, FROZEN), report("b", 60))) == [
+        ("a", "camera_frozen", "opened")
+    ]
 
 
 def test_an_open_alert_is_quiet_while_the_camera_has_a_fault() -> None:
     """It is set to suppressed and comes back when the fault is over."""
     incidents, alert = opened(INPUT)
     fault, quiet = incidents.take(report("a", 10, INPUT, FROZEN))
-    assert said([fault, quiet]) == [("a", "camera_frozen", "opened"), ("a", "input", "suppressed")]
+    assert summaries([fault, quiet]) == [("a", "camera_frozen", "opened"), ("a", "input", "suppressed")]
     assert quiet.explanation.startswith("Kept quiet while the camera has a fault")
     over, back = incidents.take(report("a", 20, INPUT), report("a", 30, INPUT))
-    assert said([over, back]) == [("a", "camera_frozen", "resolved"), ("a", "input", "updated")]
+    assert summaries([over, back]) == [("a", "camera_frozen", "resolved"), ("a", "input", "updated")]
     assert (back.alert_id, back.revision, back.opened_at_ms) == (alert.alert_id, 2, alert.opened_at_ms)
 
 
@@ -229,7 +231,7 @@ def test_a_quiet_alert_ends_during_the_fault() -> None:
     """Its alarms are gone: it resolves all the same."""
     incidents, _ = opened(INPUT)
     incidents.take(report("a", 10, INPUT, FROZEN))
-    assert said(incidents.take(report("a", 20, FROZEN), report("a", 31, FROZEN))) == [("a", "input", "resolved")]
+    assert summaries(incidents.take(report("a", 20, FROZEN), report("a", 31, FROZEN))) == [("a", "input", "resolved")]
 
 
 def test_a_plainer_fault_of_the_picture_changes_the_kind() -> None:
@@ -248,7 +250,7 @@ def test_updates_are_seldom_unless_they_matter() -> None:
     incidents, _ = opened(INPUT)
     assert incidents.take(report("a", 60, replace(INPUT, estimate=0.1))) == []
     other = replace(INPUT, signal="brightness")
-    assert said(incidents.take(report("a", 61, other))) == [("a", "input", "updated")]
+    assert summaries(incidents.take(report("a", 61, other))) == [("a", "input", "updated")]
     assert incidents.take(report("a", 70, INPUT)) == []
     (due,) = incidents.take(report("b", 100))
     assert (due.signal, due.updated_at_ms) == ("sharpness", ms(91))
@@ -341,9 +343,9 @@ def test_an_alert_that_outlives_its_incident_keeps_its_count() -> None:
     incidents.take(report("z", 5), report("new", 4_000, alarm("camera_frozen", 4_000)))
     over = [incidents.take(report(name, 4_010), report(name, 4_020))[-1] for name in ("c00", "c59")]
     black = [alarm("camera_blurred", 4_010), FROZEN]
-    (told,) = incidents.take(report("c58", 4_030, *black), report("c58", 4_100, *black))
+    (later,) = incidents.take(report("c58", 4_030, *black), report("c58", 4_100, *black))
     assert [alert.cameras for alert in over] == [CROWD[:50], [*CROWD[:49], "c59"]]
-    assert (told.cameras, ", 59 in all, of which" in told.explanation) == ([*CROWD[:49], "c58"], True)
+    assert (later.cameras, ", 59 in all, of which" in later.explanation) == ([*CROWD[:49], "c58"], True)
 
 
 def test_an_alert_names_its_own_camera_whatever_its_incident_is_now() -> None:
@@ -351,10 +353,10 @@ def test_an_alert_names_its_own_camera_whatever_its_incident_is_now() -> None:
     incidents = Incidents()
     incidents.take(report("a", 0, FROZEN), report("b", 0, FROZEN), report("a", 10), report("a", 20))
     (next_one,) = incidents.take(report("a", 4_000, FROZEN))
-    (told,) = incidents.take(report("b", 4_010, FROZEN, alarm("telemetry", 4_010)))
-    assert (next_one.cameras, told.incident_id) == (["a"], next_one.incident_id)
-    assert (told.camera, told.cameras) == ("b", ["a", "b"])
-    assert "on a, b of group fleet: " in told.explanation
+    (later,) = incidents.take(report("b", 4_010, FROZEN, alarm("telemetry", 4_010)))
+    assert (next_one.cameras, later.incident_id) == (["a"], next_one.incident_id)
+    assert (later.camera, later.cameras) == ("b", ["a", "b"])
+    assert "on a, b of group fleet: " in later.explanation
 
 
 def test_cameras_that_fall_silent_together_point_at_what_they_share() -> None:
@@ -457,8 +459,8 @@ def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(topic: str) -> None:
 def test_what_happened_is_counted() -> None:
     """By event, for metrics."""
     incidents = Incidents()
-    core, book = incidents.partition.core, incidents.partition.state
-    core.on_batch([message(report("a", 0, FROZEN)), message(report("a", 0, FROZEN))], {0: book}, 0)
+    core, known = incidents.partition.core, incidents.partition.state
+    core.on_batch([message(report("a", 0, FROZEN)), message(report("a", 0, FROZEN))], {0: known}, 0)
     assert core.counted() == {"report": 1, "report_repeated": 1, "alert_opened": 1}
 
 
@@ -510,7 +512,7 @@ def test_a_rollback_says_where_the_version_fell(of: str, label: str | None, came
 
 
 def test_other_steps_of_models_and_rollbacks_of_long_ago_are_not_told() -> None:
-    """Rollout told the ones of builds before itself: they have no numbers of a rollback."""
+    """Rollout wrote those of builds before itself: they have no numbers of a rollback."""
     event = rolled_back()
     others = [replace(event, metrics={"pairs": 7.0}), replace(event, stage="rejected", version="B")]
     assert Incidents().take(*others) == []

@@ -1,4 +1,4 @@
-"""Incidents: what a person says of an alert holds, also when both speak at once, and after a crash."""
+"""Incidents: a command on an alert holds, also when it crosses a record, and after a crash."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def opened() -> tuple[Incidents, Alert]:
 
 
 def test_a_suppressed_alert_says_no_more_until_it_is_over() -> None:
-    """Whatever else is raised; the end is said."""
+    """Whatever else is raised; the end is written."""
     incidents, alert = opened()
     assert incidents.take(silenced(alert)) == []
     assert incidents.take(report("a", 50, INPUT, OTHER), report("a", 100, INPUT)) == []
@@ -44,7 +44,7 @@ def test_a_suppression_that_ends_lets_the_alert_speak_again() -> None:
 
 
 def test_suppression_for_a_time_holds_for_the_next_alert_of_the_kind() -> None:
-    """It is suppressed from its first record on, says whose word that is, and opens when the time is over."""
+    """It is suppressed from its first record on, names who suppressed it, and opens when the time is over."""
     incidents, alert = opened()
     incidents.take(silenced(alert, ms(100)), report("a", 10), report("a", 20))
     (first,) = incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))
@@ -56,7 +56,7 @@ def test_suppression_for_a_time_holds_for_the_next_alert_of_the_kind() -> None:
     assert (late.suppressed_by, late.suppressed_until_ms, late.suppressed_because) == (None, None, "")
 
 
-def test_a_word_on_an_alert_that_is_over_holds_for_the_next_one() -> None:
+def test_a_command_on_an_alert_that_is_over_holds_for_the_next_one() -> None:
     """While its time lasts; there is none to hold for where nobody knows the alert."""
     incidents, alert = opened()
     incidents.take(report("a", 10), report("a", 20))
@@ -80,42 +80,42 @@ def ended() -> tuple[Incidents, Alert, Alert]:
 
 
 @pytest.mark.parametrize("crashes", [False, True])
-@pytest.mark.parametrize("say", [seen, silenced])
+@pytest.mark.parametrize("make", [seen, silenced])
 @pytest.mark.parametrize("revision", [0, 1, 5])
-def test_a_word_that_crosses_the_end_is_answered_with_the_end(
-    say: Callable[..., AlertCommand], revision: int, crashes: bool
+def test_a_command_that_crosses_the_end_is_answered_with_the_end(
+    make: Callable[..., AlertCommand], revision: int, crashes: bool
 ) -> None:
     """Whoever reads the topic sees that it is over since when it was; once, and also after a crash."""
     incidents, alert, over = ended()
-    word = say(alert, revision=revision, at_ms=ms(30))
+    command = make(alert, revision=revision, at_ms=ms(30))
     if crashes:
         incidents.partition.crash()
-    (again,) = incidents.ask(word)
+    (again,) = incidents.ask(command)
     known = incidents.partition.state
     assert incidents.partition.rebuilt()._values == known._values
     assert (again.alert_id, again.state, again.by) == (alert.alert_id, "resolved", NAME)
-    assert (again.revision, again.command_id) == (over.revision + 1, word.command_id)
+    assert (again.revision, again.command_id) == (over.revision + 1, command.command_id)
     assert (again.resolved_at_ms, again.updated_at_ms) == (over.resolved_at_ms, ms(30))
     assert again.explanation == over.explanation
     assert newest_of([alert, over, again]) == [again]
     if crashes:
         incidents.partition.crash()
-    assert incidents.ask(word) == []  # a repeat
+    assert incidents.ask(command) == []  # a repeat
     # The same cause once more goes on counting.
     (back,) = incidents.take(report("a", 40, INPUT), report("z", 45))
     assert (back.alert_id, back.state, back.revision) == (alert.alert_id, "opened", again.revision + 1)
 
 
-def test_a_word_that_was_heard_before_the_end_is_answered_after_it() -> None:
-    """Said once more from one reading: the second answer is the end."""
+def test_a_command_that_was_carried_out_before_the_end_is_answered_after_it() -> None:
+    """Asked once more from one reading: the second answer is the end."""
     incidents, alert = opened()
-    word, again = seen(alert), seen(alert, at_ms=ms(30))
-    assert incidents.take(word, word) == []
+    command, again = seen(alert), seen(alert, at_ms=ms(30))
+    assert incidents.take(command, command) == []
     incidents.take(report("a", 10), report("a", 20))
     assert [(each.state, each.revision) for each in incidents.ask(again, again)] == [("resolved", 3)]
 
 
-def test_each_word_that_crosses_the_end_is_answered() -> None:
+def test_each_command_that_crosses_the_end_is_answered() -> None:
     """The second one was written by somebody who had read the first."""
     incidents, alert, _ = ended()
     first = seen(alert)
@@ -123,8 +123,8 @@ def test_each_word_that_crosses_the_end_is_answered() -> None:
     assert [each.revision for each in incidents.ask(first, second)] == [2, 3]
 
 
-def test_a_word_on_an_alert_that_is_over_leaves_the_next_one_alone() -> None:
-    """The cause has another alert by now: that one stays open, and takes the word for the kind only."""
+def test_a_command_on_an_alert_that_is_over_leaves_the_next_one_alone() -> None:
+    """The cause has another alert by now: that one stays open, and takes the command for the kind only."""
     incidents, alert, _ = ended()
     (later,) = incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))
     (again,) = incidents.ask(seen(alert))
@@ -134,7 +134,7 @@ def test_a_word_on_an_alert_that_is_over_leaves_the_next_one_alone() -> None:
 
 
 def test_only_the_newest_ends_are_remembered() -> None:
-    """What a camera keeps of them is bounded; a word on one that is forgotten is nothing that we know of."""
+    """What a camera keeps of them is bounded; a command on one that is forgotten is refused."""
     incidents, alert, _ = ended()
     for number in range(REMEMBERED):
         at_s = 100 + 100 * number
@@ -165,23 +165,23 @@ def test_acknowledging_takes_a_silence_back() -> None:
     """Of this alert and of the next ones."""
     incidents, alert = opened()
     incidents.take(silenced(alert, ms(1_000)), seen(alert))
-    (told,) = incidents.take(report("a", 50, replace(INPUT, signal="contrast")))
-    assert (told.state, told.revision) == ("acknowledged", 3)
+    (later,) = incidents.take(report("a", 50, replace(INPUT, signal="contrast")))
+    assert (later.state, later.revision) == ("acknowledged", 3)
     incidents.take(report("a", 60), report("a", 70))
     assert [each.state for each in incidents.take(report("a", 80, alarm("input", 80)), report("z", 85))] == ["opened"]
 
 
 @pytest.mark.parametrize("revision", [0, 1])
-def test_when_both_speak_at_once_the_word_is_said_again(revision: int) -> None:
+def test_when_both_write_at_once_the_command_has_one_record(revision: int) -> None:
     """The person had not seen our newest record: what holds then is one record that has both, with a new revision."""
     incidents, alert = opened()
     (ours,) = incidents.take(report("a", 10, INPUT, alarm("accuracy", 10)))
-    word = silenced(alert, revision=revision)
-    (both,) = incidents.ask(word)
+    command = silenced(alert, revision=revision)
+    (both,) = incidents.ask(command)
     assert (both.state, both.revision, both.by, both.severity) == ("suppressed", 2, NAME, ours.severity)
-    assert (both.suppressed_by, both.suppressed_because, both.command_id) == ("ada", word.reason, word.command_id)
+    assert (both.suppressed_by, both.suppressed_because, both.command_id) == ("ada", command.reason, command.command_id)
     assert both.explanation == ours.explanation
-    assert incidents.ask(word) == []  # a repeat
+    assert incidents.ask(command) == []  # a repeat
     assert incidents.take(report("a", 60, INPUT, OTHER)) == []
 
 
@@ -216,8 +216,8 @@ def test_a_fault_leaves_a_seen_alert_seen() -> None:
     ]
     assert (back.alert_id, back.revision) == (alert.alert_id, 3)
     incidents.partition.crash()
-    (told,) = incidents.take(report("a", 70, replace(INPUT, signal="contrast")))
-    assert told.state == "acknowledged"
+    (later,) = incidents.take(report("a", 70, replace(INPUT, signal="contrast")))
+    assert later.state == "acknowledged"
 
 
 @pytest.mark.parametrize("with_the_fault", [False, True])
@@ -230,8 +230,8 @@ def test_a_seen_alert_that_is_worse_after_a_fault_speaks_up(with_the_fault: bool
     *_, back = incidents.take(report("a", 30, INPUT, accuracy))
     assert (back.kind, back.severity, back.state) == ("input", "critical", "updated")
     assert incidents.take(report("a", 90, INPUT, accuracy)) == []
-    (told,) = incidents.take(report("a", 91, replace(INPUT, signal="contrast"), accuracy))
-    assert told.state == "updated"  # nobody has seen it as it is now
+    (later,) = incidents.take(report("a", 91, replace(INPUT, signal="contrast"), accuracy))
+    assert later.state == "updated"  # nobody has seen it as it is now
 
 
 def test_a_quiet_alert_that_a_person_has_seen_was_shown() -> None:

@@ -162,7 +162,7 @@ def format_0(explanation: str, held_until_ms: int, **changes: Any) -> bytes:
     incidents = Incidents()
     incidents.take(report("a", 0, alarm("input", 0)))
     (alert,) = incidents.take(report("a", 5, alarm("input", 0)))
-    lane = {
+    cause = {
         "cause": "c" * 32,
         "since_ms": ms(0),
         "wait_ms": 5_000,
@@ -174,7 +174,7 @@ def format_0(explanation: str, held_until_ms: int, **changes: Any) -> bytes:
         "written_ms": ms(5),
     }
     camera = {"at_ms": ms(5), "alarms": [alarm("input", 0)], "model": "vehicles", "version": "v1"}
-    return msgspec.msgpack.encode(camera | {"lanes": {"drift": lane | changes}})
+    return msgspec.msgpack.encode(camera | {"lanes": {"drift": cause | changes}})
 
 
 def upgraded(value: bytes) -> Incidents:
@@ -203,7 +203,7 @@ def upgraded(value: bytes) -> Incidents:
 def test_a_suppression_of_format_0_goes_on(
     words: str, held_until_ms: int, by: str, until_ms: int | None, because: str
 ) -> None:
-    """It said who, until when and why in the explanation: its words are fields now, and the explanation is bare."""
+    """Who, until when and why stood in the explanation: they are fields now, and the explanation is bare."""
     incidents = upgraded(format_0(f"{words}Since today.", held_until_ms))
     cause = incidents.partition.state.camera("a").causes["drift"]
     assert (cause.state, cause.was_shown) == (LifecycleState.SUPPRESSED, True)

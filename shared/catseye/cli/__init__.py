@@ -17,7 +17,7 @@ COMMANDS = {
     "publish": ("publish", "Publish JPEG files, a video or a live stream as frames of a camera."),
     "label": ("publish", "Say what a frame showed."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
-    "alerts": ("alerts", "List alerts, acknowledge or silence one."),
+    "alerts": ("alerts", "List alerts; acknowledge, suppress or unsuppress one."),
     "models": ("models", "List, register, promote, approve, reject and roll back models."),
     "train": ("train", "Ask for a training, and hear what the retrain trigger says."),
     "lineage": ("lineage", "Say where a prediction, a model or a dataset comes from, and what it led to."),

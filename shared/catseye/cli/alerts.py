@@ -54,7 +54,7 @@ def list_(every: bool, camera: str | None, kind: str | None, json_file: Path | N
 @alerts.command()
 @json_option
 def kinds(json_file: Path | None) -> None:
-    """Say what each kind of alert means and what to do about it."""
+    """Show what each kind of alert means and what to do about it."""
     if write_json(json_file, {"kinds": [msgspec.to_builtins(row) for row in KINDS.values()]}):
         return
     rows = [(row.name, row.severity, row.meaning, row.action) for row in KINDS.values()]
@@ -71,7 +71,7 @@ def kinds(json_file: Path | None) -> None:
 def suppress(
     alert_id: str, for_: str | None, until_resolved: bool, reason: str, wait_s: float, json_file: Path | None
 ) -> None:
-    """Silence an alert; ALERT_ID may be its first digits.
+    """Suppress an alert; ALERT_ID may be its first digits.
 
     It is quiet until it is over or the time is up. With --for, further alerts of its kind on its camera are quiet too
     while the time lasts. `catseye alerts unsuppress` takes it back, and so does `catseye alerts acknowledge`.
@@ -93,7 +93,10 @@ def suppress(
 @wait_option
 @json_option
 def unsuppress(alert_id: str, reason: str, wait_s: float, json_file: Path | None) -> None:
-    """Let an alert be heard again, and further ones of its kind on its camera; ALERT_ID may be its first digits."""
+    """End the suppression of an alert, and of further ones of its kind on its camera.
+
+    ALERT_ID may be its first digits.
+    """
     settings = settings_with_broker()
     alert = chosen(_records(settings), alert_id, also_over=True)
     command = command_on(alert, "unsuppress", getpass.getuser(), clock.now_ms(), reason=reason)
@@ -106,9 +109,9 @@ def unsuppress(alert_id: str, reason: str, wait_s: float, json_file: Path | None
 @wait_option
 @json_option
 def acknowledge(alert_id: str, reason: str, wait_s: float, json_file: Path | None) -> None:
-    """Say that an alert was seen; ALERT_ID may be its first digits.
+    """Acknowledge an alert: somebody has seen it; ALERT_ID may be its first digits.
 
-    It stays open, and speaks up again when its kind or severity changes.
+    It stays open, and is acknowledged until its kind or severity changes.
     """
     settings = settings_with_broker()
     alert = _chosen(settings, alert_id)
@@ -167,10 +170,10 @@ def chosen(records: list[Alert], alert_id: str, *, also_over: bool = False) -> A
 
 def duration_ms(text: str) -> int:
     """Read ``90s``, ``30m``, ``2h``, ``7d``. Raises `Misconfigured`."""
-    said = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", text)
-    if said is None or not float(said[1]):
+    length = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", text)
+    if length is None or not float(length[1]):
         raise Misconfigured(f"--for: {text} is no length of time; it is written 90s, 30m, 2h or 7d")
-    return round(float(said[1]) * _UNIT_MS[said[2]])
+    return round(float(length[1]) * _UNIT_MS[length[2]])
 
 
 def _records(settings: Settings) -> list[Alert]:

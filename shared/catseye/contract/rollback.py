@@ -1,6 +1,7 @@
-"""What a model event says of a rollback beside its sentence: the numbers that an alert shows. Pure.
+"""What a model event carries of a rollback beside its sentence: the numbers that an alert shows. Pure.
 
-They stand in the event's metrics, so that whoever reads `models` can tell a rollback, and of what, without its words.
+They stand in the event's metrics, so that whoever reads `models` recognises a rollback, and of what, without its
+sentence.
 """
 
 from typing import Final
@@ -49,7 +50,7 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rollback_of(event: ModelEvent) -> Rollback | None:
-    """The rollback that an event is; None for any other, and for those of versions that did not say these numbers."""
+    """The rollback that an event is; None for any other, and for those of versions that did not write these numbers."""
     numbers = event.metrics
     if event.stage != "champion" or _SINCE_MS not in numbers:
         return None
