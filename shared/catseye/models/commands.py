@@ -85,7 +85,7 @@ def carried_out(known: KnownModel, command: ModelCommand, at_ms: int) -> list[Mo
             return [_promoted(known, command, at_ms)]
         case "reject":
             return [_rejected(known, command, at_ms)]
-        case "roll_back":
+        case _:  # roll_back
             return _rolled_back(known, command, at_ms)
 
 
