@@ -1,4 +1,4 @@
-"""The retrain trigger decides when a model is to be trained anew, and says why, also when it says no."""
+"""The retrain trigger decides when a model is to be trained anew, and gives the reason, also of a refusal."""
 
 NAME = "retrain_trigger"
 READS = ("alerts", "outcomes", "models", "training.requests", "retraining")

@@ -24,12 +24,12 @@ from catseye.runtime.health import Health, Watchdog
 from catseye.runtime.metrics import Metrics
 from catseye.settings import load
 from services.retrain_trigger import NAME
-from services.retrain_trigger.judge import Judge
+from services.retrain_trigger.leader import Leader
 from services.retrain_trigger.settings import RetrainTriggerSettings, rules_of
 from services.retrain_trigger.trigger import build
 
 STUCK_S = 30
-"""An event loop that gave no sign for so long will give none; taking office on a slow broker takes less."""
+"""An event loop that gave no sign for so long will give none; taking over on a slow broker takes less."""
 
 
 class _Forward(logging.Handler):
@@ -53,7 +53,7 @@ def main() -> None:
         print(fault, file=sys.stderr)  # noqa: T201 - there is no logger without settings
         sys.exit(2)
     logging.basicConfig(level=logging.WARNING, handlers=[_Forward(logger)])
-    logging.getLogger("mode.timers").setLevel(logging.ERROR)  # a look that takes long is no fault
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)  # an evaluation that takes long is no fault
     health = Health(Metrics(CollectorRegistry()), logger.info)
     try:
         port = health.serve(settings.health_host, settings.health_port)
@@ -62,8 +62,8 @@ def main() -> None:
         prefix = settings.topic_prefix
         check_partitions(settings, (full_name("outcomes", prefix), state_topic(NAME, prefix)))
         codec = codec_for(settings)
-        judge = Judge(settings, codec, rules_of(settings), clock.now_ms, logger.info)
-        app = build(settings, codec, judge, health)
+        leader = Leader(settings, codec, rules_of(settings), clock.now_ms, logger.info)
+        app = build(settings, codec, leader, health)
     except Misconfigured as fault:
         logger.error("misconfigured", what=str(fault))
         sys.exit(2)

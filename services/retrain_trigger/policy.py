@@ -14,8 +14,8 @@ from catseye.contract.alert_kinds import KINDS, LABELS_MISSING
 from catseye.contract.identity import digest
 from catseye.contract.records import Alert, ModelEvent, RetrainDecision
 from services.retrain_trigger import NAME
-from services.retrain_trigger.book import Book, Training
 from services.retrain_trigger.labels import Count, Held, count
+from services.retrain_trigger.trigger_state import Training, TriggerState
 
 MAY_TRAIN: Final = tuple(row.name for row in KINDS.values() if row.may_train)
 """Kinds of alert that may be made to count; a camera's fault and missing labels never can."""
@@ -92,60 +92,60 @@ class Refusal:
     detail: str
 
 
-def decide(rules: Rules, book: Book, labels: Mapping[str, Held], now_ms: int) -> list[RetrainDecision]:
-    """What is to be said now, at most one yes among it. It becomes true when the book takes it in, once it is written.
+def decide(rules: Rules, state: TriggerState, labels: Mapping[str, Held], now_ms: int) -> list[RetrainDecision]:
+    """What is decided now, at most one yes among it. It becomes true when the state takes it in, once it is written.
 
     Args:
         rules: What an operator can turn.
-        book: What is known.
+        state: What is known.
         labels: What is known of each camera's labels.
         now_ms: Unix milliseconds.
     """
-    return _Look(rules, book, labels, now_ms).all()
+    return _Decider(rules, state, labels, now_ms).all()
 
 
-class _Look:
-    def __init__(self, rules: Rules, book: Book, labels: Mapping[str, Held], now_ms: int) -> None:
+class _Decider:
+    def __init__(self, rules: Rules, state: TriggerState, labels: Mapping[str, Held], now_ms: int) -> None:
         self._rules = rules
-        self._book = book
+        self._state = state
         self._labels = labels
         self._now_ms = now_ms
-        self._faulty = {alert.camera for alert in book.alerts.values() if alert.kind in CAMERA_FAULTS}
-        self._unlabelled = {alert.camera for alert in book.alerts.values() if alert.kind == LABELS_MISSING}
+        self._faulty = {alert.camera for alert in state.alerts.values() if alert.kind in CAMERA_FAULTS}
+        self._unlabelled = {alert.camera for alert in state.alerts.values() if alert.kind == LABELS_MISSING}
 
     def all(self) -> list[RetrainDecision]:
-        counting, said = self._sifted()
+        counting, decisions = self._sifted()
         for ask in (*self._requests(), *self._drift(counting), *self._schedule()):
             tally = self._count(ask)
             refusal = self._refusal(ask, tally)
             if refusal is None:
-                # Whatever else speaks for a training meets a running one at the next look.
-                return [*said, self._accepted(ask, tally)]
-            said += self._declined(refusal, ask.causes, tally)
-        return said
+                # Whatever else speaks for a training meets a running one at the next evaluation.
+                return [*decisions, self._accepted(ask, tally)]
+            decisions += self._declined(refusal, ask.causes, tally)
+        return decisions
 
     # -- which alerts count
 
     def _sifted(self) -> tuple[list[Alert], list[RetrainDecision]]:
-        """Alerts that speak for a training, and what is to be said of those that do not."""
+        """Alerts that speak for a training, and the decisions on those that do not."""
         counting: list[Alert] = []
         refused: dict[str, tuple[list[Alert], str]] = {}
-        for alert in sorted(self._book.alerts.values(), key=lambda alert: alert.alert_id):
+        for alert in sorted(self._state.alerts.values(), key=lambda alert: alert.alert_id):
             refusal = self._of_alert(alert)
             if refusal is None:
                 if self._now_ms - alert.opened_at_ms >= self._rules.confirm_ms:
                     counting.append(alert)
             else:
                 refused.setdefault(refusal.because, ([], refusal.detail))[0].append(alert)
-        said: list[RetrainDecision] = []
+        decisions: list[RetrainDecision] = []
         for because, (alerts, detail) in refused.items():
-            fresh = self._book.unsaid([alert.alert_id for alert in alerts], because)
+            fresh = self._state.unanswered([alert.alert_id for alert in alerts], because)
             sentence = f"{_named([alert for alert in alerts if alert.alert_id in fresh])}: {detail}"
-            said += self._declined(Refusal(because, sentence), fresh, Count({}, 0))
-        return counting, said
+            decisions += self._declined(Refusal(because, sentence), fresh, Count({}, 0))
+        return counting, decisions
 
     def _of_alert(self, alert: Alert) -> Refusal | None:  # noqa: PLR0911 - one line for each rule reads best
-        champion = self._book.champion
+        champion = self._state.champion
         if alert.state == "suppressed":
             return Refusal("suppressed", "it is silenced, by a person or by a fault that explains it")
         if alert.kind in CAMERA_FAULTS:
@@ -170,15 +170,15 @@ class _Look:
                 because=REQUEST,
                 causes=[request.request_id],
                 cameras=None,
-                since_ms=self._book.trained_ms,
+                since_ms=self._state.trained_ms,
                 why=f"{request.by} asked for it",
             )
-            for request in self._book.requests.values()
+            for request in self._state.requests.values()
         ]
 
     def _drift(self, alerts: Sequence[Alert]) -> list[Ask]:
         """All alerts that count, as one reason; without those on which a training has begun."""
-        last = self._book.last
+        last = self._state.last
         begun = set(last.decision.causes) if last is not None and self._holds_back(last) else set()
         alerts = [alert for alert in alerts if alert.alert_id not in begun]
         if not alerts:
@@ -190,27 +190,27 @@ class _Look:
                 because="drift",
                 causes=[alert.alert_id for alert in alerts],
                 cameras=None if whole else frozenset(alert.camera for alert in alerts if alert.camera is not None),
-                since_ms=max(self._book.trained_ms, min(alert.since_ms for alert in alerts)),
+                since_ms=max(self._state.trained_ms, min(alert.since_ms for alert in alerts)),
                 why=_named(alerts),
             )
         ]
 
     def _schedule(self) -> list[Ask]:
-        champion, last = self._book.champion, self._book.last
+        champion, last = self._state.champion, self._state.last
         if not self._rules.schedule_ms or champion is None:
             return []
-        trained_ms = max(self._book.trained_ms, last.decision.decided_at_ms if last is not None else 0)
+        trained_ms = max(self._state.trained_ms, last.decision.decided_at_ms if last is not None else 0)
         turns = (self._now_ms - trained_ms) // self._rules.schedule_ms
         if turns < 1:
             return []
         cause = digest("schedule", champion.model, champion.version, trained_ms, turns)
         why = f"the last training was {_span(self._now_ms - trained_ms)} ago"
-        return [Ask(because="schedule", causes=[cause], cameras=None, since_ms=self._book.trained_ms, why=why)]
+        return [Ask(because="schedule", causes=[cause], cameras=None, since_ms=self._state.trained_ms, why=why)]
 
     # -- what speaks against it
 
     def _refusal(self, ask: Ask, tally: Count) -> Refusal | None:
-        if self._book.champion is None:
+        if self._state.champion is None:
             how = "`catseye models register FILE --stage champion`"
             return Refusal("no_champion", f"no model is champion yet: {how} names one")
         running = self._running()
@@ -226,7 +226,7 @@ class _Look:
         return None
 
     def _running(self) -> Refusal | None:
-        last = self._book.last
+        last = self._state.last
         if last is None or not self._holds_back(last):
             return None
         decision_id, since = last.decision.decision_id, _span(self._now_ms - last.decision.decided_at_ms)
@@ -243,14 +243,14 @@ class _Look:
 
     def _spared(self) -> Refusal | None:
         """What keeps trainings rare."""
-        last = self._book.last
+        last = self._state.last
         since_ms = self._now_ms - last.decision.decided_at_ms if last is not None else self._rules.cool_down_ms
         if since_ms < self._rules.cool_down_ms:
             wait = f"{_span(self._rules.cool_down_ms)} must pass"
             return Refusal("cool_down", f"the last training was decided {_span(since_ms)} ago; {wait}")
         week = [
             training
-            for training in self._book.trainings.values()
+            for training in self._state.trainings.values()
             if self._now_ms - training.decision.decided_at_ms < WEEK_MS
         ]
         if len(week) >= self._rules.budget:
@@ -268,7 +268,7 @@ class _Look:
 
     def _count(self, ask: Ask) -> Count:
         cameras = set(self._labels) if ask.cameras is None else ask.cameras
-        learnt = [training for training in self._book.trainings.values() if training.version]
+        learnt = [training for training in self._state.trainings.values() if training.version]
         # What a training has seen is not fresh, whether or not its candidate was any good.
         since_ms = max([ask.since_ms, *(training.decision.decided_at_ms for training in learnt)])
         known = [self._labels[camera] for camera in sorted(cameras - self._faulty) if camera in self._labels]
@@ -287,12 +287,12 @@ class _Look:
 
     def _accepted(self, ask: Ask, tally: Count) -> RetrainDecision:
         # The training before is a cause too: an alert that it did not end may lead to another one.
-        before = self._book.last.decision.decision_id if self._book.last is not None else ""
+        before = self._state.last.decision.decision_id if self._state.last is not None else ""
         decision_id = digest("retraining", "yes", before, ask.because, *ask.causes)
         return self._record(decision_id, True, Refusal(ask.because, self._numbers(ask, tally)), ask.causes, tally)
 
     def _declined(self, refusal: Refusal, causes: Sequence[str], tally: Count) -> list[RetrainDecision]:
-        fresh = self._book.unsaid(causes, refusal.because)
+        fresh = self._state.unanswered(causes, refusal.because)
         if not fresh:
             return []
         return [self._record(digest("retraining", "no", refusal.because, *fresh), False, refusal, fresh, tally)]
@@ -300,7 +300,7 @@ class _Look:
     def _record(
         self, decision_id: str, accepted: bool, verdict: Refusal, causes: Sequence[str], tally: Count
     ) -> RetrainDecision:
-        champion: ModelEvent | None = self._book.champion
+        champion: ModelEvent | None = self._state.champion
         return RetrainDecision(
             decision_id=decision_id,
             model=champion.model if champion else "",
@@ -325,7 +325,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _span(ms: int) -> str:
-    """A length of time as a person says it."""
+    """A length of time as a person writes it."""
     for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
         if ms >= 2 * length:
             return f"{ms / length:.1f} {unit}"

@@ -56,7 +56,7 @@ class RetrainTriggerSettings(Settings):
         default=0, ge=0, description="Train anew so long after the last training whatever happens, hours; 0 never does"
     )
     retrain_trigger_look_every_s: float = Field(
-        default=1, ge=0.05, le=60, description="Time from one look at all that is known to the next, seconds"
+        default=1, ge=0.05, le=60, description="Time from one evaluation of all that is known to the next, seconds"
     )
 
     @field_validator("retrain_trigger_kinds")

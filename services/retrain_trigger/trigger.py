@@ -1,11 +1,11 @@
 """The Faust app: an agent a topic, the table of label counts, and the timer that decides.
 
 Every instance counts labels of the partitions that it has, into a table whose changelog all may read. One of them has
-the one partition of alerts, models, requests and retraining: it is the judge, adds the counts up and decides.
+the one partition of alerts, models, requests and retraining: it is the leader, adds the counts up and decides.
 
 Faust delivers at least once and fences nobody off. Counting again changes nothing, since the table knows up to which
 offset it counted, and its changelog is written before an offset is committed; of two values the one that counted
-further holds, whoever wrote it last. Decisions are written by the judge's own fenced producer.
+further holds, whoever wrote it last. Decisions are written by the leader's own fenced producer.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from catseye.contract.topics import full_name, state_topic
 from catseye.runtime.health import Health
 from services.retrain_trigger import NAME, READS
 from services.retrain_trigger.committed import CommittedTransport, FlowControl
-from services.retrain_trigger.judge import Judge
 from services.retrain_trigger.labels import Held, counted, newer, packed, unpacked
+from services.retrain_trigger.leader import Leader
 from services.retrain_trigger.settings import RetrainTriggerSettings
 
 
@@ -90,7 +90,7 @@ class Counts(faust.Table):  # type: ignore[misc]
         return chosen.values()
 
 
-def build(settings: RetrainTriggerSettings, codec: Codec, judge: Judge, health: Health) -> Any:
+def build(settings: RetrainTriggerSettings, codec: Codec, leader: Leader, health: Health) -> Any:
     """Declare the app; it connects when a worker starts it."""
     app = faust.App(f"{settings.topic_prefix}{NAME}", **app_config(settings))
     app.transport = CommittedTransport(app.conf.broker_consumer, app)
@@ -103,7 +103,7 @@ def build(settings: RetrainTriggerSettings, codec: Codec, judge: Judge, health: 
         value_type=bytes,
     )
     letters = _topic(app, full_name("dead-letters", settings.topic_prefix))
-    _Tasks(app, settings, codec, judge, health, counts, letters).declare()
+    _Tasks(app, settings, codec, leader, health, counts, letters).declare()
     return app
 
 
@@ -183,7 +183,7 @@ class _Tasks:
         app: Any,
         settings: RetrainTriggerSettings,
         codec: Codec,
-        judge: Judge,
+        leader: Leader,
         health: Health,
         counts: Any,
         letters: Any,
@@ -191,7 +191,7 @@ class _Tasks:
         self._app = app
         self._settings = settings
         self._codec = codec
-        self._judge = judge
+        self._leader = leader
         self._health = health
         self._counts = counts
         self._letters = letters
@@ -202,8 +202,8 @@ class _Tasks:
         prefix = self._settings.topic_prefix
         self._app.agent(_topic(self._app, full_name("outcomes", prefix)), name="outcomes")(self.count)
         for name in (name for name in READS if name != "outcomes"):
-            self._app.agent(_topic(self._app, full_name(name, prefix)), name=name)(self.hear)
-        self._app.timer(self._settings.retrain_trigger_look_every_s, name="look")(self.look)
+            self._app.agent(_topic(self._app, full_name(name, prefix)), name=name)(self.on_record)
+        self._app.timer(self._settings.retrain_trigger_look_every_s, name="evaluate")(self.evaluate)
         # Weakly held, as Faust does by itself, they would be gone at once.
         self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         self._app.on_rebalance_complete.connect(self._on_recovered, weak=False)
@@ -226,50 +226,50 @@ class _Tasks:
             if after is not before:
                 self._counts[camera] = packed(after)
 
-    async def hear(self, stream: Any) -> None:
-        """Hand an alert, a model event, a request or a decision to the judge."""
+    async def on_record(self, stream: Any) -> None:
+        """Hand an alert, a model event, a request or a decision to the leader."""
         async for event in stream.events():
             self._records += 1
-            self._judge.take(event.message)
+            self._leader.take(event.message)
 
     async def _refuse(self, event: Any, fault: BadRecord) -> None:
         record = _Record(event)
-        self._judge.events[f"dead_{fault.reason}"] += 1
+        self._leader.events[f"dead_{fault.reason}"] += 1
         letter = self._codec.encode(dead_letter(NAME, record, fault, clock.now_ms()))
         await self._letters.send(key=source_of(record), value=letter, partition=record.partition())
 
     # -- the timer
 
-    async def look(self) -> None:
-        """Give a sign of life; take or leave the office; decide."""
+    async def evaluate(self) -> None:
+        """Give a sign of life; take over or step down; decide."""
         began = time.monotonic()
         self._health.beat()
-        if self._has_office():
-            if not self._judge.in_office:
-                await self._judge.take_office()
+        if self._may_lead():
+            if not self._leader.is_leader:
+                await self._leader.take_over()
             try:
-                await self._judge.look()
+                await self._leader.evaluate()
             except ProducerFenced:
-                if self._has_office():  # else a rebalance is under way already, and the office with it
+                if self._may_lead():  # else a rebalance is under way already, and the lead with it
                     raise
-        elif self._judge.in_office:
-            await self._judge.leave_office()
+        elif self._leader.is_leader:
+            await self._leader.step_down()
         if not self._recovered:
-            self._judge.forget_early()
-        events, records = self._judge.events, self._records
+            self._leader.forget_early()
+        events, records = self._leader.events, self._records
         if events or records:
-            self._judge.events, self._records = Counter(), 0
+            self._leader.events, self._records = Counter(), 0
             self._health.committed(records, events, time.monotonic() - began, 0.0)
 
-    def _has_office(self) -> bool:
+    def _may_lead(self) -> bool:
         if not self._recovered or self._app.rebalancing:
             return False
         assigned = {place.topic for place in self._app.consumer.assignment()}
-        return self._judge.topics <= assigned
+        return self._leader.topics <= assigned
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         self._recovered = False
-        self._health.assigned(0, ready=False)  # the office is left at the next look, never in the middle of one
+        self._health.assigned(0, ready=False)  # it steps down at the next evaluation, never in the middle of one
 
     async def _on_recovered(self, *_: Any, **__: Any) -> None:
         self._recovered = True

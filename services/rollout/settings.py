@@ -20,7 +20,7 @@ class RolloutSettings(Settings):
         gt=0,
         lt=0.5,
         description="Chance that a candidate is promoted that is not better by more than the margin, however often "
-        "one looks",
+        "it is evaluated",
     )
     rollout_reject_alpha: float = Field(
         default=0.05,
@@ -59,7 +59,7 @@ class RolloutSettings(Settings):
         default=7 * 24, gt=0, description="Time after which it stays in any case, hours"
     )
     rollout_approval: bool = Field(
-        default=False, description="Whether a person must say yes to each promotion, with catseye models promote"
+        default=False, description="Whether a person must approve each promotion, with catseye models approve"
     )
     rollout_canary_cameras: str = Field(
         default="",

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, Stage
 from services.rollout import NAME
-from services.rollout.book import Book, Comparison, Line
 from services.rollout.facts import closed
-from services.rollout.test import Pairs
-from services.rollout.verdict import Code, Look, Rules, look_at, numbers, rollback, sentence, verdict
+from services.rollout.rollout_state import Comparison, ModelState, RolloutState
+from services.rollout.sequential_test import Pairs
+from services.rollout.verdict import Code, Inspection, Rules, inspect_pairs, numbers, rollback, sentence, verdict
 
 _GONE: Final[tuple[Stage, ...]] = ("rejected", "retired")
 _STANDING: Final[dict[Stage, int]] = {"champion": 3, "shadow": 2, "candidate": 2, "retired": 1, "rejected": 0}
@@ -22,42 +22,42 @@ class Steps:
 
     Args:
         rules: What an operator can turn.
-        book: Where it stands; each step changes it.
+        state: Where it stands; each step changes it.
         model: Name of the model.
         now_ms: Unix milliseconds.
     """
 
-    def __init__(self, rules: Rules, book: Book, model: str, now_ms: int) -> None:
+    def __init__(self, rules: Rules, state: RolloutState, model: str, now_ms: int) -> None:
         self._rules = rules
-        self._book = book
+        self._state = state
         self._model = model
         self._now_ms = now_ms
 
     def due(self) -> list[ModelEvent]:
-        """All of them: what the register's newest words lead to, what time has decided, and the next comparison."""
+        """All of them: what the register's newest events lead to, what time has decided, and the next comparison."""
         return [*self._fallen_back(), *self._idle_retired(), *self._put_on_probation(), *self.judged(), *self._next()]
 
     def judged(self) -> list[ModelEvent]:
         """What the comparison under way has come to."""
-        comparison = self._line.comparison
+        comparison = self._known.comparison
         if comparison is None:
             return []
-        look = look_at(self._rules, self._book.pairs(self._model, "all"))
-        code = verdict(self._rules, comparison, look, self._now_ms)
+        inspection = inspect_pairs(self._rules, self._state.pairs(self._model, "all"))
+        code = verdict(self._rules, comparison, inspection, self._now_ms)
         match code:
             case "waits":
                 return []
             case "comparing":
-                steps = [self._told(comparison, look)]
+                steps = [self._progress(comparison, inspection)]
             case "better":
-                steps = self._proved(comparison, look)
+                steps = self._proved(comparison, inspection)
             case "canary_passed":
-                steps = self._promoted(comparison, code, look)
+                steps = self._promoted(comparison, code, inspection)
             case "probation_passed":
-                steps = [self._found(comparison, code, look, comparison.old, "retired")]
+                steps = [self._found(comparison, code, inspection, comparison.old, "retired")]
                 self._close()
             case _:
-                steps = self._refused(comparison, code, look)
+                steps = self._refused(comparison, code, inspection)
         return steps
 
     # -- what the register asks for
@@ -67,99 +67,101 @@ class Steps:
 
         That is the one that serves already: `catseye.models.stages` chooses alike.
         """
-        line = self._line
-        if not line.champion or self._stage(line.champion) not in _GONE:
+        known = self._known
+        if not known.champion or self._stage(known.champion) not in _GONE:
             return []
-        back = max(line.former, key=self._standing, default="")
+        back = max(known.former, key=self._standing, default="")
         if not back or not self._standing(back):
             return []
-        gone = self._version(line.champion)
-        self._book.forget_pairs(self._model)
-        self._book.put_line(self._model, replace(closed(line).crowned(back), probation_due=False))
-        because = f"champion_rejected: {line.champion} was {gone.stage} by {gone.by}; the champion before it is back"
-        return [self._said((gone.event_id,), back, "champion", because, previous=line.champion)]
+        gone = self._version(known.champion)
+        self._state.forget_pairs(self._model)
+        self._state.put_model(self._model, replace(closed(known).promoted(back), probation_due=False))
+        because = f"champion_rejected: {known.champion} was {gone.stage} by {gone.by}; the champion before it is back"
+        return [self._emit((gone.event_id,), back, "champion", because, previous=known.champion)]
 
     def _idle_retired(self) -> list[ModelEvent]:
         """Shadows that nothing is compared with any more need not predict."""
-        line = self._line
-        self._book.put_line(self._model, replace(line, idle=()))
+        known = self._known
+        self._state.put_model(self._model, replace(known, idle=()))
         idle = [
             version
-            for version in line.idle
-            if self._stage(version) == "shadow" and version not in line.queue and not self._is_due(version)
+            for version in known.idle
+            if self._stage(version) == "shadow" and version not in known.queue and not self._is_due(version)
         ]
         because = "probation_ended: another version came before it was over"
-        return [self._said((self._event_id(version),), version, "retired", because) for version in idle]
+        return [self._emit((self._event_id(version),), version, "retired", because) for version in idle]
 
     def _put_on_probation(self) -> list[ModelEvent]:
         """A new champion, with the one before it as its shadow, unless that one is gone."""
-        line = self._line
-        if not line.probation_due:
+        known = self._known
+        if not known.probation_due:
             return []
-        self._book.put_line(self._model, replace(line, probation_due=False))
-        return self._began_probation(line.champion, line.former[0])
+        self._state.put_model(self._model, replace(known, probation_due=False))
+        return self._began_probation(known.champion, known.former[0])
 
     def _next(self) -> list[ModelEvent]:
         """The candidate that has waited longest becomes the shadow of the champion."""
-        line = self._line
-        if line.comparison is not None or not line.queue or not line.champion:
+        known = self._known
+        if known.comparison is not None or not known.queue or not known.champion:
             return []
-        new, *others = line.queue
-        self._book.put_line(self._model, replace(line, queue=tuple(others)))
-        comparison = self._began(new, line.champion, probation=False)
+        new, *others = known.queue
+        self._state.put_model(self._model, replace(known, queue=tuple(others)))
+        comparison = self._began(new, known.champion, probation=False)
         because = (
-            f"compared: with champion {line.champion} on at least {self._rules.labels_min} and at most "
+            f"compared: with champion {known.champion} on at least {self._rules.labels_min} and at most "
             f"{self._rules.labels_max} labelled frames; {len(others)} more wait"
         )
-        return [self._said((comparison.comparison_id,), new, "shadow", because)]
+        return [self._emit((comparison.comparison_id,), new, "shadow", because)]
 
-    # -- what the evidence says
+    # -- what the evidence shows
 
-    def _told(self, comparison: Comparison, look: Look) -> ModelEvent:
+    def _progress(self, comparison: Comparison, inspection: Inspection) -> ModelEvent:
         """How it stands; seldom, each time at twice as many pairs."""
-        self._put(replace(comparison, told_pairs=look.pairs.count))
-        return self._found(comparison, "comparing", look, comparison.new, "shadow")
+        self._put(replace(comparison, reported_pairs=inspection.pairs.count))
+        return self._found(comparison, "comparing", inspection, comparison.new, "shadow")
 
-    def _proved(self, comparison: Comparison, look: Look) -> list[ModelEvent]:
+    def _proved(self, comparison: Comparison, inspection: Inspection) -> list[ModelEvent]:
         """It is better: a person is asked, or some cameras get it, or all."""
         new, cameras = comparison.new, self._rules.canary_cameras
         if self._rules.approval:
             self._put(replace(comparison, awaits_approval=True))
-            return [self._found(comparison, "better", look, new, "shadow", named="approval")]
+            return [self._found(comparison, "better", inspection, new, "shadow", named="approval")]
         if cameras:
             self._put(replace(comparison, canary_since_ms=self._now_ms))
-            return [self._found(comparison, "better", look, new, "champion", named="canary", cameras=cameras)]
-        return self._promoted(comparison, "better", look)
+            return [self._found(comparison, "better", inspection, new, "champion", named="canary", cameras=cameras)]
+        return self._promoted(comparison, "better", inspection)
 
-    def _promoted(self, comparison: Comparison, code: Code, look: Look) -> list[ModelEvent]:
+    def _promoted(self, comparison: Comparison, code: Code, inspection: Inspection) -> list[ModelEvent]:
         new, old = comparison.new, comparison.old
-        champion = self._found(comparison, code, look, new, "champion", previous=old)
+        champion = self._found(comparison, code, inspection, new, "champion", previous=old)
         self._close(new)
         return [champion, *self._began_probation(new, old)]
 
-    def _refused(self, comparison: Comparison, code: Code, look: Look) -> list[ModelEvent]:
+    def _refused(self, comparison: Comparison, code: Code, inspection: Inspection) -> list[ModelEvent]:
         """The champion stays, or comes back."""
         new, old = comparison.new, comparison.old
-        rejected = self._found(comparison, code, look, new, "rejected")
+        rejected = self._found(comparison, code, inspection, new, "rejected")
         if not comparison.probation:
             self._close()
             return [rejected]
         fallen = None if code == "worse" else self._fallen(comparison)
-        why = rollback(self._rules, comparison, look, fallen).metrics()
-        back = self._found(comparison, code, look, old, "champion", named=f"rollback_{code}", previous=new, more=why)
+        why = rollback(self._rules, comparison, inspection, fallen).metrics()
+        back = self._found(
+            comparison, code, inspection, old, "champion", named=f"rollback_{code}", previous=new, more=why
+        )
         self._close(old)
         return [back, rejected]
 
     def _fallen(self, comparison: Comparison) -> Pairs:
         """Pairs of the class or camera on which the new version turned out to be worse."""
         kind, _, name = comparison.fallen.partition(" ")
-        return self._book.pairs(self._model, "class" if kind == "class" else "camera", name)
+        return self._state.pairs(self._model, "class" if kind == "class" else "camera", name)
 
     def _found(
         self,
         comparison: Comparison,
         code: Code,
-        look: Look,
+        inspection: Inspection,
         version: str,
         stage: Stage,
         *,
@@ -169,28 +171,28 @@ class Steps:
         more: Mapping[str, float] | None = None,
     ) -> ModelEvent:
         """A step that rests on the pairs, with their numbers and *more*; *named* as the code that people read."""
-        strata = (self._book.strata(self._model, kind) for kind in ("class", "camera"))
-        cause = (comparison.comparison_id, named or code, str(look.pairs.count) if code == "comparing" else "")
-        because = f"{named or code}: {sentence(self._rules, code, comparison, look)}"
+        strata = (self._state.strata(self._model, kind) for kind in ("class", "camera"))
+        cause = (comparison.comparison_id, named or code, str(inspection.pairs.count) if code == "comparing" else "")
+        because = f"{named or code}: {sentence(self._rules, code, comparison, inspection)}"
         if named == "approval":
             because += f"; a person has to say yes: catseye models promote {version}"
-        metrics = numbers(self._rules, look, *strata) | dict(more or {})
-        return self._said(cause, version, stage, because, previous=previous, cameras=cameras, metrics=metrics)
+        metrics = numbers(self._rules, inspection, *strata) | dict(more or {})
+        return self._emit(cause, version, stage, because, previous=previous, cameras=cameras, metrics=metrics)
 
-    # -- the book
+    # -- the state
 
     @property
-    def _line(self) -> Line:
-        return self._book.line(self._model)
+    def _known(self) -> ModelState:
+        return self._state.of_model(self._model)
 
     def _put(self, comparison: Comparison) -> None:
-        self._book.put_line(self._model, replace(self._line, comparison=comparison))
+        self._state.put_model(self._model, replace(self._known, comparison=comparison))
 
     def _close(self, champion: str = "") -> None:
         """The comparison is over; there may be another *champion*."""
-        self._book.forget_pairs(self._model)
-        line = replace(self._line, comparison=None)
-        self._book.put_line(self._model, line.crowned(champion) if champion else line)
+        self._state.forget_pairs(self._model)
+        known = replace(self._known, comparison=None)
+        self._state.put_model(self._model, known.promoted(champion) if champion else known)
 
     def _began(self, new: str, old: str, *, probation: bool) -> Comparison:
         comparison = Comparison(
@@ -208,9 +210,9 @@ class Steps:
             return []
         comparison = self._began(champion, before, probation=True)
         because = f"probation: {champion} is champion, and has to prove no worse on the same labelled frames"
-        return [self._said((comparison.comparison_id,), before, "shadow", because)]
+        return [self._emit((comparison.comparison_id,), before, "shadow", because)]
 
-    def _said(
+    def _emit(
         self,
         cause: tuple[str, ...],
         version: str,
@@ -234,18 +236,18 @@ class Steps:
             metrics=metrics or {},
             command_id=None,
         )
-        self._book.put_version(event)
+        self._state.put_version(event)
         return event
 
     def _version(self, version: str) -> ModelEvent:
-        """The newest event of a version that was heard of. Raises KeyError for another."""
-        return self._book.version(self._model, version)
+        """The newest event of a version that is known. Raises KeyError for another."""
+        return self._state.version(self._model, version)
 
     def _stage(self, version: str) -> Stage:
         return self._version(version).stage
 
     def _standing(self, version: str) -> int:
-        waits = version in self._line.queue  # it was rejected, and is wanted again
+        waits = version in self._known.queue  # it was rejected, and is wanted again
         return _STANDING["candidate" if waits else self._stage(version)]
 
     def _event_id(self, version: str) -> str:
@@ -253,4 +255,4 @@ class Steps:
 
     def _is_due(self, version: str) -> bool:
         """Whether it goes on as the shadow of a new champion."""
-        return self._line.probation_due and version == self._line.former[0]
+        return self._known.probation_due and version == self._known.former[0]

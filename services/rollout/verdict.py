@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from catseye.contract.rollback import Rollback
-from services.rollout.book import Comparison
-from services.rollout.test import Evidence, Pairs, evidence_of_better, evidence_of_worse
+from services.rollout.rollout_state import Comparison
+from services.rollout.sequential_test import Evidence, Pairs, evidence_of_better, evidence_of_worse
 
 Code = Literal[
     "better",  # promote
@@ -18,17 +18,17 @@ Code = Literal[
     "too_few_labels",
     "probation_passed",
     "canary_passed",
-    "comparing",  # goes on, and says how it stands
-    "waits",  # goes on, and says nothing
+    "comparing",  # goes on, and reports how it stands
+    "waits",  # goes on, and reports nothing
 ]
 SHOWN: Final = 20
 """Classes, and cameras, whose numbers an event carries: those on which the new version does worst."""
-_MOST: Final = 1e15  # more evidence than that is not told apart
+_MOST: Final = 1e15  # more evidence than that is capped
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What an operator can turn; `services.rollout.settings` says what each means."""
+    """What an operator can turn; `services.rollout.settings` describes each."""
 
     alpha: float = 0.05
     reject_alpha: float = 0.05
@@ -61,7 +61,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """A comparison at a moment.
 
     Attributes:
@@ -75,10 +75,10 @@ class Look:
     worse: Evidence
 
 
-def look_at(rules: Rules, pairs: Pairs) -> Look:
+def inspect_pairs(rules: Rules, pairs: Pairs) -> Inspection:
     """Weigh all pairs of a comparison."""
     least = rules.least(pairs)
-    return Look(
+    return Inspection(
         pairs,
         evidence_of_better(pairs, rules.margin, least),
         evidence_of_worse(pairs, rules.tolerance, least),
@@ -92,7 +92,7 @@ def has_fallen(rules: Rules, pairs: Pairs, least_propensity: float, strata: int)
         rules: Of the operator.
         pairs: Of that class or camera.
         least_propensity: Of all pairs.
-        strata: How many classes, or cameras, there are so far: they share the chance of a false word (Bonferroni).
+        strata: How many classes, or cameras, there are so far: they share the chance of a false verdict (Bonferroni).
     """
     return on_stratum(rules, pairs, least_propensity).log >= rules.rejects_at + math.log(strata)
 
@@ -102,45 +102,45 @@ def on_stratum(rules: Rules, pairs: Pairs, least_propensity: float) -> Evidence:
     return evidence_of_worse(pairs, rules.stratum_tolerance, least_propensity)
 
 
-def verdict(rules: Rules, comparison: Comparison, look: Look, now_ms: int) -> Code:
-    """What to do now. What speaks against the new version comes first."""
-    if look.worse.log >= rules.rejects_at:
+def verdict(rules: Rules, comparison: Comparison, inspection: Inspection, now_ms: int) -> Code:
+    """What to do now. Evidence against the new version comes first."""
+    if inspection.worse.log >= rules.rejects_at:
         return "worse"
     if comparison.fallen:
         return "class_worse" if comparison.fallen.startswith("class ") else "camera_worse"
     if comparison.probation:
         passed_ms = now_ms - comparison.since_ms
-        over = look.pairs.count >= rules.probation_labels or passed_ms >= rules.probation_max_ms
+        over = inspection.pairs.count >= rules.probation_labels or passed_ms >= rules.probation_max_ms
         return "probation_passed" if over else "waits"
     if comparison.canary_since_ms is not None:
         return "canary_passed" if now_ms - comparison.canary_since_ms >= rules.canary_ms else "waits"
-    return "waits" if comparison.awaits_approval else _of_shadow(rules, comparison, look, now_ms)
+    return "waits" if comparison.awaits_approval else _of_shadow(rules, comparison, inspection, now_ms)
 
 
-def _of_shadow(rules: Rules, comparison: Comparison, look: Look, now_ms: int) -> Code:
-    count, passed_ms = look.pairs.count, now_ms - comparison.since_ms
-    if count >= rules.labels_min and look.better.log >= rules.promotes_at:
+def _of_shadow(rules: Rules, comparison: Comparison, inspection: Inspection, now_ms: int) -> Code:
+    count, passed_ms = inspection.pairs.count, now_ms - comparison.since_ms
+    if count >= rules.labels_min and inspection.better.log >= rules.promotes_at:
         return "better"
     if count >= rules.labels_max or passed_ms >= rules.shadow_max_ms:
         return "no_difference" if count >= rules.labels_min else "too_few_labels"
-    return "comparing" if count >= max(rules.labels_min, 2 * comparison.told_pairs) else "waits"
+    return "comparing" if count >= max(rules.labels_min, 2 * comparison.reported_pairs) else "waits"
 
 
-def sentence(rules: Rules, code: Code, comparison: Comparison, look: Look) -> str:
+def sentence(rules: Rules, code: Code, comparison: Comparison, inspection: Inspection) -> str:
     """What was found, with the numbers, for a person."""
-    pairs = look.pairs
+    pairs = inspection.pairs
     if code == "too_few_labels":
         return f"{pairs.count} labelled frames in the time given, {rules.labels_min} needed; the champion stays"
     new, old = pairs.accuracies()
     ends: dict[Code, str] = {
-        "better": f"evidence {capped(look.better):.3g} of {1 / rules.alpha:g} needed that it is better",
-        "worse": f"evidence {capped(look.worse):.3g} of {1 / rules.reject_alpha:g} needed that it is worse",
+        "better": f"evidence {capped(inspection.better):.3g} of {1 / rules.alpha:g} needed that it is better",
+        "worse": f"evidence {capped(inspection.worse):.3g} of {1 / rules.reject_alpha:g} needed that it is worse",
         "class_worse": f"on {comparison.fallen} it is worse by more than {rules.stratum_tolerance:g}",
         "camera_worse": f"on {comparison.fallen} it is worse by more than {rules.stratum_tolerance:g}",
         "no_difference": "no evidence that it is better, and no more labels are waited for; the champion stays",
         "probation_passed": "nothing speaks against the new champion",
         "canary_passed": "nothing spoke against it on the canary's cameras",
-        "comparing": needs(rules, look),
+        "comparing": needs(rules, inspection),
     }
     return (
         f"on {pairs.count} labelled frames that both predicted {comparison.new} is right on {new:.1%} and "
@@ -148,9 +148,9 @@ def sentence(rules: Rules, code: Code, comparison: Comparison, look: Look) -> st
     )
 
 
-def needs(rules: Rules, look: Look) -> str:
+def needs(rules: Rules, inspection: Inspection) -> str:
     """What is still needed, if all goes on as it did."""
-    to_promote, to_reject = _to_go(rules, look)
+    to_promote, to_reject = _to_go(rules, inspection)
     if math.isfinite(to_promote):
         return f"about {to_promote:.0f} more labels to promote it"
     if math.isfinite(to_reject):
@@ -158,7 +158,9 @@ def needs(rules: Rules, look: Look) -> str:
     return f"no difference that labels could show soon; rejected after {rules.labels_max}"
 
 
-def numbers(rules: Rules, look: Look, classes: Mapping[str, Pairs], cameras: Mapping[str, Pairs]) -> dict[str, float]:
+def numbers(
+    rules: Rules, inspection: Inspection, classes: Mapping[str, Pairs], cameras: Mapping[str, Pairs]
+) -> dict[str, float]:
     """What a step rests on.
 
     Returns:
@@ -166,20 +168,20 @@ def numbers(rules: Rules, look: Look, classes: Mapping[str, Pairs], cameras: Map
         them; labels_to_promote and labels_to_reject at the current effect, left out where it leads there never; by
         class and camera pairs and difference of accuracies, new less old.
     """
-    new, old = look.pairs.accuracies()
+    new, old = inspection.pairs.accuracies()
     found = {
-        "pairs": float(look.pairs.count),
-        "wins": float(look.pairs.wins),
-        "losses": float(look.pairs.losses),
+        "pairs": float(inspection.pairs.count),
+        "wins": float(inspection.pairs.wins),
+        "losses": float(inspection.pairs.losses),
         "accuracy_new": new,
         "accuracy_old": old,
-        "evidence_better": capped(look.better),
+        "evidence_better": capped(inspection.better),
         "evidence_better_needed": 1 / rules.alpha,
-        "evidence_worse": capped(look.worse),
+        "evidence_worse": capped(inspection.worse),
         "evidence_worse_needed": 1 / rules.reject_alpha,
     }
     names = ("labels_to_promote", "labels_to_reject")
-    found |= {name: to_go for name, to_go in zip(names, _to_go(rules, look), strict=True) if math.isfinite(to_go)}
+    found |= {name: to_go for name, to_go in zip(names, _to_go(rules, inspection), strict=True) if math.isfinite(to_go)}
     for kind, strata in (("class", classes), ("camera", cameras)):
         worst = sorted(strata.items(), key=lambda item: (item[1].wins - item[1].losses, item[0]))[:SHOWN]
         for name, pairs in worst:
@@ -188,19 +190,19 @@ def numbers(rules: Rules, look: Look, classes: Mapping[str, Pairs], cameras: Map
     return found
 
 
-def rollback(rules: Rules, comparison: Comparison, look: Look, stratum: Pairs | None) -> Rollback:
-    """The numbers of a rollback, for whoever tells people of it.
+def rollback(rules: Rules, comparison: Comparison, inspection: Inspection, stratum: Pairs | None) -> Rollback:
+    """The numbers of a rollback, for whoever alerts people of it.
 
     Args:
         rules: Of the operator.
         comparison: Of the two versions.
-        look: At all pairs.
+        inspection: At all pairs.
         stratum: Those of the class or camera on which the new version fell; None where it fell on all.
     """
-    kind, name, pairs, evidence, strata = "", "", look.pairs, look.worse, 1
+    kind, name, pairs, evidence, strata = "", "", inspection.pairs, inspection.worse, 1
     if stratum is not None:
         kind, _, name = comparison.fallen.partition(" ")
-        pairs, evidence = stratum, on_stratum(rules, stratum, rules.least(look.pairs))
+        pairs, evidence = stratum, on_stratum(rules, stratum, rules.least(inspection.pairs))
         strata = comparison.classes if kind == "class" else comparison.cameras
     new, old = pairs.accuracies()
     return Rollback(
@@ -214,11 +216,11 @@ def rollback(rules: Rules, comparison: Comparison, look: Look, stratum: Pairs | 
     )
 
 
-def _to_go(rules: Rules, look: Look) -> tuple[float, float]:
+def _to_go(rules: Rules, inspection: Inspection) -> tuple[float, float]:
     """Pairs until it is promoted, and until it is rejected; infinite where it does not go there."""
-    count = look.pairs.count
-    promoted = look.better.pairs_to_go(rules.promotes_at, count)
-    return max(promoted, float(rules.labels_min - count)), look.worse.pairs_to_go(rules.rejects_at, count)
+    count = inspection.pairs.count
+    promoted = inspection.better.pairs_to_go(rules.promotes_at, count)
+    return max(promoted, float(rules.labels_min - count)), inspection.worse.pairs_to_go(rules.rejects_at, count)
 
 
 def capped(evidence: Evidence) -> float:

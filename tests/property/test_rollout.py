@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent, Stage
 from catseye.models.stages import Stages
-from services.rollout.test import Pairs
-from services.rollout.verdict import Rules, look_at, numbers
+from services.rollout.sequential_test import Pairs
+from services.rollout.verdict import Rules, inspect_pairs, numbers
 from tests.simulation.partitions import FakeMessage
 from tests.simulation.rollout import CODEC, MODEL, Rollout, command, event, pair, registering
 
@@ -57,7 +57,7 @@ def started(words: Sequence[Word] = ()) -> Rollout:
     """On a register that others wrote: with a champion and a candidate, and then any words, each read at a start."""
     rollout = Rollout([event("A", "champion"), event("B", "candidate")], **RULES)
     for place, word in enumerate(words):
-        if word.stage == "shadow" and word.version == rollout.partition.state.line(MODEL).champion:
+        if word.stage == "shadow" and word.version == rollout.partition.state.of_model(MODEL).champion:
             continue  # nobody can mean that
         rollout.register.append(event(word.version, word.stage, because=f"old {place}"))
         rollout.crash()
@@ -72,7 +72,7 @@ def batch_of(rollout: Rollout, step: Step, place: int) -> list[FakeMessage]:
         version = None if step.action == "roll_back" else step.version
         return rollout.commanded([command(step.action, version, reason=str(place))])
     count, share = step
-    comparison = rollout.partition.state.line(MODEL).comparison
+    comparison = rollout.partition.state.of_model(MODEL).comparison
     new, old = (comparison.new, comparison.old) if comparison else ("A", "B")
     rights = [new if number < share * count else old for number in range(count)]
     sides = [(new, old) if number % 3 else (old, new) for number in range(count)]
@@ -102,7 +102,7 @@ def test_inference_serves_what_rollout_believes(words: list[Word], steps: list[S
     for place, step in enumerate(steps):
         rollout.take(batch_of(rollout, step, place))
         rollout.wait()
-        line, stages = rollout.partition.state.line(MODEL), Stages()
+        line, stages = rollout.partition.state.of_model(MODEL), Stages()
         for each in rollout.register:
             stages.on_event(each)
         champion, shadow = stages.serving("champion").everywhere, stages.serving("shadow").everywhere
@@ -141,12 +141,12 @@ def test_repeats_splits_aborts_and_crashes_change_nothing(steps: list[Step], dat
         disturbed.wait()
     assert timeless(disturbed.written) == timeless(lived.written)
     assert len(disturbed.refused) == len(lived.refused)
-    book = disturbed.partition.rebuilt()
-    assert (book.line(MODEL).champion, book.line(MODEL).queue) == (
-        lived.partition.state.line(MODEL).champion,
-        lived.partition.state.line(MODEL).queue,
+    state = disturbed.partition.rebuilt()
+    assert (state.of_model(MODEL).champion, state.of_model(MODEL).queue) == (
+        lived.partition.state.of_model(MODEL).champion,
+        lived.partition.state.of_model(MODEL).queue,
     )
-    assert sorted(book.items()) == sorted(disturbed.partition.state.items())
+    assert sorted(state.items()) == sorted(disturbed.partition.state.items())
 
 
 @settings(deadline=None, max_examples=60)
@@ -160,7 +160,7 @@ def test_a_state_that_was_lost_repeats_no_step(steps: list[Step]) -> None:
     carried_out = {each.command_id for each in rollout.written}
     again.take([each for each in rollout.commands if CODEC.decode(each.body, ModelCommand).command_id in carried_out])
     again.wait()
-    assert again.partition.state.line(MODEL).champion == rollout.partition.state.line(MODEL).champion
+    assert again.partition.state.of_model(MODEL).champion == rollout.partition.state.of_model(MODEL).champion
     assert {each.event_id for each in again.written}.isdisjoint(each.event_id for each in rollout.written)
 
 
@@ -175,7 +175,7 @@ def test_the_order_of_pairs_changes_no_number(
         pairs = Pairs()
         for propensity, new_right, old_right in sorts:
             pairs = pairs.plus(propensity, new_right=new_right, old_right=old_right)
-        return numbers(rules, look_at(rules, pairs), {"car": pairs}, {})
+        return numbers(rules, inspect_pairs(rules, pairs), {"car": pairs}, {})
 
     before = found()
     chance.shuffle(sorts)

@@ -12,8 +12,8 @@ from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.incidents.rolled_back import alerts_of
 from services.rollout import BATCHES, NAME, WRITES
-from services.rollout.book import Book
 from services.rollout.core import RolloutCore
+from services.rollout.rollout_state import RolloutState
 from services.rollout.verdict import Rules
 from tests.simulation.partitions import FakeMessage, Partition
 
@@ -95,7 +95,7 @@ def pair(champion: str, shadow: str, right: str, number: int = 0, **changes: Any
     return replace(sound, **changes)
 
 
-def core(rules: Rules, register: Sequence[ModelEvent] = ()) -> Router[Book]:
+def core(rules: Rules, register: Sequence[ModelEvent] = ()) -> Router[RolloutState]:
     """Rollout as the worker runs it."""
     return Router(RolloutCore(rules, register), NAME, BATCHES, WRITES, CODEC, "", 1)
 
@@ -111,7 +111,7 @@ class Rollout:
     def __init__(self, register: Sequence[ModelEvent] = (), **rules: Any) -> None:
         self.rules = Rules(**rules)
         self.register: list[ModelEvent] = list(register)
-        self.partition: Partition[Book] = Partition(lambda: core(self.rules, tuple(self.register)))
+        self.partition: Partition[RolloutState] = Partition(lambda: core(self.rules, tuple(self.register)))
         self.written: list[ModelEvent] = []
         self._collected = 0  # outputs
         self.now_ms = START_MS
@@ -120,14 +120,14 @@ class Rollout:
         self.wait()
 
     @property
-    def said(self) -> list[ModelEvent]:
+    def emitted(self) -> list[ModelEvent]:
         """Those that it wrote of itself: what commands led to is left out."""
         return [event for event in self.written if event.command_id is None]
 
     @property
     def alerts(self) -> list[Alert]:
         """All states of alerts that incidents writes of them."""
-        return [alert for event in self.said for alert in alerts_of(event)]
+        return [alert for event in self.emitted for alert in alerts_of(event)]
 
     @property
     def refused(self) -> list[DeadLetter]:
@@ -140,9 +140,9 @@ class Rollout:
 
     def steps(self) -> list[tuple[str, Stage, str]]:
         """Version, stage and code of each of them."""
-        return [(each.version, each.stage, each.because.partition(":")[0]) for each in self.said]
+        return [(each.version, each.stage, each.because.partition(":")[0]) for each in self.emitted]
 
-    def hear(self, *events: ModelEvent) -> list[tuple[str, Stage, str]]:
+    def receive(self, *events: ModelEvent) -> list[tuple[str, Stage, str]]:
         """The register says something; the steps that follow.
 
         One event that a command can lead to comes by it. All else stands there when the service starts again, as

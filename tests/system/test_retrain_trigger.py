@@ -157,14 +157,14 @@ class Fleet:
         wait_until(runs, f"instance {instance} runs")
         return found[0]
 
-    def judge(self) -> int:
-        """Which instance decides: the one that took office last."""
+    def leader(self) -> int:
+        """Which instance decides: the one that took over last."""
         logs = Path(self.settings.data_dir) / "logs"
         took = {
             line.split('"timestamp": ')[1]: int(path.stem.rpartition("-")[2])
             for path in logs.glob("retrain_trigger-*.log")
             for line in path.read_text().splitlines()
-            if '"in_office"' in line
+            if '"took_over"' in line
         }
         return took[max(took)]
 
@@ -254,7 +254,7 @@ def test_two_instances_decide_once(fleet: Fleet) -> None:
         fleet.label(LABELS, camera)
     fleet.write("alerts", [fleet.drift(camera) for camera in CAMERAS])
     wait_until(lambda: "drift" in fleet.said(), "a training starts")
-    fleet.trigger(fleet.judge()).kill()
+    fleet.trigger(fleet.leader()).kill()
     for camera in CAMERAS:
         fleet.label(LABELS, camera)
     fleet.wait_for_count()
@@ -264,15 +264,15 @@ def test_two_instances_decide_once(fleet: Fleet) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_a_judge_that_was_paused_says_nothing_when_it_wakes(fleet: Fleet) -> None:
+def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(fleet: Fleet) -> None:
     """Stopped past its session with an alert before it; the other one decides; the first is fenced off."""
     fleet.running.stack.up(workers={"retrain_trigger": 2})
-    paused = fleet.judge()
+    paused = fleet.leader()
     fleet.trigger(paused).pause()
     fleet.label(LABELS)
     fleet.write("alerts", [fleet.drift()])
     wait_until(lambda: "drift" in fleet.said(), "the other one decides")
-    assert fleet.judge() != paused
+    assert fleet.leader() != paused
     fleet.trigger(paused).resume()
     fleet.label(LABELS)
     fleet.wait_for_count()

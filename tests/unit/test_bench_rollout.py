@@ -19,7 +19,7 @@ from infra.benches.rollout import (
     run,
     wilson,
 )
-from services.rollout.test import Pairs, evidence_of_better
+from services.rollout.sequential_test import Pairs, evidence_of_better
 
 
 @pytest.mark.parametrize("bound", [0.0, 0.02, 0.3])

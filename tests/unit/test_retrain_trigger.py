@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from catseye.contract.identity import digest
 from catseye.contract.records import Alert, ModelEvent, Outcome, RetrainDecision, Stage, TrainingRequest
 from services.retrain_trigger import NAME
-from services.retrain_trigger.book import Book, Training
 from services.retrain_trigger.labels import Bucket, Held
 from services.retrain_trigger.policy import Rules, decide
+from services.retrain_trigger.trigger_state import Training, TriggerState
 
 START_MS = 1_800_000_000_000
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -85,38 +85,38 @@ def request_before_version_3(at_ms: int, by: str = "ada") -> RetrainDecision:
 
 
 class Trigger:
-    """Policy, book and labels, as the judge joins them, with a clock that is set by hand."""
+    """Policy, state and labels, as the leader joins them, with a clock that is set by hand."""
 
     def __init__(self, rules: Rules = RULES, champion: bool = True) -> None:
         self.rules = rules
-        self.book = Book()
+        self.state = TriggerState()
         self.labels: dict[str, Held] = {}
         self.now_ms = START_MS
         if champion:
-            self.book.on_model(event("v1", "champion", START_MS - DAY_MS))
+            self.state.on_model(event("v1", "champion", START_MS - DAY_MS))
 
     def labelled(self, camera: str, by_class: dict[str, int], at_ms: int = START_MS) -> None:
         """Count labels of frames from *at_ms* on."""
         held = self.labels.get(camera, Held())
         self.labels[camera] = Held(buckets=held.buckets | {at_ms: Bucket(by_class)})
 
-    def look(self, after_ms: int = HOUR_MS) -> list[RetrainDecision]:
+    def evaluate(self, after_ms: int = HOUR_MS) -> list[RetrainDecision]:
         """What is said *after_ms* later, and then known."""
         self.now_ms += after_ms
-        said = decide(self.rules, self.book, self.labels, self.now_ms)
+        said = decide(self.rules, self.state, self.labels, self.now_ms)
         for decision in said:
-            self.book.on_decision(decision)
+            self.state.on_decision(decision)
         return said
 
     def reasons(self, after_ms: int = HOUR_MS) -> list[str]:
         """Codes of what is said *after_ms* later."""
-        return [decision.because for decision in self.look(after_ms)]
+        return [decision.because for decision in self.evaluate(after_ms)]
 
     def training(self) -> RetrainDecision:
         """A drift alert on camera a that has led to a training."""
-        self.book.on_alert(alert())
+        self.state.on_alert(alert())
         self.labelled("a", ENOUGH)
-        (decision,) = self.look()
+        (decision,) = self.evaluate()
         assert decision.accepted
         return decision
 
@@ -137,18 +137,18 @@ def test_an_alert_with_enough_labels_leads_to_one_training() -> None:
         by=NAME,
         decided_at_ms=START_MS + HOUR_MS,
     )
-    assert trigger.look(0) == trigger.look() == []
+    assert trigger.evaluate(0) == trigger.evaluate() == []
 
 
 def test_an_alert_must_last() -> None:
     """One that resolves before it is confirmed was never up for decision."""
     trigger = Trigger()
-    trigger.book.on_alert(alert())
-    assert trigger.look(trigger.rules.confirm_ms - 1) == []
-    trigger.book.on_alert(alert(state="resolved", revision=1))
-    assert trigger.look() == []
-    trigger.book.on_alert(alert(revision=2, opened_at_ms=trigger.now_ms))
-    assert trigger.look(trigger.rules.confirm_ms - 1) == []
+    trigger.state.on_alert(alert())
+    assert trigger.evaluate(trigger.rules.confirm_ms - 1) == []
+    trigger.state.on_alert(alert(state="resolved", revision=1))
+    assert trigger.evaluate() == []
+    trigger.state.on_alert(alert(revision=2, opened_at_ms=trigger.now_ms))
+    assert trigger.evaluate(trigger.rules.confirm_ms - 1) == []
     assert trigger.reasons(1) == ["too_few_labels"]
 
 
@@ -171,11 +171,11 @@ def test_what_never_starts_a_training(opened: Alert, because: str) -> None:
     """However many labels there are; it is said once, at once, and by its cause."""
     trigger = Trigger()
     trigger.labelled("a", {"car": 1_000, "bus": 1_000})
-    trigger.book.on_alert(opened)
-    (decision,) = trigger.look(0)
+    trigger.state.on_alert(opened)
+    (decision,) = trigger.evaluate(0)
     assert (decision.accepted, decision.because, decision.causes) == (False, because, [opened.alert_id])
     assert decision.decision_id == digest("retraining", "no", because, opened.alert_id)
-    assert trigger.look(DAY_MS) == []
+    assert trigger.evaluate(DAY_MS) == []
 
 
 @pytest.mark.parametrize("opened", [alert(kind="input"), alert(kind="class_mix"), alert(state="acknowledged")])
@@ -183,7 +183,7 @@ def test_what_starts_one(opened: Alert) -> None:
     """Changed pictures once accuracy has fallen; a person's having seen the alert is no reason against it."""
     trigger = Trigger()
     trigger.labelled("a", ENOUGH)
-    trigger.book.on_alert(opened)
+    trigger.state.on_alert(opened)
     assert trigger.reasons() == ["drift"]
 
 
@@ -191,7 +191,7 @@ def test_a_change_without_loss_may_be_made_to_count() -> None:
     """`needs_impaired` is a setting."""
     trigger = Trigger(Rules(labels=20, labels_of_class=5, needs_impaired=frozenset()))
     trigger.labelled("a", ENOUGH)
-    trigger.book.on_alert(alert(kind="input", severity="warning"))
+    trigger.state.on_alert(alert(kind="input", severity="warning"))
     assert trigger.reasons() == ["drift"]
 
 
@@ -199,9 +199,9 @@ def test_a_fault_of_the_same_camera_holds_its_drift_back() -> None:
     """And no longer than it is open."""
     trigger = Trigger()
     trigger.labelled("a", ENOUGH)
-    trigger.book.on_alert(alert(kind="camera_blurred"))
-    trigger.book.on_alert(alert())
-    (decision,) = trigger.look()
+    trigger.state.on_alert(alert(kind="camera_blurred"))
+    trigger.state.on_alert(alert())
+    (decision,) = trigger.evaluate()
     assert decision.because == "camera_fault"
     assert set(decision.causes) == {alert().alert_id, alert(kind="camera_blurred").alert_id}
     assert decision.detail == (
@@ -209,7 +209,7 @@ def test_a_fault_of_the_same_camera_holds_its_drift_back() -> None:
         if alert(kind="camera_blurred").alert_id < alert().alert_id
         else "concept on a, camera_blurred on a: a fault of the same camera is open"
     )
-    trigger.book.on_alert(alert(kind="camera_blurred", state="resolved", revision=1))
+    trigger.state.on_alert(alert(kind="camera_blurred", state="resolved", revision=1))
     assert trigger.reasons() == ["drift"]
 
 
@@ -218,9 +218,9 @@ def test_labels_of_a_faulty_camera_do_not_count() -> None:
     trigger = Trigger()
     trigger.labelled("a", ENOUGH)
     trigger.labelled("b", {"car": 3})
-    trigger.book.on_alert(alert(kind="camera_moved"))
-    trigger.book.on_alert(alert(kind="accuracy_floor", camera=None, cameras=[], group="fleet"))
-    declined = {decision.because: decision for decision in trigger.look()}
+    trigger.state.on_alert(alert(kind="camera_moved"))
+    trigger.state.on_alert(alert(kind="accuracy_floor", camera=None, cameras=[], group="fleet"))
+    declined = {decision.because: decision for decision in trigger.evaluate()}
     assert declined["too_few_labels"].fresh_labels == {"car": 3}
     assert declined["too_few_labels"].detail == (
         "accuracy_floor on fleet; 3 fresh labels of all cameras (car 3); 20 are needed, with 5 of each of 2 classes"
@@ -230,11 +230,11 @@ def test_labels_of_a_faulty_camera_do_not_count() -> None:
 def test_labels_must_be_enough_by_class_and_fresh() -> None:
     """Of the cameras concerned, of frames since the drift began; the no is said once, the yes when it is time."""
     trigger = Trigger()
-    trigger.book.on_alert(alert())
+    trigger.state.on_alert(alert())
     trigger.labelled("a", {"car": 500, "bus": 500}, START_MS - 1)
     trigger.labelled("b", {"car": 500, "bus": 500})
     trigger.labelled("a", {"car": 100, "bus": 4})
-    (decision,) = trigger.look()
+    (decision,) = trigger.evaluate()
     assert (decision.because, decision.fresh_labels) == ("too_few_labels", {"bus": 4, "car": 100})
     trigger.labelled("a", {"bus": 1}, START_MS + 1)
     assert trigger.reasons() == ["drift"]
@@ -243,9 +243,9 @@ def test_labels_must_be_enough_by_class_and_fresh() -> None:
 def test_labels_since_the_champion_was_trained_count() -> None:
     """Not since it was promoted, and none that it may have learnt from."""
     trigger = Trigger()
-    trigger.book.on_model(event("v2", "candidate", START_MS + MINUTE_MS))
-    trigger.book.on_model(event("v2", "champion", START_MS + 30 * MINUTE_MS))
-    trigger.book.on_alert(alert(version="v2"))
+    trigger.state.on_model(event("v2", "candidate", START_MS + MINUTE_MS))
+    trigger.state.on_model(event("v2", "champion", START_MS + 30 * MINUTE_MS))
+    trigger.state.on_alert(alert(version="v2"))
     trigger.labelled("a", ENOUGH)
     assert trigger.reasons() == ["too_few_labels"]
     trigger.labelled("a", ENOUGH, START_MS + MINUTE_MS)
@@ -256,9 +256,9 @@ def test_several_alerts_are_one_reason() -> None:
     """All that count are causes of the one decision; labels of all their cameras add up."""
     trigger = Trigger()
     for camera in "abcd":
-        trigger.book.on_alert(alert(camera))
+        trigger.state.on_alert(alert(camera))
         trigger.labelled(camera, {"car": 3, "bus": 2})
-    (decision,) = trigger.look()
+    (decision,) = trigger.evaluate()
     assert decision.causes == sorted(alert(camera).alert_id for camera in "abcd")
     assert decision.fresh_labels == {"bus": 8, "car": 12}
     assert " and 1 more; 20 fresh labels of a, b, c and 1 more " in decision.detail
@@ -268,19 +268,19 @@ def test_one_training_at_a_time() -> None:
     """Another alert hears that one runs, once; the one that led to it hears nothing."""
     trigger = Trigger()
     decision = trigger.training()
-    trigger.book.on_alert(alert("b"))
-    (declined,) = trigger.look()
+    trigger.state.on_alert(alert("b"))
+    (declined,) = trigger.evaluate()
     assert (declined.because, declined.causes) == ("training_open", [alert("b").alert_id])
     assert declined.detail == f"training {decision.decision_id} was decided 60.0 min ago and has no candidate yet"
-    assert trigger.look() == []
+    assert trigger.evaluate() == []
 
 
 def test_a_training_that_never_ends_is_given_up() -> None:
     """Then the same alert may lead to another one, under another id, with the labels that nobody learnt from."""
     trigger = Trigger()
     first = trigger.training()
-    assert trigger.look(trigger.rules.training_timeout_ms - 1) == []
-    (second,) = trigger.look(1)
+    assert trigger.evaluate(trigger.rules.training_timeout_ms - 1) == []
+    (second,) = trigger.evaluate(1)
     assert second.accepted
     assert second.causes == first.causes
     assert second.decision_id == digest("retraining", "yes", first.decision_id, "drift", *first.causes)
@@ -290,13 +290,13 @@ def test_a_candidate_is_compared_before_another_is_trained() -> None:
     """Until it is rejected; then only labels count that its training had not seen."""
     trigger = Trigger()
     decision = trigger.training()
-    trigger.book.on_model(event("v2", "candidate", trigger.now_ms, decision.decision_id))
-    trigger.book.on_model(event("v2", "shadow", trigger.now_ms))
-    trigger.book.on_alert(alert("b"))
-    (declined,) = trigger.look()
+    trigger.state.on_model(event("v2", "candidate", trigger.now_ms, decision.decision_id))
+    trigger.state.on_model(event("v2", "shadow", trigger.now_ms))
+    trigger.state.on_alert(alert("b"))
+    (declined,) = trigger.evaluate()
     assert (declined.because, declined.causes) == ("candidate_open", [alert("b").alert_id])
     assert declined.detail == "v2, decided 60.0 min ago, is still compared with the champion"
-    trigger.book.on_model(event("v2", "rejected", trigger.now_ms))
+    trigger.state.on_model(event("v2", "rejected", trigger.now_ms))
     assert trigger.reasons() == ["too_few_labels"]
     trigger.labelled("a", ENOUGH, trigger.now_ms)
     assert trigger.reasons() == ["drift"]
@@ -306,7 +306,7 @@ def test_a_rejection_in_the_trainer_ends_the_training() -> None:
     """A candidate that its gate did not let through was never announced as one."""
     trigger = Trigger()
     decision = trigger.training()
-    trigger.book.on_model(event("v2", "rejected", trigger.now_ms, decision.decision_id))
+    trigger.state.on_model(event("v2", "rejected", trigger.now_ms, decision.decision_id))
     trigger.labelled("a", ENOUGH, trigger.now_ms)
     assert trigger.reasons() == ["drift"]
 
@@ -315,9 +315,9 @@ def test_a_comparison_without_end_holds_nothing_back_for_ever() -> None:
     """After its time-out the next training may start."""
     trigger = Trigger()
     decision = trigger.training()
-    trigger.book.on_model(event("v2", "candidate", trigger.now_ms, decision.decision_id))
+    trigger.state.on_model(event("v2", "candidate", trigger.now_ms, decision.decision_id))
     trigger.labelled("a", ENOUGH, trigger.now_ms)
-    assert trigger.look(trigger.rules.comparison_timeout_ms - 1) == []
+    assert trigger.evaluate(trigger.rules.comparison_timeout_ms - 1) == []
     assert trigger.reasons(1) == ["drift"]
 
 
@@ -325,14 +325,14 @@ def test_trainings_keep_their_distance() -> None:
     """The cool-down counts from one yes to the next."""
     trigger = Trigger()
     decision = trigger.training()
-    trigger.book.on_model(event("v2", "rejected", trigger.now_ms, decision.decision_id))
+    trigger.state.on_model(event("v2", "rejected", trigger.now_ms, decision.decision_id))
     trigger.labelled("a", ENOUGH, trigger.now_ms)
-    (declined,) = trigger.look(5_000)
+    (declined,) = trigger.evaluate(5_000)
     assert (declined.because, declined.detail) == (
         "cool_down",
         "the last training was decided 5 s ago; 60.0 min must pass",
     )
-    assert trigger.look(RULES.cool_down_ms - 5_001) == []
+    assert trigger.evaluate(RULES.cool_down_ms - 5_001) == []
     assert trigger.reasons(1) == ["drift"]
 
 
@@ -340,14 +340,14 @@ def test_trainings_have_a_budget() -> None:
     """Of any seven days."""
     trigger = Trigger(replace_rules(budget=1))
     decision = trigger.training()
-    trigger.book.on_model(event("v2", "rejected", trigger.now_ms, decision.decision_id))
+    trigger.state.on_model(event("v2", "rejected", trigger.now_ms, decision.decision_id))
     trigger.labelled("a", ENOUGH, trigger.now_ms)
-    (declined,) = trigger.look()
+    (declined,) = trigger.evaluate()
     assert (declined.because, declined.detail) == (
         "budget",
         "1 trainings in the last seven days; 1 are allowed",
     )
-    assert trigger.look(6 * DAY_MS) == []
+    assert trigger.evaluate(6 * DAY_MS) == []
     assert trigger.reasons(DAY_MS) == ["drift"]
 
 
@@ -361,10 +361,10 @@ def test_without_labels_no_training_starts(camera: str | None) -> None:
     """Where labels have stopped, those that there were may tell of another road."""
     trigger = Trigger()
     trigger.labelled("a", ENOUGH)
-    trigger.book.on_alert(alert())
+    trigger.state.on_alert(alert())
     missing = alert("missing", kind="labels_missing", camera=camera)
-    trigger.book.on_alert(missing)
-    said = trigger.look()
+    trigger.state.on_alert(missing)
+    said = trigger.evaluate()
     assert [(decision.because, decision.causes) for decision in said] == [
         ("labels_missing", [missing.alert_id]),
         ("labels_missing", [alert().alert_id]),
@@ -372,7 +372,7 @@ def test_without_labels_no_training_starts(camera: str | None) -> None:
     assert said[1].detail == f"the labels of the {'cameras concerned' if camera else 'fleet'} have stopped: " + (
         "there is an open alert"
     )
-    trigger.book.on_alert(replace(missing, state="resolved", revision=1))
+    trigger.state.on_alert(replace(missing, state="resolved", revision=1))
     assert trigger.reasons() == ["drift"]
 
 
@@ -380,9 +380,9 @@ def test_labels_that_stopped_elsewhere_matter_little() -> None:
     """One camera of two concerned still has them; and for the fleet one camera is not the fleet."""
     trigger = Trigger()
     trigger.labelled("b", ENOUGH)
-    trigger.book.on_alert(alert("a", kind="labels_missing"))
-    trigger.book.on_alert(alert("fleet", kind="accuracy_floor", camera=None))
-    trigger.book.on_alert(alert("b"))
+    trigger.state.on_alert(alert("a", kind="labels_missing"))
+    trigger.state.on_alert(alert("fleet", kind="accuracy_floor", camera=None))
+    trigger.state.on_alert(alert("b"))
     assert trigger.reasons() == ["labels_missing", "drift"]
 
 
@@ -390,8 +390,8 @@ def test_without_a_champion_there_is_nothing_to_start_from() -> None:
     """The record has no base."""
     trigger = Trigger(champion=False)
     trigger.labelled("a", ENOUGH)
-    trigger.book.on_alert(alert())
-    (decision,) = trigger.look()
+    trigger.state.on_alert(alert())
+    (decision,) = trigger.evaluate()
     assert (decision.because, decision.model, decision.base_version) == ("no_champion", "", "")
 
 
@@ -399,29 +399,29 @@ def test_a_person_who_asks_need_not_wait() -> None:
     """Neither for an alert nor for the cool-down nor for the budget; the answer names the request."""
     trigger = Trigger(replace_rules(budget=0))
     asked = request(START_MS)
-    trigger.book.on_request(asked)
+    trigger.state.on_request(asked)
     trigger.labelled("a", ENOUGH)
-    (decision,) = trigger.look(0)
+    (decision,) = trigger.evaluate(0)
     assert (decision.accepted, decision.because, decision.causes) == (True, "request", [asked.request_id])
     assert decision.detail == "ada asked for it; 20 fresh labels of all cameras (bus 5, car 15)"
-    trigger.book.on_request(asked)
-    assert trigger.look() == []
+    trigger.state.on_request(asked)
+    assert trigger.evaluate() == []
 
 
 def test_a_person_who_asks_in_vain_hears_why_once() -> None:
     """Too few labels, or a training that runs: whoever still wants it asks again."""
     trigger = Trigger()
-    trigger.book.on_request(request(START_MS))
-    (decision,) = trigger.look()
+    trigger.state.on_request(request(START_MS))
+    (decision,) = trigger.evaluate()
     assert decision.detail == (
         "ada asked for it; 0 fresh labels of all cameras (none); 20 are needed, with 5 of each of 2 classes"
     )
-    assert trigger.look() == []
+    assert trigger.evaluate() == []
     trigger.training()
-    trigger.book.on_request(request(START_MS + 1))
+    trigger.state.on_request(request(START_MS + 1))
     assert trigger.reasons() == ["training_open"]
-    trigger.book.on_request(request(START_MS + 1))
-    assert trigger.look(0) == []
+    trigger.state.on_request(request(START_MS + 1))
+    assert trigger.evaluate(0) == []
 
 
 def test_a_request_from_before_version_3_changes_nothing() -> None:
@@ -429,13 +429,13 @@ def test_a_request_from_before_version_3_changes_nothing() -> None:
     trigger = Trigger()
     old = request_before_version_3(START_MS)
     answer = replace(old, decision_id="1", because="too_few_labels", causes=[old.decision_id], by=NAME)
-    trigger.book.on_decision(old)
-    trigger.book.on_decision(answer)
-    assert trigger.look() == []
-    trigger.book.on_request(request(START_MS))
-    assert trigger.look() == []
+    trigger.state.on_decision(old)
+    trigger.state.on_decision(answer)
+    assert trigger.evaluate() == []
+    trigger.state.on_request(request(START_MS))
+    assert trigger.evaluate() == []
     trigger.labelled("a", ENOUGH)
-    trigger.book.on_request(request(START_MS + 1))
+    trigger.state.on_request(request(START_MS + 1))
     assert trigger.reasons() == ["request"]
 
 
@@ -443,32 +443,32 @@ def test_what_others_decline_is_not_ours() -> None:
     """A foreign no is nobody's request; a foreign yes is a training that runs."""
     trigger = Trigger()
     foreign = replace(request_before_version_3(START_MS), because="cool_down", causes=[alert().alert_id])
-    trigger.book.on_decision(foreign)
-    assert trigger.look() == []
-    trigger.book.on_decision(replace(foreign, decision_id="1", because="request", accepted=True))
-    trigger.book.on_alert(alert("b"))
+    trigger.state.on_decision(foreign)
+    assert trigger.evaluate() == []
+    trigger.state.on_decision(replace(foreign, decision_id="1", because="request", accepted=True))
+    trigger.state.on_alert(alert("b"))
     assert trigger.reasons() == ["training_open"]
 
 
 def test_a_training_may_be_due_by_the_calendar() -> None:
     """So long after the champion was trained, or the last decision; each time has an id of its own."""
     trigger = Trigger(replace_rules(schedule_ms=2 * DAY_MS))
-    assert trigger.look(DAY_MS - 1) == []
+    assert trigger.evaluate(DAY_MS - 1) == []
     assert trigger.reasons(1) == ["too_few_labels"]
-    assert trigger.look(DAY_MS) == []
+    assert trigger.evaluate(DAY_MS) == []
     trigger.labelled("a", ENOUGH)
-    (decision,) = trigger.look(DAY_MS)
+    (decision,) = trigger.evaluate(DAY_MS)
     assert (decision.accepted, decision.because) == (True, "schedule")
     assert decision.causes == [digest("schedule", "vehicles", "v1", START_MS - DAY_MS, 2)]
     assert decision.detail == "the last training was 4.0 d ago; 20 fresh labels of all cameras (bus 5, car 15)"
-    trigger.book.on_model(event("v2", "rejected", trigger.now_ms, decision.decision_id))
-    assert trigger.look(2 * DAY_MS - 1) == []
+    trigger.state.on_model(event("v2", "rejected", trigger.now_ms, decision.decision_id))
+    assert trigger.evaluate(2 * DAY_MS - 1) == []
     assert trigger.reasons(1) == ["too_few_labels"]
 
 
 def test_a_schedule_needs_a_champion() -> None:
     """Nothing is due before there is a model."""
-    assert Trigger(replace_rules(schedule_ms=1), champion=False).look() == []
+    assert Trigger(replace_rules(schedule_ms=1), champion=False).evaluate() == []
 
 
 def test_who_reads_the_logs_again_says_nothing_again() -> None:
@@ -484,53 +484,53 @@ def test_who_reads_the_logs_again_says_nothing_again() -> None:
     trigger.labelled("a", ENOUGH)
     said = []
     for step in life:
-        trigger.book.on_alert(step)
-        said += trigger.look(MINUTE_MS)
+        trigger.state.on_alert(step)
+        said += trigger.evaluate(MINUTE_MS)
     assert [decision.because for decision in said] == ["drift", "camera_fault"]
     for step in life:
-        trigger.book.on_alert(step)
-        assert trigger.look(DAY_MS) == []
+        trigger.state.on_alert(step)
+        assert trigger.evaluate(DAY_MS) == []
 
     again = Trigger()
     again.labels = trigger.labels
     for decision in said:
-        again.book.on_decision(decision)
+        again.state.on_decision(decision)
     for step in life:
-        again.book.on_alert(step)
-        assert again.look(MINUTE_MS) == []
+        again.state.on_alert(step)
+        assert again.evaluate(MINUTE_MS) == []
 
 
 def test_of_two_records_of_an_alert_the_greater_revision_holds() -> None:
     """And of two of the same, written by a person and the service at once, the later one."""
-    book = Book()
-    book.on_alert(alert(revision=3, state="suppressed"))
-    book.on_alert(alert(revision=2))
-    assert book.alerts[alert().alert_id].state == "suppressed"
-    book.on_alert(alert(revision=3, state="updated"))
-    assert book.alerts[alert().alert_id].state == "updated"
+    state = TriggerState()
+    state.on_alert(alert(revision=3, state="suppressed"))
+    state.on_alert(alert(revision=2))
+    assert state.alerts[alert().alert_id].state == "suppressed"
+    state.on_alert(alert(revision=3, state="updated"))
+    assert state.alerts[alert().alert_id].state == "updated"
 
 
 def test_ends_are_remembered_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest end is forgotten first."""
-    monkeypatch.setattr("services.retrain_trigger.book.ENDED_MOST", 2)
-    book = Book()
+    monkeypatch.setattr("services.retrain_trigger.trigger_state.ENDED_MOST", 2)
+    state = TriggerState()
     for camera in "abc":
-        book.on_alert(alert(camera, state="resolved", revision=5))
+        state.on_alert(alert(camera, state="resolved", revision=5))
     for camera in "abc":
-        book.on_alert(alert(camera, revision=4))
-    assert list(book.alerts) == [alert("a").alert_id]
+        state.on_alert(alert(camera, revision=4))
+    assert list(state.alerts) == [alert("a").alert_id]
 
 
 def test_events_of_other_versions_settle_nothing() -> None:
     """The old champion's step back and a version that a person registered are not what the training waits for."""
     trigger = Trigger()
     decision = trigger.training()
-    trigger.book.on_model(event("v2", "candidate", trigger.now_ms, decision.decision_id))
-    trigger.book.on_model(event("v0", "retired", trigger.now_ms))
-    trigger.book.on_model(event("v9", "rejected", trigger.now_ms, decision.decision_id))
-    assert trigger.book.last == Training(decision=decision, version="v2")
-    trigger.book.on_model(event("v2", "champion", trigger.now_ms))
-    assert trigger.book.last == Training(decision=decision, version="v2", settled=True)
+    trigger.state.on_model(event("v2", "candidate", trigger.now_ms, decision.decision_id))
+    trigger.state.on_model(event("v0", "retired", trigger.now_ms))
+    trigger.state.on_model(event("v9", "rejected", trigger.now_ms, decision.decision_id))
+    assert trigger.state.last == Training(decision=decision, version="v2")
+    trigger.state.on_model(event("v2", "champion", trigger.now_ms))
+    assert trigger.state.last == Training(decision=decision, version="v2", settled=True)
 
 
 def outcome(label: str | None, received_at_ms: int, change: Any = "matched") -> Outcome:

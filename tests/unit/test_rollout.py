@@ -22,16 +22,16 @@ from tests.simulation.rollout import CODEC, MODEL, START_MS, Rollout, command, c
 def started(**rules: Any) -> Rollout:
     """Champion A, and B that is compared with it."""
     rollout = Rollout(**rules)
-    assert rollout.hear(event("A", "champion")) == []
-    assert rollout.hear(event("B", "candidate")) == [("B", "shadow", "compared")]
+    assert rollout.receive(event("A", "champion")) == []
+    assert rollout.receive(event("B", "candidate")) == [("B", "shadow", "compared")]
     return rollout
 
 
 def on_probation(**rules: Any) -> Rollout:
     """B promoted by force over A."""
     rollout = Rollout(**rules)
-    rollout.hear(event("A", "champion"))
-    assert rollout.hear(event("B", "champion")) == [("A", "shadow", "probation")]
+    rollout.receive(event("A", "champion"))
+    assert rollout.receive(event("B", "champion")) == [("A", "shadow", "probation")]
     return rollout
 
 
@@ -48,7 +48,7 @@ def test_a_better_candidate_is_promoted_as_soon_as_it_is_proved() -> None:
     rollout = started(labels_min=30)
     assert rollout.see(*pairs("A", "B", "B", 20), *pairs("A", "B", "A B", 9)) == []
     assert rollout.see(*pairs("A", "B", "A B", 20)) == [("B", "champion", "better"), ("A", "shadow", "probation")]
-    _, promoted, probation = rollout.said
+    _, promoted, probation = rollout.emitted
     assert (promoted.previous_version, promoted.by, promoted.cameras) == ("A", NAME, [])
     assert (promoted.sha256, promoted.signature, promoted.at_ms) == (
         event("B", "candidate").sha256,
@@ -69,10 +69,10 @@ def test_a_better_candidate_is_promoted_as_soon_as_it_is_proved() -> None:
 def test_a_worse_candidate_is_rejected_and_the_next_one_has_its_turn() -> None:
     """Candidates wait in the order in which they came; evidence against one needs no least number of labels."""
     rollout = started()
-    assert rollout.hear(event("C", "candidate"), event("D", "candidate")) == []
+    assert rollout.receive(event("C", "candidate"), event("D", "candidate")) == []
     assert rollout.see(*pairs("A", "B", "A", 7)) == [("B", "rejected", "worse")]
     assert rollout.wait() == [("C", "shadow", "compared")]
-    assert "1 more wait" in rollout.said[-1].because
+    assert "1 more wait" in rollout.emitted[-1].because
     assert rollout.see(*pairs("A", "B", "B", 100)) == []  # late labels of the comparison before
     assert rollout.see(*pairs("A", "C", "A", 7)) == [("C", "rejected", "worse")]
     assert rollout.wait() == [("D", "shadow", "compared")]
@@ -81,9 +81,9 @@ def test_a_worse_candidate_is_rejected_and_the_next_one_has_its_turn() -> None:
 def test_the_ways_of_a_candidate_go_with_it() -> None:
     """Data set and decision of the training stand on each step, so that whoever decided learns of it."""
     rollout = Rollout()
-    rollout.hear(event("A", "champion"), event("B", "candidate", decision_id="d", dataset_sha256="s"))
+    rollout.receive(event("A", "champion"), event("B", "candidate", decision_id="d", dataset_sha256="s"))
     rollout.see(*pairs("A", "B", "A", 7))
-    assert [(each.decision_id, each.dataset_sha256) for each in rollout.said] == [("d", "s")] * 2
+    assert [(each.decision_id, each.dataset_sha256) for each in rollout.emitted] == [("d", "s")] * 2
 
 
 def test_how_it_stands_is_said_at_twice_as_many_labels_each_time() -> None:
@@ -91,16 +91,16 @@ def test_how_it_stands_is_said_at_twice_as_many_labels_each_time() -> None:
     rollout = started(labels_min=10, labels_max=1_000)
     mixed = [*pairs("A", "B", "B", 3), *pairs("A", "B", "A", 2), *pairs("A", "B", "A B", 5)]
     assert rollout.see(*mixed * 4) == [("B", "shadow", "comparing")] * 3
-    first, second, third = rollout.said[1:]
+    first, second, third = rollout.emitted[1:]
     assert [each.metrics["pairs"] for each in (first, second, third)] == [10, 20, 40]
     assert len({first.event_id, second.event_id, third.event_id}) == 3
     assert f"about {third.metrics['labels_to_promote']:.0f} more labels to promote it" in third.because
     rollout = started(labels_min=10)
     rollout.see(*pairs("A", "B", "A", 4), *pairs("A", "B", "", 6))
-    assert "more labels to reject it" in rollout.said[-1].because
+    assert "more labels to reject it" in rollout.emitted[-1].because
     rollout = started(labels_min=10)
     rollout.see(*pairs("A", "B", "", 10))
-    assert rollout.said[-1].because.endswith("no difference that labels could show soon; rejected after 5000")
+    assert rollout.emitted[-1].because.endswith("no difference that labels could show soon; rejected after 5000")
 
 
 def test_what_cannot_be_told_apart_is_rejected_in_the_end() -> None:
@@ -113,7 +113,7 @@ def test_what_cannot_be_told_apart_is_rejected_in_the_end() -> None:
     assert rollout.wait(10.1) == [("B", "rejected", "no_difference")]
     rollout = started(labels_min=10, shadow_max_ms=60_000)
     assert rollout.wait(60) == [("B", "rejected", "too_few_labels")]
-    assert "0 labelled frames in the time given, 10 needed" in rollout.said[-1].because
+    assert "0 labelled frames in the time given, 10 needed" in rollout.emitted[-1].because
 
 
 def test_labels_that_contradict_both_are_no_evidence() -> None:
@@ -135,7 +135,7 @@ def test_a_candidate_that_falls_on_one_class_or_camera_is_rejected(changes: dict
         wins += [pair("A", "B", "B", n, camera="y") for n in range(30)]
     (step,) = rollout.see(*wins, *falls_x)
     assert step == ("B", "rejected", code)
-    rejected = rollout.said[-1]
+    rejected = rollout.emitted[-1]
     kind, name = ("class", "car") if code == "class_worse" else ("camera", "x")
     assert f"on {kind} {name} it is worse by more than 0.05" in rejected.because
     assert rejected.metrics[f"{kind}/{name}/difference"] == pytest.approx(-1)
@@ -147,7 +147,7 @@ def test_an_event_shows_the_worst_strata_only() -> None:
     rollout = started(labels_min=SHOWN + 10)
     rollout.see(*[pair("A", "B", "A B", camera=f"c{n:02}") for n in range(SHOWN + 9)])
     rollout.see(pair("A", "B", "A", camera="worst"))
-    shown = [name for name in rollout.said[-1].metrics if name.startswith("camera/") and name.endswith("/pairs")]
+    shown = [name for name in rollout.emitted[-1].metrics if name.startswith("camera/") and name.endswith("/pairs")]
     assert (len(shown), shown[0]) == (SHOWN, "camera/worst/pairs")
 
 
@@ -159,7 +159,7 @@ def test_a_new_champion_that_is_worse_is_rolled_back() -> None:
     rollout = on_probation()
     said = rollout.see(*pairs("A", "B", "A", 4), *pairs("B", "A", "A", 3))
     assert said == [("A", "champion", "rollback_worse"), ("B", "rejected", "worse")]
-    back, rejected = rollout.said[-2:]
+    back, rejected = rollout.emitted[-2:]
     assert (back.previous_version, rejected.previous_version) == ("B", None)
     assert back.metrics["losses"] == rejected.metrics["losses"] == 7
     opened, resolved = rollout.alerts
@@ -172,8 +172,8 @@ def test_a_new_champion_that_is_worse_is_rolled_back() -> None:
     assert "Version B of vehicles was worse than A, which is champion again after" in opened.explanation
     assert "on 7 labelled frames" in opened.explanation
     assert rollout.wait() == []
-    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
-    assert "with champion A" in rollout.said[-1].because
+    assert rollout.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert "with champion A" in rollout.emitted[-1].because
 
 
 def test_a_new_champion_that_falls_on_a_class_is_rolled_back() -> None:
@@ -202,7 +202,7 @@ def test_a_new_champion_that_falls_on_a_camera_is_told_of_that_camera() -> None:
 def test_probation_ends_by_labels_or_time() -> None:
     """Then the champion before it is retired, and the next candidate has its turn."""
     rollout = on_probation(probation_labels=40)
-    rollout.hear(event("C", "candidate"))
+    rollout.receive(event("C", "candidate"))
     assert rollout.see(*pairs("B", "A", "A B", 40)) == [("A", "retired", "probation_passed")]
     assert rollout.wait() == [("C", "shadow", "compared")]
     rollout = on_probation(probation_max_ms=60_000)
@@ -217,10 +217,10 @@ def test_a_promotion_may_need_a_yes() -> None:
     """It says so once and waits; evidence against it is still heard; a person's yes is a promotion."""
     rollout = started(labels_min=10, approval=True, shadow_max_ms=600_000)
     assert rollout.see(*pairs("A", "B", "B", 12)) == [("B", "shadow", "approval")]
-    assert rollout.said[-1].because.endswith("; a person has to say yes: catseye models promote B")
+    assert rollout.emitted[-1].because.endswith("; a person has to say yes: catseye models promote B")
     assert rollout.see(*pairs("A", "B", "B", 30)) == []
     assert rollout.wait(1_000) == []
-    assert rollout.hear(event("B", "champion")) == [("A", "shadow", "probation")]
+    assert rollout.receive(event("B", "champion")) == [("A", "shadow", "probation")]
     rollout = started(labels_min=10, approval=True)
     assert rollout.see(*pairs("A", "B", "B", 10)) == [("B", "shadow", "approval")]
     assert rollout.see(*pairs("A", "B", "A", 60)) == [("B", "rejected", "worse")]
@@ -231,38 +231,41 @@ def test_a_canary_gets_it_first() -> None:
     rules: dict[str, Any] = {"labels_min": 10, "canary_cameras": ("x", "y"), "canary_ms": 60_000}
     rollout = started(**rules)
     assert rollout.see(*pairs("A", "B", "B", 10)) == [("B", "champion", "canary")]
-    assert rollout.said[-1].cameras == ["x", "y"]
+    assert rollout.emitted[-1].cameras == ["x", "y"]
     assert rollout.wait(59) == []
     assert rollout.wait(1) == [("B", "champion", "canary_passed"), ("A", "shadow", "probation")]
-    assert (rollout.said[-2].cameras, rollout.said[-2].previous_version) == ([], "A")
+    assert (rollout.emitted[-2].cameras, rollout.emitted[-2].previous_version) == ([], "A")
     rollout = started(**rules)
     rollout.see(*pairs("A", "B", "B", 10))
     assert rollout.see(*pairs("A", "B", "A", 60)) == [("B", "rejected", "worse")]
-    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert rollout.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
 
 
 def test_a_persons_canary_is_no_champion() -> None:
     """Unless there is no other."""
     rollout = started()
-    assert rollout.hear(event("B", "champion", cameras=["x"])) == []
+    assert rollout.receive(event("B", "champion", cameras=["x"])) == []
     rollout = Rollout()
-    rollout.hear(event("A", "champion", cameras=["x"]))
-    assert rollout.hear(event("B", "candidate")) == [("B", "shadow", "compared")]
+    rollout.receive(event("A", "champion", cameras=["x"]))
+    assert rollout.receive(event("B", "candidate")) == [("B", "shadow", "compared")]
 
 
 def test_a_person_may_promote_another_one_meanwhile() -> None:
     """The one that was compared is compared with the new champion afterwards."""
     rollout = started(probation_labels=10)
-    assert rollout.hear(event("C", "champion")) == [("A", "shadow", "probation")]
+    assert rollout.receive(event("C", "champion")) == [("A", "shadow", "probation")]
     rollout.see(*pairs("C", "A", "A C", 10))
     assert rollout.wait() == [("B", "shadow", "compared")]
-    assert "champion C" in rollout.said[-1].because
+    assert "champion C" in rollout.emitted[-1].because
 
 
 def test_a_person_may_promote_a_third_one_during_probation() -> None:
     """The shadow of the probation that is over need not predict any more."""
     rollout = on_probation()
-    assert rollout.hear(event("C", "champion")) == [("A", "retired", "probation_ended"), ("B", "shadow", "probation")]
+    assert rollout.receive(event("C", "champion")) == [
+        ("A", "retired", "probation_ended"),
+        ("B", "shadow", "probation"),
+    ]
 
 
 def test_a_person_may_roll_back() -> None:
@@ -270,21 +273,24 @@ def test_a_person_may_roll_back() -> None:
     words = event("A", "champion", previous_version="B", because="rolled back"), event("B", "rejected")
     for said in (words, words[::-1]):
         rollout = on_probation()
-        assert rollout.hear(*said) == []
-        assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
-        assert "champion A" in rollout.said[-1].because
+        assert rollout.receive(*said) == []
+        assert rollout.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
+        assert "champion A" in rollout.emitted[-1].because
 
 
 def test_the_champion_before_is_back_when_a_person_rejects_the_champion() -> None:
     """On probation and later; its place in the queue, if any, is gone. Without one before it nothing can be done."""
     rollout = on_probation()
-    assert rollout.hear(event("B", "rejected")) == [("A", "champion", "champion_rejected")]
-    assert rollout.said[-1].previous_version == "B"
-    assert rollout.hear(event("A", "rejected")) == []
+    assert rollout.receive(event("B", "rejected")) == [("A", "champion", "champion_rejected")]
+    assert rollout.emitted[-1].previous_version == "B"
+    assert rollout.receive(event("A", "rejected")) == []
     rollout = on_probation(probation_labels=10)
     rollout.see(*pairs("B", "A", "A B", 10))
-    rollout.hear(event("C", "candidate"), event("A", "candidate"))
-    assert rollout.hear(event("B", "retired")) == [("A", "champion", "champion_rejected"), ("C", "shadow", "compared")]
+    rollout.receive(event("C", "candidate"), event("A", "candidate"))
+    assert rollout.receive(event("B", "retired")) == [
+        ("A", "champion", "champion_rejected"),
+        ("C", "shadow", "compared"),
+    ]
     assert rollout.see(*pairs("A", "C", "A", 7)) == [("C", "rejected", "worse")]
     assert rollout.wait() == []
 
@@ -293,49 +299,52 @@ def test_the_candidate_under_way_is_compared_with_the_champion_that_comes_back()
     """Its comparison was with one that is gone."""
     rollout = on_probation(probation_labels=10)
     rollout.see(*pairs("B", "A", "A B", 10))
-    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
-    assert rollout.hear(event("B", "rejected")) == [("A", "champion", "champion_rejected"), ("C", "shadow", "compared")]
+    assert rollout.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert rollout.receive(event("B", "rejected")) == [
+        ("A", "champion", "champion_rejected"),
+        ("C", "shadow", "compared"),
+    ]
 
 
 def test_a_person_may_reject_whoever_waits_or_is_compared() -> None:
     """It is dropped; the next one has its turn. An old champion that is rejected ends the probation."""
     rollout = started()
-    rollout.hear(event("C", "candidate"), event("D", "candidate"))
-    assert rollout.hear(event("C", "rejected")) == []
-    assert rollout.hear(event("B", "rejected")) == [("D", "shadow", "compared")]
+    rollout.receive(event("C", "candidate"), event("D", "candidate"))
+    assert rollout.receive(event("C", "rejected")) == []
+    assert rollout.receive(event("B", "rejected")) == [("D", "shadow", "compared")]
     rollout = on_probation()
-    rollout.hear(event("C", "candidate"))
-    assert rollout.hear(event("A", "rejected")) == [("C", "shadow", "compared")]
+    rollout.receive(event("C", "candidate"))
+    assert rollout.receive(event("A", "rejected")) == [("C", "shadow", "compared")]
 
 
 def test_a_person_may_choose_who_is_compared() -> None:
     """It comes at once; the one under way comes after it. A probation ends without a word on it."""
     rollout = started()
-    assert rollout.hear(event("C", "shadow")) == [("C", "shadow", "compared")]
-    assert rollout.hear(event("C", "shadow", because="again")) == []
-    assert rollout.hear(event("A", "shadow")) == []
+    assert rollout.receive(event("C", "shadow")) == [("C", "shadow", "compared")]
+    assert rollout.receive(event("C", "shadow", because="again")) == []
+    assert rollout.receive(event("A", "shadow")) == []
     rollout.see(*pairs("A", "C", "A", 7))
     assert rollout.wait() == [("B", "shadow", "compared")]
     rollout = on_probation()
-    assert rollout.hear(event("C", "shadow")) == [("A", "retired", "probation_ended"), ("C", "shadow", "compared")]
+    assert rollout.receive(event("C", "shadow")) == [("A", "retired", "probation_ended"), ("C", "shadow", "compared")]
 
 
 def test_the_champion_before_may_be_the_shadow_already() -> None:
     """Whoever promotes may say so too; nothing else comes of it. One that is gone is not put on probation."""
     rollout = Rollout()
-    rollout.hear(event("A", "champion"))
-    assert rollout.hear(event("B", "champion"), event("A", "shadow")) == [("A", "shadow", "probation")]
+    rollout.receive(event("A", "champion"))
+    assert rollout.receive(event("B", "champion"), event("A", "shadow")) == [("A", "shadow", "probation")]
     rollout = Rollout()
-    rollout.hear(event("A", "champion"))
-    assert rollout.hear(event("B", "champion"), event("A", "retired")) == []
-    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+    rollout.receive(event("A", "champion"))
+    assert rollout.receive(event("B", "champion"), event("A", "retired")) == []
+    assert rollout.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
 
 
 def test_a_champion_that_nothing_can_replace_goes_on() -> None:
     """Rejected by a person, with no other: candidates are compared with it, and none of them with itself."""
     rollout = started(labels_min=10)
-    assert rollout.hear(event("A", "rejected"), event("A", "candidate")) == [("B", "shadow", "compared")]
-    assert rollout.hear(event("A", "rejected", because="really")) == [("B", "shadow", "compared")]
+    assert rollout.receive(event("A", "rejected"), event("A", "candidate")) == [("B", "shadow", "compared")]
+    assert rollout.receive(event("A", "rejected", because="really")) == [("B", "shadow", "compared")]
     assert rollout.see(*pairs("A", "B", "B", 10)) == [("B", "champion", "better")]
     assert rollout.wait() == []
 
@@ -344,42 +353,42 @@ def test_a_former_champion_that_is_wanted_again_is_better_than_one_that_is_rejec
     """Both were rejected; the one under way is compared with the one that is back."""
     rollout = on_probation()
     rollout.see(*pairs("B", "A", "A", 7))
-    assert rollout.hear(event("A", "rejected"), event("C", "candidate")) == [("C", "shadow", "compared")]
-    assert rollout.hear(event("B", "candidate")) == [
+    assert rollout.receive(event("A", "rejected"), event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert rollout.receive(event("B", "candidate")) == [
         ("B", "champion", "champion_rejected"),
         ("C", "shadow", "compared"),
     ]
-    assert "with champion B" in rollout.said[-1].because
+    assert "with champion B" in rollout.emitted[-1].because
 
 
 def test_a_candidate_that_is_announced_again_stays_what_it_became() -> None:
     """Unless it was rejected, and somebody wants it compared again."""
     rollout = started()
-    assert rollout.hear(event("B", "candidate", because="again"), event("A", "candidate")) == []
+    assert rollout.receive(event("B", "candidate", because="again"), event("A", "candidate")) == []
     rollout.see(*pairs("A", "B", "A", 7))
-    assert rollout.hear(event("B", "candidate")) == []  # the very same word, once more
-    assert rollout.hear(event("B", "candidate", because="labels were wrong")) == [("B", "shadow", "compared")]
-    assert len({each.event_id for each in rollout.said}) == len(rollout.said)
+    assert rollout.receive(event("B", "candidate")) == []  # the very same word, once more
+    assert rollout.receive(event("B", "candidate", because="labels were wrong")) == [("B", "shadow", "compared")]
+    assert len({each.event_id for each in rollout.emitted}) == len(rollout.emitted)
 
 
 def test_the_champion_promoted_again_is_the_champion() -> None:
     """No probation against itself; nor is there anything to compare a candidate with before there is a champion."""
     rollout = Rollout()
-    assert rollout.hear(event("B", "candidate"), event("A", "candidate")) == []
-    assert rollout.hear(event("A", "champion")) == [("B", "shadow", "compared")]
-    assert rollout.hear(event("A", "champion", because="again")) == []
+    assert rollout.receive(event("B", "candidate"), event("A", "candidate")) == []
+    assert rollout.receive(event("A", "champion")) == [("B", "shadow", "compared")]
+    assert rollout.receive(event("A", "champion", because="again")) == []
 
 
 def test_models_do_not_mix() -> None:
     """Two models that have versions of the same name."""
     rollout = started()
     other = {"model": "signs"}
-    assert rollout.hear(event("A", "champion", **other)) == []
-    assert rollout.hear(event("B", "candidate", **other)) == [("B", "shadow", "compared")]
+    assert rollout.receive(event("A", "champion", **other)) == []
+    assert rollout.receive(event("B", "candidate", **other)) == [("B", "shadow", "compared")]
     assert rollout.see(*pairs("A", "B", "A", 6), *pairs("A", "B", "B", 6, **other), pair("A", "B", "A")) == [
         ("B", "rejected", "worse")
     ]
-    assert rollout.said[-1].model == MODEL
+    assert rollout.emitted[-1].model == MODEL
 
 
 # -- replays and bad input
@@ -398,7 +407,7 @@ def test_nothing_is_done_before_the_register_is_read() -> None:
         again.now_ms += 500
     assert again.written == []
     assert again.wait() == []
-    assert again.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert again.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
 
 
 def test_a_promotion_survives_a_lost_state() -> None:
@@ -464,30 +473,30 @@ def test_a_version_that_was_never_heard_of_is_no_version() -> None:
 def test_the_counts_tell_what_happened() -> None:
     """By event."""
     service = core(Rules(labels_min=10))
-    book = service.new_state()
-    service.on_time({0: book}, START_MS)
+    state = service.new_state()
+    service.on_time({0: state}, START_MS)
     candidate = registering(event("B", "candidate"))
     asked = [registering(event("A", "champion")), candidate, candidate, command("promote", "Z")]
     messages = [FakeMessage("model.commands", CODEC.encode(each), n) for n, each in enumerate(asked)]
-    service.on_batch(messages, {0: book}, START_MS)
-    service.on_time({0: book}, START_MS + 1_000)
+    service.on_batch(messages, {0: state}, START_MS)
+    service.on_time({0: state}, START_MS + 1_000)
     seen = [*pairs("A", "B", "A", 7), pair("A", "Z", "A")]
     service.on_batch(
         [FakeMessage("outcomes.paired", CODEC.encode(each), n) for n, each in enumerate([*seen, seen[0]])],
-        {0: book},
+        {0: state},
         START_MS + 1_000,
     )
-    service.on_batch([FakeMessage("outcomes.paired", CODEC.encode(seen[0]), 0)], {0: book}, START_MS + 1_000)
+    service.on_batch([FakeMessage("outcomes.paired", CODEC.encode(seen[0]), 0)], {0: state}, START_MS + 1_000)
     assert service.counted() == {
         "command_register": 2,
         "command_repeated": 1,
         "dead_command_refused": 1,
-        "said_champion": 1,
-        "said_candidate": 1,
-        "said_shadow": 1,
+        "emitted_champion": 1,
+        "emitted_candidate": 1,
+        "emitted_shadow": 1,
         "pair": 7,
         "pair_of_no_comparison": 2,
-        "said_rejected": 1,
+        "emitted_rejected": 1,
         "pair_repeated": 1,
     }
 
@@ -527,8 +536,8 @@ def test_a_rollback_by_a_person_is_whole() -> None:
         ("A", "champion", asked.command_id),
         ("B", "rejected", asked.command_id),
     ]
-    assert rollout.hear(event("C", "candidate")) == [("C", "shadow", "compared")]
-    assert "champion A" in rollout.said[-1].because
+    assert rollout.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
+    assert "champion A" in rollout.emitted[-1].because
 
 
 def test_a_command_that_cannot_be_carried_out_is_a_dead_letter() -> None:
@@ -552,10 +561,10 @@ def test_a_command_that_was_refused_is_not_judged_again() -> None:
     """Though it would be carried out now, and though its offset comes again."""
     rollout = started()
     assert rollout.ask(command("promote", "C")) == []
-    rollout.hear(event("C", "candidate"))
+    rollout.receive(event("C", "candidate"))
     rollout.take(rollout.commands)
     assert len(rollout.refused) == 1
-    assert rollout.partition.state.line(MODEL).champion == "A"
+    assert rollout.partition.state.of_model(MODEL).champion == "A"
 
 
 def test_a_yes_is_an_approval() -> None:
@@ -598,7 +607,7 @@ def test_settings_become_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(built, RolloutCore)
     state = built.new_state()
     built.on_time({0: state}, START_MS)
-    assert state.line(MODEL).champion == "A"
+    assert state.of_model(MODEL).champion == "A"
 
 
 @pytest.mark.usefixtures("bare_environment")

@@ -127,18 +127,18 @@ def test_the_same_command_at_another_time_is_another_command() -> None:
 def test_rollout_carries_out_what_the_command_line_asks_for() -> None:
     """A promotion and a rollback, with what follows of each."""
     rollout = Rollout()
-    rollout.hear(*REGISTER[:2])
+    rollout.receive(*REGISTER[:2])
     assert rollout.ask(said(rollout.register, "promote", "bbbb", None)) == [("aaaa1111", "shadow", "probation")]
     assert rollout.ask(said(rollout.register, "roll_back", "", None)) == []
-    assert rollout.partition.state.line("vehicles").champion == "aaaa1111"
+    assert rollout.partition.state.of_model("vehicles").champion == "aaaa1111"
 
 
 def test_what_rollout_knows_is_what_the_register_says() -> None:
     """So that both judge a command alike; one that was handed in once more stays what it became."""
     rollout = Rollout(labels_min=10, approval=True)
-    rollout.hear(*REGISTER)
-    rollout.hear(event("bbbb2222", "candidate", because="again"))
-    rollout.hear(event("cccc", "candidate", because="again"))
+    rollout.receive(*REGISTER)
+    rollout.receive(event("bbbb2222", "candidate", because="again"))
+    rollout.receive(event("cccc", "candidate", because="again"))
     rollout.ask(command("promote", "bbbb3333"))
     rollout.ask(command("roll_back"))
     known, seen = rollout.partition.state.known(MODEL), known_models(rollout.register)[MODEL]

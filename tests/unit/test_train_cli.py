@@ -28,11 +28,11 @@ def test_without_a_champion_nobody_can_ask() -> None:
 def test_the_trigger_answers_what_the_command_asks() -> None:
     """No for want of labels, then yes."""
     trigger = Trigger()
-    trigger.book.on_request(request([event("v1", "champion", 0)], "ada", "snow", START_MS))
-    (no,) = trigger.look()
+    trigger.state.on_request(request([event("v1", "champion", 0)], "ada", "snow", START_MS))
+    (no,) = trigger.evaluate()
     assert sentence(no).startswith("no training: too few labels (ada asked for it; 0 fresh labels of all cameras")
     trigger.labelled("a", {"car": 15, "bus": 5})
-    trigger.book.on_request(request([event("v1", "champion", 0)], "ada", "snow", START_MS + 1))
-    (yes,) = trigger.look()
+    trigger.state.on_request(request([event("v1", "champion", 0)], "ada", "snow", START_MS + 1))
+    (yes,) = trigger.evaluate()
     assert sentence(yes) == f"a training starts: {yes.decision_id} ({yes.detail})"
     assert yes.because == "request"

@@ -1,4 +1,4 @@
-"""`catseye train`: ask for a training as a person, and hear what the retrain trigger says."""
+"""`catseye train`: ask for a training as a person, and print what the retrain trigger decides."""
 
 import getpass
 import time
@@ -18,7 +18,7 @@ from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
 
-_LOOK_EVERY_S = 0.2
+_POLL_S = 0.2
 _DECLINED = 1
 
 
@@ -31,17 +31,17 @@ _DECLINED = 1
 def train(reason: str, wait_s: float, json_file: Path | None) -> None:
     """Ask for a training now, without an alert, a cool-down or a budget.
 
-    The retrain trigger still says no, and why, while a training runs or when there are too few fresh labels; the exit
-    status is 1 then.
+    The retrain trigger still refuses, and gives the reason, while a training runs or when there are too few fresh
+    labels; the exit status is 1 then.
     """
     settings = settings_with_broker()
     with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
         asked = request(list(events), getpass.getuser(), reason, clock.now_ms())
     produce(settings, codec_for(settings), "training.requests", asked)
-    said = _answer(settings, asked, wait_s)
-    if not write_json(json_file, msgspec.to_builtins(said)):
-        click.echo(sentence(said))
-    if not said.accepted:
+    decision = _answer(settings, asked, wait_s)
+    if not write_json(json_file, msgspec.to_builtins(decision)):
+        click.echo(sentence(decision))
+    if not decision.accepted:
         raise click.exceptions.Exit(_DECLINED)
 
 
@@ -70,11 +70,11 @@ def request(events: Iterable[ModelEvent], by: str, reason: str, now_ms: int) -> 
     )
 
 
-def sentence(said: RetrainDecision) -> str:
-    """What the trigger said, for a person."""
-    if said.accepted:
-        return f"a training starts: {said.decision_id} ({said.detail})"
-    return f"no training: {said.because.replace('_', ' ')} ({said.detail})"
+def sentence(decision: RetrainDecision) -> str:
+    """The decision, for a person."""
+    if decision.accepted:
+        return f"a training starts: {decision.decision_id} ({decision.detail})"
+    return f"no training: {decision.because.replace('_', ' ')} ({decision.detail})"
 
 
 def _answer(settings: Settings, asked: TrainingRequest, wait_s: float) -> RetrainDecision:
@@ -82,11 +82,11 @@ def _answer(settings: Settings, asked: TrainingRequest, wait_s: float) -> Retrai
     until = time.monotonic() + wait_s
     while True:
         with subscribe("retraining", from_="beginning", until_end=True, settings=settings) as decisions:
-            for said in decisions:
-                if asked.request_id in said.causes:
-                    return said  # type: ignore[no-any-return]
+            for decision in decisions:
+                if asked.request_id in decision.causes:
+                    return decision  # type: ignore[no-any-return]
         if time.monotonic() >= until:
             raise Unavailable(
                 f"no answer within {wait_s:g} s: is the retrain trigger up? The request {asked.request_id} stands"
             )
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_S)

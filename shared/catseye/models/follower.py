@@ -126,7 +126,7 @@ class Follower:
                     return False
             else:
                 self._wanted, self._served = wanted, wanted.map(partial(_with_net, nets))
-                self._say(time.monotonic() - started)
+                self._report(time.monotonic() - started)
         return True
 
     def _load(self, event: ModelEvent) -> Net:
@@ -135,7 +135,7 @@ class Follower:
         check_file(content)
         return Net(content, self._threads)
 
-    def _say(self, load_s: float) -> None:
+    def _report(self, load_s: float) -> None:
         event = self._wanted.everywhere
         fields = {} if event is None else {"model": event.model, "version": event.version}
         canaries = sorted({event.version for event in self._wanted.cameras.values()})

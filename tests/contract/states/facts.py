@@ -26,9 +26,8 @@ from services.incidents.known import CameraState, CauseState
 from services.incidents.lifecycle import LifecycleState
 from services.ingest.window import CameraWindow, Verdict, Windows
 from services.retrain_trigger.labels import count, unpacked
-from services.rollout.book import Book as Rollouts
-from services.rollout.book import Kind
-from services.rollout.test import Pairs
+from services.rollout.rollout_state import Kind, RolloutState
+from services.rollout.sequential_test import Pairs
 from tests.contract.states.stories import DRIFT_RULES, START_MS, Row
 from tests.simulation.cameras import CODEC
 
@@ -413,22 +412,22 @@ def of_retrain_trigger(rows: Sequence[Row]) -> Facts:
 def of_rollout(rows: Sequence[Row]) -> Facts:
     """Of each model: champion, who was before, who waits, the race under way and its pairs; each version's newest
     event; what of the register and of the pairs was read."""
-    book = Rollouts()
+    state = RolloutState()
     for key, value in rows:
-        book.restore(key, value)
-    book.commit()
+        state.restore(key, value)
+    state.commit()
     events = [key[1:].decode() for key, _ in rows if key[:1] == b"s"]
-    facts: Facts = {"next pair": book.next_pair, "events known": sum(map(book.has_seen, events))}
-    for model in book.models():
-        line = book.line(model)
-        race = line.comparison
-        versions = {name: book.version(model, name) for name in "ABCXPQRSTUV" if book.has_version(model, name)}
+    facts: Facts = {"next pair": state.next_pair, "events known": sum(map(state.has_seen, events))}
+    for model in state.models():
+        own = state.of_model(model)
+        race = own.comparison
+        versions = {name: state.version(model, name) for name in "ABCXPQRSTUV" if state.has_version(model, name)}
         facts[model] = {
-            "champion": line.champion,
-            "former": list(line.former),
-            "queue": list(line.queue),
-            "idle": list(line.idle),
-            "probation is due": line.probation_due,
+            "champion": own.champion,
+            "former": list(own.former),
+            "queue": list(own.queue),
+            "idle": list(own.idle),
+            "probation is due": own.probation_due,
             "race": race
             and {
                 "id": race.comparison_id,
@@ -439,12 +438,12 @@ def of_rollout(rows: Sequence[Row]) -> Facts:
                 "classes": race.classes,
                 "cameras": race.cameras,
                 "fallen": race.fallen,
-                "told at pairs": race.told_pairs,
+                "told at pairs": race.reported_pairs,
                 "awaits approval": race.awaits_approval,
                 "canary since ms": race.canary_since_ms,
             },
-            "pairs": _of_pairs(book.pairs(model, "all")),
-            **{f"pairs by {kind}": _of_strata(book, model, kind) for kind in ("class", "camera")},
+            "pairs": _of_pairs(state.pairs(model, "all")),
+            **{f"pairs by {kind}": _of_strata(state, model, kind) for kind in ("class", "camera")},
             "versions": {
                 name: {
                     "event_id": event.event_id,
@@ -456,7 +455,7 @@ def of_rollout(rows: Sequence[Row]) -> Facts:
                     "decision": event.decision_id,
                     "previous": event.previous_version,
                     "cameras": event.cameras,
-                    "its event is known": book.has_seen(event.event_id),
+                    "its event is known": state.has_seen(event.event_id),
                 }
                 for name, event in versions.items()
             },
@@ -471,8 +470,8 @@ def _of_pairs(pairs: Pairs) -> Facts:
     }
 
 
-def _of_strata(book: Rollouts, model: str, kind: Kind) -> Facts:
-    return {name: _of_pairs(pairs) for name, pairs in book.strata(model, kind).items()}
+def _of_strata(state: RolloutState, model: str, kind: Kind) -> Facts:
+    return {name: _of_pairs(pairs) for name, pairs in state.strata(model, kind).items()}
 
 
 FACTS: Final[Mapping[str, Callable[[Sequence[Row]], Facts]]] = {

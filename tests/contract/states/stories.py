@@ -23,7 +23,7 @@ from services.incidents.rules import Rules as IncidentRules
 from services.ingest.core import Limits
 from services.ingest.window import Windows
 from services.retrain_trigger.labels import Held, counted, packed
-from services.rollout.book import Book as Rollouts
+from services.rollout.rollout_state import RolloutState
 from services.rollout.verdict import Rules as RolloutRules
 from tests.simulation import incidents as roads
 from tests.simulation.cameras import CODEC, QUICK, Camera, outcome
@@ -376,7 +376,7 @@ def _retrain_trigger_rows() -> list[Row]:
 # -- rollout: races
 
 
-def _rollout_core() -> Router[Rollouts]:
+def _rollout_core() -> Router[RolloutState]:
     """It finds in the register what it knows already."""
     return rollout_core(RolloutRules(), [event("B", "candidate")])
 
@@ -386,19 +386,19 @@ def _rollout_rows() -> list[Row]:
     champion on probation before P. `signs`: S is proved better and waits for a person. `plates`: V is canary on one
     camera. `trams`: no champion yet, one candidate."""
     rollout = Rollout(labels_min=30, approval=True)
-    rollout.hear(event("R", "champion", model="signs"), event("S", "candidate", model="signs"))
+    rollout.receive(event("R", "champion", model="signs"), event("S", "candidate", model="signs"))
     rollout.see(*[pair("R", "S", "S", number, model="signs") for number in range(40)])
     _under(rollout, labels_min=30, canary_cameras=("a",), canary_ms=10_000_000_000)
-    rollout.hear(event("U", "champion", model="plates"), event("V", "candidate", model="plates"))
+    rollout.receive(event("U", "champion", model="plates"), event("V", "candidate", model="plates"))
     rollout.see(*[pair("U", "V", "V", number, model="plates") for number in range(40)])
     _under(rollout)
-    rollout.hear(event("A", "champion", decision_id="d", dataset_sha256="e" * 64))
-    rollout.hear(event("X", "candidate"), event("X", "rejected"))
-    rollout.hear(event("B", "candidate"), event("C", "candidate"))
+    rollout.receive(event("A", "champion", decision_id="d", dataset_sha256="e" * 64))
+    rollout.receive(event("X", "candidate"), event("X", "rejected"))
+    rollout.receive(event("B", "candidate"), event("C", "candidate"))
     rollout.see(*[_pair("A", "B", ("A B", "B", "A", "A B", "")[number % 5], number) for number in range(30)])
-    rollout.hear(event("P", "champion", model="bikes"), event("Q", "champion", model="bikes"))
+    rollout.receive(event("P", "champion", model="bikes"), event("Q", "champion", model="bikes"))
     rollout.see(*[pair("Q", "P", "P Q", number, model="bikes") for number in range(12)])
-    rollout.hear(event("T", "candidate", model="trams"))
+    rollout.receive(event("T", "candidate", model="trams"))
     return compacted(rollout.partition.state_log)
 
 

@@ -14,12 +14,12 @@ from catseye.contract.records import ModelEvent
 from catseye.models.commands import KnownModel
 from catseye.runtime.state_format import same_body
 from catseye.runtime.stream import KeyedState
-from services.rollout.test import Pairs
+from services.rollout.sequential_test import Pairs
 
 Kind = Literal["all", "class", "camera"]
 V = TypeVar("V")
 _encode = msgspec.msgpack.Encoder().encode
-_LINE, _VERSION, _PAIRS, _SEEN, _NEXT, _NEXT_COMMAND = b"l", b"v", b"p", b"s", b"n", b"c"
+_MODEL, _VERSION, _PAIRS, _SEEN, _NEXT, _NEXT_COMMAND = b"l", b"v", b"p", b"s", b"n", b"c"
 _APART: Final = b"\0"  # stands in no name of a model, a version or a kind
 _FORMAT: Final = same_body("rollout", "what is known of a model", lambda value: not value or value >= b"0")
 """Without a number there were maps of msgpack, digits and nothing."""
@@ -37,8 +37,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         classes: How many classes its pairs are of.
         cameras: How many cameras.
         fallen: The class or camera on which the new one turned out to be worse; empty while there is none.
-        told_pairs: How many pairs there were when it was last said how it stands.
-        awaits_approval: Whether it is proved to be better and a person has to say yes.
+        reported_pairs: How many pairs there were when its standing was last reported.
+        awaits_approval: Whether it is proved to be better and a person has to approve it.
         canary_since_ms: Since when the new one is champion of the canary's cameras; None while it is not.
     """
 
@@ -50,12 +50,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     classes: int = 0
     cameras: int = 0
     fallen: str = ""
-    told_pairs: int = 0
+    reported_pairs: int = msgspec.field(default=0, name="told_pairs")  # as earlier states have it
     awaits_approval: bool = False
     canary_since_ms: int | None = None
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     """One model.
 
     Attributes:
@@ -74,7 +74,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     probation_due: bool = False
     idle: tuple[str, ...] = ()
 
-    def crowned(self, champion: str) -> "Line":
+    def promoted(self, champion: str) -> "ModelState":
         """The same with another champion, which waits for nothing any more."""
         before = (self.champion,) if self.champion else ()
         return replace(
@@ -85,7 +85,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Book(KeyedState):
+class RolloutState(KeyedState):
     """State of rollout; satisfies `catseye.runtime.stream.State`."""
 
     def put(self, key: bytes, value: bytes | None) -> None:
@@ -99,27 +99,27 @@ class Book(KeyedState):
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
         return [(key, None if value is None else _FORMAT.write(value)) for key, value in super().changes()]
 
-    def line(self, model: str) -> Line:
-        """One model; of one that was never heard of, nothing."""
-        return self._found(_LINE + model.encode(), Line) or Line()
+    def of_model(self, model: str) -> ModelState:
+        """One model; of one that is not known, nothing."""
+        return self._found(_MODEL + model.encode(), ModelState) or ModelState()
 
     def models(self) -> list[str]:
         """Names of all models."""
-        return sorted(key[1:].decode() for key, _ in self.items() if key[:1] == _LINE)
+        return sorted(key[1:].decode() for key, _ in self.items() if key[:1] == _MODEL)
 
-    def put_line(self, model: str, line: Line) -> None:
+    def put_model(self, model: str, known: ModelState) -> None:
         """Replace what is known of a model."""
-        self.put(_LINE + model.encode(), _encode(line))
+        self.put(_MODEL + model.encode(), _encode(known))
 
     def version(self, model: str, version: str) -> ModelEvent:
-        """The newest event of a version. Raises KeyError for one that was never heard of."""
+        """The newest event of a version. Raises KeyError for one that is not known."""
         found = self._found(_version_key(model, version), ModelEvent)
         if found is None:
             raise KeyError(version)
         return found
 
     def has_version(self, model: str, version: str) -> bool:
-        """Whether it was ever heard of."""
+        """Whether it is known."""
         return self.get(_version_key(model, version)) is not None
 
     def put_version(self, event: ModelEvent) -> None:
@@ -135,17 +135,17 @@ class Book(KeyedState):
 
     def known(self, model: str) -> KnownModel:
         """What commands about a model are judged by."""
-        line, start = self.line(model), _version_key(model, "")
+        own, start = self.of_model(model), _version_key(model, "")
         versions = [key[len(start) :].decode() for key, _ in self.items() if key.startswith(start)]
         newest = {version: self.version(model, version) for version in versions}
-        for version in line.queue:  # it may have been rejected, and is wanted again
+        for version in own.queue:  # it may have been rejected, and is wanted again
             newest[version] = replace(newest[version], stage="candidate")
-        comparison = line.comparison
+        comparison = own.comparison
         return KnownModel(
             name=model,
             newest=newest,
-            champion=line.champion,
-            former=line.former,
+            champion=own.champion,
+            former=own.former,
             awaits_approval=comparison.new if comparison is not None and comparison.awaits_approval else "",
         )
 

@@ -1,4 +1,4 @@
-"""The one instance that decides: reads back what was decided, then writes what follows, once.
+"""The one instance that decides, the leader: reads back what was decided, then writes what follows, once.
 
 Law: a decision stands on `retraining` once. Whoever takes over first fences off whoever decided before (a producer with
 the same transactional id), and then reads back to the end all that was decided. So nothing is written by an instance
@@ -19,9 +19,9 @@ from catseye.contract.records import Alert, ModelEvent, RetrainDecision, Trainin
 from catseye.contract.topics import full_name, state_topic
 from catseye.settings import Settings
 from services.retrain_trigger import NAME
-from services.retrain_trigger.book import Book
 from services.retrain_trigger.labels import Held, newer, unpacked
 from services.retrain_trigger.policy import Rules, decide
+from services.retrain_trigger.trigger_state import TriggerState
 
 POLL_MS: Final = 200
 
@@ -36,8 +36,8 @@ class Place(Protocol):
     value: bytes | None
 
 
-class Judge:
-    """Knows what is known, and decides while it holds the office.
+class Leader:
+    """Knows what is known, and decides while it leads.
 
     Args:
         settings: Of this process.
@@ -63,26 +63,26 @@ class Judge:
             full_name("training.requests", prefix): TrainingRequest,
             full_name("alerts", prefix): Alert,
         }
-        self._state = state_topic(NAME, prefix)
-        self._book = Book()
+        self._counts_topic = state_topic(NAME, prefix)
+        self._state = TriggerState()
         self._labels: dict[str, Held] = {}
         self._read: dict[str, int] = {}
         self._early: list[Place] = []
-        self._in_office = False
+        self._is_leader = False
         self._writer: AIOKafkaProducer | None = None
         self._counts: AIOKafkaConsumer | None = None
         self.events: Counter[str] = Counter()
 
     @property
     def topics(self) -> frozenset[str]:
-        """Full names of the topics whose one partition the office comes with."""
+        """Full names of the topics whose one partition leading comes with."""
         return frozenset(self._kinds)
 
-    async def take_office(self) -> None:
-        """Fence off whoever decided before, and learn all that was decided and said."""
+    async def take_over(self) -> None:
+        """Fence off whoever decided before, and learn all that was decided and asked."""
         began = time.monotonic()
-        await self.leave_office()
-        self._book, self._labels, self._read = Book(), {}, {}
+        await self.step_down()
+        self._state, self._labels, self._read = TriggerState(), {}, {}
         self._writer = AIOKafkaProducer(
             **aio_config(self._settings),
             transactional_id=f"{self._settings.topic_prefix}{NAME}",
@@ -91,26 +91,26 @@ class Judge:
         await self._writer.start()
         self._counts = self._reader()
         await self._counts.start()
-        self._counts.assign([TopicPartition(self._state, number) for number in range(self._settings.partitions)])
+        self._counts.assign([TopicPartition(self._counts_topic, number) for number in range(self._settings.partitions)])
         await self._counts.seek_to_beginning()
         await self._read_back()
         await self._read_counts()
         early, self._early = self._early, []
-        self._in_office = True
+        self._is_leader = True
         for record in early:
             self.take(record)
         self._log(
-            "in_office",
-            champion=self._book.champion.version if self._book.champion else "",
-            open_alerts=len(self._book.alerts),
-            trainings=len(self._book.trainings),
+            "took_over",
+            champion=self._state.champion.version if self._state.champion else "",
+            open_alerts=len(self._state.alerts),
+            trainings=len(self._state.trainings),
             cameras=len(self._labels),
             seconds=round(time.monotonic() - began, 3),
         )
 
-    async def leave_office(self) -> None:
-        """Decide nothing more until the office is taken again."""
-        self._in_office = False
+    async def step_down(self) -> None:
+        """Decide nothing more until it takes over again."""
+        self._is_leader = False
         writer, self._writer = self._writer, None
         counts, self._counts = self._counts, None
         if writer is not None:
@@ -119,22 +119,22 @@ class Judge:
             await counts.stop()
 
     @property
-    def in_office(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this instance decides now."""
-        return self._in_office
+        return self._is_leader
 
     def take(self, record: Place) -> None:
         """Take what has just come; what was read back already changes nothing."""
-        if not self._in_office:
+        if not self._is_leader:
             self._early.append(record)
         elif record.offset >= self._read.get(record.topic, 0):
             self._fold(record)
 
     def forget_early(self) -> None:
-        """Let go of what came while nobody here was in office: whoever takes it reads it back."""
+        """Let go of what came while nobody here led: whoever takes it reads it back."""
         self._early = []
 
-    async def look(self) -> int:
+    async def evaluate(self) -> int:
         """Decide on all that is known now, and write it. Returns how many decisions were written.
 
         Raises:
@@ -142,7 +142,7 @@ class Judge:
         """
         assert self._writer is not None
         await self._read_counts()
-        decisions = decide(self._rules, self._book, self._labels, self._clock())
+        decisions = decide(self._rules, self._state, self._labels, self._clock())
         if not decisions:
             return 0
         async with self._writer.transaction():
@@ -150,7 +150,7 @@ class Judge:
                 value = self._codec.encode(decision)
                 await self._writer.send(self._retraining, value, key=decision.model.encode(), partition=0)
         for decision in decisions:
-            self._book.on_decision(decision)
+            self._state.on_decision(decision)
             self.events["accepted" if decision.accepted else f"no_{decision.because}"] += 1
             self._log(
                 "decided",
@@ -174,7 +174,7 @@ class Judge:
         )
 
     async def _read_back(self) -> None:
-        """Read the logs whole: model events and decisions first, since alerts and requests are judged by them."""
+        """Read the logs whole: model events and decisions first, since alerts and requests are weighed by them."""
         reader = self._reader()
         await reader.start()
         try:
@@ -205,19 +205,19 @@ class Judge:
 
     def _fold(self, record: Place) -> None:
         try:
-            self._tell(self._codec.decode(record.value, self._kinds[record.topic]))
+            self._on_record(self._codec.decode(record.value, self._kinds[record.topic]))
         except BadRecord as fault:
             # Only our own services and people's tools write here; nobody is waiting for such a record to be mended.
             self.events["unreadable"] += 1
             self._log("unreadable", topic=record.topic, offset=record.offset, what=str(fault))
         self._read[record.topic] = record.offset + 1
 
-    def _tell(self, said: Alert | ModelEvent | RetrainDecision | TrainingRequest) -> None:
-        if isinstance(said, Alert):
-            self._book.on_alert(said)
-        elif isinstance(said, ModelEvent):
-            self._book.on_model(said)
-        elif isinstance(said, TrainingRequest):
-            self._book.on_request(said)
+    def _on_record(self, record: Alert | ModelEvent | RetrainDecision | TrainingRequest) -> None:
+        if isinstance(record, Alert):
+            self._state.on_alert(record)
+        elif isinstance(record, ModelEvent):
+            self._state.on_model(record)
+        elif isinstance(record, TrainingRequest):
+            self._state.on_request(record)
         else:
-            self._book.on_decision(said)
+            self._state.on_decision(record)

@@ -30,8 +30,8 @@ class Training:
     settled: bool = False
 
 
-class Book:
-    """Open alerts, champion, trainings, requests, and what was said of them."""
+class TriggerState:
+    """Open alerts, champion, trainings, requests, and what was answered to them."""
 
     def __init__(self) -> None:
         self.alerts: dict[str, Alert] = {}
@@ -39,7 +39,7 @@ class Book:
         self.trainings: dict[str, Training] = {}
         self.requests: dict[str, TrainingRequest] = {}
         self._ids: set[str] = set()
-        self._said: set[tuple[str, str]] = set()
+        self._reasons: set[tuple[str, str]] = set()
         self._answered: set[str] = set()
         self._ended: dict[str, int] = {}
         self._born_ms: dict[tuple[str, str], int] = {}
@@ -84,7 +84,7 @@ class Book:
         if decision.accepted:
             self.trainings[decision.decision_id] = Training(decision=decision)
         for cause in decision.causes:
-            self._said.add((cause, decision.because))
+            self._reasons.add((cause, decision.because))
             self._answered.add(cause)
             self.requests.pop(cause, None)
 
@@ -100,9 +100,9 @@ class Book:
 
     @property
     def trained_ms(self) -> int:
-        """When the champion was first heard of, Unix milliseconds: labels since then are new to it. 0 without one."""
+        """When the champion first stood in the log, Unix milliseconds: later labels are new to it. 0 without one."""
         return self._born_ms[self.champion.model, self.champion.version] if self.champion else 0
 
-    def unsaid(self, causes: Iterable[str], because: str) -> list[str]:
+    def unanswered(self, causes: Iterable[str], because: str) -> list[str]:
         """Those of *causes* to which *because* was not yet given as an answer."""
-        return [cause for cause in causes if (cause, because) not in self._said]
+        return [cause for cause in causes if (cause, because) not in self._reasons]
