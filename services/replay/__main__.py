@@ -9,7 +9,8 @@ from catseye.cli import ended
 from catseye.cli.common import settings_with_broker, table, write_json
 from catseye.cli.lineage import Progress
 from catseye.cli.replay import options
-from catseye.ops.lineage.past import Past, codec_of
+from catseye.kafka.registry import codec_for
+from catseye.ops.lineage.log_reader import LogReader
 from catseye.settings import load
 from services.drift.__main__ import rules_of as drift_rules_of
 from services.drift.settings import DriftSettings
@@ -31,8 +32,8 @@ def replay(from_: str | None, to: str | None, model: Path, cameras: tuple[str, .
     incidents = incidents_rules_of(load(IncidentsSettings, service="incidents"))
     candidate = candidate_of(model, settings.inference_threads)
     common = settings_with_broker()
-    with Past(common, codec_of(common)) as past, Progress("replaying") as progress:
-        answer = Replay(past, settings, drift, incidents, candidate, span, frozenset(cameras)).run(progress.show)
+    with LogReader(common, codec_for(common)) as log, Progress("replaying") as progress:
+        answer = Replay(log, settings, drift, incidents, candidate, span, frozenset(cameras)).run(progress.show)
     if not write_json(json_file, as_json(answer)):
         lines, tables = as_lines(answer)
         for line in lines:

@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 from catseye.kafka.reading import Part
-from catseye.ops.lineage.past import Past
+from catseye.ops.lineage.log_reader import LogReader
 
 MEMORY_BYTES: Final = 64 * 2**20
 """Of records that were read and not yet taken, all partitions together."""
@@ -17,12 +17,12 @@ class Feed:
     """Reads partitions in step with whoever takes their records.
 
     Args:
-        past: The topics.
+        log: The topics.
         wanted: Partition to its first offset and the one behind its last.
     """
 
-    def __init__(self, past: Past, wanted: Mapping[Part, tuple[int, int]]) -> None:
-        self._past = past
+    def __init__(self, log: LogReader, wanted: Mapping[Part, tuple[int, int]]) -> None:
+        self._log = log
         self._at = {part: first for part, (first, _) in wanted.items()}
         self._ends = {part: end for part, (_, end) in wanted.items()}
         self._kept: dict[Part, deque[Any]] = {part: deque() for part in wanted}
@@ -53,7 +53,7 @@ class Feed:
             most = self._most(part)
             if self._at[part] < self._ends[part] and len(kept) <= most // 2:
                 wanted[part] = self._at[part], min(self._at[part] + most, self._ends[part])
-        for messages, positions in self._past.read(wanted):
+        for messages, positions in self._log.read(wanted):
             self._at |= positions
             for message in messages:
                 part = message.topic(), message.partition()

@@ -19,7 +19,7 @@ from catseye.kafka.reading import Part
 from catseye.models.check import check_file
 from catseye.models.net import Net
 from catseye.models.stages import Serving
-from catseye.ops.lineage.past import Past
+from catseye.ops.lineage.log_reader import LogReader
 from catseye.runtime.router import Router
 from services import inference
 from services.drift.rules import Rules as DriftRules
@@ -85,7 +85,7 @@ class Replay:
     """A span of recorded frames, predicted once more.
 
     Args:
-        past: The topics.
+        log: The topics.
         settings: Of inference, and what is common.
         drift: Rules of drift.
         incidents: Rules of incidents.
@@ -100,7 +100,7 @@ class Replay:
 
     def __init__(
         self,
-        past: Past,
+        log: LogReader,
         settings: InferenceSettings,
         drift: DriftRules,
         incidents: IncidentsRules,
@@ -110,12 +110,12 @@ class Replay:
     ) -> None:
         self._candidate, self._span, self._cameras = candidate, span, cameras
         self._done = 0  # records that were taken
-        self._codec: Codec = past.codec
+        self._codec: Codec = log.codec
         prefix = settings.topic_prefix
         self._names = {full_name(name, prefix): name for name in TOPICS}
-        wanted = _wanted(past, span)
-        self._ends = wanted if span.to_ms is None else _until(past, wanted, span.to_ms)
-        self._feed = Feed(past, wanted)
+        wanted = _wanted(log, span)
+        self._ends = wanted if span.to_ms is None else _until(log, wanted, span.to_ms)
+        self._feed = Feed(log, wanted)
         self._parts = list(wanted)
         self._arrivals = Arrivals(self._codec, span, cameras)
         frames = {number: first for (topic, number), (first, _) in wanted.items() if self._names[topic] == TOPICS[0]}
@@ -219,16 +219,16 @@ class Replay:
         }
 
 
-def _wanted(past: Past, span: Span) -> dict[Part, tuple[int, int]]:
+def _wanted(log: LogReader, span: Span) -> dict[Part, tuple[int, int]]:
     """Offsets to read, from the first that may be of the span."""
-    bounds = past.bounds(TOPICS)
+    bounds = log.bounds(TOPICS)
     if span.from_ms is None:
         return bounds
-    firsts = past.since(bounds, max(0, span.from_ms - SLACK_MS))
+    firsts = log.since(bounds, max(0, span.from_ms - SLACK_MS))
     return {part: (firsts[part], end) for part, (_, end) in bounds.items()}
 
 
-def _until(past: Past, wanted: Mapping[Part, tuple[int, int]], to_ms: int) -> dict[Part, tuple[int, int]]:
+def _until(log: LogReader, wanted: Mapping[Part, tuple[int, int]], to_ms: int) -> dict[Part, tuple[int, int]]:
     """About where the span ends: for the progress alone, since an archive may have been copied later."""
-    ends = past.since(dict(wanted), to_ms + SLACK_MS)
+    ends = log.since(dict(wanted), to_ms + SLACK_MS)
     return {part: (first, ends[part]) for part, (first, _) in wanted.items()}

@@ -85,7 +85,7 @@ def main() -> None:
 
 def _end_when_stuck(health: Health, logger: FilteringBoundLogger) -> None:
     watchdog = Watchdog(STUCK_S)
-    while not watchdog.look(health.beat_at):
+    while not watchdog.check(health.beat_at):
         time.sleep(1)
     logger.error("stuck", what=f"the event loop gave no sign for {STUCK_S} s; a new process is needed")
     os._exit(1)

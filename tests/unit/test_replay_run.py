@@ -11,7 +11,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, Misconfigured
 from catseye.contract.records import AcceptedFrame, Outcome, Prediction
 from catseye.kafka.reading import Part
-from catseye.ops.lineage.past import Past
+from catseye.ops.lineage.log_reader import LogReader
 from services.drift.rules import Rules as DriftRules
 from services.incidents.rules import Rules as IncidentsRules
 from services.inference.settings import InferenceSettings
@@ -38,7 +38,7 @@ class Stored(FakeMessage):
 
 
 class Memory:
-    """Topics in memory; what is used of a `Past`."""
+    """Topics in memory; what is used of a `LogReader`."""
 
     def __init__(self, topics: Mapping[Part, list[FakeMessage]]) -> None:
         self.codec = CODEC
@@ -97,7 +97,9 @@ def frames() -> list[tuple[int, AcceptedFrame]]:
 def replay(memory: Memory, candidate: Candidate, span: Span = Span(), *cameras: str) -> Replay:  # noqa: B008 - a constant
     """Of topics in memory."""
     settings = InferenceSettings(inference_micro_batch=4)
-    return Replay(cast(Past, memory), settings, DriftRules(), IncidentsRules(), candidate, span, frozenset(cameras))
+    return Replay(
+        cast(LogReader, memory), settings, DriftRules(), IncidentsRules(), candidate, span, frozenset(cameras)
+    )
 
 
 def test_topics_are_predicted_joined_and_watched(model: Path) -> None:
@@ -133,7 +135,7 @@ def test_partitions_are_read_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "MEMORY_BYTES", 20_000)
     memory = in_memory(*[("frames.accepted", partition, b"x" * 100) for partition in (0, 1) for _ in range(500)])
     wanted = {(topic, partition): bounds for (topic, partition), bounds in memory.bounds(TOPICS).items()}
-    fed = Feed(cast(Past, memory), wanted)
+    fed = Feed(cast(LogReader, memory), wanted)
     one, other = (fed.stream(("catseye.frames.accepted", partition)) for partition in (0, 1))
     assert [message.offset() for message in one] == list(range(500))
     most = 20_000 // len(wanted) // 100

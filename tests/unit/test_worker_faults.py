@@ -13,7 +13,7 @@ from catseye.contract.errors import Unavailable
 from catseye.runtime import worker as worker_module
 from catseye.runtime.restore import WorkerFailed
 from catseye.runtime.stream import KeyedState
-from catseye.runtime.worker import Silent, TransactionSize, Worker
+from catseye.runtime.worker import NullProbe, TransactionSize, Worker
 from catseye.settings import Settings
 from tests.simulation.fake_kafka import FakeConsumer, said
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
@@ -405,7 +405,7 @@ def test_a_transaction_of_one_record_polls_no_more(world: InMemory) -> None:
 
 def test_nobody_needs_to_listen(world: InMemory) -> None:
     """A worker without a probe tells nobody."""
-    probe = Silent()
+    probe = NullProbe()
     probe.beat()
     probe.assigned(1, ready=True)
     probe.committed(1, Counter(), 0.1, 0.1)

@@ -8,7 +8,7 @@ import click
 
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 
-# Name, module in this package, what `catseye --help` says of it.
+# Name, module in this package, its line of `catseye --help`.
 COMMANDS = {
     "topics": ("topics", "Show or create the topics."),
     "settings": ("settings", "List every setting: value, default, meaning."),
@@ -19,10 +19,10 @@ COMMANDS = {
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
     "alerts": ("alerts", "List alerts; acknowledge, suppress or unsuppress one."),
     "models": ("models", "List, register, promote, approve, reject and roll back models."),
-    "train": ("train", "Ask for a training, and hear what the retrain trigger says."),
+    "train": ("train", "Ask for a training, and print the decision of the retrain trigger."),
     "lineage": ("lineage", "Say where a prediction, a model or a dataset comes from, and what it led to."),
     "report": ("report", "Write a model's card as one HTML file."),
-    "replay": ("replay", "Say what a model would have said of recorded frames, scored with the labels as they came."),
+    "replay": ("replay", "Predict recorded frames with a model, scored with the labels at their real delays."),
     "dead": ("dead", "Look at refused records and send them again."),
 }
 MISCONFIGURED = 2
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def ended(command: click.Command, argv: list[str] | None = None) -> None:
     """Run *command*. Exit status: 0 done, 1 it failed, 2 a person must change a setting or the command line."""
-    # What the clients have to say of a broker that goes and comes; a command says in one sentence what became of it.
+    # The clients log that a broker goes and comes; a command prints its result in one sentence.
     logging.getLogger("catseye.client").addHandler(logging.NullHandler())
     logging.getLogger("catseye.client").propagate = False
     try:

@@ -52,7 +52,7 @@ def accuracy(report: CameraReport) -> float | None:
 def _row(report: CameraReport) -> tuple[str, ...]:
     known = accuracy(report)
     estimated = f"({report.estimated_accuracy or 0:.1%})" if report.estimate_valid else "-"
-    says = estimated if known is None else f"{known:.1%}"
+    shown = estimated if known is None else f"{known:.1%}"
     learning = "learning" if report.learning_left else "whole"
     alarms = ", ".join(sorted(alarm.kind for alarm in report.alarms)) or "-"
-    return report.camera, at(report.at_ms), f"{report.model} {report.version}", says, learning, alarms
+    return report.camera, at(report.at_ms), f"{report.model} {report.version}", shown, learning, alarms

@@ -63,7 +63,7 @@ def settings_with_broker() -> Settings:
 
     from catseye.settings import Settings, load  # noqa: PLC0415
 
-    set_on_retry_hooks([])  # a command says in one sentence what became of it, not what was tried
+    set_on_retry_hooks([])  # a command prints its result in one sentence, not each attempt
     settings = load(Settings)
     try:
         quiet_admin(settings).list_topics(timeout=_ANSWER_S)
@@ -76,7 +76,7 @@ def settings_with_broker() -> Settings:
 
 
 def quiet_admin(settings: Settings) -> AdminClient:
-    """A client of which nothing is heard: librdkafka writes a line for each attempt where one sentence is wanted."""
+    """A client that logs nothing: librdkafka writes a line for each attempt where one sentence is wanted."""
     # Not at the top: commands that need no broker start faster.
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 

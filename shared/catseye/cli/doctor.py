@@ -26,7 +26,7 @@ GREY: Final = base64.b64decode(
 )
 """A JPEG of 16 x 16 grey pixels."""
 _LETTER_S: Final = 1.0  # how long to look whether a frame that was not accepted was refused
-_LOOK_S: Final = 0.05
+_POLL_S: Final = 0.05
 _ANSWER_S: Final = 10.0
 _NOBODY: Final = "no worker takes part; `infra/stack status` says what runs, `infra/stack up` starts it"
 _NO_MODEL: Final = "no model is champion; `catseye models register FILE --stage champion` names one"
@@ -38,7 +38,7 @@ class Hop(NamedTuple):
     Attributes:
         hop: One of `HOPS`.
         ms: Until it answered, from the answer of the one before, milliseconds; None for no answer.
-        says: What a person should know.
+        says: One line for a person.
     """
 
     hop: str
@@ -91,13 +91,13 @@ def asked(road: "Road") -> Iterator[Hop]:
             yield Hop(name, None, str(fault))
             return
         except TimeoutError:
-            yield Hop(name, None, f"the broker did not say within {_ANSWER_S:g} s how it is")
+            yield Hop(name, None, f"the broker did not answer within {_ANSWER_S:g} s")
             return
         yield Hop(name, round((time.monotonic() - began_s) * 1_000, 1), says)
 
 
 class Road:
-    """Asks each hop, in the order of `HOPS`. A method returns what is to be said, and raises `Unavailable` for silence.
+    """Asks each hop, in the order of `HOPS`. A method returns what is printed, and raises `Unavailable` for silence.
 
     Args:
         stack: Closes what is opened.
@@ -138,12 +138,12 @@ class Road:
         return "accepted"
 
     def inference(self) -> str:
-        said = self._came(self._predictions)
-        if said is None:
+        prediction = self._came(self._predictions)
+        if prediction is None:
             raise Unavailable(self._why("inference") if serving(self._settings) else _NO_MODEL)
         assert self._predictions.place is not None
         self._place: Place = self._predictions.place
-        return f"{said.label}, says {said.model} {said.version}"
+        return f"{prediction.label}, by {prediction.model} {prediction.version}"
 
     def ground_truth(self) -> str:
         return self._passed("ground_truth")
@@ -178,7 +178,7 @@ class Road:
             (position,) = found.topic_partitions
             if position.offset > place.offset:
                 return f"past offset {place.offset} of {place.topic}-{place.partition}"
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         raise Unavailable(self._why(service))
 
     def _why(self, service: str) -> str:

@@ -14,13 +14,14 @@ from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
 from catseye.contract.identity import frame_id
 from catseye.contract.records import AcceptedFrame, Outcome, Place, Prediction
 from catseye.contract.topics import full_name
+from catseye.kafka.registry import codec_for
 from catseye.models.store import ArtifactStore
 from catseye.ops.lineage import answer as answers
 from catseye.ops.lineage.answer import Answer, Kept, OfDataset, OfModel, OfPrediction
 from catseye.ops.lineage.history import History, Link, Subject, subject_of
 from catseye.ops.lineage.index import FILE, OUTCOMES, Index, Known, catch_up
+from catseye.ops.lineage.log_reader import LogReader
 from catseye.ops.lineage.manifest import Manifest, a_kept_frame, manifest_in
-from catseye.ops.lineage.past import Past, codec_of
 from catseye.settings import Settings
 
 _SHOW_AFTER_S = 1.0
@@ -42,20 +43,18 @@ def lineage(subject: str, json_file: Path | None, save: Path | None) -> None:
     are found by an index in the data folder, which each call that needs it brings up to date.
     """
     settings = settings_with_broker()
-    with Past(settings, codec_of(settings)) as past:
-        answer = _Asked(settings, past, save).answer(subject)
-        if past.unreadable:
-            click.echo(
-                f"{past.unreadable} records of {', '.join(_REGISTER)} cannot be read and were left out", err=True
-            )
+    with LogReader(settings, codec_for(settings)) as log:
+        answer = _Asked(settings, log, save).answer(subject)
+        if log.unreadable:
+            click.echo(f"{log.unreadable} records of {', '.join(_REGISTER)} cannot be read and were left out", err=True)
     if not write_json(json_file, answers.as_json(answer)):
         click.echo(answers.as_text(answer), nl=False)
 
 
-def history_of(past: Past) -> History:
-    """All that was said about models. Raises `Unavailable`, `Misconfigured`."""
-    said = past.records(_REGISTER)
-    return History(*(said[topic] for topic in _REGISTER))
+def history_of(log: LogReader) -> History:
+    """Everything recorded about models. Raises `Unavailable`, `Misconfigured`."""
+    records = log.records(_REGISTER)
+    return History(*(records[topic] for topic in _REGISTER))
 
 
 def chain_of(history: History, settings: Settings, model: str, version: str) -> list[Link]:
@@ -90,17 +89,17 @@ class _Asked:
 
     Args:
         settings: Where broker, store and data folder are.
-        past: The log.
-        save: Folder for pictures; None for nobody wants them.
+        log: The log.
+        save: Folder for pictures; None keeps none.
     """
 
-    def __init__(self, settings: Settings, past: Past, save: Path | None) -> None:
+    def __init__(self, settings: Settings, log: LogReader, save: Path | None) -> None:
         self._settings = settings
-        self._past = past
+        self._log = log
         self._save = save
 
     def answer(self, text: str) -> Answer:
-        history = history_of(self._past)
+        history = history_of(self._log)
         asked = subject_of(history.versions(), history.datasets(), text)
         if asked.kind == "model":
             return self._of_model(history, asked)
@@ -108,7 +107,7 @@ class _Asked:
             with Progress("indexing predictions and outcomes") as progress:
                 catch_up(
                     index,
-                    self._past,
+                    self._log,
                     self._settings.topic_prefix,
                     progress=progress.show,
                     waiting=progress.waits,
@@ -125,9 +124,9 @@ class _Asked:
         places = [known.place]
         if known.outcome is not None:
             places.append(Place(topic=full_name(OUTCOMES, prefix), partition=known.outcome[0], offset=known.outcome[1]))
-        found = self._past.at(places)
+        found = self._log.at(places)
         value = found[known.place]
-        prediction = None if value is None else self._past.decode(value, Prediction)
+        prediction = None if value is None else self._log.decode(value, Prediction)
         if prediction is not None and prediction.prediction_id != prediction_id:
             raise Misconfigured(
                 f"{known.place.topic} has another record at partition {known.place.partition}, offset "
@@ -136,7 +135,7 @@ class _Asked:
         outcome, missing = None, "no label came so far"
         if known.outcome is not None:
             value = found[places[1]]
-            outcome = None if value is None else self._past.decode(value, Outcome)
+            outcome = None if value is None else self._log.decode(value, Outcome)
             missing = "" if outcome else "a label came, but the log has dropped the outcome"
         chain = chain_of(history, self._settings, known.predictor.model, known.predictor.version)
         training, no_training = self._training_frame(chain[0])
@@ -173,7 +172,7 @@ class _Asked:
             offset=prediction.frame_offset,
         )
         name = frame_id(prediction.camera, prediction.boot, prediction.sequence)
-        frame = self._past.at([place])[place]
+        frame = self._log.at([place])[place]
         if frame is None:
             return Kept(place=place, missing=self._dropped())
         kept, picture = self._kept(place, frame)
@@ -188,7 +187,7 @@ class _Asked:
         topic = full_name(_FRAMES, self._settings.topic_prefix)
         if link.manifest.frames_topic != topic:
             return None, f"the frames lie on {link.manifest.frames_topic or 'no topic that is named'}, not on {topic}"
-        firsts = {partition: first for (_, partition), (first, _) in self._past.bounds([_FRAMES]).items()}
+        firsts = {partition: first for (_, partition), (first, _) in self._log.bounds([_FRAMES]).items()}
         chosen = a_kept_frame(link.manifest, firsts)
         if chosen is None:
             return (
@@ -196,7 +195,7 @@ class _Asked:
                 f"none of the {link.manifest.by_part.get('train', 0)} training frames is kept: {self._dropped()}",
             )
         place = Place(topic=topic, partition=chosen.partition, offset=chosen.offset)
-        frame = self._past.at([place])[place]
+        frame = self._log.at([place])[place]
         if frame is None:
             return Kept(place=place, label=chosen.label, missing=self._dropped()), ""
         kept, picture = self._kept(place, frame, chosen.label)
@@ -204,7 +203,7 @@ class _Asked:
 
     def _kept(self, place: Place, value: bytes, label: str = "") -> tuple[Kept, bytes]:
         try:
-            frame = self._past.decode(value, AcceptedFrame)
+            frame = self._log.decode(value, AcceptedFrame)
         except BadRecord as fault:
             raise Unavailable(f"{place.topic}-{place.partition} offset {place.offset} is no frame: {fault}") from fault
         kept = Kept(

@@ -29,7 +29,7 @@ def publish(
     """
     names: list[str] = []
 
-    def told(source: str) -> Callable[[FrameId], None]:
+    def acknowledging(source: str) -> Callable[[FrameId], None]:
         def acknowledged(frame: FrameId) -> None:
             if json_file is not None:
                 names.append(str(frame))
@@ -44,7 +44,7 @@ def publish(
             for picture in pictures:
                 try:
                     for jpeg in _jpegs(picture, fps=fps, fast=fast):
-                        publisher.publish(jpeg, explain=explain, on_acknowledged=told(picture))
+                        publisher.publish(jpeg, explain=explain, on_acknowledged=acknowledging(picture))
                 except BadRecord as fault:
                     raise BadRecord(fault.reason, f"{picture}: {fault.detail}") from fault
                 except KeyboardInterrupt:
@@ -60,8 +60,8 @@ def publish(
 @click.argument("camera")
 @click.argument("frame")
 @click.argument("class_", metavar="[CLASS]", required=False)
-@click.option("--withdraw", is_flag=True, help="Take back what was said before, instead of a CLASS.")
-@click.option("--source", default="person", show_default=True, help="Who says so: person, sensor, audit or other.")
+@click.option("--withdraw", is_flag=True, help="Withdraw the label given before, instead of a CLASS.")
+@click.option("--source", default="person", show_default=True, help="Who labelled: person, sensor, audit or other.")
 @click.option(
     "--propensity", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Chance that this frame was chosen."
 )

@@ -1,4 +1,4 @@
-"""`catseye replay`: what a model would have said of recorded frames. The services' own code does it, in a process."""
+"""`catseye replay`: what a model would have predicted for recorded frames, by the services' own code."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def replay(
     cameras: tuple[str, ...],
     json_file: Path | None,
 ) -> None:
-    """Say what a model would have said of the recorded frames, beside what the champions of the time said.
+    """Predict the recorded frames with a model, beside what the champions of the time predicted.
 
     T is a time in ISO 8601 (UTC where it names no zone), how long ago (-90s, -2h, -7d) or Unix milliseconds. Labels
     count from the moment on at which they really came; alerts are those that drift and incidents, with the settings of

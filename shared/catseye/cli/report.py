@@ -12,12 +12,13 @@ from catseye.cli.common import json_option, settings_with_broker, write_json
 from catseye.cli.lineage import Progress, chain_of, history_of
 from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.records import Outcome
+from catseye.kafka.registry import codec_for
 from catseye.ops.card.contents import Card, card_of
 from catseye.ops.card.figures import Labelled
 from catseye.ops.card.page import as_html
 from catseye.ops.lineage.answer import without_rows
 from catseye.ops.lineage.history import version_meant
-from catseye.ops.lineage.past import Past, codec_of
+from catseye.ops.lineage.log_reader import LogReader
 
 _OUTCOMES = "outcomes"
 
@@ -37,13 +38,13 @@ def report(version: str, out: Path | None, json_file: Path | None) -> None:
     file needs nothing else: no script, no network.
     """
     settings = settings_with_broker()
-    with Past(settings, codec_of(settings)) as past:
-        history = history_of(past)
+    with LogReader(settings, codec_for(settings)) as log:
+        history = history_of(log)
         model, chosen = version_meant(history.versions(), version)
         chain = chain_of(history, settings, model, chosen)
         with Progress(f"reading {_OUTCOMES}") as progress:
-            labelled, unreadable = _labelled(past, model, chosen, progress)
-    card = card_of(history, chain, labelled.figures(), past.unreadable + unreadable, clock.now_ms())
+            labelled, unreadable = _labelled(log, model, chosen, progress)
+    card = card_of(history, chain, labelled.figures(), log.unreadable + unreadable, clock.now_ms())
     file = out or settings.data_dir / "reports" / f"{_file_name(model, chosen)}.html"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,23 +64,23 @@ def as_json(card: Card) -> dict[str, Any]:
     return content
 
 
-def _labelled(past: Past, model: str, version: str, progress: Progress) -> tuple[Labelled, int]:
-    """The outcomes of one version, and how many outcomes nobody can read."""
+def _labelled(log: LogReader, model: str, version: str, progress: Progress) -> tuple[Labelled, int]:
+    """The outcomes of one version, and the number of unreadable outcomes."""
     labelled, unreadable = Labelled(model, version), 0
-    bounds = past.bounds([_OUTCOMES])
+    bounds = log.bounds([_OUTCOMES])
     at = {part: first for part, (first, _) in bounds.items()}
     total = sum(end - first for first, end in bounds.values())
     # A version's name stands in its outcomes as it is: those without it need not be decoded.
     name = version.encode()
-    for messages, positions in past.read(bounds):
+    for messages, positions in log.read(bounds):
         for message in messages:
             value = message.value()
             if value is None or name not in value:
                 continue
             try:
-                labelled.on_outcome(past.codec.decode(value, Outcome))
+                labelled.on_outcome(log.codec.decode(value, Outcome))
             except BadRecord:
-                unreadable += 1  # the card says how many
+                unreadable += 1  # the card has the number
         at |= positions
         progress.show(total - sum(bounds[part][1] - done for part, done in at.items()), total)
     return labelled, unreadable

@@ -31,7 +31,7 @@ def watch(
 ) -> None:
     """Print predictions, outcomes, statistics or alerts as they come, until Ctrl-C.
 
-    What cannot be read is said on standard error and skipped.
+    Unreadable records are reported on standard error and skipped.
     """
     show: Callable[[Any], str] = (lambda record: msgspec.json.encode(record).decode()) if as_json else _line
     settings = settings_with_broker()
@@ -55,8 +55,8 @@ def _line(record: Prediction | Outcome | DriftStatistic | Alert) -> str:
             return f"{at(record.predicted_at_ms)}  {frame}  {record.label} {sure:.1%}  {record.model} {record.version}"
         case Outcome():
             frame = FrameId(record.camera, record.boot, record.sequence)
-            said = {True: "right", False: f"wrong, was {record.label}", None: "withdrawn"}[record.correct]
-            return f"{at(record.label_received_at_ms)}  {frame}  {record.predicted}: {said}  ({record.change})"
+            verdict = {True: "right", False: f"wrong, was {record.label}", None: "withdrawn"}[record.correct]
+            return f"{at(record.label_received_at_ms)}  {frame}  {record.predicted}: {verdict}  ({record.change})"
         case DriftStatistic():
             evidence = f"evidence {record.evidence:.3g} of {record.threshold:.3g}"
             numbers = f"{record.estimate:.4g}, normally {record.reference:.4g}"

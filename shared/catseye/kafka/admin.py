@@ -24,7 +24,7 @@ def admin(settings: Settings) -> AdminClient:
 
 def wait_for_broker(settings: Settings, timeout_s: float = 30) -> None:
     """Return when the cluster answers. Raises `Unavailable` after *timeout_s* seconds."""
-    # Silent: librdkafka would print each refused connection, and what is wrong is said below in one sentence.
+    # Silent: librdkafka would print each refused connection, and the exception below has one sentence.
     client, deadline = AdminClient(client_config(settings) | {"log_level": 0}), time.monotonic() + timeout_s
     while True:
         try:

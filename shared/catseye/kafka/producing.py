@@ -1,4 +1,4 @@
-"""The one way to write a few records and to know that the broker has them.
+"""The one way to write a few records and wait for their acknowledgement.
 
 A worker writes in transactions and a publisher goes on meanwhile; this is for commands and tests.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from catseye.settings import Settings
 
 ANSWER_S = 30.0
-"""Longest wait for the broker's word."""
+"""Longest wait for the broker's acknowledgement, seconds."""
 Row = tuple[str, bytes | None, bytes | None]
 """A record as it stands on a topic: full topic name, key and value."""
 
@@ -32,7 +32,7 @@ def produce(settings: Settings, codec: Codec, name: str, *records: Record) -> No
     Args:
         settings: Where the brokers are.
         codec: Encodes them.
-        name: Of the table of topics, without prefix; the table says what the keys are.
+        name: Of the table of topics, without prefix; the table defines the keys.
 
     Raises:
         KeyError: no such topic.
@@ -81,7 +81,7 @@ def produce_rows(settings: Settings, rows: Iterable[Row], timeout_s: float = ANS
         producer.poll(0)
         count += 1
         topics.add(topic)
-    # A little longer than the records may take: the client then says itself what became of each.
+    # A little longer than the records may take: the client then reports each itself.
     if left := producer.flush(timeout_s + 5) + len(faults):
         raise Unavailable(
             f"the broker did not take {left} of {count} records for {' and '.join(sorted(topics))}: "

@@ -1,1 +1,1 @@
-"""What people ask of the past: lineage and model cards."""
+"""Lineage and model cards, made of the log."""

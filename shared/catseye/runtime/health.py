@@ -60,7 +60,7 @@ class Health:
     def aborted(self, cause: str) -> None:
         self._metrics.aborts.inc()
         now_s = self._monotonic()
-        recent = {said: at_s for said, at_s in self._logged_at.items() if now_s - at_s <= LOGGED_EVERY_S}
+        recent = {known: at_s for known, at_s in self._logged_at.items() if now_s - at_s <= LOGGED_EVERY_S}
         if cause not in recent and len(recent) < CAUSES_MOST:
             recent[cause] = now_s
             self._log("aborted", cause=cause)
@@ -108,22 +108,22 @@ class Health:
 class Watchdog:
     """Tells a worker that will never come back from one that is slow.
 
-    It counts looks, not time: a process that was stopped from outside and goes on was not stuck.
+    It counts checks, not time: a process that was stopped from outside and goes on was not stuck.
 
     Args:
-        looks: How many looks in a row without a sign make it stuck.
+        checks: How many checks in a row without a heartbeat make it stuck.
     """
 
-    def __init__(self, looks: int) -> None:
-        self._looks = looks
-        self._in_vain = 0
+    def __init__(self, checks: int) -> None:
+        self._checks = checks
+        self._missed = 0
         self._beat_at = float("-inf")
 
-    def look(self, beat_at: float) -> bool:
+    def check(self, beat_at: float) -> bool:
         """Whether the worker is stuck, given when it last gave a sign."""
-        self._in_vain = self._in_vain + 1 if beat_at == self._beat_at else 0
+        self._missed = self._missed + 1 if beat_at == self._beat_at else 0
         self._beat_at = beat_at
-        return self._in_vain >= self._looks
+        return self._missed >= self._checks
 
 
 class _Server(ThreadingMixIn, WSGIServer):

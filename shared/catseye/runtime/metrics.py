@@ -19,7 +19,7 @@ class Metrics:
         self.events = Counter(
             "catseye_events_total", "What became of them, by kind of event.", ["event"], registry=registry
         )
-        self.aborts = Counter("catseye_aborts_total", "Transactions given up and done again.", registry=registry)
+        self.aborts = Counter("catseye_aborts_total", "Transactions aborted and done again.", registry=registry)
         self.transaction_records = Histogram(
             "catseye_transaction_records", "Records a transaction.", buckets=RECORDS, registry=registry
         )

@@ -11,7 +11,7 @@ partition and our clock, and returns what is to be written; it may raise `BadRec
 - ``end(states, now_ms)``: called after a batch; returns what is to be written.
 - ``on_time(states, now_ms)``: time went by; returns what is to be written.
 - ``heads``: topic to the last field that is read of its records; `on_RECORD` gets the fields up to it, as a mapping.
-- ``max_bytes``: topic to the longest value that is looked at.
+- ``max_bytes``: topic to the longest value that is decoded.
 """
 
 import re

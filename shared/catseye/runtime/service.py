@@ -35,7 +35,7 @@ def run(
     kind: type[T],
     build: Callable[[T, Codec, Any], Any],
 ) -> NoReturn:
-    """Run one service until it is told to stop, and exit.
+    """Run one service until it is stopped by a signal, and exit.
 
     Args:
         name: Name of the service.
@@ -44,7 +44,7 @@ def run(
         kind: Its settings.
         build: Makes the core from settings, codec and logger.
 
-    Exit status: 0 told to stop; 1 failed, a supervisor should start it again; 2 misconfigured, a person must act.
+    Exit status: 0 stopped by a signal; 1 failed, to be started again by a supervisor; 2 misconfigured, to be mended.
     """
     try:
         settings = load(kind, service=name)
@@ -111,7 +111,7 @@ def _end_when_stuck(health: Health, log: Callable[..., None]) -> None:
     Nothing inside the process can end such a call.
     """
     watchdog = Watchdog(STUCK_S)
-    while not watchdog.look(health.beat_at):
+    while not watchdog.check(health.beat_at):
         time.sleep(1)
     log("stuck", what=f"the worker gave no sign for {STUCK_S} s; a new process is needed")
     os._exit(1)

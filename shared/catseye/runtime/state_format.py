@@ -1,7 +1,7 @@
 """Format numbers on values of state topics, so that an upgrade loses nothing and a downgrade is refused.
 
 A value is one byte, the number of its format, 1 to 31, and a body. Each kind of value has one reader a format; values
-from before there were numbers are told apart by what they look like. The greatest number is the one that is written.
+from before there were numbers are recognised by their form. The greatest number is the one that is written.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ from catseye.contract.errors import Misconfigured
 
 V = TypeVar("V")
 HIGHEST: Final = 31
-"""Numbers end here, so that a first byte over it can be told from one."""
+"""Numbers end here, so that a first byte above it is none."""
 
 
 class Unnumbered(NamedTuple, Generic[V]):
-    """How values without a number are told and read.
+    """How values without a number are recognised and read.
 
     Attributes:
         is_one: Whether a value is one of them; must be false for whatever has a number.
@@ -61,7 +61,7 @@ class Format(Generic[V]):
         return self._number + self._write(known)
 
     def read(self, value: bytes) -> V:
-        """What a value of any format says.
+        """Content of a value of any format.
 
         Raises:
             Misconfigured: it is of a format that this version does not read.

@@ -1,4 +1,4 @@
-"""What the worker and a core say to each other: records in, records and changed state out."""
+"""The interface of worker and core: records in, records and changed state out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -29,14 +29,14 @@ from catseye.settings import Settings
 
 S = TypeVar("S", bound=State)
 
-TICK_S = 0.2  # how often time is told to the core when nothing comes in
+TICK_S = 0.2  # how often on_time of the core is called when nothing comes in
 _SELDOM_MS = 200  # transactions that lie so far apart are seldom
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
 UNAVAILABLE_PAUSE_S = 0.5  # how long to wait before a batch is tried again for which a server was away
 
 
 class Probe(Protocol):
-    """Is told what the worker does; metrics and health listen here."""
+    """Observes the worker; metrics and health are made of it."""
 
     def beat(self) -> None: ...
     def assigned(self, partitions: int, *, ready: bool) -> None: ...
@@ -44,8 +44,8 @@ class Probe(Protocol):
     def aborted(self, cause: str) -> None: ...
 
 
-class Silent:
-    """A probe that nobody listens to."""
+class NullProbe:
+    """A probe that records nothing."""
 
     def beat(self) -> None:
         pass
@@ -105,7 +105,7 @@ class Worker(Generic[S]):
         state_topic: Full name of the compacted topic of its state; None for a core that remembers nothing.
         settings: Common settings.
         clock: Unix milliseconds.
-        probe: Is told what happens.
+        probe: Observes what happens.
         client_log: Its `log` gets librdkafka's own lines while a client is polled; None leaves them on standard error.
     """
 
@@ -126,7 +126,7 @@ class Worker(Generic[S]):
         self._state_topic = state_topic
         self._settings = settings
         self._clock = clock
-        self._probe = probe or Silent()
+        self._probe = probe or NullProbe()
         times_ms = settings.transaction_target_ms, settings.transaction_interval_ms
         self._size = TransactionSize(*(ms / 1_000 for ms in times_ms), most=settings.transaction_max_records)
         self._states: dict[int, S] = {}
@@ -185,7 +185,7 @@ class Worker(Generic[S]):
         """
         check_partitions(self._settings, (*self._reads, *([self._state_topic] if self._state_topic else [])))
         if self._transactional:
-            self._insist(lambda: self._producer.init_transactions(10), "init_transactions")
+            self._call_until_done(lambda: self._producer.init_transactions(10), "init_transactions")
         self._consumer.subscribe(
             self._reads, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -197,13 +197,13 @@ class Worker(Generic[S]):
         try:
             while not stop.is_set():
                 self._probe.beat()
-                self._hear()
+                self._serve_callbacks()
                 self._step()
         finally:
             if self._restore:
                 self._restore.close()
             self._consumer.close()
-            self._hear()
+            self._serve_callbacks()
 
     # -- one turn of the loop
 
@@ -211,7 +211,7 @@ class Worker(Generic[S]):
         if self._restore:
             stray = self._consumer.poll(0)  # every partition is paused: this only serves the group
             if stray is not None and (error := stray.error()):
-                self._complain(error)
+                self._on_read_error(error)
             if self._restore and self._restore.step():
                 self._restore.close()
                 self._restore = None
@@ -239,8 +239,10 @@ class Worker(Generic[S]):
         if (room := self._size.records() - 1) > 0:
             batch += self._consumer.consume(room, 0)
         faults = [message.error() for message in batch if message.error()]
-        for fault in faults:  # before all else: a fatal one is said once only, and may come with the loss of partitions
-            self._complain(fault)
+        for (
+            fault
+        ) in faults:  # before all else: a fatal one is reported once only, and may come with the loss of partitions
+            self._on_read_error(fault)
         if epoch is not self._next:
             return []  # partitions moved while polling; whatever is still ours is read again from its last commit
         return [message for message in batch if not message.error()] if faults else batch
@@ -264,11 +266,11 @@ class Worker(Generic[S]):
         if not (batch or outputs or changed):
             return
         if self._transactional:
-            self._insist(self._producer.begin_transaction, "begin_transaction")
+            self._call_until_done(self._producer.begin_transaction, "begin_transaction")
         try:
             self._write(outputs)
-            # Without a transaction the state must not be on the log before what it remembers having said: it would be
-            # taken for said, whatever became of it.
+            # Without a transaction the state must not be on the log before the outputs that it stands for: they
+            # would count as written, whatever became of them.
             waited_s = 0.0 if self._transactional else self._delivered()
             self._write(changed)
             work_s = time.perf_counter() - started - waited_s
@@ -313,7 +315,7 @@ class Worker(Generic[S]):
         error = fault.args[0]
         if not self._transactional or error.code() != KafkaError._STATE:
             raise WorkerFailed(f"{self._identity} cannot write: {error}") from fault
-        self._insist(lambda: self._producer.abort_transaction(10), "abort_transaction")
+        self._call_until_done(lambda: self._producer.abort_transaction(10), "abort_transaction")
         raise _Aborted(f"produce: {error}") from fault
 
     def _delivered(self) -> float:
@@ -332,20 +334,22 @@ class Worker(Generic[S]):
         return [position for position in positions if position.offset >= 0] or self._last_commit()
 
     def _last_commit(self) -> list[TopicPartition]:
-        """Where to go on as far as the last commit says, or the start."""
+        """The positions of the last commit, or the start where there is none."""
         return [TopicPartition(*place, offset) for place, offset in self._next.items()]
 
     def _commit(self, positions: list[TopicPartition]) -> None:
         if not self._transactional:
             self._delivered()
-            self._insist(lambda: self._consumer.commit(offsets=positions, asynchronous=False), "commit")
+            self._call_until_done(lambda: self._consumer.commit(offsets=positions, asynchronous=False), "commit")
             return
         try:
             metadata = self._group_metadata()
-            self._insist(lambda: self._producer.send_offsets_to_transaction(positions, metadata, 10), "send_offsets")
-            self._insist(lambda: self._producer.commit_transaction(10), "commit_transaction")
+            self._call_until_done(
+                lambda: self._producer.send_offsets_to_transaction(positions, metadata, 10), "send_offsets"
+            )
+            self._call_until_done(lambda: self._producer.commit_transaction(10), "commit_transaction")
         except _Aborted:
-            self._insist(lambda: self._producer.abort_transaction(10), "abort_transaction")
+            self._call_until_done(lambda: self._producer.abort_transaction(10), "abort_transaction")
             raise
 
     def _group_metadata(self) -> object:
@@ -360,15 +364,15 @@ class Worker(Generic[S]):
 
     # -- faults
 
-    def _insist(self, call: Callable[[], object], what: str) -> None:
-        """Make *call* until it is done; an abort or a lost cause is said by type."""
+    def _call_until_done(self, call: Callable[[], object], what: str) -> None:
+        """Repeat *call* until it is done. Raises `_Aborted` or `WorkerFailed` by the type of error."""
         deadline = time.monotonic() + max(30.0, 3 * self._settings.transaction_timeout_ms / 1_000)
         while True:
             self._probe.beat()
             try:
                 call()
             except KafkaException as fault:
-                self._hear()
+                self._serve_callbacks()
                 error = fault.args[0]
                 if error.txn_requires_abort() or (not self._transactional and not error.fatal()):
                     raise _Aborted(f"{what}: {error}") from fault
@@ -377,13 +381,13 @@ class Worker(Generic[S]):
             else:
                 return
 
-    def _hear(self) -> None:
-        """Let the producer's log lines come out; those of the consumer come with the records."""
-        for _ in range(2):  # a fatal error comes out too, before the rest; whatever is asked next says it again by type
+    def _serve_callbacks(self) -> None:
+        """Serve the producer's callbacks, its log lines among them; those of the consumer come with the records."""
+        for _ in range(2):  # a fatal error comes out too, before the rest; the next call raises it again by type
             with suppress(KafkaException):
                 self._producer.poll(0)
 
-    def _complain(self, error: KafkaError) -> None:
+    def _on_read_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise Misconfigured(
                 f"group {self._group} left off at a place that is no longer on the log ({error.str()}): records were "
@@ -394,7 +398,7 @@ class Worker(Generic[S]):
         self._probe.aborted(f"read: {error.str()}")
 
     def _on_undelivered(self, error: KafkaError | None, _: object) -> None:
-        """A record was given up; with transactions their commit says so."""
+        """A record was not delivered; with transactions their commit fails."""
         if error is not None:
             self._undelivered.append(error)
 

@@ -1,4 +1,4 @@
-"""What a card says, and what it has to say is unknown. Pure."""
+"""What a card contains, unknowns included. Pure."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from catseye.ops.lineage.history import History, Link
 _WHERE = ("drifted", "elsewhere", "golden")
 _NUMBERS = ("frames", "champion", "candidate", "won", "lost")
 FEW = 30
-"""Labelled frames of a class or camera below which the card says that they are few."""
+"""Labelled frames of a class or camera below which the card notes that they are few."""
 
 
 class GateRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +48,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         made_at_ms: When the card was made, Unix milliseconds.
         chain: The version, its base version and so on.
         served: When it was champion: from and until (None: still), Unix milliseconds.
-        gate: What the gate compared; empty when no event says so.
+        gate: What the gate compared; empty when no event has it.
         numbers: Other numbers of the event that has the gate's, or of the first that has any, by name.
-        figures: What the labels say so far.
+        figures: What follows from the labels so far.
         alerts: Alerts that name it as the one that served.
-        limits: What is not known, and what the figures cannot say; one sentence each.
+        limits: What is not known, and what the figures do not show; one sentence each.
     """
 
     model: str
@@ -72,15 +72,15 @@ def card_of(history: History, chain: list[Link], figures: Figures, unreadable: i
     """Put a card together.
 
     Args:
-        history: All that was said about models.
+        history: Everything recorded about models.
         chain: The version, its base version and so on.
-        figures: What the labels say of it.
-        unreadable: Records that nobody could read.
+        figures: What follows from the labels.
+        unreadable: Records that could not be read.
         now_ms: Unix milliseconds.
     """
     link = chain[0]
-    told = [gate_rows(event.metrics) for event in link.events if event.metrics]
-    gate, numbers = next((rows for rows in told if rows[0]), told[0] if told else ([], {}))
+    compared = [gate_rows(event.metrics) for event in link.events if event.metrics]
+    gate, numbers = next((rows for rows in compared if rows[0]), compared[0] if compared else ([], {}))
     served = history.served(link.model, link.version)
     alerts = history.alerts_of(link.model, link.version)
     return Card(

@@ -47,7 +47,7 @@ class Bin(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What the labels say of a version so far.
+    """Accuracy and calibration of a version on the labels so far.
 
     Attributes:
         by_role: As champion and as shadow; only roles that have labelled frames.

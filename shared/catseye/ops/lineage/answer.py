@@ -1,4 +1,4 @@
-"""What `catseye lineage` answers, and how it says so to a person. Pure."""
+"""What `catseye lineage` answers, and how it is printed. Pure."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         received_at_ms: Ingest's clock, Unix milliseconds.
         jpeg_bytes: Size of the picture.
         jpeg_sha256: Of the picture, 64 hexadecimal digits.
-        saved: File that the picture was written to; empty when nobody asked.
+        saved: File that the picture was written to; empty when none was asked for.
     """
 
     place: Place
@@ -84,7 +84,7 @@ class OfModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Influence(msgspec.Struct, frozen=True, kw_only=True):
-    """What one version, trained on a dataset, said as champion.
+    """What one version, trained on a dataset, predicted as champion.
 
     Attributes:
         model: Name of the model.
@@ -95,7 +95,7 @@ class Influence(msgspec.Struct, frozen=True, kw_only=True):
         first_at_ms: When it was made, Unix milliseconds.
         last_id: Id of the last of them.
         last_at_ms: When it was made.
-        shadow_predictions: How many it made as shadow; those influenced nobody.
+        shadow_predictions: How many it made as shadow; those were not published.
     """
 
     model: str
@@ -120,7 +120,7 @@ class OfDataset(msgspec.Struct, frozen=True, kw_only=True):
         last_at_ms: When the last of them was made.
         missed: Offsets of the log that were dropped before they were indexed: where there are some, the counts are
             lower bounds.
-        unreadable: Records that nobody can read.
+        unreadable: Unreadable records.
     """
 
     kind: Literal["dataset"] = "dataset"
@@ -146,7 +146,7 @@ def influence(
         versions: Trained on it.
         stages: Version to what it is now.
         totals: Of all versions and roles.
-        gaps: Offsets that the index never saw, and records that nobody can read.
+        gaps: Offsets that the index never saw, and unreadable records.
     """
     counted = {(total.predictor.model, total.predictor.version, total.predictor.role): total for total in totals}
     found = []
@@ -233,16 +233,19 @@ def event_text(event: ModelEvent) -> str:
 
 def _prediction(answer: OfPrediction) -> list[str]:
     lines = [f"prediction {answer.prediction_id}", _row("lies at", _place(answer.place))]
-    said = answer.prediction
-    if said is None:
+    prediction = answer.prediction
+    if prediction is None:
         lines.append(_row("record", "the log has dropped it; the index remembers its place and its model"))
     else:
-        chance = said.probabilities.get(said.label)
+        chance = prediction.probabilities.get(prediction.label)
         lines += [
-            _row("frame", frame_id(said.camera, said.boot, said.sequence)),
-            _row("said", said.label + ("" if chance is None else f" ({chance:.1%})") + f" as {said.role}"),
-            _row("when", f"captured {at(said.captured_at_ms)}, predicted {at(said.predicted_at_ms)}"),
-            _row("model", f"{said.model} {said.version}, file sha256 {said.model_sha256}"),
+            _row("frame", frame_id(prediction.camera, prediction.boot, prediction.sequence)),
+            _row(
+                "predicted",
+                prediction.label + ("" if chance is None else f" ({chance:.1%})") + f" as {prediction.role}",
+            ),
+            _row("when", f"captured {at(prediction.captured_at_ms)}, predicted {at(prediction.predicted_at_ms)}"),
+            _row("model", f"{prediction.model} {prediction.version}, file sha256 {prediction.model_sha256}"),
         ]
     if answer.frame is not None:
         lines += ["frame", *_kept(answer.frame)]
@@ -273,9 +276,7 @@ def _chain(chain: Sequence[Link]) -> list[str]:
         lines += [_row("made by", link.made_by), *(_row("event", event_text(event)) for event in link.events)]
         lines += [_row("decision", _decision(link)), *(_row("cause", cause_text(cause)) for cause in link.causes)]
         lines.append(_row("dataset", _manifest(link)))
-        lines.append(
-            _row("base", link.base_version or "none known: it is the first, or nothing says what it goes on from")
-        )
+        lines.append(_row("base", link.base_version or "none known: it is the first, or its base is not recorded"))
     return lines
 
 
@@ -326,7 +327,7 @@ def _dataset(answer: OfDataset) -> list[str]:
                 )
             )
         if each.shadow_predictions:
-            lines.append(_row("", f"{each.shadow_predictions:,} predictions as shadow, which influenced nobody"))
+            lines.append(_row("", f"{each.shadow_predictions:,} predictions as shadow, not published"))
     lines.append(_row("influenced", f"{answer.predictions:,} predictions" + _between(answer)))
     if answer.missed:
         lines.append(_row("at least", f"{answer.missed:,} offsets of the log were dropped before the index saw them"))

@@ -90,13 +90,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         sha256: Hash of the model file; empty when no file was made, or no event is known.
         made_by: Service or person whose event was the first of this version; empty when no event is known.
         events: Its events, oldest first; empty for a version that only others name.
-        decision_id: Decision that asked for it; None when nobody decided, for example for a model that was registered.
+        decision_id: Decision that asked for it; None when there was none, for example for a model that was registered.
         decision: That decision; None when there is none, or the log has it no more.
         causes: What the decision rests on.
         dataset_sha256: Hash of the dataset manifest; None when no event names one.
         manifest: The manifest; None when there is none, or it cannot be read.
         manifest_missing: Why it cannot be read; empty otherwise.
-        base_version: Version that it goes on from; None when nothing says so.
+        base_version: Version that it goes on from; None when it is not recorded.
     """
 
     model: str
@@ -114,7 +114,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History:
-    """All that was said about models.
+    """Everything recorded about models.
 
     Args:
         events: Of all models, oldest first.

@@ -21,7 +21,7 @@ from catseye.contract.records import Outcome, Place, Prediction
 from catseye.contract.topics import full_name
 from catseye.kafka.reading import Part
 from catseye.ops.lineage.history import Predictor, Total
-from catseye.ops.lineage.past import Bounds, Past
+from catseye.ops.lineage.log_reader import Bounds, LogReader
 
 FILE = "lineage.sqlite"
 PREDICTIONS = ("predictions", "predictions.shadow")
@@ -90,7 +90,7 @@ class Index:
         path: Its file; made if absent.
 
     Raises:
-        Misconfigured: the file is none of ours, or damaged; any method may say so too.
+        Misconfigured: the file is none of ours, or damaged; any method may raise it too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,8 +130,8 @@ class Index:
         """What is still to be read; what was indexed of topics that are there no more is forgotten.
 
         Args:
-            identity: `Past.identity` of the topics.
-            bounds: `Past.bounds` of them.
+            identity: `LogReader.identity` of the topics.
+            bounds: `LogReader.bounds` of them.
 
         Returns:
             Partition to the next offset and the end, and to the number of offsets that the log has dropped unread.
@@ -159,7 +159,7 @@ class Index:
             outcomes: Prediction's id (16 bytes), partition, offset, in the order of their partitions; the last holds.
             positions: Partition to the offset that it is read up to.
             missed: Partition to the number of offsets that the log had dropped before they were read.
-            unreadable: Partition to the number of records that nobody can read.
+            unreadable: Partition to the number of unreadable records.
         """
         by_predictor: dict[Predictor, list[Made]] = defaultdict(list)
         for made in predictions:
@@ -216,7 +216,7 @@ class Index:
         return [Total(Predictor(*row[:4]), row[4], row[5].hex(), row[6], row[7].hex(), row[8]) for row in rows]
 
     def gaps(self) -> tuple[int, int]:
-        """Offsets that the log had dropped before they were indexed, and records that nobody can read."""
+        """Offsets that the log had dropped before they were indexed, and unreadable records."""
         with self._said():
             row = self._file.execute(
                 "SELECT coalesce(sum(missed), 0), coalesce(sum(unreadable), 0) FROM positions"
@@ -283,7 +283,7 @@ class Index:
 
 def catch_up(
     index: Index,
-    past: Past,
+    log: LogReader,
     prefix: str,
     *,
     progress: Callable[[int, int], object],
@@ -293,7 +293,7 @@ def catch_up(
 
     Args:
         index: Grows.
-        past: The log.
+        log: The log.
         prefix: Of topic names.
         progress: Gets the offsets read so far, and those to read, after each chunk.
         waiting: Is called once when another process is at it.
@@ -306,13 +306,13 @@ def catch_up(
         Misconfigured: a topic does not exist, or the index cannot be used.
     """
     with index.alone(waiting):
-        bounds = past.bounds(INDEXED)
-        wanted, missed = index.begin(past.identity(INDEXED), bounds)
+        bounds = log.bounds(INDEXED)
+        wanted, missed = index.begin(log.identity(INDEXED), bounds)
         at = {part: first for part, (first, _) in wanted.items()}
         total, done = sum(max(0, end - first) for first, end in wanted.values()), 0
         outcomes = full_name(OUTCOMES, prefix)
-        for messages, positions in past.read(wanted):
-            made, labelled, unreadable = _rows(messages, past.codec, outcomes)
+        for messages, positions in log.read(wanted):
+            made, labelled, unreadable = _rows(messages, log.codec, outcomes)
             index.add(made, labelled, positions, {part: missed.pop(part, 0) for part in positions}, unreadable)
             done += sum(position - at[part] for part, position in positions.items())
             at |= positions
@@ -338,7 +338,7 @@ def _rows(
             predictor = Predictor(topic, fields["model"], fields["version"], fields["role"])
             prediction_id = id_bytes(fields["prediction_id"])
         except (BadRecord, ValueError):
-            unreadable[topic, partition] += 1  # counted, and said by the command
+            unreadable[topic, partition] += 1  # counted, and reported by the command
         else:
             made.append(Made(prediction_id, predictor, partition, offset, fields["predicted_at_ms"]))
     return made, labelled, unreadable

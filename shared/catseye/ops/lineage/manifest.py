@@ -10,7 +10,7 @@ PARTS = (TRAIN, "validation", "window", "left_out")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The manifest of a dataset snapshot. Every field may be absent: a trainer of one's own says what it knows.
+    """The manifest of a dataset snapshot. Every field may be absent: a trainer of one's own writes what it knows.
 
     Attributes:
         decision_id: The decision that asked for it.
@@ -75,7 +75,7 @@ class TrainingFrame(msgspec.Struct, frozen=True):
     Attributes:
         partition: Partition.
         offset: Offset.
-        label: The class that it was taken for; empty when the manifest does not say.
+        label: The class that it was taken for; empty when the manifest has none.
     """
 
     partition: int

@@ -1,4 +1,4 @@
-"""What stands on the topics, read by place: no group and no commits, so that looking back disturbs nobody.
+"""Topics, read by offset: no group and no commits, so that reading the log disturbs no consumer.
 
 Committed records only. The end of a partition is its last stable offset at the moment of asking: what a transaction
 holds open above it is not waited for. One consumer and one admin client serve a whole command, since each of them costs
@@ -29,23 +29,13 @@ AT_ONCE = {"log_level": 0, "reconnect.backoff.ms": 10}
 """librdkafka puts off its second connection, which is the one that fetches, by half of its pause between two tries."""
 
 R = TypeVar("R", bound=Record)
-_SPECS = cast("Any", OffsetSpec)  # the client's own types say nothing of it
+_SPECS = cast("Any", OffsetSpec)  # absent from the client's own types
 _EARLIEST, _LATEST = _SPECS.earliest(), _SPECS.latest()
 Bounds = dict[Part, tuple[int, int]]
 """First offset that is kept, and the last stable offset."""
 
 
-def codec_of(settings: Settings) -> Codec:
-    """The fleet's codec. Raises `Unavailable` when a schema registry is set and does not answer."""
-    if not settings.schema_registry_url:
-        return Codec()
-    # The registry's client takes half a second to import, half of what an answer may take.
-    from catseye.kafka.registry import codec_for  # noqa: PLC0415
-
-    return codec_for(settings)
-
-
-class Past:
+class LogReader:
     """The topics of one fleet.
 
     Args:
@@ -53,7 +43,7 @@ class Past:
         codec: Reads records.
 
     Raises:
-        Unavailable: the broker does not answer; any method may say so too.
+        Unavailable: the broker does not answer; any method may raise it too.
     """
 
     def __init__(self, settings: Settings, codec: Codec) -> None:
@@ -66,7 +56,7 @@ class Past:
         # For single records: with the usual fetch a megabyte of what follows is sent and unpacked, which takes 0.1 s.
         self._picker = Consumer(config | {"fetch.message.max.bytes": 65_536})
         self.unreadable = 0
-        """Records of `records` that could not be read so far; commands say how many."""
+        """Records of `records` that could not be read so far; commands report the number."""
 
     def __enter__(self) -> Self:
         return self
@@ -147,7 +137,7 @@ class Past:
             reader.unassign()  # else it goes on fetching megabytes behind the one record that was wanted
 
     def records(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """All records of the topics *names*, by partition and offset; what nobody can read is counted.
+        """All records of the topics *names*, by partition and offset; unreadable ones are counted.
 
         Raises:
             Misconfigured: a topic does not exist.
