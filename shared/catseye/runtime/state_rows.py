@@ -26,7 +26,7 @@ class RowCopy:
 
     A field goes to the field of its name. Along an axis with names each place goes to the place of its name, wherever
     that is; what has no name today is left out. Along one without names places stay, and there may be more of them
-    today. Whatever nothing goes to is as in *default*. What goes where is found out once: a row takes microseconds.
+    today. Whatever nothing goes to is as in *default*. What goes where is found out once.
 
     Args:
         stored: Layout of the rows that come.
