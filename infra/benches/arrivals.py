@@ -1,7 +1,7 @@
 """When a subscriber has what was published: a read_committed reader in a process of its own.
 
 `python -m infra.benches.arrivals` notes for every record on the topic predictions the frame that it is about and the
-monotonic clock at which it had it (one clock for all processes of a machine), and writes that down when it is told to
+monotonic clock at which it had it (one clock for all processes of a machine), and writes that down when asked
 end, after it has read on to the end of the log. `Arrivals` runs it.
 """
 
@@ -44,10 +44,10 @@ class Arrivals:
         tell: Says so on each of these numbers of records.
     """
 
-    def __init__(self, fleet: Fleet, kind: type[Record], tell: tuple[int, ...]) -> None:
+    def __init__(self, fleet: Fleet, kind: type[Record], report_at: tuple[int, ...]) -> None:
         self._file = fleet.directory / "arrivals"
         self._log = fleet.directory / "arrivals.log"
-        words = ["--kind", kind.__name__, "--file", str(self._file), *(f"--tell={count}" for count in tell)]
+        words = ["--kind", kind.__name__, "--file", str(self._file), *(f"--report-at={count}" for count in report_at)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "infra.benches.arrivals", *words],
@@ -57,28 +57,28 @@ class Arrivals:
                 stderr=log,
                 start_new_session=True,
             )
-        self._told = ""
+        self._reported = ""
 
     def wait(self, count: int, timeout_s: float) -> bool:
-        """Return when it has *count* records, one of those that it tells, or False after *timeout_s* seconds."""
+        """Return when it has *count* records, one of those that it reports at, or False after *timeout_s* seconds."""
         until_s = time.monotonic() + timeout_s
         pipe = self._process.stdout
         assert pipe is not None
-        while str(count) not in self._told.split():
+        while str(count) not in self._reported.split():
             ready, _, _ = select.select([pipe], [], [], max(0.0, until_s - time.monotonic()))
-            said = os.read(pipe.fileno(), 4_096).decode() if ready else ""
-            if ready and not said:
-                raise BenchError(f"the reader ended by itself; it said:\n{self._log.read_text()[-2_000:]}")
+            output = os.read(pipe.fileno(), 4_096).decode() if ready else ""
+            if ready and not output:
+                raise BenchError(f"the reader ended by itself; its log:\n{self._log.read_text()[-2_000:]}")
             if not ready:
                 return False
-            self._told += said
+            self._reported += output
         return True
 
     def end(self) -> NDArray[Any]:
         """Let it read to the end of the log and return what it had, as `ARRIVAL`, in order."""
         self._process.send_signal(signal.SIGTERM)
         if self._process.wait(60):
-            raise BenchError(f"the reader failed; it said:\n{self._log.read_text()[-2_000:]}")
+            raise BenchError(f"the reader failed; its log:\n{self._log.read_text()[-2_000:]}")
         return np.fromfile(self._file, ARRIVAL)
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ def quantile_ms(latencies: NDArray[np.float64], share: float) -> float:
     return float(np.quantile(latencies, share, method="higher"))
 
 
-def read(settings: Settings, tell: set[int], stop: Event) -> tuple[list[bytes], list[int]]:
+def read(settings: Settings, report_at: set[int], stop: Event) -> tuple[list[bytes], list[int]]:
     """Read until *stop* is set and the log is at its end; return values and the clock at which each was had."""
     topic = full_name("predictions", settings.topic_prefix)
     partitions = list(range(settings.partitions))
@@ -130,7 +130,7 @@ def read(settings: Settings, tell: set[int], stop: Event) -> tuple[list[bytes], 
         now_ns = time.monotonic_ns()
         got = [message.value() for message in batch if not message.error()]
         for count in range(len(values) + 1, len(values) + len(got) + 1):
-            if count in tell:
+            if count in report_at:
                 print(count, flush=True)
         values += got
         seen_ns += [now_ns] * len(got)
@@ -148,11 +148,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=KINDS, required=True)
     parser.add_argument("--file", type=Path, required=True)
-    parser.add_argument("--tell", type=int, action="append", default=[])
+    parser.add_argument("--report-at", type=int, action="append", default=[])
     flags = parser.parse_args()
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    values, seen_ns = read(load(Settings), set(flags.tell), stop)
+    values, seen_ns = read(load(Settings), set(flags.report_at), stop)
     arrivals = np.empty(len(values), ARRIVAL)
     arrivals["number"], arrivals["seen_ns"] = numbers(values, KINDS[flags.kind]), seen_ns
     arrivals.tofile(flags.file)

@@ -58,17 +58,17 @@ def null_figures(nulls: Iterable[Null]) -> list[Figure]:
     return [
         Surely(f"run length / threshold: {null.name}", null.over_nominal, 1.0, at_most=False)
         for null in nulls
-        if null.judged
+        if null.assessed
     ]
 
 
 def cell_figures(cells: Sequence[Found], run_length: float) -> list[Figure]:
     """Delay over the oracle's, what is missed, and in how many cells the engine is ahead of each of river's."""
-    judged = [found for found in cells if found.cell.judged]
+    assessed = [found for found in cells if found.cell.assessed]
     figures = []
     for when, curves in (
-        ("at once", [found.fresh for found in judged]),
-        ("later", [found.warm for found in judged]),
+        ("at once", [found.fresh for found in assessed]),
+        ("later", [found.warm for found in assessed]),
     ):
         ours = [curve["esr"].at(run_length)[0] for curve in curves]
         oracle = [curve["oracle"].at(run_length)[0] for curve in curves]
@@ -77,11 +77,11 @@ def cell_figures(cells: Sequence[Found], run_length: float) -> list[Figure]:
         missed = max(curve["esr"].at(run_length)[1] for curve in curves)
         figures += [
             Figure(f"delay / oracle's, median cell, change {when}", middle, MEDIAN_CELL),
-            Figure(f"delay / oracle's, worst cell, change {when}", _one(worst, len(judged)), WORST_CELL),
-            Figure(f"missed in 3 oracle delays, worst cell, change {when}", _one(missed, len(judged)), MISSED),
+            Figure(f"delay / oracle's, worst cell, change {when}", _one(worst, len(assessed)), WORST_CELL),
+            Figure(f"missed in 3 oracle delays, worst cell, change {when}", _one(missed, len(assessed)), MISSED),
         ]
-    for name in dict.fromkeys(name for found in judged for name in found.settings):
-        share = _one(float(np.mean([is_sooner(found, name, run_length) for found in judged])), len(judged))
+    for name in dict.fromkeys(name for found in assessed for name in found.settings):
+        share = _one(float(np.mean([is_sooner(found, name, run_length) for found in assessed])), len(assessed))
         figures.append(Figure(f"share of cells in which esr is sooner than {name}", share, AHEAD, at_most=False))
     return figures
 
@@ -136,7 +136,7 @@ def null_rows(nulls: Iterable[Null], threshold: float) -> list[Row]:
     """Streams without change; *early* is the share with an alarm in a fifth of the threshold."""
     return [
         row(
-            "no change" if null.judged else "control",
+            "no change" if null.assessed else "control",
             null.name,
             "esr",
             f"threshold {threshold:,.0f}",
@@ -180,8 +180,8 @@ def registry_rows(wanted: float, samples: int) -> list[Row]:
             detector = make(name, error, run_length=wanted)
             length = drift_river.run_length(detector, law, rng, samples=samples, alarms=50)
             least = "over " if length > samples else ""
-            said = f"{least}{min(length, samples):,.0f}"
-            rows.append(row("by name", f"no change, {error:g}", name, f"asked for {wanted:,.0f}", said))
+            shown = f"{least}{min(length, samples):,.0f}"
+            rows.append(row("by name", f"no change, {error:g}", name, f"asked for {wanted:,.0f}", shown))
     return rows
 
 
@@ -214,8 +214,8 @@ def real_rows(outcomes: Iterable[Outcome]) -> list[Row]:
         if not kind:
             rows.append(row("real", f"no change, {signal}", detector, "", early=1 - graded[0].missed))
             continue
-        told = " ".join("–" if outcome.missed == 1 else f"{outcome.delay:,.0f}" for outcome in graded)
-        rows.append(row("real", f"{kind}, {signal}", detector, told))
+        delays = " ".join("–" if outcome.missed == 1 else f"{outcome.delay:,.0f}" for outcome in graded)
+        rows.append(row("real", f"{kind}, {signal}", detector, delays))
     return rows
 
 
@@ -245,13 +245,13 @@ def _engines(report: Report, options: Options) -> tuple[list[Found], list[Null],
     threshold, streams = (SHORT_THRESHOLD, SHORT_STREAMS) if options.short else (THRESHOLD, STREAMS)
     size = drift_cells.SHORT if options.short else drift_cells.FULL
 
-    say = options.progress.print
-    say("streams without change", style="dim")
+    note = options.progress.print
+    note("streams without change", style="dim")
     nulls = drift_nulls.all_nulls(threshold=threshold, rows=streams, seed=SEED)
     cells = measured_cells(options, size)
     by_name = registry_rows(threshold, 2_000 if options.short else 60_000)
     costs = drift_cost.measure(options)
-    say("streams of the real model", style="dim")
+    note("streams of the real model", style="dim")
     real = drift_real.survey(drift_real.SHORT if options.short else drift_real.FULL)
     report.rows = null_rows(nulls, threshold) + cell_rows(cells, size.run_length) + by_name
     report.rows += cost_rows(costs) + real_rows(real)
@@ -281,11 +281,11 @@ def notes(size: Size, nulls: Sequence[Null], cells: Sequence[Found]) -> list[str
     """What a reader must know beside the numbers."""
     controls = ", ".join(f"{null.name}: {null.over_nominal.median:.2f} ({null.soon:.0%})" for null in nulls[5:])
     kswin = drift_river.TUNABLE["kswin"]
-    judged = [found for found in cells if found.cell.judged]
+    assessed = [found for found in cells if found.cell.assessed]
     lost = ", ".join(
-        f"{name} {np.mean([is_sooner(found, name, size.run_length, 1.0) for found in judged]):.2f}"
-        for name in dict.fromkeys(name for found in judged for name in found.settings)
-        if any(found.warm[name].at(size.run_length)[2] > MOST_EARLY for found in judged)
+        f"{name} {np.mean([is_sooner(found, name, size.run_length, 1.0) for found in assessed]):.2f}"
+        for name in dict.fromkeys(name for found in assessed for name in found.settings)
+        if any(found.warm[name].at(size.run_length)[2] > MOST_EARLY for found in assessed)
     )
     return [
         f"negative controls, run length over threshold (alarm within a fifth of it): {controls}",
@@ -298,8 +298,8 @@ def notes(size: Size, nulls: Sequence[Null], cells: Sequence[Found]) -> list[str
         f"streams that it left were counted, esr would be sooner in these shares of cells: {lost or 'none'}",
         f"KSWIN costs some 200 µs an update: {kswin.samples:,} samples for its run length and {kswin.changes} changes, "
         f"where the engine has {size.changes:,}",
-        "0.4 → 0.55, Beta 6 is shown and not judged: a bet on the mean of a steady number cannot exceed 1 / bound, and "
-        "HDDM-W can be ahead there. The service watches ranks of such numbers, which are uniform",
+        "0.4 → 0.55, Beta 6 is shown and not assessed: a bet on the mean of a steady number cannot exceed 1 / bound, "
+        "and HDDM-W can be ahead there. The service watches ranks of such numbers, which are uniform",
         "real: mean delays at severity 1 to 5, on draws with replacement from what the model says of crops; with no "
         f"alarm in {drift_real.LONGEST:,} samples that many count, a dash is none on any stream; ranks of embeddings "
         "are watched upwards, downwards and far out, river's detectors get the rank; river's are those of the "

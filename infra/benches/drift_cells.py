@@ -29,12 +29,12 @@ class Cell:
 
     Attributes:
         before, after: Laws.
-        judged: One of the ten; else it is shown and not judged.
+        judged: One of the ten; else it is shown and not assessed.
     """
 
     before: Law
     after: Law
-    judged: bool = True
+    assessed: bool = True
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ CELLS: Final = (
     Cell(Law(0.10, 4), Law(0.20, 4)),
     Cell(Law(0.50, 2), Law(0.60, 2)),
     # A steady number in the middle: its law is known to the oracle alone, and no bet on a mean is so large.
-    Cell(Law(0.40, 6), Law(0.55, 6), judged=False),
+    Cell(Law(0.40, 6), Law(0.55, 6), assessed=False),
 )
 _CONTINUOUS: Final = Law(0.5, 2)
 SHORT_CELLS: Final = (CELLS[3], CELLS[7])

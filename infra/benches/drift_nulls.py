@@ -1,6 +1,6 @@
 """Streams on which nothing changes, as roads have them, and how long the engine keeps still on them.
 
-The first five are what the promise is judged by. The others are negative controls: the same streams watched the way
+The first five are what the promise is assessed by. The others are negative controls: the same streams watched the way
 that drift.md warns of, on which the promise must break, or this bench would see nothing.
 """
 
@@ -35,13 +35,13 @@ class Null:
         name: Of the streams.
         over_nominal: Mean run length over the threshold, with a 95 % interval.
         soon: Share of streams with an alarm within a fifth of the threshold; 18 % where alarms have no memory.
-        judged: Whether the promise is judged by it; a negative control otherwise.
+        judged: Whether the promise is assessed by it; a negative control otherwise.
     """
 
     name: str
     over_nominal: Interval
     soon: float
-    judged: bool
+    assessed: bool
 
 
 def _streams(
@@ -97,7 +97,7 @@ def finite_reference(rng: np.random.Generator, rows: int, *, samples: int = REFE
     return _streams(rng, mean, known + sure * np.sqrt(known * (1 - known) / samples))
 
 
-JUDGED: Final[Mapping[str, Make]] = {
+ASSESSED: Final[Mapping[str, Make]] = {
     "independent": independent,
     "persistent, thinned": thinned,
     "day and night": day_and_night,
@@ -111,7 +111,7 @@ CONTROLS: Final[Mapping[str, Make]] = {
 }
 
 
-def run_length(name: str, make: Make, *, threshold: float, rows: int, seed: int, judged: bool = True) -> Null:
+def run_length(name: str, make: Make, *, threshold: float, rows: int, seed: int, assessed: bool = True) -> Null:
     """Measure one kind of stream; a stream is given up after eight times the threshold and counts as that long."""
     rng = np.random.default_rng(seed)
     longest = int(8 * threshold)
@@ -120,14 +120,14 @@ def run_length(name: str, make: Make, *, threshold: float, rows: int, seed: int,
     lengths = np.minimum(lengths, longest) / threshold
     error = 1.96 * float(lengths.std(ddof=1)) / math.sqrt(rows)
     mean = float(lengths.mean())
-    return Null(name, Interval(mean, mean - error, mean + error, rows), soon, judged)
+    return Null(name, Interval(mean, mean - error, mean + error, rows), soon, assessed)
 
 
 def all_nulls(*, threshold: float, rows: int, seed: int) -> list[Null]:
     """Measure the five and the controls."""
-    kinds = [(name, make, True) for name, make in JUDGED.items()]
+    kinds = [(name, make, True) for name, make in ASSESSED.items()]
     kinds += [(name, make, False) for name, make in CONTROLS.items()]
     return [
-        run_length(name, make, threshold=threshold, rows=rows, seed=seed + number, judged=judged)
-        for number, (name, make, judged) in enumerate(kinds)
+        run_length(name, make, threshold=threshold, rows=rows, seed=seed + number, assessed=assessed)
+        for number, (name, make, assessed) in enumerate(kinds)
     ]

@@ -139,7 +139,7 @@ def _nulls(nulls: Iterable[Null]) -> str:
     rows = []
     for null in nulls:
         value = null.over_nominal
-        role = "judged" if null.judged else "negative control"
+        role = "judged" if null.assessed else "negative control"
         spread = f"{value.low:.3f} … {value.high:.3f}"
         rows.append((null.name, f"{value.median:.3f}", spread, f"{null.soon:.0%}", role))
     return _table(("streams", "run length / threshold", "95 %", "alarm within a fifth", ""), rows)

@@ -91,10 +91,10 @@ class Road:
         """What the model says when the weather is so."""
         rng = np.random.default_rng(self._seed)
         pictures = [corrupt(picture, kind, severity, rng) if kind else picture for picture in self._pictures]
-        said = [self._net.predict(pictures[at : at + _BATCH]) for at in range(0, len(pictures), _BATCH)]
-        probabilities = np.concatenate([each.probabilities for each in said]).astype(float)
+        answers = [self._net.predict(pictures[at : at + _BATCH]) for at in range(0, len(pictures), _BATCH)]
+        probabilities = np.concatenate([each.probabilities for each in answers]).astype(float)
         wrong = probabilities.argmax(axis=1) != self._truth
-        embedding = np.concatenate([each.embedding for each in said]).astype(float)
+        embedding = np.concatenate([each.embedding for each in answers]).astype(float)
         return Answers(wrong.astype(float), np.clip(1 - probabilities.max(axis=1), 0, 1), embedding)
 
     def signal(self, name: str, answers: Answers) -> Floats:
@@ -159,11 +159,11 @@ class _Drawn:
     """Samples drawn with replacement from what the model said; see `Source`."""
 
     rng: np.random.Generator
-    said: Floats
+    answers: Floats
     bounds: Floats
 
     def draw(self, steps: int) -> tuple[Floats, Floats]:
-        return self.rng.choice(self.said, (steps, len(self.bounds))), self.bounds
+        return self.rng.choice(self.answers, (steps, len(self.bounds))), self.bounds
 
     def keep(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
         self.bounds = self.bounds[rows]

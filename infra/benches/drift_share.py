@@ -20,7 +20,17 @@ from catseye import clock
 from catseye.contract.codec import Codec
 from catseye.contract.records import DriftStatistic, Prediction
 from infra.benches import harness, load
-from infra.benches.frames import PARTITIONS, Fleet, Frames, KafkaRecord, crops, faults, insist, numbers, warm_broker
+from infra.benches.frames import (
+    PARTITIONS,
+    Fleet,
+    Frames,
+    KafkaRecord,
+    crops,
+    faults,
+    numbers,
+    require_none,
+    warm_broker,
+)
 from infra.benches.harness import BUILT, BenchError, Child, Figure, Options, Row
 from infra.benches.latency import MODEL, Publisher, arrival_times_ns
 from infra.benches.worker import RUNTIME
@@ -105,7 +115,7 @@ class Pipeline:
         """From now on drift takes samples as it does by default, against the references that it has.
 
         Raises:
-            BenchError: it did not end when told to.
+            BenchError: it did not end when asked.
         """
         self._stop("drift")
         self._start("drift", {})
@@ -128,14 +138,14 @@ class Pipeline:
         """Stop the services and look at what they wrote.
 
         Raises:
-            BenchError: one did not end when told to, a frame was lost or repeated, or a camera is still learning.
+            BenchError: one did not end when asked, a frame was lost or repeated, or a camera is still learning.
         """
         for name in SERVICES:
             self._stop(name)
-        insist("pipeline", faults(numbers(self._log("predictions"), Prediction, self._cameras), self._sent))
+        require_none("pipeline", faults(numbers(self._log("predictions"), Prediction, self._cameras), self._sent))
         codec = Codec()
-        said = [codec.decode(value, DriftStatistic) for value in self._log("statistics")]
-        if learning := self._cameras - len({each.camera for each in said if each.count}):
+        statistics = [codec.decode(value, DriftStatistic) for value in self._log("statistics")]
+        if learning := self._cameras - len({each.camera for each in statistics if each.count}):
             raise BenchError(f"{learning} cameras were still learning: what was measured is not what was meant")
 
     def _start(self, name: str, settings: dict[str, str]) -> None:
@@ -149,7 +159,7 @@ class Pipeline:
     def _stop(self, name: str) -> None:
         service = self._services[name]
         if not service.stop():
-            raise BenchError(f"{name} did not end when told to; it said:\n{service.last_words()}")
+            raise BenchError(f"{name} did not end when asked; its log:\n{service.log_tail()}")
 
     def _records(self, count: int) -> list[KafkaRecord]:
         """The next frames of the fleet."""
@@ -191,8 +201,8 @@ def measured(options: Options) -> list[Row]:
                         row: Row = {"cameras": cameras, "samples": samples}
                         block = pipeline.block(size.seconds, size.rate_hz, seed)
                         rows.append(row | block)
-                        said = f"{cameras} cameras, {samples}: drift {float(block['drift']):.0f} µs a frame"
-                        options.progress.print(said, style="dim")
+                        statistics = f"{cameras} cameras, {samples}: drift {float(block['drift']):.0f} µs a frame"
+                        options.progress.print(statistics, style="dim")
                 pipeline.end()
             fleet.clear()
     return rows

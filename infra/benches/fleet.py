@@ -116,11 +116,11 @@ class Fleet:
         if road.tick % _COMMIT_TICKS == 0:
             self.cameras.commit()
         # Every camera reports now and then, as it does with its statistics.
-        said: list[Alert] = []
+        alerts: list[Alert] = []
         for row in sorted(changed | {road.tick % len(self.cameras)}):
-            told = camera_report(table, row, self._rules, road.now_ms, ("frames.accepted", 0))
-            said += self._incidents.on_camera_report(told, None, self._known, road.now_ms)
-        return said
+            report = camera_report(table, row, self._rules, road.now_ms, ("frames.accepted", 0))
+            alerts += self._incidents.on_camera_report(report, None, self._known, road.now_ms)
+        return alerts
 
     def _counts(self, labels: Outcomes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Labels of frames that showed the road, as `DriftCore` tells them."""
@@ -174,7 +174,7 @@ class Story:
         return change is not None and alert.opened_at_ms >= change.at_ms
 
 
-def told(seed: int, plan: Plan, changes: Mapping[int, Change]) -> Story:
+def played(seed: int, plan: Plan, changes: Mapping[int, Change]) -> Story:
     """Let a fleet live.
 
     Args:
@@ -228,7 +228,7 @@ def _mean_at(count: int, share: float) -> float:
 
 def row_of(side: str, what: str, **more: float | str) -> Row:
     """A raw row; all have the same columns."""
-    columns = ("camera", "said", "right", "incidents", "delay_h", "frames", "labels", "cpu_us")
+    columns = ("camera", "alerts", "right", "incidents", "delay_h", "frames", "labels", "cpu_us")
     return {"side": side, "what": what} | {column: more.get(column, "") for column in columns}
 
 
@@ -236,18 +236,18 @@ def rows_of_changes(story: Story) -> list[Row]:
     """How each change was found: what was said of its camera, in order, and when the right kind was."""
     rows = []
     for camera, each in story.happened.items():
-        said = sorted(
+        alerts = sorted(
             (alert for alert in story.alerts.values() if alert.camera == camera and alert.opened_at_ms >= each.at_ms),
             key=lambda alert: alert.opened_at_ms,
         )
-        right = [alert for alert in said if alert.kind in each.change.kinds]
+        right = [alert for alert in alerts if alert.kind in each.change.kinds]
         more: dict[str, float | str] = {
             "camera": camera,
-            "said": " > ".join(dict.fromkeys(f"{alert.kind} ({alert.signal})" for alert in said)) or "nothing",
+            "alerts": " > ".join(dict.fromkeys(f"{alert.kind} ({alert.signal})" for alert in alerts)) or "nothing",
             "right": "yes" if right else "no",
         }
-        if said:
-            first = (right or said)[0]
+        if alerts:
+            first = (right or alerts)[0]
             frames, labels = story.counts[first.alert_id]
             more |= {
                 "delay_h": (first.opened_at_ms - each.at_ms) / 3_600_000,
@@ -263,10 +263,11 @@ def row_of_quiet(side: str, seed: int, story: Story, plan: Plan) -> tuple[Row, i
     from_ms = story.fleet.road.now_ms - (plan.tick(plan.days) - plan.tick(plan.learning_days)) * plan.tick_ms
     false = story.false_incidents(from_ms)
     kinds = Counter(f"{alert.kind}: {alert.signal}" for alert in false.values())
-    said = ", ".join(f"{kind} × {count}" for kind, count in kinds.most_common()) or "nothing"
+    alerts = ", ".join(f"{kind} × {count}" for kind, count in kinds.most_common()) or "nothing"
     cost = story.fleet.cpu_ns / 1e3 / max(story.fleet.frames, 1)
     frames = float(story.fleet.frames)
-    return row_of(side, f"seed {seed}", said=said, incidents=float(len(false)), frames=frames, cpu_us=cost), len(false)
+    row = row_of(side, f"seed {seed}", alerts=alerts, incidents=float(len(false)), frames=frames, cpu_us=cost)
+    return row, len(false)
 
 
 def run(options: Options) -> Report:
@@ -312,12 +313,12 @@ def _side_by_side(play: Callable[[int], _Played], seeds: Sequence[int]) -> Itera
 
 def _played_quiet(plan: Plan, seed: int) -> tuple[Row, int]:
     """A fleet to which nothing happens."""
-    return row_of_quiet("quiet", seed, told(seed, plan, {}), plan)
+    return row_of_quiet("quiet", seed, played(seed, plan, {}), plan)
 
 
 def _played_changes(plan: Plan, seed: int) -> tuple[list[Row], Row, int]:
     """A fleet with ten faults and ten drifts: how each was found, and what was said of the others."""
-    story = told(seed, plan, drawn(np.random.default_rng((seed, 2)), plan.cameras))
+    story = played(seed, plan, drawn(np.random.default_rng((seed, 2)), plan.cameras))
     return rows_of_changes(story), *row_of_quiet("beside changes", seed, story, plan)
 
 
@@ -328,8 +329,8 @@ def _quiet(plan: Plan, seeds: Sequence[int], rows: list[Row], options: Options) 
         for seed, (row, count) in zip(seeds, played, strict=True):
             rows.append(row)
             incidents += count
-            said = f"quiet, seed {seed}: {count} incidents, {row['said']}"
-            options.progress.print(said, style="dim", highlight=False)
+            line = f"quiet, seed {seed}: {count} incidents, {row['alerts']}"
+            options.progress.print(line, style="dim", highlight=False)
     interval = a_week(incidents, plan.weeks * len(seeds), len(seeds))
     return Figure(f"false incidents a week, {plan.cameras} cameras", interval, 1.0)
 
@@ -342,9 +343,9 @@ def _changes(plan: Plan, seeds: Sequence[int], rows: list[Row], options: Options
             found += its_changes
             rows += [*its_changes, row]
             incidents += count
-            missed = ", ".join(f"{each['what']}: {each['said']}" for each in its_changes if each["right"] != "yes")
-            said = f"seed {seed}: not told as what they are: {missed or 'none'}; {count} incidents elsewhere"
-            options.progress.print(said, style="dim", highlight=False)
+            missed = ", ".join(f"{each['what']}: {each['alerts']}" for each in its_changes if each["right"] != "yes")
+            line = f"seed {seed}: not reported as what they are: {missed or 'none'}; {count} incidents elsewhere"
+            options.progress.print(line, style="dim", highlight=False)
     figures = []
     for sort in ("fault", "drift"):
         right = [float(row["right"] == "yes") for row in found if row["side"] == sort]

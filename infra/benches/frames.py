@@ -198,7 +198,7 @@ def warm_broker(bootstrap: str, seconds: float) -> None:
     warm_up(Settings(kafka_bootstrap_servers=bootstrap, topic_prefix="bench."), seconds)
 
 
-def insist(side: str, found: Sequence[str]) -> None:
+def require_none(side: str, found: Sequence[str]) -> None:
     """Raises `BenchError` where something is wrong with what *side* gave back."""
     if found:
         raise BenchError(f"{side} gives wrong results: {'; '.join(found)}")

@@ -2,7 +2,7 @@
 
 The unit of comparison is a *pass*: every side once. The next pass runs in the opposite order, so that a machine that
 grows slower or faster while it is measured favours nobody. Ratios are taken within a pass; their median and a
-bootstrap interval over the passes are what is said.
+bootstrap interval over the passes are reported.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def measured(
     console: Console,
     notes: list[str] | None = None,
 ) -> list[Row]:
-    """Run the blocks of all passes in their order and say how each went while the next one runs.
+    """Run the blocks of all passes in their order and report how each went while the next one runs.
 
     Args:
         order: Names of blocks, pass by pass; those of ours start with "ours".
         blocks: What to run by name.
-        console: To say it on.
+        console: To report on.
         notes: Gets a line for each peer's block whose output was wrong: it has no row. Without it that is an error,
             as it always is for ours.
 
@@ -140,7 +140,7 @@ class Figure:
     """One line of the answer.
 
     Attributes:
-        name: What is compared, as `bench.md` says it.
+        name: What is compared, as `bench.md` names it.
         interval: The ratio.
         target: Its bound, or None where none is set.
         at_most: True where smaller is better.
@@ -222,8 +222,8 @@ def machine(packages: Sequence[str] = ("confluent-kafka", "fastavro")) -> dict[s
 def versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
     """Return the versions of *packages* in another environment, *python* being its interpreter."""
     ask = "import importlib.metadata as m, sys; print(*(m.version(p) for p in sys.argv[1:]))"
-    said = subprocess.run([python, "-c", ask, *packages], check=True, capture_output=True, text=True).stdout.split()
-    return dict(zip(packages, said, strict=True))
+    versions = subprocess.run([python, "-c", ask, *packages], check=True, capture_output=True, text=True).stdout.split()
+    return dict(zip(packages, versions, strict=True))
 
 
 def _cpu_name() -> str:
@@ -317,7 +317,7 @@ class Child:
             return False
         return True
 
-    def last_words(self, lines: int = 15) -> str:
+    def log_tail(self, lines: int = 15) -> str:
         """Return the end of what it printed."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
 
@@ -338,7 +338,7 @@ class Options:
         grid: Tune: every side at every point of its grid, no ratios.
         long: Peers too at the size that takes them minutes a block.
         bootstrap: Address of a broker that runs already; a fresh one on its own core when empty.
-        progress: Where to say how it goes.
+        progress: Where to report progress.
     """
 
     short: bool = False

@@ -170,7 +170,7 @@ class Bench:
         try:
             row = self._measure(child, side, size, topics)
         except load.TimedOutError as timed_out:
-            raise BenchError(f"{side.name}: {timed_out}; it said:\n{child.last_words()}") from timed_out
+            raise BenchError(f"{side.name}: {timed_out}; its log:\n{child.log_tail()}") from timed_out
         finally:
             child.stop()
         administration = load.Topics(self._bootstrap)

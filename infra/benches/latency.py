@@ -27,7 +27,7 @@ from catseye.client.config import publisher_config
 from catseye.contract.records import Frame, Prediction, Record
 from infra.benches import harness
 from infra.benches.arrivals import Arrivals, latencies_ms, quantile_ms
-from infra.benches.frames import Fleet, Frames, KafkaRecord, crops, faults, insist, warm_broker
+from infra.benches.frames import Fleet, Frames, KafkaRecord, crops, faults, require_none, warm_broker
 from infra.benches.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
 from infra.benches.worker import RUNTIME
 from services import inference, ingest
@@ -177,9 +177,9 @@ class Chain:
         """
         for hop in self.hops:
             if not hop.alive() or not hop.stop():
-                raise BenchError(f"{what}: a hop died, or did not end when told to; it said:\n{hop.last_words()}")
+                raise BenchError(f"{what}: a hop died, or did not end when asked; its log:\n{hop.log_tail()}")
         arrivals = self.reader.end()
-        insist(what, faults(arrivals["number"], sent))
+        require_none(what, faults(arrivals["number"], sent))
         return arrivals
 
 
@@ -264,8 +264,8 @@ class Bench:
             publisher = Publisher(fleet)
             publisher.at_once([made.published(number) for number in range(warm)])
             if not reader.wait(warm, START_S):
-                said = "\n".join(hop.last_words() for hop in hops)
-                raise BenchError(f"{side.name}: nothing came in {START_S:.0f} s; its hops said:\n{said}")
+                logs = "\n".join(hop.log_tail() for hop in hops)
+                raise BenchError(f"{side.name}: nothing came in {START_S:.0f} s; logs of its hops:\n{logs}")
             yield Chain(fleet, hops, reader, publisher), made
         fleet.clear()
 

@@ -27,7 +27,7 @@ from catseye.models.jpeg import decode_rgb
 from catseye.models.net import Crop, Net
 from infra.benches import harness, load
 from infra.benches.conv_model import crop_cost_ms, model_of_cost
-from infra.benches.frames import PARTITIONS, Fleet, Frames, crops, faults, insist, number_of, numbers, warm_broker
+from infra.benches.frames import PARTITIONS, Fleet, Frames, crops, faults, number_of, numbers, require_none, warm_broker
 from infra.benches.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
 from infra.benches.jpeg import one_core
 from infra.benches.worker import RUNTIME
@@ -76,7 +76,7 @@ class Model:
     name: str
     file: bytes
     cost_ms: float
-    says: Probabilities
+    answers: Probabilities
 
 
 def models(options: Options, jpegs: Sequence[bytes], micro_batch: int) -> list[Model]:
@@ -89,19 +89,19 @@ def models(options: Options, jpegs: Sequence[bytes], micro_batch: int) -> list[M
         if not options.short:
             files[SHIPPED] = (ROOT / "infra" / "example" / "vehicles.onnx").read_bytes()
         return [
-            Model(name, file, crop_cost_ms(file, decoded[:micro_batch]), said(file, decoded, micro_batch))
+            Model(name, file, crop_cost_ms(file, decoded[:micro_batch]), answers_of(file, decoded, micro_batch))
             for name, file in files.items()
         ]
 
 
-def said(file: bytes, decoded: Sequence[Crop], micro_batch: int) -> Probabilities:
+def answers_of(file: bytes, decoded: Sequence[Crop], micro_batch: int) -> Probabilities:
     """What a net says of crops, [crops, classes]."""
     net = Net(file)
     parts = [net.predict(decoded[at : at + micro_batch]) for at in range(0, len(decoded), micro_batch)]
     return np.concatenate([part.probabilities for part in parts])
 
 
-def wrong(values: Sequence[bytes], sent: int, says: Probabilities) -> list[str]:
+def wrong(values: Sequence[bytes], sent: int, answers: Probabilities) -> list[str]:
     """Say what is wrong with predictions; nothing means: one a frame, and each says what the net says from memory.
 
     Args:
@@ -113,7 +113,7 @@ def wrong(values: Sequence[bytes], sent: int, says: Probabilities) -> list[str]:
     codec, different = Codec(), 0
     for value in values:
         prediction = codec.decode(value, Prediction)
-        expected = says[number_of(prediction.camera, prediction.sequence) % len(says)]
+        expected = answers[number_of(prediction.camera, prediction.sequence) % len(answers)]
         actual = np.fromiter(prediction.probabilities.values(), np.float32)
         different += actual.shape != expected.shape or bool(np.abs(actual - expected).max() > SAME)
     return found + ([f"{different:,} predictions that the net does not make from memory"] if different else [])
@@ -153,7 +153,7 @@ class Bench:
         try:
             row = self._measure(child, model, fleet)
         except load.TimedOutError as timed_out:
-            raise BenchError(f"ours, {model.name}: {timed_out}; it said:\n{child.last_words()}") from timed_out
+            raise BenchError(f"ours, {model.name}: {timed_out}; its log:\n{child.log_tail()}") from timed_out
         finally:
             child.stop()
         fleet.clear()
@@ -175,7 +175,7 @@ class Bench:
             raise BenchError("ours did not end within 30 s of SIGTERM")
         sink.read_rest()
         sink.close()
-        insist(f"ours, {model.name}", wrong(predictions, warm + frames, model.says))
+        require_none(f"ours, {model.name}", wrong(predictions, warm + frames, model.answers))
         return _row("ours", model, frames, cpu_ns, ended_ns - began_ns)
 
     def memory(self, model: Model) -> Row:
@@ -210,7 +210,7 @@ def _result(child: Child, log: Path, patience_s: float = 300) -> Mapping[str, in
     try:
         spent: Mapping[str, int] = json.loads(log.read_text())
     except json.JSONDecodeError as fault:
-        raise BenchError(f"memory did not end well; it said:\n{child.last_words()}") from fault
+        raise BenchError(f"memory did not end well; its log:\n{child.log_tail()}") from fault
     return spent
 
 

@@ -33,7 +33,7 @@ from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, Prediction
 from infra.benches import harness, latency
 from infra.benches.arrivals import latencies_ms, quantile_ms, read
-from infra.benches.frames import CAMERAS, Fleet, insist, number_of, warm_broker
+from infra.benches.frames import CAMERAS, Fleet, number_of, require_none, warm_broker
 from infra.benches.harness import BenchError, Figure, Options, Report, Row
 from infra.benches.latency import LOADS, MODEL, OURS, PATIENCE_S, START_S, WHOLE, Chain, Size, arrival_times_ns
 from infra.local.without_rollout import register_without_rollout
@@ -43,7 +43,7 @@ TARGET = 1.2
 AROUND_NS = 1_000_000_000
 LAST = 4 * CAMERAS
 """Frames behind the timed ones, when the last version is loaded: every partition has some that only it can answer."""
-LOOK_S = 0.05  # how often the log of inference is looked at
+POLL_S = 0.05  # how often the log of inference is read
 
 Window = tuple[int, int]
 """From and to, nanoseconds from the start of a block."""
@@ -163,7 +163,7 @@ def swapped_ns(
 
 def windows(announced: Sequence[int], swapped: Sequence[int]) -> tuple[Window, ...]:
     """What counts as around each swap; all in nanoseconds of one clock."""
-    return tuple((min(said, seen - AROUND_NS), seen + AROUND_NS) for said, seen in zip(announced, swapped, strict=True))
+    return tuple((min(at, seen - AROUND_NS), seen + AROUND_NS) for at, seen in zip(announced, swapped, strict=True))
 
 
 def around(times_ns: NDArray[np.int64], wanted: Sequence[Window]) -> NDArray[np.bool_]:
@@ -268,7 +268,7 @@ class Bench(latency.Bench):
             chain.reader.wait(warm + frames + LAST, PATIENCE_S)
             arrivals = chain.end(side, warm + frames + LAST)
             answers = _answers(chain.fleet)
-        insist(side, turn_faults(turns(answers), announcer.versions))
+        require_none(side, turn_faults(turns(answers), announcer.versions))
         seen_ns = dict(zip(arrivals["number"].tolist(), arrivals["seen_ns"].tolist(), strict=True))
         swapped = swapped_ns(answers, seen_ns, list(zip(announcer.versions[1:], announced_ns, strict=True)))
         start_ns = int(intended_ns[0] - times_ns[0])
@@ -304,11 +304,11 @@ def _wait_for_loads(chain: Chain, loads: int) -> None:
     """
     inference = chain.hops[-1]
     until_s = time.monotonic() + START_S
-    while (said := inference.last_words(WHOLE).count('"event": "champion"')) < loads:
+    while (seen := inference.log_tail(WHOLE).count('"event": "champion"')) < loads:
         if time.monotonic() > until_s:
-            words = inference.last_words()
-            raise BenchError(f"{loads} champions were announced and {said} loaded; inference said:\n{words}")
-        time.sleep(LOOK_S)
+            words = inference.log_tail()
+            raise BenchError(f"{loads} champions were announced and {seen} loaded; log of inference:\n{words}")
+        time.sleep(POLL_S)
 
 
 def _answers(fleet: Fleet) -> list[Answer]:

@@ -162,7 +162,7 @@ class Bench:
         try:
             row = self._measure(child, side, mode, run)
         except load.TimedOutError as timed_out:
-            raise BenchError(f"{side.name}, {mode}: {timed_out}; it said:\n{child.last_words()}") from timed_out
+            raise BenchError(f"{side.name}, {mode}: {timed_out}; its log:\n{child.log_tail()}") from timed_out
         finally:
             child.stop()
         self._topics.delete(self._topics.named(run))

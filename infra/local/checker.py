@@ -83,7 +83,7 @@ class Report:
         """Note every one of *keys* as a breach; returns how many there are."""
         found = list(keys)
         if found:
-            self.findings.append(Finding(invariant, what, len(found), tuple(_said(key) for key in found[:EXAMPLES])))
+            self.findings.append(Finding(invariant, what, len(found), tuple(_shown(key) for key in found[:EXAMPLES])))
         return len(found)
 
 
@@ -293,7 +293,7 @@ def _extra(counts: Counter[Any]) -> list[Any]:
     return [key for key, count in counts.items() for _ in range(count - 1)]
 
 
-def _said(key: Any) -> str:
+def _shown(key: Any) -> str:
     if isinstance(key, tuple):
-        return "/".join(_said(part) for part in key)
+        return "/".join(_shown(part) for part in key)
     return "withdrawn" if key is None else str(key)

@@ -108,15 +108,15 @@ class Demo:
             watch = undo.enter_context(Watch(env, self._log("watch"), (*WATCHED, *STEPS)))
             setup_s = time.time() - self._started_s
             until = ", or until the loop has closed" if self._wishes.until_closed else ""
-            self._say(f"ready after {setup_s:.1f} s; publishing for {self._wishes.duration_s:.0f} s{until}")
+            self._print(f"ready after {setup_s:.1f} s; publishing for {self._wishes.duration_s:.0f} s{until}")
             self._began_s = time.time()
             simulator = self._simulator(env)
             undo.callback(_end, simulator)
             self._show(simulator, watch, settings)
             ended_s = time.time()
             if not wait_for_alerts(settings):
-                self._say(f"drift and incidents have not read all; what they say of it is in {self._logs}")
-            self._say("reading the topics back")
+                self._print(f"drift and incidents have not read all; what they say of it is in {self._logs}")
+            self._print("reading the topics back")
             ledger = Ledger.read(self._ledger_file)
             log = read_log(settings)
             report = check(ledger, log)
@@ -125,33 +125,33 @@ class Demo:
             figures = summary(ledger, log, report, self._board.seen_at_ms, started_at_ms)
             figures["alerts"], late = alert_figures(read_alerts(settings), started_at_ms, ended_at_ms)
             if late:
-                said = ", ".join(f"{alert.kind} on {alert.camera or 'the fleet'}" for alert in late)
-                self._say(f"alerts that opened after publishing had ended, and are left out: {said}")
+                listed = ", ".join(f"{alert.kind} on {alert.camera or 'the fleet'}" for alert in late)
+                self._print(f"alerts that opened after publishing had ended, and are left out: {listed}")
             figures["decisions"] = decisions_made(settings, started_at_ms, ended_at_ms)
             figures["models"] = models_seen(settings, started_at_ms)
             figures["setup_s"] = round(setup_s, 3)
             figures["duration_s"] = round(ended_s - started_at_ms / 1_000, 3)
-            self._say("stopping what was started")
+            self._print("stopping what was started")
         return figures, report
 
     def _set_up(self, undo: ExitStack) -> Settings:
         settings = load(Settings)
-        self._say("starting Kafka")
+        self._print("starting Kafka")
         if "kafka_bootstrap_servers" in settings.model_fields_set:  # a cluster of somebody's own
             undo.callback(self._forget_topics, settings)
         broker = Stack(settings, services=())
         undo.callback(Stack(settings).down)
         plan = broker.up()
         settings = settings.model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
-        self._say(f"Kafka is at {plan.bootstrap_servers}; handing {self._wishes.model.name} in")
+        self._print(f"Kafka is at {plan.bootstrap_servers}; handing {self._wishes.model.name} in")
         make_keys(key_folder(settings))
         codec = codec_for(settings)
         asked = champion(settings, codec, self._wishes.model)
         self._model = f"{asked.model} {asked.version}"
         if self._wishes.worse_model:
-            self._say("making a worse model of it, which will be promoted")
+            self._print("making a worse model of it, which will be promoted")
             self._worse = candidate(settings, codec, self._wishes.model, self._wishes.frames)
-        self._say("starting the services")
+        self._print("starting the services")
         happens = self._wishes.change_at_s is not None
         Stack(load(Settings), services=PASSING if happens else PASSING_WATCHING).up()
         answers(settings, asked)
@@ -168,7 +168,7 @@ class Demo:
             for gone in (client.delete_topics(own) if own else {}).values():
                 gone.result()
         except KafkaException as fault:
-            self._say(f"topics {settings.topic_prefix}* could not be deleted: {fault.args[0].str()}")
+            self._print(f"topics {settings.topic_prefix}* could not be deleted: {fault.args[0].str()}")
 
     def _simulator(self, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         with self._log("simulator").open("ab") as log:
@@ -207,7 +207,7 @@ class Demo:
                 if left != before:
                     before, patience_until_s = left, time.time() + PATIENCE_S
                 if time.time() > patience_until_s:
-                    self._say(
+                    self._print(
                         f"{len(board.frames_open)} frames and {max(0, board.labels_open)} labels have no end, and none "
                         f"came for {PATIENCE_S:.0f} s; what the services say of it is in {self._logs}"
                     )
@@ -217,10 +217,10 @@ class Demo:
             self._promote_in_time(settings)
             self._end_in_time(simulator)
             refresh()
-            self._tell_news(publishing=elapsed_s < self._wishes.duration_s and not self._road_ended)
+            self._print_news(publishing=elapsed_s < self._wishes.duration_s and not self._road_ended)
             if self._wishes.headless and elapsed_s >= line_s:
                 line_s += LINE_EVERY_S
-                self._say(line(board, elapsed_s=elapsed_s, duration_s=self._wishes.duration_s))
+                self._print(line(board, elapsed_s=elapsed_s, duration_s=self._wishes.duration_s))
             time.sleep(REFRESH_S)
         refresh()
 
@@ -241,15 +241,15 @@ class Demo:
             return
         if self._loop.has_closed(began_ms, time.time() * 1_000, len(self._board.alerts_open)):
             self._road_ended = True
-            self._say("nothing more is to be waited for: the road ends")
+            self._print("nothing more is to be waited for: the road ends")
             simulator.terminate()
 
-    def _tell_news(self, *, publishing: bool) -> None:
+    def _print_news(self, *, publishing: bool) -> None:
         """Say which alerts opened or ended; once the road is over, cameras only seem to fall silent."""
         news, self._board.news = self._board.news, []
         if self._wishes.headless and publishing:
             for seen in news:
-                self._say(step_line(seen) or news_line(seen))
+                self._print(step_line(seen) or news_line(seen))
 
     def _phase_at(self, elapsed_s: float, *, running: bool) -> str:
         if not running:
@@ -279,7 +279,7 @@ class Demo:
         self._logs.mkdir(parents=True, exist_ok=True)
         return self._logs / f"{name}.log"
 
-    def _say(self, what: str) -> None:
+    def _print(self, what: str) -> None:
         self._console.print(what, highlight=False, soft_wrap=True)
 
 

@@ -15,7 +15,7 @@ from catseye.settings import Settings
 from services import drift, incidents
 
 PATIENCE_S: Final = 30.0
-_LOOK_EVERY_S: Final = 0.3
+_POLL_S: Final = 0.3
 _MARKERS: Final = 2
 """The end of a transaction is a record that no position goes past until another record follows."""
 
@@ -33,7 +33,7 @@ def wait_for_alerts(settings: Settings) -> bool:
                 left, until_s = still, time.monotonic() + PATIENCE_S
             if time.monotonic() > until_s:
                 return False
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
     return True
 
 

@@ -72,7 +72,7 @@ class Scoreboard:
         self._intended_ms: dict[FrameKey, float] = {}
         self._open: set[FrameKey] = set()
         self._ended: set[FrameKey] = set()
-        self._said: dict[FrameKey, tuple[str, bool]] = {}
+        self._outcomes: dict[FrameKey, tuple[str, bool]] = {}
 
     def on_ledger(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """The broker acknowledged these."""
@@ -95,14 +95,14 @@ class Scoreboard:
                 case "labels.unmatched":
                     self.unmatched += 1
                 case "dead-letters":
-                    self.reasons[seen.said] += 1
+                    self.reasons[seen.value] += 1
                     if seen.other in LABEL_TOPICS:
                         self.labels_dead += 1
                     else:
                         self._camera(seen.camera or "?").dead += 1
                         self._end(frame)
                 case "ingest.state":
-                    self._camera(seen.camera).duplicates = int(seen.said)
+                    self._camera(seen.camera).duplicates = int(seen.value)
                 case "alerts":
                     self.alerts[seen.name] = seen
                     if seen.other in ("opened", "resolved"):
@@ -179,13 +179,13 @@ class Scoreboard:
 
     def _labelled(self, frame: FrameKey, seen: Sighting) -> None:
         camera = self._camera(seen.camera)
-        if before := self._said.pop(frame, None):
+        if before := self._outcomes.pop(frame, None):
             camera.labelled -= 1
             camera.right -= before[1]
-        if seen.said:
-            self._said[frame] = (seen.said, seen.said == seen.other)
+        if seen.value:
+            self._outcomes[frame] = (seen.value, seen.value == seen.other)
             camera.labelled += 1
-            camera.right += seen.said == seen.other
+            camera.right += seen.value == seen.other
 
 
 def final_outcomes(log: Log) -> list[OutcomeAt]:

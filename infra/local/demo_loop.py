@@ -63,9 +63,9 @@ class Loop:
 def step_line(seen: Sighting) -> str | None:
     """Say what a decision or an event of a model means; None for other sightings."""
     if seen.topic == "retraining":
-        return f"retraining: {seen.boot}, {seen.said}: {seen.other}"
+        return f"retraining: {seen.boot}, {seen.value}: {seen.other}"
     if seen.topic == "models":
-        return f"model {seen.said}: {seen.boot}, since {seen.other}"
+        return f"model {seen.value}: {seen.boot}, since {seen.other}"
     return None
 
 

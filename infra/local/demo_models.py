@@ -22,7 +22,7 @@ MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
 CROPS = ROOT / "infra" / "example" / "crops"
 BY = "infra/demo"
 BY_SCENARIO = "promoted by the scenario"
-_JUDGES = 60
+_TEST_CROPS = 60
 """Crops on which a model is compared with a worse one: a second a step or so."""
 
 
@@ -45,13 +45,13 @@ def candidate(settings: Settings, codec: Codec, model: Path, frames: Path | None
     files = sorted((frames or CROPS).glob("*/*"))
     random.Random(1).shuffle(files)
     crops = []
-    for file in files[: 2 * _JUDGES]:
+    for file in files[: 2 * _TEST_CROPS]:
         try:
             crops.append(decode_rgb(file.read_bytes()))
         except (BadRecord, OSError):
             continue  # not a picture; the simulator says what it makes of it
     try:
-        noisy = worse(model.read_bytes(), crops[:_JUDGES])
+        noisy = worse(model.read_bytes(), crops[:_TEST_CROPS])
         command = handed_in(settings, noisy, "candidate", by=BY, because="worse on purpose: noise on its weights")
     except BadModel as fault:
         raise Misconfigured(f"--scenario: no worse model can be made of {model}: {fault}") from fault

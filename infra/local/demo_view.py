@@ -65,7 +65,7 @@ def line(board: Scoreboard, *, elapsed_s: float, duration_s: float) -> str:
 
 def news_line(seen: Sighting) -> str:
     """Say that an alert opened or ended."""
-    return f"alert {seen.other}: {seen.said} on {seen.camera or 'the fleet'} ({seen.boot})"
+    return f"alert {seen.other}: {seen.value} on {seen.camera or 'the fleet'} ({seen.boot})"
 
 
 def summary_table(figures: Mapping[str, Any]) -> Table:
@@ -132,7 +132,7 @@ def _alerts(board: Scoreboard) -> list[Text]:
     more = len(alerts) - ALERTS_SHOWN
     lines = [
         Text(
-            f"{alert.boot:<9}{alert.said:<18}{alert.camera or 'the fleet'}  {alert.other}",
+            f"{alert.boot:<9}{alert.value:<18}{alert.camera or 'the fleet'}  {alert.other}",
             style=_COLOURS.get(alert.boot, ""),
         )
         for alert in alerts[-ALERTS_SHOWN:]

@@ -47,9 +47,9 @@ def run(argv: Sequence[str], directories: Iterable[Path]) -> None:
         for directory in directories
     ]
     ended = [(directory, tool.communicate()[0], tool.returncode) for directory, tool in tools]
-    for directory, said, status in ended:
+    for directory, output, status in ended:
         if status:
-            raise Unavailable(f"{' '.join(argv[-5:])} failed in {directory}: {said.strip()}")
+            raise Unavailable(f"{' '.join(argv[-5:])} failed in {directory}: {output.strip()}")
 
 
 def class_archive(rehearse: Callable[[Path], None]) -> Path:

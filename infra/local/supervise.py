@@ -171,11 +171,11 @@ def main(folder: Path) -> None:
         now_s = time.monotonic()
         due_s = supervisor.tick(now_s)
         select.select([ears], [], [], None if due_s is None else max(0.0, due_s - now_s))
-        heard = _drain(ears)
-        if heard & {signal.SIGTERM, signal.SIGINT}:
+        signals = _drain(ears)
+        if signals & {signal.SIGTERM, signal.SIGINT}:
             supervisor.stop()
             return
-        if signal.SIGHUP in heard:
+        if signal.SIGHUP in signals:
             supervisor.want(read_children(folder), time.monotonic())
 
 

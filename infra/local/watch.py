@@ -69,7 +69,7 @@ class Sighting(NamedTuple):
     boot: str
     sequence: int
     name: str
-    said: str
+    value: str
     other: str
 
 
@@ -84,8 +84,8 @@ def _prediction(message: Any) -> Seen:
 def _outcome(message: Any) -> Seen:
     fields = head_reader(Outcome, "labelled_at_ms").read(message.value())
     name = f"{fields['prediction_id']}/{fields['label']}/{fields['labelled_at_ms']}"
-    said = "" if fields["label"] is None else fields["label"]
-    return fields["camera"], fields["boot"], fields["sequence"], name, said, fields["predicted"]
+    value = "" if fields["label"] is None else fields["label"]
+    return fields["camera"], fields["boot"], fields["sequence"], name, value, fields["predicted"]
 
 
 def _unmatched(message: Any) -> Seen:

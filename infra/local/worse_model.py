@@ -89,9 +89,9 @@ def _with_noise(
 
 def _with_golden(onnx: bytes, spec: ModelSpec) -> bytes:
     """The file with what it says itself of its golden crops: the contract asks for that."""
-    said = _answers(onnx, [decode_rgb(crop.jpeg) for crop in spec.golden], spec)
+    answers = _answers(onnx, [decode_rgb(crop.jpeg) for crop in spec.golden], spec)
     golden = json.loads(spec_to_metadata(spec)[GOLDEN])
-    for crop, chances in zip(golden, said.tolist(), strict=True):
+    for crop, chances in zip(golden, answers.tolist(), strict=True):
         crop["probabilities"] = chances
     entry = _text(1, GOLDEN) + _text(2, json.dumps(golden))
     kept = [

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from infra.benches import drift, drift_river
 from infra.benches.drift_cells import CELLS, Cell, Found, Simulation, Size
-from infra.benches.drift_nulls import CONTROLS, JUDGED, Null, run_length
+from infra.benches.drift_nulls import ASSESSED, CONTROLS, Null, run_length
 from infra.benches.drift_page import page, panel
 from infra.benches.drift_real import LONGEST, Ends, Outcome
 from infra.benches.drift_river import Tuner, remembered_tests
@@ -109,16 +109,16 @@ def test_streams_without_change_are_what_they_are_called() -> None:
     assert x.mean() == pytest.approx(0.8, abs=0.01)
 
 
-@pytest.mark.parametrize("kind", JUDGED)
+@pytest.mark.parametrize("kind", ASSESSED)
 def test_the_promise_holds(kind: str) -> None:
     """At a threshold of 300: the run length is above it even at the lower end of its interval."""
-    assert run_length(kind, JUDGED[kind], threshold=300, rows=150, seed=1).over_nominal.low >= 1
+    assert run_length(kind, ASSESSED[kind], threshold=300, rows=150, seed=1).over_nominal.low >= 1
 
 
 def test_a_broken_promise_is_seen() -> None:
     """Negative control: samples that repeat each other, all of them taken."""
     kind = "persistent, every sample taken"
-    assert run_length(kind, CONTROLS[kind], threshold=1_000, rows=100, seed=1, judged=False).over_nominal.high < 1
+    assert run_length(kind, CONTROLS[kind], threshold=1_000, rows=100, seed=1, assessed=False).over_nominal.high < 1
 
 
 def test_delay_is_read_off_at_a_run_length() -> None:
@@ -222,7 +222,7 @@ def test_figures_compare_with_the_oracle_and_with_river() -> None:
     """Median and worst ratio, the worst share of misses, and how often the engine is sooner."""
     cells = [found_of({"esr": 120, "adwin": 130}, 100), found_of({"esr": 150, "adwin": math.nan}, 100)]
     cells.append(found_of({"esr": 200, "adwin": 150}, 100))
-    cells.append(Found(Cell(Law(0.4, 6), Law(0.55, 6), judged=False), cells[2].fresh, cells[2].warm))
+    cells.append(Found(Cell(Law(0.4, 6), Law(0.55, 6), assessed=False), cells[2].fresh, cells[2].warm))
     figures = {figure.name: figure.interval.median for figure in drift.cell_figures(cells, 1_000)}
     assert figures["delay / oracle's, median cell, change at once"] == pytest.approx(1.5)
     assert figures["delay / oracle's, worst cell, change at once"] == pytest.approx(2)
@@ -257,13 +257,13 @@ def test_ranks_are_watched_at_both_ends_and_far_out() -> None:
 @pytest.mark.parametrize(("low", "met"), [(1.0, True), (0.99, False)])
 def test_a_promise_is_met_by_its_lower_end(low: float, met: bool) -> None:
     """Not by the middle of its interval."""
-    null = Null("independent", Interval(1.3, low, 1.6, 100), 0.1, judged=True)
+    null = Null("independent", Interval(1.3, low, 1.6, 100), 0.1, assessed=True)
     assert [figure.met for figure in drift.null_figures([null])] == [met]
 
 
 def test_all_rows_have_the_same_columns() -> None:
     """One table holds what the parts of the bench found."""
-    nulls = [Null("independent", Interval(1.3, 1.2, 1.4, 100), 0.1, judged=True)]
+    nulls = [Null("independent", Interval(1.3, 1.2, 1.4, 100), 0.1, assessed=True)]
     real = [Outcome("", 0, "loss", "esr", 0.02, LONGEST, 1.0), Outcome("fog", 1, "loss", "esr", 0.4, 12, 0.0)]
     costs: list[Row] = [{"pass": 1, "side": "esr", "updates": 5, "cpu_us": 0.02}]
     rows = drift.null_rows(nulls, 100) + drift.cell_rows([found_of({"esr": 120, "adwin": 130}, 100)], 1_000)
@@ -284,7 +284,7 @@ def test_the_page_shows_each_change_and_each_line() -> None:
     """A panel a cell with a line a detector; nothing is loaded from elsewhere."""
     found = found_of({"esr": 120, "adwin": 130}, 100)
     report = Report("drift", notes=["a < b"], machine={"cpu": "x"})
-    nulls = [Null("independent", Interval(1.3, 1.2, 1.4, 100), 0.1, judged=True)]
+    nulls = [Null("independent", Interval(1.3, 1.2, 1.4, 100), 0.1, assessed=True)]
     made = page(report, [found, found], nulls, 1_000)
     assert (made.count("<svg"), made.count("<polyline"), made.count("a &lt; b")) == (2, 6, 1)
     assert "http" not in made

@@ -26,7 +26,7 @@ def test_the_short_form_watches_a_fleet_with_and_without_changes() -> None:
 def test_plain_faults_are_found_on_their_camera() -> None:
     """Black, white, covered, frozen, clock, silent, and missing labels: rules that need no reference."""
     plain = [change for change in CHANGES if change.name in _PLAIN]
-    story = bench.told(5, bench.SHORT, {4 * row: change for row, change in enumerate(plain)})
+    story = bench.played(5, bench.SHORT, {4 * row: change for row, change in enumerate(plain)})
     rows = bench.rows_of_changes(story)
     assert [row["what"] for row in rows if row["right"] == "yes"] == list(_PLAIN)
 
@@ -34,7 +34,7 @@ def test_plain_faults_are_found_on_their_camera() -> None:
 def test_an_alert_of_a_camera_to_which_nothing_happened_counts_as_false() -> None:
     """Negative control: the same story without knowledge of what was done has false incidents."""
     black = next(change for change in CHANGES if change.name == "black")
-    story = bench.told(5, bench.SHORT, {4: black})
+    story = bench.played(5, bench.SHORT, {4: black})
     kinds = {alert.kind for alert in story.false_incidents(0).values()}
     assert "camera_black" not in kinds
     story.happened.clear()

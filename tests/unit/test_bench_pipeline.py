@@ -9,9 +9,9 @@ from catseye.contract.records import AcceptedFrame, Frame, Prediction
 from catseye.models.jpeg import decode_rgb
 from catseye.models.net import Net
 from infra.benches.conv_model import CLASSES, conv_model
-from infra.benches.frames import CAMERAS, PARTITIONS, Frames, crops, faults, insist, number_of, numbers
+from infra.benches.frames import CAMERAS, PARTITIONS, Frames, crops, faults, number_of, numbers, require_none
 from infra.benches.harness import BenchError
-from infra.benches.pipeline import compare, said, wrong
+from infra.benches.pipeline import answers_of, compare, wrong
 
 NOW_MS = 1_790_000_000_000
 JPEGS = crops()[:3]
@@ -95,7 +95,7 @@ def test_a_prediction_of_another_crop_is_reported() -> None:
 def test_faults_stop_the_bench() -> None:
     """There is no figure of a pipeline that loses a frame."""
     with pytest.raises(BenchError, match="ours gives wrong results: 1 frames lost"):
-        insist("ours", faults(np.arange(9), 10))
+        require_none("ours", faults(np.arange(9), 10))
 
 
 @pytest.mark.parametrize("layers", [0, 3])
@@ -103,7 +103,7 @@ def test_a_model_of_any_depth_keeps_the_contract(layers: int) -> None:
     """It loads, its golden crop comes out as the file says, and it classifies crops."""
     file = conv_model(layers, JPEGS[0])
     assert Net(file).spec.name == f"conv-{layers}"
-    assert said(file, [decode_rgb(jpeg) for jpeg in JPEGS], micro_batch=2).shape == (3, len(CLASSES))
+    assert answers_of(file, [decode_rgb(jpeg) for jpeg in JPEGS], micro_batch=2).shape == (3, len(CLASSES))
 
 
 def test_rows_become_the_figures_of_the_design() -> None:

@@ -50,14 +50,14 @@ def _fetch(program: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise Misconfigured("Maven, which fetches the schema registry, is missing: infra/test installs it")
-    said = subprocess.run(
+    fetched = subprocess.run(
         [maven, "-q", "-B", _COPY, f"-Dartifact={_ARTIFACT}", f"-DoutputDirectory={HOME}"],
         check=False,
         capture_output=True,
         text=True,
     )
-    if said.returncode:
-        raise Misconfigured(f"Maven could not fetch the schema registry: {said.stdout[-500:]}")
+    if fetched.returncode:
+        raise Misconfigured(f"Maven could not fetch the schema registry: {fetched.stdout[-500:]}")
     (packed,) = HOME.glob("*.tar.gz")
     fresh = HOME / "new"
     shutil.rmtree(fresh, ignore_errors=True)

@@ -39,18 +39,18 @@ class Kcat:
 
     def publish(self, topic: str, key: str, file: Path) -> None:
         """Write the bytes of *file* as one record."""
-        _said([*self._start, "-P", "-t", topic, "-k", key, str(file)])
+        _output_of([*self._start, "-P", "-t", topic, "-k", key, str(file)])
 
     def read(self, topic: str, count: int) -> list[bytes]:
         """The first *count* committed values of *topic*; waits for them."""
         # %R is the length, 4 bytes big-endian, and %s the value as it is.
         options = ["-C", "-t", topic, "-o", "beginning", "-c", str(count), "-u", "-f", "%R%s"]
-        said = _said([*self._start, *options, "-X", "isolation.level=read_committed"])
+        output = _output_of([*self._start, *options, "-X", "isolation.level=read_committed"])
         values = []
-        while said:
-            (length,) = struct.unpack(">i", said[:4])
-            values.append(said[4 : 4 + length])
-            said = said[4 + length :]
+        while output:
+            (length,) = struct.unpack(">i", output[:4])
+            values.append(output[4 : 4 + length])
+            output = output[4 + length :]
         return values
 
 
@@ -79,13 +79,13 @@ class ConsoleTools:
         if shutil.which("javac") is None:
             raise Misconfigured("javac is missing: install a JDK, for example openjdk-17-jdk-headless")
         options = ["-J-XX:TieredStopAtLevel=1", "-d", str(folder), "-cp", self._classes]
-        _said(["javac", *options, *map(str, sorted(SOURCES.glob("*.java")))])
+        _output_of(["javac", *options, *map(str, sorted(SOURCES.glob("*.java")))])
 
     def publish(self, topic: str, schema: Path, lines: Iterable[str]) -> None:
         """Write a frame for each line, see `java/FrameReader.java`; the partitioner is Java's own."""
         reader = ["--line-reader", "catseye.clients.FrameReader", *self._settings("--reader-property", schema)]
         argv = ["org.apache.kafka.tools.ConsoleProducer", *self._servers, "--topic", topic, "--sync", *reader]
-        _said([*self._java, self._classes, *argv], "".join(f"{line}\n" for line in lines).encode())
+        _output_of([*self._java, self._classes, *argv], "".join(f"{line}\n" for line in lines).encode())
 
     def read(self, topic: str, schema: Path, count: int) -> list[dict[str, Any]]:
         """The first *count* committed records of *topic*; waits for them."""
@@ -93,17 +93,17 @@ class ConsoleTools:
         formatter = ["--formatter", "catseye.clients.RecordPrinter", *self._settings("--formatter-property", schema)]
         argv = ["org.apache.kafka.tools.consumer.ConsoleConsumer", *self._servers, "--topic", topic]
         wait = ["--timeout-ms", str(1_000 * PATIENCE_S)]
-        said = _said([*self._java, self._classes, *argv, *options, *wait, *formatter])
-        return [json.loads(line) for line in said.decode().splitlines() if line.startswith("{")]
+        output = _output_of([*self._java, self._classes, *argv, *options, *wait, *formatter])
+        return [json.loads(line) for line in output.decode().splitlines() if line.startswith("{")]
 
     def _settings(self, option: str, schema: Path) -> Sequence[str]:
         settings: Mapping[str, str] = {"schema": str(schema), **self._registry}
         return [part for name, value in settings.items() for part in (option, f"{name}={value}")]
 
 
-def _said(argv: Sequence[str], given: bytes = b"") -> bytes:
-    """Standard output of a program that ended well; what it said otherwise is in the fault."""
-    ended = subprocess.run(argv, input=given, capture_output=True, check=False, timeout=PATIENCE_S)
+def _output_of(argv: Sequence[str], standard_input: bytes = b"") -> bytes:
+    """Standard output of a program that ended well; otherwise its output is in the error."""
+    ended = subprocess.run(argv, input=standard_input, capture_output=True, check=False, timeout=PATIENCE_S)
     if ended.returncode:
         raise Misconfigured(f"{' '.join(argv[-6:])} failed: {(ended.stderr or ended.stdout).decode()[-1_000:]}")
     return ended.stdout
