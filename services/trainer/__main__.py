@@ -25,7 +25,7 @@ from catseye.runtime.health import Health
 from catseye.runtime.metrics import Metrics
 from catseye.settings import load
 from services.trainer import NAME
-from services.trainer.job import Job, Result, Said
+from services.trainer.job import Job, Progress, Result
 from services.trainer.serve import MISCONFIGURED, UNAVAILABLE, Trainer
 from services.trainer.settings import TrainerSettings
 
@@ -43,7 +43,7 @@ def main(context: click.Context) -> None:
 
 
 def serve() -> NoReturn:
-    """Follow `retraining` until told to stop, and exit: 0 told to stop; 1 start again; 2 a person must act."""
+    """Follow `retraining` until asked to stop, and exit: 0 asked to stop; 1 start again; 2 a person must act."""
     settings = load(TrainerSettings, service=NAME)
     logger = log.set_up(NAME, settings.instance, settings.log_level)
     check_torch()
@@ -64,8 +64,8 @@ def serve() -> NoReturn:
 
 
 @main.command(hidden=True)
-@click.option("--say", "spoken", type=int, required=True, help="File descriptor to speak to.")
-def attempt(spoken: int) -> None:
+@click.option("--report-fd", type=int, required=True, help="File descriptor for progress.")
+def attempt(report_fd: int) -> None:
     """Do one training, which the service asks for on standard input, and end when the service ends."""
     settings = load(TrainerSettings, service=NAME)
     os.nice(settings.trainer_niceness)
@@ -82,17 +82,17 @@ def attempt(spoken: int) -> None:
         return  # the service has ended
     job = msgspec.json.decode(asked, type=Job)
     Thread(target=_end_with_the_service, name="service", daemon=True).start()
-    with os.fdopen(spoken, "wb", buffering=0) as words:
+    with os.fdopen(report_fd, "wb", buffering=0) as lines:
 
-        def say(phase: str, result: Result | None = None, **numbers: float) -> None:
+        def report(phase: str, result: Result | None = None, **numbers: float) -> None:
             # JSON has no name for a number that has run away; the other side would take the line for damaged.
             finite = {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
-            words.write(msgspec.json.encode(Said(phase=phase, numbers=finite, result=result)) + b"\n")
+            lines.write(msgspec.json.encode(Progress(phase=phase, numbers=finite, result=result)) + b"\n")
 
         try:
-            say("ended", Attempt(settings, codec_for(settings), job, say).run())
+            report("ended", Attempt(settings, codec_for(settings), job, report).run())
         except (Misconfigured, BadModel, ExportFailed) as fault:
-            say("ended", Result(stage="rejected", because=f"cannot_train: {fault}"))
+            report("ended", Result(stage="rejected", because=f"cannot_train: {fault}"))
         except Unavailable as fault:
             click.echo(f"Error: {fault}", err=True)
             sys.exit(UNAVAILABLE)

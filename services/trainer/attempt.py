@@ -31,9 +31,9 @@ from services.trainer.core import changed_cameras
 from services.trainer.data import Part, batches, joined, taken
 from services.trainer.dataset import Labelled
 from services.trainer.examples import read_examples, shrink
-from services.trainer.fine_tune import Parts, Say, fine_tune
+from services.trainer.fine_tune import OnProgress, Parts, fine_tune
 from services.trainer.fit import bfloat16_is_fast, logits_of
-from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, Judged, judge
+from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, HeldOut, assess
 from services.trainer.job import Job, Result
 from services.trainer.likeness import perceptual_hash
 from services.trainer.net import Net
@@ -71,13 +71,13 @@ class Attempt:
         settings: What an operator has turned.
         codec: Reads records.
         job: What to do.
-        say: Gets a phase and numbers by name.
+        report: Gets a phase and numbers by name.
     """
 
-    def __init__(self, settings: TrainerSettings, codec: Codec, job: Job, say: Say) -> None:
+    def __init__(self, settings: TrainerSettings, codec: Codec, job: Job, report: OnProgress) -> None:
         self._settings = settings
         self._job = job
-        self._say = say
+        self._report = report
         self._archive = Archive(settings, codec)
         self._store = store_of(settings)
         self._until_s = time.monotonic() + settings.trainer_budget_s
@@ -98,7 +98,7 @@ class Attempt:
             Unavailable: the broker or the artifact store does not answer.
             Misconfigured: a folder of crops does not fit the model.
             BadModel: the champion is not one that can be gone on from.
-            ExportFailed: torch and onnxruntime do not say the same of the new net.
+            ExportFailed: torch and onnxruntime disagree on the new net.
         """
         torch.set_num_threads(self._settings.trainer_threads)
         cv2.setNumThreads(1)
@@ -113,7 +113,7 @@ class Attempt:
             spec,
         )
         try:
-            frames, changed, told = self._frames(session, spec)
+            frames, changed, origin = self._frames(session, spec)
         except Refused as fault:
             return self._ended(Result(stage="rejected", because=str(fault)), "")
         fresh = [dataset.is_fresh(frame, changed) for frame in frames.labelled]
@@ -143,10 +143,10 @@ class Attempt:
             cut_off_ms=self._job.cut_off_ms,
             examples_sha256=examples.train_sha256,
             golden_sha256=examples.golden_sha256,
-            **told,
+            **origin,
         )
         dataset_sha256 = self._kept(dataset.as_bytes(manifest))
-        self._say("dataset", frames=len(parts), fresh=sum(fresh), cameras_changed=len(changed))
+        self._report("dataset", frames=len(parts), fresh=sum(fresh), cameras_changed=len(changed))
         refusal = self._checked(frames, cluster_of, fresh, spec)
         if refusal := refusal or lacking(parts, fresh):
             return self._ended(Result(stage="rejected", because=refusal, dataset_sha256=dataset_sha256), "")
@@ -160,8 +160,8 @@ class Attempt:
         fitted = self._fitted(net, Parts(taken(frames.part, at["train"]), replay, validation), spec)
         graph = graph_with(graph, fitted)
         content, candidate, spec = self._exported(graph, fitted, validation, window, spec, manifest, dataset_sha256)
-        judged = self._judged(session, candidate, frames, at["window"], fresh, examples.golden, spec)
-        verdict = judge(judged, margin=self._settings.trainer_margin, error=self._settings.trainer_error)
+        held_out = self._held_out(session, candidate, frames, at["window"], fresh, examples.golden, spec)
+        verdict = assess(held_out, margin=self._settings.trainer_margin, error=self._settings.trainer_error)
         self._metrics |= verdict.metrics
         result = Result(
             stage="candidate" if verdict.passed else "rejected",
@@ -186,11 +186,11 @@ class Attempt:
             raise Unavailable(f"the artifact store keeps nothing: {fault}") from fault
 
     def _frames(self, session: Any, spec: ModelSpec) -> tuple[_Frames, dict[str, int], dict[str, Any]]:
-        """Frames with their labels, the changed cameras, and what the manifest is told of where they came from."""
+        """Frames with their labels, the changed cameras, and the manifest's entries on where they came from."""
         labels, ranges = self._archive.labels_until(self._job.cut_off_ms, most=self._settings.trainer_outcomes_most)
         labelled = labels.frames()
         known = [frame for frame in labelled if frame.label in spec.classes]
-        self._say("labels", outcomes=labels.outcomes, labelled=len(labelled))
+        self._report("labels", outcomes=labels.outcomes, labelled=len(labelled))
         changed = changed_cameras(self._job.decision, self._archive.alerts()) or dataset.fallen_cameras(known)
         chosen = dataset.choose(
             known, changed, most=self._settings.trainer_frames_most, fresh_share=self._settings.trainer_fresh_share
@@ -200,9 +200,9 @@ class Attempt:
             raise Refused(f"too_few_frames: of {len(labelled)} labelled frames none is in the archive")
         part = Part(tuple(images), np.array([spec.classes.index(one.frame.label) for one in taken], dtype=np.int64))
         logits, features = answers(session, part, spec)
-        self._say("frames", frames=len(taken))
+        self._report("frames", frames=len(taken))
         prefix = self._settings.topic_prefix
-        told = {
+        origin = {
             "outcomes_topic": f"{prefix}outcomes",
             "outcomes_ranges": {str(partition): own for partition, own in ranges.items()},
             "frames_topic": f"{prefix}frames.accepted",
@@ -212,7 +212,7 @@ class Attempt:
             "gone": len(chosen) - len(taken),
         }
         hashes = [one.perceptual_hash for one in taken]
-        return _Frames([one.frame for one in taken], part, hashes, logits, features), changed, told
+        return _Frames([one.frame for one in taken], part, hashes, logits, features), changed, origin
 
     def _checked(self, frames: _Frames, cluster_of: NDArray[np.int64], fresh: Sequence[bool], spec: ModelSpec) -> str:
         chances = model_file.probabilities(frames.logits, spec.temperature)
@@ -225,7 +225,7 @@ class Attempt:
             self._settings.limits(),
         )
         self._metrics |= found.numbers
-        self._say("checked", **found.numbers)
+        self._report("checked", **found.numbers)
         return found.refusal
 
     def _fitted(self, net: Net, parts: Parts, spec: ModelSpec) -> Net:
@@ -241,7 +241,7 @@ class Attempt:
             trials=settings.trainer_search_trials,
             # Another decision tries others of the grid; the same one, after a crash, the same.
             search_seed=int(digest("search", self._job.decision.decision_id)[:8], 16),
-            say=self._say,
+            report=self._report,
         )
         self._recipe, self._trials = tuned.recipe, tuned.trials
         replayed = round(tuned.recipe.replay_share * len(parts.examples.images))
@@ -264,7 +264,7 @@ class Attempt:
         sha256: str,
     ) -> tuple[bytes, onnxruntime.InferenceSession, ModelSpec]:
         """The candidate's file, what runs it, and what it says of itself."""
-        self._say("exporting")
+        self._report("exporting")
         validation_logits = logits_of(net, validation, spec)
         # Validation lies beside what was trained on: a candidate may not be surer than the champion that it comes from.
         temperature = round(max(spec.temperature, fit_temperature(validation_logits, validation.labels)), 4)
@@ -298,7 +298,7 @@ class Attempt:
         spec = export.with_golden(session, spec, [crop.jpeg for crop in spec.golden])
         return export.as_bytes(graph, spec), session, spec
 
-    def _judged(
+    def _held_out(
         self,
         champion: Any,
         candidate: Any,
@@ -307,25 +307,25 @@ class Attempt:
         fresh: Sequence[bool],
         golden: Part,
         spec: ModelSpec,
-    ) -> list[Judged]:
-        self._say("judging")
+    ) -> list[HeldOut]:
+        self._report("evaluating")
         window = taken(frames.part, in_window)
         labelled = [frame for frame, taken in zip(frames.labelled, in_window, strict=True) if taken]
         where = [DRIFTED if is_fresh else ELSEWHERE for is_fresh, taken in zip(fresh, in_window, strict=True) if taken]
         own = frames.logits[in_window].argmax(axis=1) == window.labels
         other = export.served_logits(candidate, window, spec).argmax(axis=1) == window.labels
-        judged = [
-            Judged(at, frame.camera, frame.label, bool(champion_right), bool(candidate_right))
+        held_out = [
+            HeldOut(at, frame.camera, frame.label, bool(champion_right), bool(candidate_right))
             for at, frame, champion_right, candidate_right in zip(where, labelled, own, other, strict=True)
         ]
         if golden.images:
             own = export.served_logits(champion, golden, spec).argmax(axis=1) == golden.labels
             other = export.served_logits(candidate, golden, spec).argmax(axis=1) == golden.labels
-            judged += [
-                Judged(GOLDEN, "", spec.classes[label], bool(champion_right), bool(candidate_right))
+            held_out += [
+                HeldOut(GOLDEN, "", spec.classes[label], bool(champion_right), bool(candidate_right))
                 for label, champion_right, candidate_right in zip(golden.labels, own, other, strict=True)
             ]
-        return judged
+        return held_out
 
     def _ended(self, result: Result, table: str) -> Result:
         """Log the training, and give *result* with its numbers."""
@@ -359,10 +359,10 @@ class Attempt:
                 texts={"gate.md": table} if table else {},
                 trials=self._trials,
             )
-            self._say(f"logged to {uri} as {run_id}")
+            self._report(f"logged to {uri} as {run_id}")
         except Unavailable as fault:
             # A model must not wait for the diary; what it rests on is in the manifest, the event and the file.
-            self._say(f"not logged: {fault}")
+            self._report(f"not logged: {fault}")
         return Result(
             stage=result.stage,
             because=result.because,

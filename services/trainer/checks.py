@@ -52,10 +52,10 @@ def check(
         fresh: Whether it is from a changed camera since its change. Where there are none all frames are looked at.
         limits: Where to refuse.
     """
-    looked_at = [place for place, is_fresh in enumerate(fresh) if is_fresh] or list(range(len(labels)))
-    clusters = {cluster_of[place] for place in looked_at}
-    suspect_count = sum(suspected[place] for place in looked_at)
-    suspect_share = suspect_count / len(looked_at) if looked_at else 0.0
+    fresh_places = [place for place, is_fresh in enumerate(fresh) if is_fresh] or list(range(len(labels)))
+    clusters = {cluster_of[place] for place in fresh_places}
+    suspect_count = sum(suspected[place] for place in fresh_places)
+    suspect_share = suspect_count / len(fresh_places) if fresh_places else 0.0
     by_class = Counter(labels)
     numbers = {
         "data/frames": float(len(labels)),
@@ -67,21 +67,21 @@ def check(
         "data/imbalance": max(by_class.values()) / min(by_class.values()) if by_class else 0.0,
     }
     refusal = ""
-    if len(looked_at) < limits.fresh_fewest:
+    if len(fresh_places) < limits.fresh_fewest:
         refusal = (
-            f"too_few_frames: {len(looked_at)} labelled frames show the change, {limits.fresh_fewest} are needed "
+            f"too_few_frames: {len(fresh_places)} labelled frames show the change, {limits.fresh_fewest} are needed "
             "(CATSEYE_TRAINER_FRESH_FEWEST)"
         )
     elif len(by_class) < 2:
         refusal = f"one_class: all {len(labels)} labelled frames are of class {labels[0]}"
     elif len(clusters) < limits.different_fewest:
         refusal = (
-            f"duplicates: the {len(looked_at)} labelled frames show {len(clusters)} different pictures, "
+            f"duplicates: the {len(fresh_places)} labelled frames show {len(clusters)} different pictures, "
             f"{limits.different_fewest} are needed (CATSEYE_TRAINER_DIFFERENT_FEWEST)"
         )
     elif suspect_share > limits.suspects_most:
         refusal = (
-            f"labels: {suspect_count} of {len(looked_at)} labels ({suspect_share:.1%}) are contradicted by the "
+            f"labels: {suspect_count} of {len(fresh_places)} labels ({suspect_share:.1%}) are contradicted by the "
             f"champion and by similar frames; {limits.suspects_most:.0%} may be (CATSEYE_TRAINER_SUSPECTS_MOST)"
         )
     return Checked(refusal, numbers)

@@ -1,4 +1,4 @@
-"""The process that trains, seen from the service: it is started, heard, and ended when its time is over.
+"""The process that trains, seen from the service: it is started, followed, and ended when its time is over.
 
 It holds torch and the frames, so the service stays small, a training that runs out of memory takes nobody with it, and
 the system gives everything back at its end. It lives no longer than the service: when its standard input closes, it
@@ -18,7 +18,7 @@ from threading import Thread
 
 import msgspec
 
-from services.trainer.job import Job, Said
+from services.trainer.job import Job, Progress
 from services.trainer.settings import TrainerSettings
 
 GRACE = 1.5
@@ -36,8 +36,8 @@ class Child:
     def __init__(self, settings: TrainerSettings) -> None:
         self._budget_s = settings.trainer_budget_s
         self._ends_s = math.inf
-        self._said: SimpleQueue[Said] = SimpleQueue()
-        heard, spoken = os.pipe()
+        self._received: SimpleQueue[Progress] = SimpleQueue()
+        read_fd, write_fd = os.pipe()
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": str(settings.trainer_threads),
@@ -45,16 +45,16 @@ class Child:
             "OMP_WAIT_POLICY": "PASSIVE",
         }
         try:
-            # Its output is ours; what it has to say comes through a pipe of its own, since libraries print too.
+            # Its output is ours; its progress comes through a pipe of its own, since libraries print too.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.trainer", "attempt", "--say", str(spoken)],
+                [sys.executable, "-m", "services.trainer", "attempt", "--report-fd", str(write_fd)],
                 stdin=subprocess.PIPE,
-                pass_fds=(spoken,),
+                pass_fds=(write_fd,),
                 env=environment,
             )
         finally:
-            os.close(spoken)
-        self._ears = Thread(target=self._listen, args=(heard,), name="child", daemon=True)
+            os.close(write_fd)
+        self._ears = Thread(target=self._listen, args=(read_fd,), name="child", daemon=True)
         self._ears.start()
 
     def begin(self, job: Job) -> None:
@@ -66,17 +66,17 @@ class Child:
             self._process.stdin.write(msgspec.json.encode(job) + b"\n")
             self._process.stdin.flush()
 
-    def heard(self) -> Iterator[Said]:
-        """What it said since the last call."""
+    def progress(self) -> Iterator[Progress]:
+        """What it reported since the last call."""
         while True:
             try:
-                yield self._said.get_nowait()
+                yield self._received.get_nowait()
             except Empty:
                 return
 
     @property
     def status(self) -> int | None:
-        """Exit status; None while it runs, or while what it said is not yet heard."""
+        """Exit status; None while it runs, or while its reports are not all read."""
         status = self._process.poll()
         return None if self._ears.is_alive() else status
 
@@ -94,7 +94,7 @@ class Child:
         with suppress(BrokenPipeError):
             self._process.stdin.close()
 
-    def _listen(self, heard: int) -> None:
-        with os.fdopen(heard, "rb") as lines:
+    def _listen(self, read_fd: int) -> None:
+        with os.fdopen(read_fd, "rb") as lines:
             for line in lines:
-                self._said.put(msgspec.json.decode(line, type=Said))
+                self._received.put(msgspec.json.decode(line, type=Progress))

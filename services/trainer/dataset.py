@@ -20,7 +20,7 @@ PARTS: tuple[Part, ...] = ("train", "validation", "window", "left_out")
 
 
 class Labelled(msgspec.Struct, frozen=True):
-    """A frame with its label and what the champion said of it.
+    """A frame with its label and the champion's answer.
 
     Attributes:
         camera: Name of the camera.
@@ -29,7 +29,7 @@ class Labelled(msgspec.Struct, frozen=True):
         partition: Partition of the frame in frames.accepted.
         offset: Offset of the frame there.
         label: The true class, by the newest label.
-        correct: Whether the model in use then said the same.
+        correct: Whether the model in use then gave the same answer.
         source: Source of the label.
         propensity: Propensity of the label.
     """
@@ -53,7 +53,7 @@ class Labels:
         self.outcomes = 0
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Take one outcome in: a correction replaces what was said of its frame, a withdrawal takes it back."""
+        """Take one outcome in: a correction replaces an earlier outcome of its frame, a withdrawal takes it back."""
         self.outcomes += 1
         place = (outcome.frame_partition, outcome.frame_offset)
         if outcome.role != "champion":
@@ -192,9 +192,9 @@ def manifest(
     frames: Sequence[Labelled],
     parts: Sequence[Part],
     classes: Sequence[str],
-    **told: Any,
+    **origin: Any,
 ) -> Manifest:
-    """Count *frames* and their *parts*; what cannot be counted is *told*, by the names of `Manifest`."""
+    """Count *frames* and their *parts*; what cannot be counted is *origin*, by the names of `Manifest`."""
     rows = sorted(zip(frames, parts, strict=True), key=lambda row: (row[0].partition, row[0].offset))
     return Manifest(
         decision_id=decision.decision_id,
@@ -212,7 +212,7 @@ def manifest(
         offsets=[frame.offset for frame, _ in rows],
         labels=[classes.index(frame.label) for frame, _ in rows],
         parts=[PARTS.index(part) for _, part in rows],
-        **told,
+        **origin,
     )
 
 

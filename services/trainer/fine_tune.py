@@ -15,7 +15,7 @@ from services.trainer.fit import Step, fit, logits_of, steps_per_epoch
 from services.trainer.net import Net
 from services.trainer.recipe import Recipe, Trial
 
-Say = Callable[..., None]
+OnProgress = Callable[..., None]
 
 _WAKING_CROPS = 512
 
@@ -60,7 +60,7 @@ def fine_tune(
     until_s: float,
     trials: int,
     search_seed: int,
-    say: Say,
+    report: OnProgress,
 ) -> Tuned:
     """Let *net* learn.
 
@@ -73,7 +73,7 @@ def fine_tune(
         until_s: When it must have ended, searching included, by the monotonic clock.
         trials: How many recipes a search may try; 0 searches for none.
         search_seed: Of the order in which they are tried.
-        say: Gets a phase and numbers by name.
+        report: Gets a phase and numbers by name.
     """
     chance = np.random.default_rng(seed)
     train = joined(parts.road, parts.examples)
@@ -88,7 +88,7 @@ def fine_tune(
 
         def show(step: Step) -> None:
             if step.done % max(1, each // 4) == 0 or step.done == step.of:
-                say("fitting", step=step.done, of=step.of, epoch=step.done / each, loss=step.loss)
+                report("fitting", step=step.done, of=step.of, epoch=step.done / each, loss=step.loss)
 
         budget_s = max(1.0, until_s - time.monotonic())
         return fit(part, spec, by, seed=seed, on_step=show, on_pass=on_pass, start=net, budget_s=budget_s)
@@ -98,7 +98,7 @@ def fine_tune(
         return cross_entropy(logits, parts.validation.labels, fit_temperature(logits, parts.validation.labels))
 
     def tried(trial: Trial) -> None:
-        say("tried", loss=trial.loss, passes=len(trial.losses), seconds=trial.seconds, pruned=float(trial.pruned))
+        report("tried", loss=trial.loss, passes=len(trial.losses), seconds=trial.seconds, pruned=float(trial.pruned))
 
     if not trials:
         return Tuned(fitted(recipe), recipe)

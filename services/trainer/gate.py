@@ -1,7 +1,7 @@
 """Whether a candidate may become a shadow: better where the road drifted, and not worse elsewhere.
 
 Both models answer the same frames, so only those count on which one is right and the other wrong (McNemar, 1947). Of
-these the candidate's share is judged by its Wilson interval: all of it over one half is evidence of better, all of it
+these the candidate's share is assessed by its Wilson interval: all of it over one half is evidence of better, all of it
 under one half of worse. Slices by class and camera are many, so the interval is widened by their number (Bonferroni),
 and a loss must also be larger than a margin to count. Nothing here was trained on: the golden set is frozen, the window
 was held out.
@@ -25,7 +25,7 @@ MOST_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class HeldOut:
     """One held-out frame and whether each model is right about it.
 
     Args:
@@ -117,17 +117,17 @@ class Verdict:
         }
 
 
-def judge(judged: Sequence[Judged], *, margin: float, error: float) -> Verdict:
+def assess(held_out: Sequence[HeldOut], *, margin: float, error: float) -> Verdict:
     """Judge a candidate.
 
     Args:
-        judged: Held-out frames.
+        held_out: Frames.
         margin: Accuracy that may be lost elsewhere, 0 to 1, even with evidence that it is lost.
         error: Chance with which a candidate that is as good as the champion is taken for better where it drifted, or
             for worse anywhere, 0 to 1.
     """
-    slices: dict[str, list[Judged]] = defaultdict(list)
-    for frame in judged:
+    slices: dict[str, list[HeldOut]] = defaultdict(list)
+    for frame in held_out:
         slices[frame.where].append(frame)
         slices[f"{frame.where}/class/{frame.label}"].append(frame)
         if frame.camera:
@@ -145,8 +145,8 @@ def judge(judged: Sequence[Judged], *, margin: float, error: float) -> Verdict:
     worse = [row for row in table if row.is_worse(margin)]
     if worse:
         return Verdict(False, f"gate: worse by more than {margin:.1%}: {'; '.join(map(str, worse[:3]))}", table)
-    if not judged:
-        return Verdict(False, "gate: there is no held-out frame to judge by", table)
+    if not held_out:
+        return Verdict(False, "gate: there is no held-out frame to assess by", table)
     wholes = [str(row) for row in table if "/" not in row.name]
     return Verdict(True, f"passed the gate: {'; '.join(wholes)}", table)
 
@@ -166,15 +166,15 @@ def _with_interval(right: int, of: int) -> str:
     return f"{right / of:.1%} ({low:.1%} to {high:.1%})"
 
 
-def _row(name: str, judged: Sequence[Judged], z: float) -> Row:
-    won = sum(frame.candidate and not frame.champion for frame in judged)
-    lost = sum(frame.champion and not frame.candidate for frame in judged)
+def _row(name: str, held_out: Sequence[HeldOut], z: float) -> Row:
+    won = sum(frame.candidate and not frame.champion for frame in held_out)
+    lost = sum(frame.champion and not frame.candidate for frame in held_out)
     low, high = wilson(won, won + lost, z)
     return Row(
         name=name,
-        frames=len(judged),
-        champion=sum(frame.champion for frame in judged),
-        candidate=sum(frame.candidate for frame in judged),
+        frames=len(held_out),
+        champion=sum(frame.champion for frame in held_out),
+        candidate=sum(frame.candidate for frame in held_out),
         won=won,
         lost=lost,
         low=low,

@@ -73,12 +73,12 @@ def search(
         losses: list[float] = []
         began_s = clock()
 
-        def look(net: Net) -> None:
+        def evaluate(net: Net) -> None:
             loss = loss_of(net)
             losses.append(loss if math.isfinite(loss) else WORST)
 
-        def look_on_the_way(net: Net) -> None:
-            look(net)
+        def evaluate_on_the_way(net: Net) -> None:
+            evaluate(net)
             asked.report(losses[-1], len(losses))
             if asked.should_prune():
                 ended(pruned=True)
@@ -89,8 +89,8 @@ def search(
             on_trial(trial)
             return trial
 
-        net = fit(own, look_on_the_way)
-        look(net)
+        net = fit(own, evaluate_on_the_way)
+        evaluate(net)
         trial = ended(pruned=False)
         if best is None or trial.loss < best[1].loss:
             best = net, trial

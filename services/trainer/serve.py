@@ -41,12 +41,12 @@ MISCONFIGURED = 2
 
 
 class Trainer:
-    """Runs until told to stop.
+    """Runs until asked to stop.
 
     Args:
         settings: What an operator has turned.
         codec: Reads and writes records.
-        health: Is told signs of life.
+        health: Gets signs of life.
         log: A structlog logger.
     """
 
@@ -101,7 +101,7 @@ class Trainer:
             while not stop.is_set():
                 self._health.beat()
                 self._take(self._consumer.poll(POLL_S))
-                self._look()
+                self._poll()
         except KafkaException as fault:
             raise Unavailable(f"the broker does not let the trainer go on: {fault}") from fault
         finally:
@@ -167,23 +167,23 @@ class Trainer:
         self._child = self._child or Child(self._settings)
         self._child.begin(job)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Hear the child, and answer when it has ended; have one ready that waits for the next decision."""
         if self._child is None:
             self._child = Child(self._settings)
         child, job = self._child, self._job
         # Also with a job: it ends so before it has read one, and the decision must wait for the person who mends it.
         if child.status == MISCONFIGURED:
-            raise Misconfigured("the process that trains refuses to start; it has said why")
+            raise Misconfigured("the process that trains refuses to start; its log says why")
         if job is None:
             if child.status is not None:
                 raise Unavailable("the process that waits for a training ended by itself")
             return
-        status = child.status  # before its words: what it said last is then there
+        status = child.status  # before its reports: the last one is then there
         result: Result | None = None
-        for said in child.heard():
-            result = said.result or result
-            self._log.info("training_at", phase=said.phase, decision_id=job.decision.decision_id, **said.numbers)
+        for report in child.progress():
+            result = report.result or result
+            self._log.info("training_at", phase=report.phase, decision_id=job.decision.decision_id, **report.numbers)
         if result is not None:
             self._finish(job, result)
         elif child.is_late:

@@ -67,7 +67,7 @@ class TrainerSettings(Settings):
         default=0.01, ge=0, lt=1, description="Accuracy that may be lost elsewhere even with evidence, 0 to 1"
     )
     trainer_error: float = Field(
-        default=0.05, gt=0, lt=1, description="Chance with which an equal candidate is judged better, or worse"
+        default=0.05, gt=0, lt=1, description="Chance with which an equal candidate is taken for better, or worse"
     )
 
     mlflow_tracking_uri: str = Field(

@@ -92,9 +92,9 @@ def lacking(parts: Sequence[Part], fresh: Sequence[bool]) -> str:
         fresh: Whether it shows the change.
     """
     if min(parts.count(part) for part in ("train", "validation", "window")) < 1:
-        return "duplicates: near-identical frames leave no part to train on or to judge by"
+        return "duplicates: near-identical frames leave no part to train on or to evaluate on"
     if any(fresh) and not any(shows and part == "window" for shows, part in zip(fresh, parts, strict=True)):
-        return "duplicates: near-identical frames leave none that shows the change to judge by"
+        return "duplicates: near-identical frames leave none that shows the change to evaluate on"
     return ""
 
 

@@ -27,7 +27,7 @@ def suspects(
         labels: Class indices as they were given, int64 [N].
         cluster_of: Cluster of near-identical frames, int64 [N].
     """
-    held_out = neighbours_say(features, labels, cluster_of, champion.shape[1])
+    held_out = neighbour_votes(features, labels, cluster_of, champion.shape[1])
     by_champion, by_neighbours = confident(champion, labels), confident(held_out, labels)
     contradicted = (by_champion >= 0) & (by_champion != labels)
     return np.asarray(contradicted & (by_champion == by_neighbours), dtype=np.bool_)
@@ -48,7 +48,7 @@ def confident(chances: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArra
     return np.where(sure.max(axis=1) > 0, sure.argmax(axis=1), -1)
 
 
-def neighbours_say(
+def neighbour_votes(
     features: NDArray[np.float32], labels: NDArray[np.int64], cluster_of: NDArray[np.int64], class_count: int
 ) -> NDArray[np.float32]:
     """Share of each class among the nearest frames of other clusters, float32 [N, C]; even where there are none."""

@@ -70,7 +70,7 @@ def alert(alert_id: str, since_ms: int, camera: str | None, *cameras: str, incid
 
 
 @dataclass
-class Told:
+class Informed:
     """A register that was told events."""
 
     events: tuple[ModelEvent, ...] = field(default=(event("one", "champion"),))
@@ -85,37 +85,37 @@ class Told:
 
 def test_an_accepted_decision_trains_from_the_champion() -> None:
     """The newest champion of its model, whatever other models do."""
-    told = Told((event("zero", "champion"), event("one", "champion"), event("x", "champion", model="people")))
-    assert told.on(decision()) == Train(event("one", "champion"))
+    informed = Informed((event("zero", "champion"), event("one", "champion"), event("x", "champion", model="people")))
+    assert informed.on(decision()) == Train(event("one", "champion"))
 
 
 def test_a_decision_that_names_no_version_is_about_the_champion() -> None:
     """A person may ask for a training without looking the version up."""
-    assert Told().on(decision(base_version="")) == Train(event("one", "champion"))
+    assert Informed().on(decision(base_version="")) == Train(event("one", "champion"))
 
 
 def test_a_declined_decision_is_passed_by() -> None:
     """It is on record, and that is all."""
-    assert Told().on(decision(accepted=False)) == Pass("it was decided not to train")
+    assert Informed().on(decision(accepted=False)) == Pass("it was decided not to train")
 
 
 @pytest.mark.parametrize("stage", ["candidate", "rejected"])
 def test_an_answered_decision_is_passed_by(stage: Stage) -> None:
     """The trigger may write a decision twice, and the trainer may read it twice."""
-    told = Told((event("one", "champion"), event("two", stage, decision_id="d" * 32)))
-    assert told.on(decision()) == Pass("answered before")
-    assert told.on(decision(decision_id="e" * 32)) == Train(event("one", "champion"))
+    informed = Informed((event("one", "champion"), event("two", stage, decision_id="d" * 32)))
+    assert informed.on(decision()) == Pass("answered before")
+    assert informed.on(decision(decision_id="e" * 32)) == Train(event("one", "champion"))
 
 
 def test_a_decision_about_an_earlier_champion_is_refused() -> None:
     """What was seen of that one says nothing about this one."""
-    found = Told().on(decision(base_version="zero"))
+    found = Informed().on(decision(base_version="zero"))
     assert found == Refuse("superseded: the decision was about version zero, the champion is now one")
 
 
 def test_without_a_champion_there_is_nothing_to_go_on_from() -> None:
     """A candidate is none."""
-    found = Told((event("one", "candidate"),)).on(decision())
+    found = Informed((event("one", "candidate"),)).on(decision())
     assert found == Refuse("no_champion: model vehicles has no champion to go on from")
 
 

@@ -267,9 +267,9 @@ def test_an_example_like_a_held_out_frame_is_not_trained_on() -> None:
     [
         (["train", "validation", "window"], [False, False, True], ""),
         (["train", "validation", "window"], [False, False, False], ""),
-        (["train", "validation", "window"], [True, True, False], "none that shows the change to judge by"),
-        (["train", "window", "window"], [False, False, True], "no part to train on or to judge by"),
-        ([], [], "no part to train on or to judge by"),
+        (["train", "validation", "window"], [True, True, False], "none that shows the change to evaluate on"),
+        (["train", "window", "window"], [False, False, True], "no part to train on or to evaluate on"),
+        ([], [], "no part to train on or to evaluate on"),
     ],
 )
 def test_a_split_that_cannot_be_judged_is_refused(parts: list[Part], fresh: list[bool], expected: str) -> None:

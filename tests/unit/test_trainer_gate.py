@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from services.trainer.checks import Limits, check
-from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, MOST_ROWS, Judged, Row, judge, markdown
+from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, MOST_ROWS, HeldOut, Row, assess, markdown
 from services.trainer.gate import Where as WhereOf
-from services.trainer.suspects import confident, neighbours_say, suspects
+from services.trainer.suspects import confident, neighbour_votes, suspects
 
 LIMITS = Limits(fresh_fewest=4, different_fewest=3, suspects_most=0.15)
 
@@ -20,20 +20,20 @@ def frames(
     neither: int = 0,
     camera: str = "north",
     label: str = "car",
-) -> list[Judged]:
+) -> list[HeldOut]:
     """So many frames of each kind."""
     kinds = (((True, True), both), ((False, True), won), ((True, False), lost), ((False, False), neither))
-    return [Judged(where, camera, label, *right) for right, count in kinds for _ in range(count)]
+    return [HeldOut(where, camera, label, *right) for right, count in kinds for _ in range(count)]
 
 
-def passed(judged: list[Judged]) -> bool:
+def passed(held_out: list[HeldOut]) -> bool:
     """What the gate says, with a margin of one point and an error of 5 %."""
-    return judge(judged, margin=0.01, error=0.05).passed
+    return assess(held_out, margin=0.01, error=0.05).passed
 
 
 def test_better_where_it_drifted_and_the_same_elsewhere_passes() -> None:
     """And the sentence has the numbers."""
-    verdict = judge(
+    verdict = assess(
         [*frames(DRIFTED, both=40, won=30, lost=2, neither=8), *frames(ELSEWHERE, both=90, won=1, lost=2, neither=7)],
         margin=0.01,
         error=0.05,
@@ -47,7 +47,7 @@ def test_better_where_it_drifted_and_the_same_elsewhere_passes() -> None:
 
 def test_without_evidence_of_better_where_it_drifted_it_does_not_pass() -> None:
     """Three against one is luck; better elsewhere does not help."""
-    verdict = judge(
+    verdict = assess(
         [*frames(DRIFTED, both=40, won=3, lost=1), *frames(ELSEWHERE, both=50, won=50)], margin=0.01, error=0.05
     )
     assert not verdict.passed
@@ -59,7 +59,7 @@ def test_without_evidence_of_better_where_it_drifted_it_does_not_pass() -> None:
 @pytest.mark.parametrize("where", [ELSEWHERE, GOLDEN])
 def test_worse_elsewhere_does_not_pass(where: WhereOf) -> None:
     """On the road or on the golden set."""
-    verdict = judge(
+    verdict = assess(
         [*frames(DRIFTED, won=50), *frames(where, both=150, lost=30, won=2, camera="")], margin=0.01, error=0.05
     )
     assert not verdict.passed
@@ -76,7 +76,7 @@ def test_one_camera_that_is_worse_stops_it() -> None:
     """Others that win hide it in the whole, not in the slices."""
     others = [*frames(DRIFTED, won=50), *frames(ELSEWHERE, both=100, won=40, camera="south")]
     assert passed(others)
-    verdict = judge([*others, *frames(ELSEWHERE, both=60, lost=20, camera="east")], margin=0.01, error=0.05)
+    verdict = assess([*others, *frames(ELSEWHERE, both=60, lost=20, camera="east")], margin=0.01, error=0.05)
     assert not verdict.passed
     assert "elsewhere/camera/east" in verdict.because
 
@@ -89,7 +89,7 @@ def test_where_nothing_drifted_not_being_worse_is_enough() -> None:
 
 def test_without_a_held_out_frame_nothing_passes() -> None:
     """No evidence at all."""
-    assert judge([], margin=0.01, error=0.05).because == "gate: there is no held-out frame to judge by"
+    assert assess([], margin=0.01, error=0.05).because == "gate: there is no held-out frame to assess by"
 
 
 def test_an_equal_candidate_passes_for_better_about_as_rarely_as_was_set() -> None:
@@ -106,21 +106,21 @@ def test_slices_of_an_equal_candidate_stop_it_about_as_rarely_as_was_set() -> No
     chance = np.random.default_rng(4)
     stopped = 0
     for _ in range(100):
-        judged = frames(DRIFTED, won=50)
+        held_out = frames(DRIFTED, won=50)
         for camera in range(20):
             won = int(chance.binomial(20, 0.5))
-            judged += frames(ELSEWHERE, both=20, won=won, lost=20 - won, camera=f"c{camera}")
-        stopped += not passed(judged)
+            held_out += frames(ELSEWHERE, both=20, won=won, lost=20 - won, camera=f"c{camera}")
+        stopped += not passed(held_out)
     assert stopped <= 8
 
 
 def test_the_table_is_numbers_and_lines_for_a_person() -> None:
     """The wholes first; of too many rows those with fewest frames are left out of the event."""
-    judged = [
+    held_out = [
         *frames(DRIFTED, won=2),
         *(one for camera in range(300) for one in frames(ELSEWHERE, both=1 + (camera < 9), camera=f"c{camera:03}")),
     ]
-    verdict = judge(judged, margin=0.01, error=0.05)
+    verdict = assess(held_out, margin=0.01, error=0.05)
     assert [row.name for row in verdict.rows[:2]] == ["drifted", "elsewhere"]
     assert len(verdict.metrics) == 5 * MOST_ROWS
     assert verdict.metrics["drifted/won"] == 2.0
@@ -231,5 +231,5 @@ def test_confidence_is_over_the_mean_of_the_class() -> None:
 def test_where_all_is_one_cluster_nobody_says_anything() -> None:
     """All classes alike."""
     _, features, labels = two_clouds()
-    votes = neighbours_say(features, labels, np.zeros(2 * SIDE, dtype=np.int64), 2)
+    votes = neighbour_votes(features, labels, np.zeros(2 * SIDE, dtype=np.int64), 2)
     assert np.unique(votes).tolist() == [0.5]
