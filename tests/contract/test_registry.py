@@ -17,7 +17,7 @@ from catseye.contract.errors import BadRecord, Reason, Unavailable
 from catseye.contract.identity import partition_of
 from catseye.contract.records import Frame, Record
 from catseye.contract.topics import TOPICS, full_name
-from catseye.kafka import registry as catseye_registry
+from catseye.kafka import registry_client
 from catseye.kafka.registry import codec_for
 from catseye.settings import Settings
 from infra.kafka.clients.registry import Registry
@@ -115,10 +115,10 @@ def test_a_fleet_goes_on_where_the_version_before_left_off(settings: Settings, o
     written: list[tuple[bytes, Record]] = []
     for old in earlier():
         kind, values = kind_of(old), plainest_of(old)
-        (topic,) = [topic for topic in TOPICS if topic.record is kind]
-        subject = f"{full_name(topic.name, upgraded.topic_prefix)}-value"
-        old_id = others.register_schema(subject, Schema(json.dumps(old), schema_type="AVRO"))
-        written.append((framed(old_id, record_body(old, values)), msgspec.convert(values, kind)))
+        for topic in [topic for topic in TOPICS if topic.record is kind]:
+            subject = f"{full_name(topic.name, upgraded.topic_prefix)}-value"
+            old_id = others.register_schema(subject, Schema(json.dumps(old), schema_type="AVRO"))
+            written.append((framed(old_id, record_body(old, values)), msgspec.convert(values, kind)))
     codec = codec_for(upgraded)
     for value, expected in written:
         today = codec.encode(expected)
@@ -169,7 +169,7 @@ def test_a_registry_that_hangs_is_not_waited_for_long(
     registry: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes the connection and answers nothing: unavailable, and soon."""
-    monkeypatch.setattr(catseye_registry, "ANSWER_S", 0.5)
+    monkeypatch.setattr(registry_client, "ANSWER_S", 0.5)
     codec = codec_for(settings)
     registry.pause()
     began = time.monotonic()
