@@ -16,6 +16,7 @@ LIBRARY = ROOT / "shared" / "catseye"
 # Module or package of the library to the extras that bring what it imports, "" the bare wheel; the nearest name counts.
 EXTRAS = {
     "catseye": ("",),
+    "catseye.contract.heads": ("", "service"),  # for services that decode whole batches; no client does
     "catseye.kafka.registry_client": ("", "registry"),
     "catseye.runtime": ("", "service"),
     "catseye.models": ("", "models"),
