@@ -126,8 +126,10 @@ class GroundTruthCore(Tally):
             [states[place] for place in others],
             self._fewest,
         )
-        read = dict(zip(labels, read_of_labels, strict=True)) | dict(zip(others, read_of_others, strict=True))
-        return [read[place] for place in range(len(batch))]
+        read: list[Labelled | Predicted | BadRecord] = [*read_of_labels, *read_of_others]
+        for place, each in zip([*labels, *others], [*read], strict=True):
+            read[place] = each
+        return read
 
     def _write_outcomes(self, turn: _Turn) -> None:
         """Put outcomes where their places were kept."""

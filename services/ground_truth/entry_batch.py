@@ -90,19 +90,19 @@ def _steps(probabilities: Floats, full: int) -> NDArray[np.int64]:
     return np.minimum((probabilities * full + 0.5).astype(np.int64), full)
 
 
+_FIXED = [
+    *((name, "<i8") for name in ("received_at_ms", "captured_at_ms", "frame_offset")),
+    ("predict_delay_ms", "<u4"),
+    *((name, "<u2") for name in ("model_no", "predicted_no")),
+    ("brightness", "u1"),
+]
+FIXED = np.dtype(_FIXED)
+"""An `entry.Entry` as it is packed, up to what its label changes."""
+
+
 def _layout(classes: int) -> np.dtype[np.void]:
-    """As `entry.Entry` is packed."""
-    return np.dtype(
-        [
-            *((name, "<i8") for name in ("received_at_ms", "captured_at_ms", "frame_offset")),
-            ("predict_delay_ms", "<u4"),
-            *((name, "<u2") for name in ("model_no", "predicted_no")),
-            *((name, "u1") for name in ("brightness", "flags")),
-            ("labelled_at_ms", "<i8"),
-            ("digest", "V8"),
-            ("probabilities", "<u2", (classes,)),
-        ]
-    )
+    of_label = [("flags", "u1"), ("labelled_at_ms", "<i8"), ("digest", "V8")]
+    return np.dtype([*_FIXED, *of_label, ("probabilities", "<u2", (classes,))])
 
 
 def _shadow_layout(classes: int) -> np.dtype[np.void]:

@@ -19,7 +19,7 @@ import msgspec
 
 from services.ground_truth.entry import MODEL_NO, MODEL_NO_AT, RECEIVED, shadow_model_no, shadow_size_of, size_of
 from services.ground_truth.segments import Entries, Segments
-from services.ground_truth.state_formats import BOOT, EARLY, MODEL, PREDICTION, SHADOW, as_known, as_written
+from services.ground_truth.state_formats import BOOT, EARLY, MODEL, NUMBER, PREDICTION, SHADOW, as_known, as_written
 
 BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the horizon late
 EARLY_BUCKET_MS = 1_000  # labels that wait are looked at this often, in time of the frames
@@ -100,7 +100,10 @@ class JoinState:
 
     def put(self, key: bytes, packed: bytes, before: bytes | None) -> None:
         """Keep an entry, or change the one that is there: *before*, as `get` gave it."""
-        self._change(PREDICTION + key, before, packed)
+        # As `_change`, written out: this is done twice a pair, and a call costs as much again.
+        changed = PREDICTION + key
+        self._after[changed] = packed
+        self._before.setdefault(changed, before)
         self._predictions.place(key, packed)
 
     def put_shadow(self, key: bytes, packed: bytes) -> None:
@@ -194,7 +197,11 @@ class JoinState:
         self._set(key[:1], key[1:], as_known(key, value))
 
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
-        return [(key, as_written(key, known)) for key, known in self._after.items()]
+        # As `as_written`, written out for predictions: nearly all are.
+        return [
+            (key, NUMBER + known if known is not None and key[:1] == PREDICTION else as_written(key, known))
+            for key, known in self._after.items()
+        ]
 
     def commit(self) -> None:
         self._before.clear()

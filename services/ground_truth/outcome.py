@@ -6,7 +6,6 @@ written in its label, and there they are taken from as they stand.
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from struct import Struct
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,11 +15,11 @@ from catseye.contract.heads import long_bytes, text_bytes, texts_of
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Change, Outcome
 from services.ground_truth.arrivals import Labelled
-from services.ground_truth.entry import FULL, LABEL_END, Entry, unpack
+from services.ground_truth.entry import FULL, LABEL_AT, LABEL_END, Entry, unpack
+from services.ground_truth.entry_batch import FIXED
 from services.ground_truth.join_state import Model
 
 ROLE: Final = "champion"
-_FIXED: Final = Struct("<qqqIHHB")  # of an entry, up to what its label changes
 _SHARES: Final = (np.arange(FULL + 1) / FULL).astype("<f4").tobytes()
 _BRIGHTNESS: Final = (np.arange(256) / 255).astype("<f4").tobytes()
 _CHANGES: Final[dict[Change, bytes]] = {"matched": b"\x00", "corrected": b"\x02", "withdrawn": b"\x04"}
@@ -91,13 +90,13 @@ def label_probability(label: str | None, entry: Entry, model: Model) -> float:
 def outcome_bytes(codec: Codec, joined: Sequence[Joined]) -> list[tuple[bytes, bytes]]:
     """Camera and written outcome of each of many, whose labels' `written` are known."""
     header = codec.header_of(Outcome)
-    fixed = [_FIXED.unpack_from(each.packed) for each in joined]
-    received = [each[0] for each in fixed]
-    received_bytes = long_bytes(received)
-    captured_bytes = long_bytes([each[1] for each in fixed])
-    offset_bytes = long_bytes([each[2] for each in fixed])
-    predicted_bytes = long_bytes([each[0] + each[3] for each in fixed])
-    delay_bytes = long_bytes([each.label.received_at_ms - at_ms for each, at_ms in zip(joined, received, strict=True)])
+    fixed = np.frombuffer(b"".join([each.packed[:LABEL_AT] for each in joined]), FIXED)
+    received = fixed["received_at_ms"]
+    received_bytes, captured_bytes = long_bytes(received), long_bytes(fixed["captured_at_ms"])
+    predicted_bytes = long_bytes(received + fixed["predict_delay_ms"])
+    offset_bytes = long_bytes(fixed["frame_offset"])
+    delay_bytes = long_bytes(np.array([each.label.received_at_ms for each in joined], np.int64) - received)
+    predicted, brightnesses = fixed["predicted_no"].tolist(), fixed["brightness"].tolist()
     boots: dict[bytes, tuple[bytes, bytes]] = {}
     versions: dict[tuple[int, int], _Version] = {}
     found: list[tuple[bytes, bytes]] = []
@@ -110,7 +109,7 @@ def outcome_bytes(codec: Codec, joined: Sequence[Joined]) -> list[tuple[bytes, b
         version = versions.get((partition, id(model)))
         if version is None:
             version = versions[partition, id(model)] = _Version(model, partition)
-        predicted_no, brightness = fixed[place][5:]
+        predicted_no, brightness = predicted[place], brightnesses[place]
         if label.label is None:
             verdict = _NEITHER
         else:

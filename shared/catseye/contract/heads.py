@@ -306,9 +306,9 @@ def text_bytes(text: str) -> bytes:
     return bytes([*length, left]) + encoded
 
 
-def long_bytes(numbers: Sequence[int]) -> list[bytes]:
+def long_bytes(numbers: Sequence[int] | Ints) -> list[bytes]:
     """How numbers of 64 bits are written, one of them or many."""
-    signed = np.array(numbers, np.int64)
+    signed = np.asarray(numbers, np.int64)
     left = (signed << 1 ^ signed >> 63).view(np.uint64)
     written = np.zeros((len(left), 10), np.uint8)
     width = np.zeros(len(left), np.int64)
