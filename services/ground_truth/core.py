@@ -114,7 +114,7 @@ class GroundTruthCore(Tally):
     def _read(
         self, batch: Sequence[Message], topics: Sequence[str], states: Sequence[JoinState]
     ) -> list[Labelled | Predicted | BadRecord]:
-        """What each record says, or why it cannot be."""
+        """What was read of each record, or why it is refused."""
         values = [message.value() for message in batch]
         labels = [place for place, topic in enumerate(topics) if topic == self._labels]
         others = [place for place, topic in enumerate(topics) if topic != self._labels]
@@ -189,7 +189,7 @@ class GroundTruthCore(Tally):
             self.events["shadow"] += 1
 
     def _on_label(self, label: Labelled, state: JoinState, partition: int, turn: _Turn) -> None:
-        """Join a label, let it wait, or say why it makes no outcome."""
+        """Join a label, let it wait, or write why it makes no outcome."""
         packed = state.get(label.key)
         if packed is None:
             turn.outputs += self._without_prediction(label, state, partition)

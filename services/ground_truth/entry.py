@@ -4,7 +4,7 @@ Layout, little-endian, version 1: received_at_ms i64, captured_at_ms i64, frame_
 to predicted u32, number of the model u16, number of the predicted class u16, brightness u8, flags u8, labelled_at_ms
 i64 and digest (8 bytes) of the label that holds, then one u16 a class: its probability times 65,535.
 
-What a shadow said of a frame is smaller still, version 1: received_at_ms i64, number of the model u16, number of the
+A shadow's prediction is smaller still, version 1: received_at_ms i64, number of the model u16, number of the
 predicted class u16, its probability u8, then one u8 a class for the first 16: its probability times 255.
 """
 
@@ -67,7 +67,7 @@ def unpack(packed: bytes, classes: int) -> Entry:
 
 
 class ShadowEntry(NamedTuple):
-    """What a shadow said of a frame that waits for its label; probabilities are of 255."""
+    """A shadow's prediction of a frame that waits for its label; probabilities are of 255."""
 
     received_at_ms: int
     model_no: int

@@ -1,10 +1,10 @@
 """State of the join: every prediction of one partition for as long as a label may come, found by frame and by age.
 
 Entries lie in segments, which cost little more than the entries' own bytes and find them by frame and by age. While
-there is a shadow, what it said of a frame waits beside, in segments of its own, until the frame's label or its end.
+there is a shadow, its prediction of a frame waits beside, in segments of its own, until the frame's label or its end.
 
-Of what is forgotten each boot leaves a mark, how far it is forgotten: it tells a label that comes too late from one
-that comes too early. The mark goes when no such label can come any more. A frame can be looked at for horizon and
+Of what is forgotten each boot leaves a mark, how far it is forgotten: by it a label that is too late differs from one
+that is early. The mark goes when no such label can come any more. A frame can be looked at for horizon and
 margin, in the archive; a label that is made at the last moment lies for horizon and margin on its topic, however long
 we were away. The first horizon is over when a frame is forgotten, so a mark stays for another one and twice the margin.
 """
@@ -22,7 +22,7 @@ from services.ground_truth.segments import Entries, Segments
 from services.ground_truth.state_formats import BOOT, EARLY, MODEL, NUMBER, PREDICTION, SHADOW, as_known, as_written
 
 BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the horizon late
-EARLY_BUCKET_MS = 1_000  # labels that wait are looked at this often, in time of the frames
+EARLY_BUCKET_MS = 1_000  # labels that wait are checked this often, in time of the frames
 MARK_BUCKETS = 50  # a mark stays at most one in so many longer than it must
 MARK = Struct(">Qq")  # big-endian: sequence number, forgot_at_ms
 
@@ -72,7 +72,7 @@ class JoinState:
         self._predictions = Segments(bucket_ms, partial(_size, self.models))
         self._shadows = Segments(bucket_ms, partial(_shadow_size, self.models))
         self._segments = {PREDICTION: self._predictions, SHADOW: self._shadows}
-        # Packed entry of the frame with a key, and what its shadow said. Not passed on by methods: a call costs as much
+        # Packed entry of the frame with a key, and its shadow's. Not passed on by methods: a call costs as much
         # as half of what it does.
         self.get: Callable[[bytes], bytes | None] = self._predictions.get
         self.shadow: Callable[[bytes], bytes | None] = self._shadows.get
@@ -86,7 +86,7 @@ class JoinState:
         self.newest_ms = 0
         self._committed_newest_ms = 0
 
-    # -- what the core asks and tells
+    # -- for the core
 
     @property
     def waiting(self) -> int:
@@ -107,12 +107,12 @@ class JoinState:
         self._predictions.place(key, packed)
 
     def put_shadow(self, key: bytes, packed: bytes) -> None:
-        """Keep what a shadow said of a frame of which none is kept."""
+        """Keep a shadow's prediction of a frame of which none is kept."""
         self._change(SHADOW + key, None, packed)
         self._shadows.place(key, packed)
 
     def take_shadow(self, key: bytes) -> None:
-        """What a shadow said of this frame is needed no longer."""
+        """The shadow's prediction of this frame is needed no longer."""
         self._change(SHADOW + key, self._shadows.get(key), None)
         self._shadows.remove(key)
 
@@ -165,7 +165,7 @@ class JoinState:
         return self._predictions.expire(self.newest_ms - self._horizon_ms, most, self._forgotten)
 
     def expire_shadows(self, most: int) -> int:
-        """The same with what shadows said."""
+        """The same with predictions of shadows."""
         return self._shadows.expire(self.newest_ms - self._horizon_ms, most, self._forgotten_shadows)
 
     def end_marks(self, most: int) -> int:
@@ -191,7 +191,7 @@ class JoinState:
                 del self._mark_buckets[oldest]
         return gone
 
-    # -- what the worker asks and tells
+    # -- for the worker
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         self._set(key[:1], key[1:], as_known(key, value))
@@ -283,7 +283,7 @@ class JoinState:
     def _set_mark(self, boot: bytes, mark: Mark) -> None:
         before = self._marks.get(boot)
         self._marks[boot] = mark
-        # One that moves on is noted again when its bucket is looked at; one that an abort gives back may be older.
+        # One that moves on is noted again when its bucket is checked; one that an abort gives back may be older.
         if before is None or mark.forgot_at_ms < before.forgot_at_ms:
             self._note_mark(boot, mark)
 
@@ -305,5 +305,5 @@ def _size(models: Sequence[Model], packed: bytes) -> int:
 
 
 def _shadow_size(models: Sequence[Model], packed: bytes) -> int:
-    """The same of what a shadow said."""
+    """The same of a shadow's prediction."""
     return shadow_size_of(len(models[shadow_model_no(packed)].classes))

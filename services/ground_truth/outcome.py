@@ -1,4 +1,4 @@
-"""Outcomes: what a label and the entry that waited for it say together.
+"""Outcomes, made of a label and the entry that waited for it.
 
 `outcome_of` makes the record. Of many, `OutcomeBatch` makes the bytes, the same ones: half of an outcome's fields are
 written in its label, and there they are taken from as they stand.

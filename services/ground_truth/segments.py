@@ -1,6 +1,6 @@
 """Entries of one kind, every one found by its frame and by its age, in little more than their own bytes.
 
-64 neighbouring sequence numbers of one boot share a segment: a bit set says which are there, their entries lie packed
+64 neighbouring sequence numbers of one boot share a segment: a bit set has which are there, their entries lie packed
 in order in one byte array. Publishers count, so segments are dense (infra/decisions). Age is kept a bucket at a time:
 the segments that got an entry in it. So neither finding nor expiring grows with how many wait.
 """
@@ -127,8 +127,8 @@ class Segments:
 
         Args:
             cutoff_ms: Unix milliseconds.
-            most: After so many no further segment is looked at.
-            forgotten: Is told what was taken away, a segment at a time, in order of sequence number.
+            most: After so many no further segment is read.
+            forgotten: Gets what was taken away, a segment at a time, in order of sequence number.
 
         Returns:
             How many were taken away.

@@ -1,8 +1,8 @@
 """What stands on the state topic: values of `JoinState` behind their format numbers.
 
-In memory values have no number: a waiting prediction costs no byte more. Values from before numbers are told by their
-length, by their first byte, or, what a shadow predicted and labels that wait, by their byte 7: there they have the top
-byte of a time, 00 or ff. Since then `MARK_AT` has a byte there that no time has; formats to come keep it.
+In memory values have no number: a waiting prediction costs no byte more. Values from before numbers are known by their
+length, by their first byte, or, predictions of shadows and labels that wait, by byte 7, the top byte of a
+time: 00 or ff. Since then a byte stands there that no time has; later formats keep it.
 """
 
 from typing import Final
@@ -28,7 +28,7 @@ def _with_mark(what: str) -> Format[bytes]:
 
 FORMATS: Final = {
     PREDICTION: same_body("ground_truth", "a prediction that waits", lambda value: len(value) % 2 == 0),
-    SHADOW: _with_mark("what a shadow predicted"),
+    SHADOW: _with_mark("a prediction of a shadow"),
     EARLY: _with_mark("a label that waits"),
     BOOT: same_body("ground_truth", "the mark of a boot", lambda value: len(value) in (8, 16)),
     MODEL: same_body("ground_truth", "a model", lambda value: value[:1] == b"\x93"),
