@@ -69,7 +69,19 @@ def test_help_brings_the_command_line_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["topics", "topics create", "cameras list", "dead list", "dead replay", "watch", "publish", "label"]
+    "command",
+    [
+        "topics",
+        "topics create",
+        "cameras list",
+        "dead list",
+        "dead replay",
+        "watch",
+        "publish",
+        "label",
+        "alerts list",
+        "train",
+    ],
 )
 def test_help_of_a_command_brings_the_sdk_at_most(command: str) -> None:
     """Settings, tables and what looks into pictures are loaded when the command runs."""

@@ -1,16 +1,18 @@
 """`catseye alerts`: what is wrong now, and commands on it."""
 
+from __future__ import annotations
+
 import getpass
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from catseye import clock
-from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
+from catseye.cli.common import at, json_option, records_of, settings_with_broker, table, write_json
 from catseye.client import subscribe
 from catseye.contract.alert_kinds import KINDS
 from catseye.contract.errors import Misconfigured, Unavailable
@@ -18,7 +20,9 @@ from catseye.contract.identity import digest
 from catseye.contract.records import Alert, AlertAction, AlertCommand
 from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _AT_LEAST = 4  # digits of an id that must be given
@@ -177,8 +181,7 @@ def duration_ms(text: str) -> int:
 
 
 def _records(settings: Settings) -> list[Alert]:
-    with subscribe("alerts", from_="beginning", until_end=True, settings=settings) as records:
-        return list(records)
+    return records_of(settings, "alerts")
 
 
 def _chosen(settings: Settings, alert_id: str) -> Alert:

@@ -11,8 +11,7 @@ from typing import Any, Literal
 import click
 
 from catseye import clock
-from catseye.cli.common import at, json_option, settings_with_broker, table, write_json
-from catseye.client import subscribe
+from catseye.cli.common import at, json_option, records_of, settings_with_broker, table, write_json
 from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
@@ -36,8 +35,7 @@ def models() -> None:
 def list_(json_file: Path | None) -> None:
     """List each version and what it is now, newest step first. The champion is the last one that was made so."""
     settings = settings_with_broker()
-    with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
-        rows = newest_steps(list(events))
+    rows = newest_steps(records_of(settings, "models"))
     if write_json(json_file, {"models": rows}):
         return
     head = ("MODEL", "VERSION", "STAGE", "SINCE", "BY", "BECAUSE")
@@ -259,9 +257,8 @@ def _model_of_champion(known: dict[str, KnownModel], model: str | None) -> tuple
 def serving(settings: Settings) -> ModelEvent | None:
     """Who predicts the cameras that have no canary of their own; None for nobody."""
     stages = Stages()
-    with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
-        for event in events:
-            stages.on_event(event)
+    for event in records_of(settings, "models"):
+        stages.on_event(event)
     return stages.serving("champion").everywhere
 
 
@@ -270,9 +267,8 @@ def _ask(
 ) -> None:
     """Have rollout carry out what this person asks for, and report what came of it."""
     settings = settings_with_broker()
-    with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
-        by, now_ms = getpass.getuser(), clock.now_ms()
-        command = asked(list(events), action, version, model, because=because, by=by, at_ms=now_ms)
+    by, now_ms = getpass.getuser(), clock.now_ms()
+    command = asked(records_of(settings, "models"), action, version, model, because=because, by=by, at_ms=now_ms)
     ask(settings, codec_for(settings), command)
     came = answers(settings, command, wait_s)
     if not write_json(json_file, {"models": [_row(event, None) | {"stage": event.stage} for event in came]}):

@@ -1,22 +1,26 @@
 """`catseye train`: ask for a training as a person, and print what the retrain trigger decides."""
 
+from __future__ import annotations
+
 import getpass
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from catseye import clock
-from catseye.cli.common import json_option, settings_with_broker, write_json
-from catseye.client import subscribe
+from catseye.cli.common import json_option, records_of, settings_with_broker, write_json
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, RetrainDecision, TrainingRequest
 from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 _POLL_S = 0.2
 _DECLINED = 1
@@ -35,8 +39,7 @@ def train(reason: str, wait_s: float, json_file: Path | None) -> None:
     labels; the exit status is 1 then.
     """
     settings = settings_with_broker()
-    with subscribe("models", from_="beginning", until_end=True, settings=settings) as events:
-        asked = request(list(events), getpass.getuser(), reason, clock.now_ms())
+    asked = request(records_of(settings, "models"), getpass.getuser(), reason, clock.now_ms())
     produce(settings, codec_for(settings), "training.requests", asked)
     decision = _answer(settings, asked, wait_s)
     if not write_json(json_file, msgspec.to_builtins(decision)):
@@ -81,10 +84,9 @@ def _answer(settings: Settings, asked: TrainingRequest, wait_s: float) -> Retrai
     """The decision that *asked* is a cause of. Raises `Unavailable` when there is none in time."""
     until = time.monotonic() + wait_s
     while True:
-        with subscribe("retraining", from_="beginning", until_end=True, settings=settings) as decisions:
-            for decision in decisions:
-                if asked.request_id in decision.causes:
-                    return decision  # type: ignore[no-any-return]
+        for decision in records_of(settings, "retraining"):
+            if asked.request_id in decision.causes:
+                return decision  # type: ignore[no-any-return]
         if time.monotonic() >= until:
             raise Unavailable(
                 f"no answer within {wait_s:g} s: is the retrain trigger up? The request {asked.request_id} stands"

@@ -1,14 +1,18 @@
 """Ask rollout for something about a model, and wait for the event that answers. It needs a broker and no model: who
 rolls back may have nothing that runs one."""
 
-from typing import Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 from catseye.client import subscribe
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
 from catseye.contract.records import ModelCommand, ModelEvent
 from catseye.kafka.producing import produce
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 WAIT_S: Final = 30.0
 """How long an answer is waited for where nobody says otherwise."""

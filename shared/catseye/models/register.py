@@ -1,5 +1,9 @@
 """Hand a model file in: check, sign and keep it, and ask rollout to register it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from catseye import clock
 from catseye.contract.codec import Codec
 from catseye.contract.identity import digest
@@ -10,7 +14,9 @@ from catseye.models.check import check_file
 from catseye.models.net import Net
 from catseye.models.signing import key_folder
 from catseye.models.store import ArtifactStore
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 
 def store_of(settings: Settings) -> ArtifactStore:

@@ -1,6 +1,9 @@
 """Signatures on model files: ed25519 over the 32 bytes of the file's sha256 (RFC 8032)."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -14,7 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from catseye.contract.errors import BadModel, Misconfigured
-from catseye.settings import Settings
+
+if TYPE_CHECKING:
+    from catseye.settings import Settings
 
 PRIVATE = "model-signing.pem"
 PUBLIC = "model-signing.pub.pem"
