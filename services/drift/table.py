@@ -153,8 +153,12 @@ class Table:
         self._slots[row] = names
         return names
 
-    def touch(self, rows: Sequence[int] | Ints, parts: bytes) -> None:
-        """Say that *parts* (letters) of *rows* are about to change, so that they can be as before again."""
+    def touch(self, rows: Sequence[int] | Ints, parts: bytes, *, labels_alone: bool = False) -> None:
+        """Say that *parts* (letters) of *rows* are about to change, so that they can be as before again.
+
+        Args:
+            labels_alone: Whether of references nothing changes but what labels teach, of which nothing else follows.
+        """
         places = np.asarray(rows, np.int64)
         for letter in parts:
             part = bytes((letter,))
@@ -162,7 +166,7 @@ class Table:
             for row in places[~touched[places]].tolist():
                 self.cameras(row).before[part, row] = self.part(row, part)
             touched[places] = True
-            if part == _REFERENCE:
+            if part == _REFERENCE and not labels_alone:
                 self.normal["known"][places] = False
 
     def untouched(self, row: int, part: bytes) -> None:

@@ -105,7 +105,7 @@ class Watcher:
         closed = known["labels_closed"][rows, seen.phase].astype(bool)
         learners = ~closed & _is_normal(watch, rows)
         if learners.any():
-            table.touch(rows[learners], b"r")
+            table.touch(rows[learners], b"r", labels_alone=True)
             self._learn_labels(table, seen, weight, learners)
         rules = self._rules
         fed = outcomes.of_outcomes(
@@ -187,8 +187,7 @@ class Watcher:
     def _test(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
         watch, rows = table.watch, seen.rows
         usual = normal(table, rows, self._rules)
-        if usual["unknown"][rows].any():
-            self._learn_late(table, seen, phase, usual["unknown"][rows, phase])
+        if usual["unknown"][rows].any() and self._learn_late(table, seen, phase, usual["unknown"][rows, phase]):
             usual = normal(table, rows, self._rules)
         ranked = reference.relative(table.reference, phase, seen)
         of_all = sampling.share_of_one(watch, rows)
@@ -197,13 +196,14 @@ class Watcher:
         fed = streams.of_frames(reference.ranks(usual, phase, seen, ranked), seen.said, usual["bound"][rows, phase])
         return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause)
 
-    def _learn_late(self, table: Table, seen: Frames, phase: Ints, unknown: NDArray[np.bool_]) -> None:
-        """Learn signals that came when the reference was whole."""
+    def _learn_late(self, table: Table, seen: Frames, phase: Ints, unknown: NDArray[np.bool_]) -> bool:
+        """Learn signals that came when the reference was whole; returns whether any did."""
         missing = unknown & ~np.isnan(seen.ranked[:, OPTIONAL])
         learners = missing.any(axis=1) & _is_normal(table.watch, seen.rows)
         if learners.any():
             table.touch(seen.rows[learners], b"rl")
             late.learn(table, seen.where(learners), phase[learners], missing[learners], self._rules)
+        return bool(learners.any())
 
     def _evidence(
         self,
@@ -303,6 +303,7 @@ def _close(table: Table, row: int, phase: int, enough: int) -> None:
 def _close_labels(table: Table, row: int, phase: int) -> None:
     known = table.reference
     if not known["labels_closed"][row].any():
+        table.touch([row], b"r")
         pace.keep(known, table.learning, row, slice(LOSS_PACE, CORRELATED))
     outcomes.close(known, row, phase)
     streams.forget(table.watch, row, FAMILIES.index(ACCURACY))
