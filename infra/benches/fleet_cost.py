@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 from msgspec.structs import replace
 
-from catseye.contract.codec import Codec
 from catseye.contract.identity import digest
 from catseye.contract.records import Prediction
 from infra.benches import harness
@@ -43,7 +42,7 @@ class Load:
 
     def __init__(self, cameras: int) -> None:
         self._rng = np.random.default_rng(cameras)
-        self._core = DriftCore(Codec(), "", Rules(reference_samples=_FEW, reference_span_ms=0))
+        self._core = DriftCore(Rules(reference_samples=_FEW, reference_span_ms=0))
         self._cameras = self._core.new_state()
         self._templates = [_template(camera) for camera in range(cameras)]
         self._sent = 0

@@ -10,9 +10,9 @@ from services.drift.rules import Rules
 from services.drift.settings import DriftSettings
 
 
-def build(settings: DriftSettings, codec: Codec, _: object) -> DriftCore:
+def build(settings: DriftSettings, _codec: Codec, _logger: object) -> DriftCore:
     require_known((*ALARMS, "camera_moved"))
-    return DriftCore(codec, settings.topic_prefix, rules_of(settings))
+    return DriftCore(rules_of(settings), settings.topic_prefix)
 
 
 def rules_of(settings: DriftSettings) -> Rules:

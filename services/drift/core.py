@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.contract.codec import Codec
-from catseye.contract.dead_letters import dead_letter, source_of
-from catseye.contract.errors import BadRecord
 from catseye.contract.identity import DOCTOR, digest, partition_of
 from catseye.contract.message import Message
-from catseye.contract.records import DeadLetter, Outcome, Prediction
+from catseye.contract.records import CameraReport, DriftStatistic, Outcome, Prediction, Record
 from catseye.contract.topics import full_name
-from catseye.runtime.stream import Output, Tally
+from catseye.runtime.router import Unread
+from catseye.runtime.stream import Tally
 from services.drift import absences, arrivals, renewal
 from services.drift.alarms import was_blind
 from services.drift.batch import Batch, Worth
@@ -22,7 +20,7 @@ from services.drift.layout import TELEMETRY_SLOTS
 from services.drift.outcomes import Outcomes, outcomes
 from services.drift.report import report, version_of
 from services.drift.rules import Rules
-from services.drift.sample import Frames, Ints, Look, frames
+from services.drift.sample import Frames, Look, frames
 from services.drift.statistics import statistics
 from services.drift.table import Cameras, Table, Version
 from services.drift.watcher import Watcher
@@ -30,7 +28,6 @@ from services.drift.watcher import Watcher
 _CAMERAS_AT_ONCE: Final = 200
 """Cameras whose statistics are written at once: of a larger fleet each has its turn."""
 _NAME_BYTES: Final = 16  # of telemetry, as its column in the layout holds it
-_REPORTS: Final = 0  # partition: all reports meet on the only one of their topic
 
 
 Tell = Callable[[set[int]], None]
@@ -40,33 +37,67 @@ class DriftCore(Tally):
     """Predictions, outcomes and dead letters in, reports and statistics out.
 
     Args:
-        codec: Reads and writes records.
-        prefix: Of topic names.
         rules: What the operator decided.
+        prefix: Of topic names.
     """
 
-    def __init__(self, codec: Codec, prefix: str, rules: Rules) -> None:
+    in_parts = ("predictions",)
+    heads: ClassVar = {"dead-letters": "key"}
+
+    def __init__(self, rules: Rules, prefix: str = "") -> None:
         super().__init__()
-        self._codec = codec
         self._rules = rules
         self._table = Table()
         self._watcher = Watcher(rules)
-        self._topics = {name: full_name(name, prefix) for name in _NAMES}
+        self._frames = tuple(full_name(name, prefix) for name in ("frames", "frames.rekeyed"))
+        self._archive = full_name("frames.accepted", prefix)
+        self._batch = Batch(rules)
 
     def new_state(self) -> Cameras:
         return Cameras(self._table)
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, Cameras], now_ms: int) -> list[Output]:
-        outputs: list[Output] = []
-        sorted_ = Batch(self._rules)
-        for message in batch:
-            partition = message.partition()
-            try:
-                self._sort(message, sorted_, states[partition])
-            except BadRecord as fault:
-                self.events[f"dead_{fault.reason}"] += 1
-                letter = self._codec.encode(dead_letter("drift", message, fault, now_ms))
-                outputs.append(Output(self._topics["dead-letters"], partition, source_of(message), letter))
+    def begin(self, batch: Sequence[Message], states: Mapping[int, Cameras], now_ms: int) -> Sequence[Message]:
+        """Records of a batch are taken together at its end: predictions, outcomes, then frames that were refused."""
+        self._batch = Batch(self._rules)
+        return batch
+
+    def on_prediction(self, unread: Unread, message: Message, cameras: Cameras, now_ms: int) -> list[Record]:
+        """Most of the frames of a fast camera are inspected for faults alone, or not at all: of them less is read."""
+        batch, worth = self._batch, Worth.SAMPLE
+        if self._rules.sample_ms:
+            came = unread.leading("received_at_ms")
+            worth = batch.worth(cameras, came["camera"], came["received_at_ms"])
+        if worth is Worth.NOTHING:
+            batch.pass_over(cameras, came["camera"], came["received_at_ms"])
+            return []
+        if worth is Worth.LOOK:
+            prediction = Prediction(**unread.leading("perceptual_hash"), model_sha256="", embedding=[])
+        else:
+            prediction = unread.whole()
+        if prediction.camera != DOCTOR:
+            batch.look_at(cameras, prediction, worth)
+        return []
+
+    def on_outcome(self, outcome: Outcome, message: Message, cameras: Cameras, now_ms: int) -> list[Record]:
+        self._batch.outcomes.append((cameras, outcome))
+        self._batch.heard.add(cameras)
+        return []
+
+    def on_dead_letter(
+        self, letter: Mapping[str, Any], message: Message, cameras: Cameras, now_ms: int
+    ) -> list[Record]:
+        camera = _camera_of(letter, cameras)
+        if camera in (None, DOCTOR) or letter["topic"] not in self._frames:
+            return []
+        # By its key alone it may lie anywhere; another partition's is no place for a camera.
+        if partition_of(camera, self._rules.partitions) == message.partition():
+            self._batch.refused.append((cameras, camera, letter["reason"], letter["refused_at_ms"]))
+            self._batch.heard.add(cameras)
+        return []
+
+    def end(self, states: Mapping[int, Cameras], now_ms: int) -> list[Record]:
+        outputs: list[Record] = []
+        sorted_, self._batch = self._batch, Batch(self._rules)  # holds on to no partition that goes
         heard = {cameras: partition for partition, cameras in states.items() if cameras in sorted_.heard}
         for cameras in heard:
             cameras.shares().heard_at_ms = now_ms
@@ -84,11 +115,11 @@ class DriftCore(Tally):
             cameras.saw(at_ms)
             tell(absences.refused(self._table, cameras.row(camera), reason, at_ms))
         tell(self._look({cameras: cameras.shared.newest_ms for cameras in heard}))
-        for cameras, partition in heard.items():
-            outputs += self._statistics_in_turn(cameras, partition, tell)
+        for cameras in heard:
+            outputs += self._statistics_in_turn(cameras, tell)
         return outputs
 
-    def on_time(self, states: Mapping[int, Cameras], now_ms: int) -> list[Output]:
+    def on_time(self, states: Mapping[int, Cameras], now_ms: int) -> list[Record]:
         """Notice what does not come. While records come event time goes on with them; after that with our clock."""
         at_ms: dict[Cameras, int] = {}
         for cameras in states.values():
@@ -156,42 +187,6 @@ class DriftCore(Tally):
             self.events["labels_watched"] += int(counts.sum())
         return changed
 
-    def _sort(self, message: Message, batch: Batch, cameras: Cameras) -> None:
-        topic = message.topic()
-        if topic == self._topics["predictions"]:
-            self._sort_prediction(message.value(), batch, cameras)
-            return
-        if topic == self._topics["outcomes"]:
-            batch.outcomes.append((cameras, self._codec.decode(message.value(), Outcome)))
-        else:
-            letter = self._codec.leading_fields(message.value(), DeadLetter, "key")
-            camera = _camera_of(letter, cameras)
-            of_frames = letter["topic"] in (self._topics["frames"], self._topics["frames.rekeyed"])
-            if camera in (None, DOCTOR) or not of_frames:
-                return
-            # By its key alone it may lie anywhere; another partition's is no place for a camera.
-            if partition_of(camera, self._rules.partitions) != message.partition():
-                return
-            batch.refused.append((cameras, camera, letter["reason"], letter["refused_at_ms"]))
-        batch.heard.add(cameras)
-
-    def _sort_prediction(self, value: bytes | None, batch: Batch, cameras: Cameras) -> None:
-        """Most of the frames of a fast camera are looked at for faults alone, or not at all: of them less is read."""
-        worth = Worth.SAMPLE
-        if self._rules.sample_ms:
-            came = self._codec.leading_fields(value, Prediction, "received_at_ms")
-            worth = batch.worth(cameras, came["camera"], came["received_at_ms"])
-        if worth is Worth.NOTHING:
-            batch.pass_over(cameras, came["camera"], came["received_at_ms"])
-            return
-        if worth is Worth.LOOK:
-            seen = self._codec.leading_fields(value, Prediction, "perceptual_hash")
-            prediction = Prediction(**seen, model_sha256="", embedding=[])
-        else:
-            prediction = self._codec.decode(value, Prediction)
-        if prediction.camera != DOCTOR:
-            batch.look_at(cameras, prediction, worth)
-
     def _remember_passed(self, batch: Batch) -> None:
         """Take note of frames that were passed over."""
         for cameras, at_ms in batch.passed_ms.items():
@@ -240,7 +235,7 @@ class DriftCore(Tally):
         rows = np.concatenate([np.zeros(0, np.int64), *(cameras.rows for cameras in at_ms)])
         return absences.look(self._table, rows, np.repeat(times, [len(cameras) for cameras in at_ms]))
 
-    def _statistics_in_turn(self, cameras: Cameras, partition: int, tell: Tell) -> list[Output]:
+    def _statistics_in_turn(self, cameras: Cameras, tell: Tell) -> list[DriftStatistic]:
         """Every few seconds of event time: statistics of some cameras, and how accurate they are."""
         at_ms = cameras.shared.newest_ms
         if at_ms - cameras.shared.told_ms < self._rules.statistics_ms:
@@ -258,39 +253,20 @@ class DriftCore(Tally):
         self._table.touch(rows, b"w")
         watch["told_ms"][rows] = newest_ms
         tell(set(rows[watch["labels"][rows] > 0].tolist()))
-        return self._statistics(partition, rows, at_ms)
-
-    def _statistics(self, partition: int, rows: Ints, at_ms: int) -> list[Output]:
-        of_frames, of_labels = (self._watcher.thresholds(self._table, rows, of) for of in ("", "label_"))
-        return [
-            Output(self._topics["statistics"], partition, said.camera.encode(), self._codec.encode(said))
-            for said in statistics(self._table, rows, self._rules, at_ms, of_frames, of_labels)
-        ]
+        thresholds = (self._watcher.thresholds(self._table, rows, of) for of in ("", "label_"))
+        return [*statistics(self._table, rows, self._rules, at_ms, *thresholds)]
 
     def _by_name(self, rows: set[int]) -> list[tuple[int, Cameras]]:
         """*rows*, each with the cameras of its partition, in an order that no process chose: by name."""
         table = self._table
         return [(row, table.cameras(row)) for row in sorted(rows, key=table.names.__getitem__)]
 
-    def _report(self, row: int, partition: int, at_ms: int) -> Output:
+    def _report(self, row: int, partition: int, at_ms: int) -> CameraReport:
         # Of silence our own clock tells: frames that come after all were taken before, and yet what they change is new.
         shared = self._table.cameras(row).shares()
         shared.said_ms = max(at_ms, shared.said_ms)
-        said = report(self._table, row, self._rules, shared.said_ms, (self._topics["frames.accepted"], partition))
         self.events["reported"] += 1
-        return Output(self._topics["drift.reports"], _REPORTS, said.camera.encode(), self._codec.encode(said))
-
-
-_NAMES: Final = (
-    "predictions",
-    "outcomes",
-    "dead-letters",
-    "frames",
-    "frames.rekeyed",
-    "frames.accepted",
-    "statistics",
-    "drift.reports",
-)
+        return report(self._table, row, self._rules, shared.said_ms, (self._archive, partition))
 
 
 @lru_cache(maxsize=1_000)

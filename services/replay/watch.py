@@ -10,9 +10,13 @@ from catseye.contract.records import Alert
 from catseye.contract.topics import full_name
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
+from services.drift import NAME as DRIFT
+from services.drift import READS as DRIFT_READS
+from services.drift import WRITES as DRIFT_WRITES
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules as DriftRules
+from services.drift.table import Cameras
 from services.incidents import NAME, READS, WRITES
 from services.incidents.core import IncidentsCore
 from services.incidents.incidents_state import IncidentsState
@@ -68,10 +72,14 @@ class Watch:
     ) -> None:
         self._codec = codec
         self._rules = drift
-        self._drift = DriftCore(codec, prefix, drift)
-        self._cameras = {partition: self._drift.new_state() for partition in partitions}
-        core = IncidentsCore(incidents)
-        self._incidents: Router[IncidentsState] = Router(core, NAME, READS, WRITES, codec, prefix, 1)
+        core = DriftCore(drift, prefix)
+        self._drift: Router[Cameras] = Router(
+            core, DRIFT, DRIFT_READS, DRIFT_WRITES, codec, prefix, max(drift.partitions, 1)
+        )
+        self._cameras = {partition: core.new_state() for partition in partitions}
+        self._incidents: Router[IncidentsState] = Router(
+            IncidentsCore(incidents), NAME, READS, WRITES, codec, prefix, 1
+        )
         self._states = {0: IncidentsState()}
         self._reports = full_name("drift.reports", prefix)
         self._alerts_topic = full_name("alerts", prefix)

@@ -19,15 +19,15 @@ from msgspec import structs
 
 from catseye.contract.codec import Codec
 from catseye.contract.records import CameraReport, Outcome, Prediction
+from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.drift.alarms import FIRST_ABSENCE
-from services.drift.core import DriftCore
 from services.drift.layout import REFERENCE, WATCH
 from services.drift.normal import normal
 from services.drift.report import report
 from services.drift.rules import Rules
 from services.drift.table import Cameras, Shared, Table, Version
-from tests.simulation.cameras import QUICK, Camera, Watched, ms, outcome
+from tests.simulation.cameras import QUICK, Camera, Watched, drift_service, ms, outcome
 from tests.simulation.partitions import FakeMessage, Partition
 
 pytestmark = pytest.mark.slow
@@ -121,8 +121,8 @@ def message(record: Prediction | Outcome) -> FakeMessage:
     return FakeMessage(topic, CODEC.encode(record), name=record.camera.encode())
 
 
-def core() -> DriftCore:
-    return DriftCore(CODEC, "", RULES)
+def core() -> Router[Cameras]:
+    return drift_service(RULES)
 
 
 def known(cameras: Cameras) -> Kept:
@@ -226,7 +226,7 @@ def test_other_batches_leave_each_camera_as_it_is(
     records = told(seed, [segment for segment in story if segment[1] != "pause"])
     frames = [message(each) for each in records if isinstance(each, Prediction)]
     labels = [message(each) for each in records if isinstance(each, Outcome)]
-    one, other = (Partition(lambda: DriftCore(CODEC, "", rules)) for _ in range(2))
+    one, other = (Partition(lambda: drift_service(rules)) for _ in range(2))
     if kind is Outcome:
         one.take(frames)
         other.take(frames)
@@ -243,7 +243,7 @@ class Process:
     """A worker in memory with some partitions, which it can lose and get back."""
 
     def __init__(self, partitions: Sequence[int]) -> None:
-        self._core = DriftCore(CODEC, "", replace(RULES, fleet_cameras=0))
+        self._core = drift_service(replace(RULES, fleet_cameras=0))
         self.states = {partition: self._core.new_state() for partition in partitions}
         self.outputs: list[Output] = []
         self._logs: dict[int, list[tuple[bytes, bytes | None]]] = {partition: [] for partition in partitions}

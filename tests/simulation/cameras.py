@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from catseye.contract.codec import Codec
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import Alarm, CameraReport, DriftStatistic, Outcome, Prediction
-from services.drift import absences
+from catseye.runtime.router import Router
+from services.drift import NAME, READS, WRITES, absences
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules
 from services.drift.statistics import statistics
+from services.drift.table import Cameras
 
 CODEC: Final = Codec()
 CLASSES: Final = ("bike", "car", "truck")
@@ -153,6 +155,11 @@ def outcome(prediction: Prediction, label: str, *, delay_s: float = 1.0, **chang
     return replace(drawn, **changes)
 
 
+def drift_service(rules: Rules, partitions: int = 1) -> Router[Cameras]:
+    """The drift service, bytes in and bytes out."""
+    return Router(DriftCore(rules), NAME, READS, WRITES, CODEC, "", partitions)
+
+
 class Watched:
     """The drift service and what it knows of one partition.
 
@@ -162,7 +169,8 @@ class Watched:
 
     def __init__(self, rules: Rules = QUICK) -> None:
         self.rules = rules
-        self.core = DriftCore(CODEC, "", rules)
+        self.core = DriftCore(rules)
+        self.service: Router[Cameras] = Router(self.core, NAME, READS, WRITES, CODEC, "", 1)
         self.cameras = self.core.new_state()
         self.table = self.cameras.table
         self.raised: list[tuple[str, str, bool]] = []

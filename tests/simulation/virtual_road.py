@@ -18,13 +18,13 @@ from catseye.contract.records import AcceptedLabel, Alert, CameraReport, DriftSt
 from catseye.models.jpeg import decode_rgb
 from catseye.models.net import Net
 from catseye.runtime.stream import Output
-from services.drift.core import DriftCore
 from services.drift.rules import Rules
 from services.ground_truth.core import GroundTruthCore
 from services.ingest.quality import Quality, measure
 from services.simulator.core import Due, FrameDue, LabelDue, Plan
 from services.simulator.pictures import Appearance, Pictures
 from services.simulator.play import frames_and_labels
+from tests.simulation.cameras import drift_service
 from tests.simulation.incidents import START_MS, Incidents
 from tests.simulation.partitions import FakeMessage
 
@@ -125,7 +125,7 @@ class VirtualRoad:
         self._worse_from_ms = worse_from_ms
         self._truth = GroundTruthCore(CODEC, "", HORIZON_MS, BATCH_MS)
         self._room = self._truth.new_state()
-        self._drift = DriftCore(CODEC, "", rules)
+        self._drift = drift_service(rules)
         self._cameras = self._drift.new_state()
         self._incidents = Incidents()
         self.played = Played()

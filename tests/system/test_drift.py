@@ -23,11 +23,10 @@ from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING
 from services.drift.__main__ import rules_of
 from services.drift.alarms import FIRST_ABSENCE
-from services.drift.core import DriftCore
 from services.drift.layout import ABSENCES
 from services.drift.settings import DriftSettings
 from services.drift.table import Cameras
-from tests.simulation.cameras import Camera
+from tests.simulation.cameras import Camera, drift_service
 from tests.simulation.incidents import Incidents
 from tests.simulation.partitions import FakeMessage
 from tests.system.running import Running, running, wait_until
@@ -73,7 +72,7 @@ def undisturbed(records: Sequence[Prediction | Outcome]) -> tuple[dict[str, dict
         drift_fleet_cameras=4,
         drift_false_incidents_per_week=1_000,
     )
-    core = DriftCore(CODEC, "", rules_of(settings))
+    core = drift_service(rules_of(settings))
     states = {partition: core.new_state() for partition in range(PARTITIONS)}
     incidents = Incidents()
     for record in records:

@@ -140,11 +140,11 @@ def test_frames_refused_for_their_time_are_a_wrong_clock(reason: str) -> None:
 def test_a_backlog_is_no_silence() -> None:
     """Time goes on with the records while they come, however late they are, and with the clock after."""
     camera, watched = Camera(fps=20), Watched()
-    core, cameras = watched.core, watched.cameras
+    service, cameras = watched.service, watched.cameras
     watched.see(*camera.shots(100))
     cameras.shares().heard_at_ms = ms(10_000)
-    assert core.on_time({0: cameras}, ms(10_014)) == []
-    (output,) = core.on_time({0: cameras}, ms(10_016))
+    assert service.on_time({0: cameras}, ms(10_014)) == []
+    (output,) = service.on_time({0: cameras}, ms(10_016))
     assert (output.topic, output.key) == ("drift.reports", b"a")
     assert watched.kinds() == {"camera_silent"}
 
@@ -170,7 +170,7 @@ def test_a_camera_alone_is_silent_though_labels_still_come() -> None:
     for number, shot in enumerate(shots[:60]):
         heard_s = camera.at_s + number
         (late,) = camera.labelled([shot], delay_s=heard_s - shot.sequence / camera.fps)
-        watched.core.on_batch([FakeMessage("outcomes", CODEC.encode(late))], {0: watched.cameras}, ms(heard_s))
+        watched.service.on_batch([FakeMessage("outcomes", CODEC.encode(late))], {0: watched.cameras}, ms(heard_s))
         watched.core.on_time({0: watched.cameras}, ms(heard_s))
     assert watched.kinds() == {"camera_silent"}
 

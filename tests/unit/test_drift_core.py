@@ -11,10 +11,9 @@ from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import DOCTOR, partition_of
 from catseye.contract.records import CameraReport, DeadLetter, DriftStatistic, Outcome, Prediction
 from catseye.runtime.stream import Output
-from services.drift.core import DriftCore
 from services.drift.report import version_of
 from services.drift.table import Cameras
-from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, ms, outcome
+from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, drift_service, ms, outcome
 from tests.simulation.partitions import FakeMessage
 
 
@@ -35,7 +34,7 @@ class Service:
     """The core and what it knows of some partitions."""
 
     def __init__(self, partitions: int = 1, rules: Any = QUICK) -> None:
-        self.core = DriftCore(CODEC, "", rules)
+        self.core = drift_service(rules, partitions)
         self.states = {number: self.core.new_state() for number in range(partitions)}
 
     def take(self, *records: Prediction | Outcome | DeadLetter | FakeMessage, now_s: float = 0) -> list[Output]:
@@ -265,7 +264,7 @@ def test_the_doctors_frames_are_none_and_no_sign_of_life() -> None:
 def reports_of(service: Service, camera: str) -> list[Any]:
     """Alarms of a camera now."""
     watched = Watched()
-    watched.core, watched.cameras = service.core, service.states[0]
+    watched.cameras = service.states[0]
     watched.table = watched.cameras.table
     return watched.report(camera).alarms
 

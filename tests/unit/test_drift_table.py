@@ -2,7 +2,7 @@
 
 from services.drift.core import DriftCore
 from services.drift.table import Cameras, Table
-from tests.simulation.cameras import CODEC, QUICK, Camera, Watched
+from tests.simulation.cameras import QUICK, Camera, Watched
 
 
 def test_a_table_grows_with_its_cameras() -> None:
@@ -18,7 +18,7 @@ def test_a_table_grows_with_its_cameras() -> None:
 
 def test_cameras_that_came_in_an_aborted_transaction_never_came() -> None:
     """Nor did their version; the next ones get clean rows, which are theirs."""
-    core = DriftCore(CODEC, "", QUICK)
+    core = DriftCore(QUICK)
     cameras, beside = core.new_state(), core.new_state()
     table = cameras.table
     core.on_predictions([(cameras, each) for each in Camera("a").shots(3)])

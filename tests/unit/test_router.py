@@ -11,7 +11,7 @@ from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedLabel, DeadLetter, Label, ModelEvent
-from catseye.runtime.router import Forward, Refusal, Router, Written
+from catseye.runtime.router import Forward, Refusal, Router, Unread, Written
 from catseye.runtime.stream import NoState, Output, Tally
 from tests.simulation.partitions import FakeMessage
 
@@ -192,3 +192,24 @@ def test_a_core_that_does_not_fit_its_service_is_a_bug() -> None:
         ran(routed(Fixed(EVENT)), message())
     with pytest.raises(KeyError, match="frames"):
         ran(routed(Fixed(Forward("frames", "gate", b""))), message())
+
+
+class InParts(Tally):
+    """Reads the rest of a label only where its boot asks for it."""
+
+    new_state = NoState
+    in_parts = ("labels",)
+
+    def on_label(self, unread: Unread, message: Message, state: NoState, now_ms: int) -> Sequence[Written]:
+        if unread.leading("boot")["boot"] == "whole":
+            self.events[unread.whole().label] += 1
+        return []
+
+
+def test_a_core_reads_as_much_of_a_record_as_it_finds_worth_it() -> None:
+    """Fields up to one, then all of it; what cannot be read is a dead letter when it is asked for."""
+    core = InParts()
+    values = [CODEC.encode(replace(LABEL, boot=boot)) for boot in ("whole", "head")]
+    outputs = ran(routed(core), *map(message, values), message(b"?"))
+    assert [output.topic for output in outputs] == ["blue.dead-letters"]
+    assert core.counted() == {"car": 1, "dead_unknown_format": 1}

@@ -11,6 +11,7 @@ partition and our clock, and returns what is to be written; it may raise `BadRec
 - ``end(states, now_ms)``: called after a batch; returns what is to be written.
 - ``on_time(states, now_ms)``: time went by; returns what is to be written.
 - ``heads``: topic to the last field that is read of its records; `on_RECORD` gets the fields up to it, as a mapping.
+- ``in_parts``: topics of whose records more or less is read as the core finds; `on_RECORD` gets an `Unread`.
 - ``max_bytes``: topic to the longest value that is decoded.
 """
 
@@ -44,6 +45,28 @@ class Forward(NamedTuple):
     topic: str
     camera: str
     value: bytes | None
+
+
+class Unread(NamedTuple):
+    """A record of which as much is read as is asked for; both ways of reading raise `BadRecord`.
+
+    Attributes:
+        codec: Reads it.
+        kind: Its record.
+        value: As it came.
+    """
+
+    codec: Codec
+    kind: type[Record]
+    value: bytes | None
+
+    def leading(self, last: str) -> dict[str, Any]:
+        """Its fields up to *last*."""
+        return self.codec.leading_fields(self.value, self.kind, last)
+
+    def whole(self) -> Any:
+        """All of it."""
+        return self.codec.decode(self.value, self.kind)
 
 
 class Refusal(NamedTuple):
@@ -144,11 +167,15 @@ class Router(Generic[S]):
         def head(value: bytes | None) -> dict[str, Any]:
             return codec.leading_fields(value, kind, last)
 
+        def unread(value: bytes | None) -> Unread:
+            return Unread(codec, kind, value)
+
         name = "on_" + re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
         handle = getattr(self._core, name, None)
         if handle is None:
             raise TypeError(f"{self._service} reads {topic.name} and {type(self._core).__name__} has no {name}")
-        return _Read(head if last else whole, handle, kind)
+        in_parts = topic.name in getattr(self._core, "in_parts", ())
+        return _Read(unread if in_parts else head if last else whole, handle, kind)
 
     def _rows(self, written: Iterable[Written], now_ms: int) -> Iterator[Output]:
         for each in written:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction
 from catseye.runtime.router import Router
-from services.drift.core import DriftCore
+from services.drift.table import Cameras
 from services.ground_truth.core import GroundTruthCore
 from services.incidents.incidents_state import IncidentsState
 from services.incidents.rules import Rules as IncidentRules
@@ -26,7 +26,7 @@ from services.retrain_trigger.labels import Held, counted, packed
 from services.rollout.rollout_state import RolloutState
 from services.rollout.verdict import Rules as RolloutRules
 from tests.simulation import incidents as roads
-from tests.simulation.cameras import CODEC, QUICK, Camera, outcome
+from tests.simulation.cameras import CODEC, QUICK, Camera, drift_service, outcome
 from tests.simulation.partitions import FakeMessage, Partition
 from tests.simulation.rollout import Rollout, event, pair
 from tests.simulation.rollout import core as rollout_core
@@ -220,8 +220,8 @@ DRIFT_RULES: Final = dataclasses.replace(QUICK, detectors={"sharpness": "page_hi
 NINE: Final = tuple(f"class {number}" for number in range(9))
 
 
-def _drift_core() -> DriftCore:
-    return DriftCore(CODEC, "", DRIFT_RULES)
+def _drift_core() -> Router[Cameras]:
+    return drift_service(DRIFT_RULES)
 
 
 _THERMOMETER: Final = {"telemetry": {"temperature": 30.0, "voltage": 12.0}}
