@@ -16,8 +16,8 @@ import numpy as np
 
 from infra.benches.drift_streams import Engine, Floats, Unchanged, passages
 from infra.benches.harness import Interval
-from services.drift.layout import CORRELATED, LEARNING, LOSS_PACE
-from services.drift.pace import measure, pace
+from services.drift.decorrelation import decorrelation_lag, measure
+from services.drift.layout import CORRELATED, LEARNING, LOSS_LAG
 from services.drift.streams import SURE
 
 ERROR: Final = 0.05
@@ -70,10 +70,10 @@ def thinned(rng: np.random.Generator, rows: int) -> Unchanged:
     source = every_sample(rng, rows)
     learning = np.zeros(rows, LEARNING)
     values, _ = source.draw(REFERENCE)
-    column = slice(LOSS_PACE, CORRELATED)  # what is measured of losses
+    column = slice(LOSS_LAG, CORRELATED)  # what is measured of losses
     for x in values.astype(np.float32):
         measure(learning, np.arange(rows), column, x[:, None])
-    taken = np.array([pace(learning, row, column)[0].item() for row in range(rows)], float)
+    taken = np.array([decorrelation_lag(learning, row, column)[0].item() for row in range(rows)], float)
     return _streams(rng, source.mean, source.bound, PERSISTENCE**taken)
 
 

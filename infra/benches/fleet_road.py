@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BUCKETS, ENTROPY, FOCUS, MARGIN, PICTURE, RANKED, SAID
+from services.drift.layout import BUCKETS, ENTROPY, FOCUS, MARGIN, OUTPUTS, PICTURE, RANKED
 from services.drift.outcomes import Outcomes
 from services.drift.sample import Floats, Frames, Ints
 from services.drift.signals import FEATURES
@@ -172,7 +172,7 @@ class Road:
             bits=bits.astype(np.float32),
             features=features.astype(np.float32),
             bucket=bucket,
-            said=_probabilities(bucket, confidence, looks, other),
+            outputs=_probabilities(bucket, confidence, looks, other),
             confidence=confidence,
             content=content,
             offset=np.full(n, self.tick + 1, np.int64),
@@ -296,14 +296,14 @@ _LABEL: Final = np.dtype(
 
 
 def _probabilities(bucket: Ints, confidence: Floats, looks: Ints, other: Ints) -> Floats:
-    """What the model says in numbers, [n, SAID]: most of what is left goes to one other class."""
+    """What the model says in numbers, [n, OUTPUTS]: most of what is left goes to one other class."""
     count, width = len(bucket), len(CLASSES)
     second = np.where(bucket == looks, other, looks)
     left = 1 - confidence
     odds = np.repeat((0.3 * left / (width - 2))[:, None], width, axis=1).astype(np.float32)
     odds[np.arange(count), second] = 0.7 * left
     odds[np.arange(count), bucket] = confidence
-    said = np.full((count, SAID), np.nan, np.float32)
+    said = np.full((count, OUTPUTS), np.nan, np.float32)
     said[:, : min(width, BUCKETS)] = odds
     said[:, ENTROPY] = -(odds * np.log(odds + 1e-6)).sum(axis=1) / np.log(width)
     said[:, MARGIN] = confidence - 0.7 * left

@@ -22,7 +22,7 @@ _DEAD_OVER: Final = 2
 _CLOCK_REASONS: Final = ("captured_in_future", "captured_too_long_ago")
 
 
-def look(table: Table, rows: Ints, now_ms: Ints) -> set[int]:
+def evaluate(table: Table, rows: Ints, now_ms: Ints) -> set[int]:
     """Raise and clear what the passing of time alone decides; returns the rows whose alarms changed.
 
     Args:

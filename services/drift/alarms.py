@@ -52,17 +52,17 @@ def clear_alarm(table: Table, row: int, alarm: int, *, at_ms: int) -> None:
 
 
 def withdraw(watch: NDArray[Any], row: int, family: int) -> None:
-    """What the alarm of a family said is no longer so, since what is normal is learned anew."""
+    """The alarm of a family no longer holds, since what is normal is learned anew."""
     watch["raised"][row, family] = 0
 
 
 def forget_span(watch: NDArray[Any], row: int, family: int) -> None:
-    """How long it took to raise the alarm of a family says nothing any more."""
+    """How long it took to raise the alarm of a family no longer matters."""
     watch["span"][row, family] = 0
 
 
 def keep_numbers(watch: NDArray[Any], row: int, family: int, numbers: tuple[float, ...]) -> None:
-    """Keep what the alarm of a family says while it lasts, in the order of `layout.ALARMED`."""
+    """Keep the numbers of the alarm of a family while it lasts, in the order of `layout.ALARMED`."""
     watch["alarmed"][row, family] = numbers
 
 
@@ -82,7 +82,7 @@ def was_blind(watch: NDArray[Any], rows: Ints, received_ms: Ints) -> NDArray[np.
 
 
 def _blind(watch: NDArray[Any], row: int, since_ms: int) -> None:
-    """A camera that shows nothing any more: what its frames seemed to say since then was the fault."""
+    """A camera that shows nothing any more: what its frames seemed to show since then was the fault."""
     began, ended = watch["blind_from_s"][row], watch["blind_until_s"][row]
     if began[0] <= ended[0]:
         began[1:], ended[1:] = began[:-1].copy(), ended[:-1].copy()

@@ -19,7 +19,7 @@ def came(watch: NDArray[Any], rows: Ints, at_ms: Ints, of: str, passed: Ints | i
     """Count a frame (*of* is empty) or a label (``label_``) of each camera; keep the mean and the longest time between
     two of them.
 
-    The mean is that of a week, so that a pause does not make a camera look slow. The longest one fades with a thousand
+    The mean is that of a week, so that a pause does not make a camera seem slow. The longest one fades with a thousand
     frames, but of labels by half in a week: thousands may come in one batch a day.
 
     Args:

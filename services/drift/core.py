@@ -1,4 +1,4 @@
-"""Watches cameras. Law: what is said of a camera depends on its own records alone, and is the same after a crash."""
+"""Watches cameras. Law: reports on a camera depend on its own records alone, and are the same after a crash."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -20,7 +20,7 @@ from services.drift.layout import TELEMETRY_SLOTS
 from services.drift.outcomes import Outcomes, outcomes
 from services.drift.report import report, version_of
 from services.drift.rules import Rules
-from services.drift.sample import Frames, Look, frames
+from services.drift.sample import Frames, Inspection, frames
 from services.drift.statistics import statistics
 from services.drift.table import Cameras, Table, Version
 from services.drift.watcher import Watcher
@@ -30,7 +30,7 @@ _CAMERAS_AT_ONCE: Final = 200
 _NAME_BYTES: Final = 16  # of telemetry, as its column in the layout holds it
 
 
-Tell = Callable[[set[int]], None]
+Emit = Callable[[set[int]], None]
 
 
 class DriftCore(Tally):
@@ -70,17 +70,17 @@ class DriftCore(Tally):
         if worth is Worth.NOTHING:
             batch.pass_over(cameras, came["camera"], came["received_at_ms"])
             return []
-        if worth is Worth.LOOK:
+        if worth is Worth.INSPECTION:
             prediction = Prediction(**unread.leading("perceptual_hash"), model_sha256="", embedding=[])
         else:
             prediction = unread.whole()
         if prediction.camera != DOCTOR:
-            batch.look_at(cameras, prediction, worth)
+            batch.inspect(cameras, prediction, worth)
         return []
 
     def on_outcome(self, outcome: Outcome, message: Message, cameras: Cameras, now_ms: int) -> list[Record]:
         self._batch.outcomes.append((cameras, outcome))
-        self._batch.heard.add(cameras)
+        self._batch.active.add(cameras)
         return []
 
     def on_dead_letter(
@@ -92,31 +92,31 @@ class DriftCore(Tally):
         # By its key alone it may lie anywhere; another partition's is no place for a camera.
         if partition_of(camera, self._rules.partitions) == message.partition():
             self._batch.refused.append((cameras, camera, letter["reason"], letter["refused_at_ms"]))
-            self._batch.heard.add(cameras)
+            self._batch.active.add(cameras)
         return []
 
     def end(self, states: Mapping[int, Cameras], now_ms: int) -> list[Record]:
         outputs: list[Record] = []
         sorted_, self._batch = self._batch, Batch(self._rules)  # holds on to no partition that goes
-        heard = {cameras: partition for partition, cameras in states.items() if cameras in sorted_.heard}
-        for cameras in heard:
-            cameras.shares().heard_at_ms = now_ms
+        active = {cameras: partition for partition, cameras in states.items() if cameras in sorted_.active}
+        for cameras in active:
+            cameras.shares().last_record_at_ms = now_ms
 
-        def tell(rows: set[int]) -> None:
-            # At once, not at the end of the batch: what began and ended while a backlog was read is told too.
+        def emit(rows: set[int]) -> None:
+            # At once, not at the end of the batch: what began and ended while a backlog was read is reported too.
             outputs.extend(
-                self._report(row, heard[cameras], cameras.shared.newest_ms) for row, cameras in self._by_name(rows)
+                self._report(row, active[cameras], cameras.shared.newest_ms) for row, cameras in self._by_name(rows)
             )
 
-        self.on_predictions(sorted_.predictions, tell, sorted_.looks)
+        self.on_predictions(sorted_.predictions, emit, sorted_.inspections)
         self._remember_passed(sorted_)
-        self.on_outcomes(sorted_.outcomes, tell)
+        self.on_outcomes(sorted_.outcomes, emit)
         for cameras, camera, reason, at_ms in sorted_.refused:
             cameras.saw(at_ms)
-            tell(absences.refused(self._table, cameras.row(camera), reason, at_ms))
-        tell(self._look({cameras: cameras.shared.newest_ms for cameras in heard}))
-        for cameras in heard:
-            outputs += self._statistics_in_turn(cameras, tell)
+            emit(absences.refused(self._table, cameras.row(camera), reason, at_ms))
+        emit(self._evaluate_absences({cameras: cameras.shared.newest_ms for cameras in active}))
+        for cameras in active:
+            outputs += self._statistics_in_turn(cameras, emit)
         return outputs
 
     def on_time(self, states: Mapping[int, Cameras], now_ms: int) -> list[Record]:
@@ -124,26 +124,26 @@ class DriftCore(Tally):
         at_ms: dict[Cameras, int] = {}
         for cameras in states.values():
             shared = cameras.shared
-            if not shared.heard_at_ms:
-                cameras.shares().heard_at_ms = now_ms
+            if not shared.last_record_at_ms:
+                cameras.shares().last_record_at_ms = now_ms
             elif shared.newest_ms:
-                at_ms[cameras] = shared.newest_ms + max(0, now_ms - shared.heard_at_ms)
+                at_ms[cameras] = shared.newest_ms + max(0, now_ms - shared.last_record_at_ms)
         partitions = {cameras: partition for partition, cameras in states.items()}
-        changed = self._by_name(self._look(at_ms))
+        changed = self._by_name(self._evaluate_absences(at_ms))
         return [self._report(row, partitions[cameras], at_ms[cameras]) for row, cameras in changed]
 
     def on_predictions(
         self,
         predictions: Sequence[tuple[Cameras, Prediction]],
-        tell: Tell = lambda _: None,
-        looks: Sequence[Look] | None = None,
+        emit: Emit = lambda _: None,
+        inspections: Sequence[Inspection] | None = None,
     ) -> set[int]:
         """Take predictions, each camera's in order; returns the rows whose alarms changed.
 
         Args:
             predictions: Each with the cameras of its partition.
-            tell: Gets the rows whose alarms have just changed.
-            looks: What each is to be looked at for; all of them for everything where it is None.
+            emit: Gets the rows whose alarms have just changed.
+            inspections: What each is inspected for; all of them for everything where it is None.
         """
         if not predictions:
             return set()
@@ -153,7 +153,9 @@ class DriftCore(Tally):
         ordered = [predictions[place] for place in places]
         rows = [cameras.row(each.camera) for cameras, each in ordered]
         slots = [self._slots(row, each.telemetry) for row, (_, each) in zip(rows, ordered, strict=True)]
-        columns = frames(rows, [each for _, each in ordered], slots, looks and [looks[place] for place in places])
+        columns = frames(
+            rows, [each for _, each in ordered], slots, inspections and [inspections[place] for place in places]
+        )
         versions = np.array([_version_number(each.model, each.version) for _, each in ordered], np.uint64)
         end = 0
         for these in rounds:
@@ -163,12 +165,12 @@ class DriftCore(Tally):
             now_changed |= self._watcher.frames(self._table, seen)
             for cameras, each in ordered[first:end]:
                 cameras.saw(each.received_at_ms)
-            tell(now_changed)
+            emit(now_changed)
             changed |= now_changed
         self.events["frames_watched"] += len(predictions)
         return changed
 
-    def on_outcomes(self, matched: Sequence[tuple[Cameras, Outcome]], tell: Tell = lambda _: None) -> set[int]:
+    def on_outcomes(self, matched: Sequence[tuple[Cameras, Outcome]], emit: Emit = lambda _: None) -> set[int]:
         """Take outcomes, each camera's in order; as `on_predictions`."""
         changed: set[int] = set()
         matched = [each for each in matched if each[1].change == "matched" and each[1].role == "champion"]
@@ -182,7 +184,7 @@ class DriftCore(Tally):
             for place in these:
                 cameras, each = matched[place]
                 cameras.saw(each.label_received_at_ms)
-            tell(now_changed)
+            emit(now_changed)
             changed |= now_changed
             self.events["labels_watched"] += int(counts.sum())
         return changed
@@ -201,7 +203,7 @@ class DriftCore(Tally):
     def _renewed(
         self, seen: Frames, versions: NDArray[np.uint64], predictions: Sequence[tuple[Cameras, Prediction]]
     ) -> set[int]:
-        """A new version of the model for a camera: what its predictions were like before says nothing any more."""
+        """A new version of the model for a camera: what its predictions were like before no longer matters."""
         new = np.flatnonzero(self._table.watch["version"][seen.rows] != versions).tolist()
         for place in new:
             row, number, (cameras, prediction) = int(seen.rows[place]), int(versions[place]), predictions[place]
@@ -225,26 +227,26 @@ class DriftCore(Tally):
         return kept
 
     def _counts(self, seen: Outcomes, matched: Sequence[Outcome], now: Sequence[Version]) -> NDArray[np.bool_]:
-        """Which outcomes, [n], say something of the model that predicts *now* and of a camera that saw the road."""
+        """Which outcomes, [n], are evidence about the model that predicts *now* and of a camera that saw the road."""
         of_it = [(each.model, each.version) == (it.model, it.version) for each, it in zip(matched, now, strict=True)]
         return np.array(of_it) & ~was_blind(self._table.watch, seen.rows, seen.received_ms)
 
-    def _look(self, at_ms: Mapping[Cameras, int]) -> set[int]:
+    def _evaluate_absences(self, at_ms: Mapping[Cameras, int]) -> set[int]:
         """Look for what is absent from partitions at a time of each; returns the rows whose alarms changed."""
         times = np.array([*at_ms.values()], np.int64)
         rows = np.concatenate([np.zeros(0, np.int64), *(cameras.rows for cameras in at_ms)])
-        return absences.look(self._table, rows, np.repeat(times, [len(cameras) for cameras in at_ms]))
+        return absences.evaluate(self._table, rows, np.repeat(times, [len(cameras) for cameras in at_ms]))
 
-    def _statistics_in_turn(self, cameras: Cameras, tell: Tell) -> list[DriftStatistic]:
+    def _statistics_in_turn(self, cameras: Cameras, emit: Emit) -> list[DriftStatistic]:
         """Every few seconds of event time: statistics of some cameras, and how accurate they are."""
         at_ms = cameras.shared.newest_ms
-        if at_ms - cameras.shared.told_ms < self._rules.statistics_ms:
+        if at_ms - cameras.shared.statistics_up_to_ms < self._rules.statistics_ms:
             return []
         shared = cameras.shares()
-        shared.told_ms = at_ms
+        shared.statistics_up_to_ms = at_ms
         watch, rows = self._table.watch, np.roll(cameras.rows, -shared.turn)
         newest_ms = np.maximum(watch["sampled_ms"][rows], watch["label_seen_ms"][rows])
-        # Where no sample and no label came since, all that there is to say has been said.
+        # Where no sample and no label came since, everything has been published.
         news = np.flatnonzero((newest_ms > watch["told_ms"][rows]) & (watch["version"][rows] > 0))[:_CAMERAS_AT_ONCE]
         if not len(news):
             return []
@@ -252,7 +254,7 @@ class DriftCore(Tally):
         rows, newest_ms = rows[news], newest_ms[news]
         self._table.touch(rows, b"w")
         watch["told_ms"][rows] = newest_ms
-        tell(set(rows[watch["labels"][rows] > 0].tolist()))
+        emit(set(rows[watch["labels"][rows] > 0].tolist()))
         thresholds = (self._watcher.thresholds(self._table, rows, of) for of in ("", "label_"))
         return [*statistics(self._table, rows, self._rules, at_ms, *thresholds)]
 
@@ -262,11 +264,11 @@ class DriftCore(Tally):
         return [(row, table.cameras(row)) for row in sorted(rows, key=table.names.__getitem__)]
 
     def _report(self, row: int, partition: int, at_ms: int) -> CameraReport:
-        # Of silence our own clock tells: frames that come after all were taken before, and yet what they change is new.
+        # Silence is judged by our own clock: frames that come after all were taken before, yet what they change is new.
         shared = self._table.cameras(row).shares()
-        shared.said_ms = max(at_ms, shared.said_ms)
+        shared.last_report_ms = max(at_ms, shared.last_report_ms)
         self.events["reported"] += 1
-        return report(self._table, row, self._rules, shared.said_ms, (self._archive, partition))
+        return report(self._table, row, self._rules, shared.last_report_ms, (self._archive, partition))
 
 
 @lru_cache(maxsize=1_000)

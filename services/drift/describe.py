@@ -1,4 +1,4 @@
-"""What streams and families are called, and what a person is told of them."""
+"""What streams and families are called, and what is reported of them."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -68,7 +68,7 @@ def recent_loss(watch: NDArray[Any], rows: Ints) -> Floats:
 def alarmed(
     table: Table, row: int, family: int, threshold: float, floor: float, chosen: tuple[int, int] | None = None
 ) -> tuple[float, ...]:
-    """What the alarm of a family says while it lasts, in the order of `layout.ALARMED`.
+    """The numbers of the alarm of a family while it lasts, in the order of `layout.ALARMED`.
 
     Args:
         chosen: Stream and number of the detector, where it was not the engine that raised it.

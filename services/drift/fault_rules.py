@@ -1,7 +1,7 @@
 """What else can be wrong with a camera: one row a fault, with the rule that a frame fulfils or not.
 
 What each means and what to do about it stands in `catseye.contract.alert_kinds`. A fault
-whose row says *blinds* makes everything else that is seen of the camera worthless while it lasts.
+whose row is marked *blinds* makes everything else that is seen of the camera worthless while it lasts.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _WHITE: Final = 0.95
 _FLAT: Final = 0.03  # standard deviation of luma: a lens that is covered shows an even surface, of any light
 _BLURRED: Final = 1.6  # natural log: sharpness for its contrast has fallen to less than a fifth
 _SPREADS: Final = 3.0
-_RELIEF: Final = 0.5  # by so much sharper again before a blurred camera is said to be sharp
+_RELIEF: Final = 0.5  # by so much sharper again before a blurred camera counts as sharp
 _CONTRAST_LEFT: Final = 0.65  # a lens out of focus keeps large shapes and their contrast; fog does not
 _FEW: Final = 20  # frames after which a running mean is believed
 _CATCHES_UP: Final = 0.2  # of the time that passes: frames that waited are by more less late
@@ -99,7 +99,7 @@ class Fault(NamedTuple):
         kind: Kind of the alarm.
         by: What decides: runs of ``frames``, or the passing of ``time``, or frames that were ``refused``. Frames that
             are refused for their time raise ``camera_clock`` too.
-        blinds: Whether frames say nothing of the road while it lasts.
+        blinds: Whether frames show nothing of the road while it lasts.
         rule: Which cameras fulfil it with this frame, [n]; of *frames* alone.
         lasting_ms: How long it must be fulfilled.
         settings: What an operator can turn on it.
@@ -132,7 +132,7 @@ def _blurred(now: Round) -> Mask:
     mean, spread = now.usual("focus")
     least = mean - np.maximum(_BLURRED, _SPREADS * spread * np.sqrt(SMOOTH))
     least += _RELIEF * watch["raised"][rows, _BLURRED_ALARM]
-    # By itself a frame says little; a run of such frames is kept from statistics until the running mean has spoken.
+    # One frame proves little; a run of such frames is kept from statistics until the running mean confirms it.
     seems = learned & (now.value("focus") < least)
     blurred: Mask = learned & (focus < least)
     if (seems | blurred).any():

@@ -1,7 +1,8 @@
 """Camera faults: rules that a person can check, on runs of frames. While one holds, all else about the camera is moot.
 
-A rule must hold for `RUN` frames in a row and for as long as its row says; it ends when it does not hold for `CLEAR` in
-a row. A clock that has kept its new time for an hour is taken to be right from then on: most jumps are repairs.
+A rule must hold for `RUN` frames in a row and for as long as its row requires; it ends when it does not hold for
+`CLEAR` in a row. A clock that has kept its new time for an hour is taken to be right from then on: most jumps are
+repairs.
 """
 
 from collections.abc import Callable
@@ -22,10 +23,10 @@ _RULES: Final[list[tuple[int, Callable[[Round], Mask]]]] = [
 ]
 
 
-def look(
+def evaluate(
     watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Frames, *, skew_ms: float, latency_ms: float
 ) -> NDArray[np.bool_]:
-    """Take one frame of each camera and say which rules hold now, [n, FAULTS], having lasted.
+    """Take one frame of each camera and return which rules hold now, [n, FAULTS], having lasted.
 
     Args:
         watch, reference: Rows of the table; *watch* is changed in place.

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift import pace, reference
+from services.drift import decorrelation, reference
 from services.drift.layout import OPTIONAL, PHASES, RANKED
 from services.drift.rules import Rules
 from services.drift.sample import Floats, Frames, Ints
@@ -50,14 +50,14 @@ def learn(table: Table, seen: Frames, phase: Ints, missing: NDArray[np.bool_], r
     reference.learn_scale(known, rows, phase, seen.bucket, _only(seen.ranked, scaling))
     values = _only(reference.scaled(known, phase, seen, seen.ranked), missing & ~scaling)
     measured = np.where(known["pace"][rows, :RANKED] == 0, np.clip(values, -reference.EDGE, reference.EDGE), np.nan)
-    pace.measure(table.learning, rows, slice(0, RANKED), measured.astype(np.float32))
+    decorrelation.measure(table.learning, rows, slice(0, RANKED), measured.astype(np.float32))
     reference.count(known, rows, phase, values)
     filled = known["histogram"][rows, phase][:, OPTIONAL].sum(axis=-1) >= 2 * part
     covered = seen.at_ms - 1_000 * known["late_began_s"][rows, phase].astype(np.int64) >= rules.reference_span_ms
     for place, number in zip(*(each.tolist() for each in np.nonzero(missing & filled & covered[:, None])), strict=True):
         row, signal = int(rows[place]), OPTIONAL[number]
         if not known["pace"][row, signal]:
-            pace.keep(known, table.learning, row, slice(signal, signal + 1))
+            decorrelation.keep(known, table.learning, row, slice(signal, signal + 1))
         known["late"][row, signal] &= ~_BITS[phase[place]]
 
 
@@ -72,7 +72,7 @@ def _begin(known: NDArray[Any], seen: Frames, phase: Ints, missing: NDArray[np.b
 
 
 def _only(values: Floats, chosen: NDArray[np.bool_]) -> Floats:
-    """Of ranked signals, [n, RANKED], those optional ones that *chosen* says; NaN elsewhere."""
+    """Of ranked signals, [n, RANKED], the optional ones in *chosen*; NaN elsewhere."""
     found = np.full_like(values, np.nan)
     found[:, OPTIONAL] = np.where(chosen, values[:, OPTIONAL], np.nan)
     return found

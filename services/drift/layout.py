@@ -107,21 +107,21 @@ PICTURE: Final = tuple(place.name for place in RANKED_PLACES if not place.signal
 RANK_WAYS: Final = len(WAYS[Ranking.RANK])
 RANK_STREAMS: Final = RANK_WAYS * RANKED
 """Streams of ranks, the first of all."""
-SAID_PLACES: Final = _places(Ranking.MEAN)
-SAID: Final = len(SAID_PLACES)
+OUTPUT_PLACES: Final = _places(Ranking.MEAN)
+OUTPUTS: Final = len(OUTPUT_PLACES)
 """Numbers of a prediction: probability of each bucket, entropy over ln(classes), first margin over the second."""
 
 
-def _said(name: str) -> int:
-    return next(place for place, each in enumerate(SAID_PLACES) if each.signal.name == name)
+def _outputs(name: str) -> int:
+    return next(place for place, each in enumerate(OUTPUT_PLACES) if each.signal.name == name)
 
 
 COMPOSITION: Final = PICTURE.index("composition")
 EMBEDDING: Final = PICTURE.index("embedding")
 FOCUS: Final = PICTURE.index("focus")
-SHARES: Final = slice(_said("class_share"), _said("class_share") + BUCKETS)
-ENTROPY: Final = _said("entropy")
-MARGIN: Final = _said("margin")
+SHARES: Final = slice(_outputs("class_share"), _outputs("class_share") + BUCKETS)
+ENTROPY: Final = _outputs("entropy")
+MARGIN: Final = _outputs("margin")
 SLOTS: Final = slice(len(PICTURE), RANKED)
 """Telemetry among what is ranked."""
 
@@ -132,24 +132,24 @@ def held(slowest: Slowest) -> list[int]:
 
 
 LIGHT: Final = [number for number in held(Slowest.LIGHT) if RANKED_PLACES[number].signal.in_most]
-"""Signals that tell how light it is."""
+"""Signals of how light it is."""
 IN_MOST: Final = [number for number, each in enumerate(RANKED_PLACES) if each.signal.in_most]
 OPTIONAL: Final = [number for number, each in enumerate(RANKED_PLACES) if each.signal.optional]
 """Places of those that frames may lack."""
-SURE: Final = [number for number, each in enumerate(SAID_PLACES) if not each.signal.along]
-"""Numbers of a prediction that tell how sure the model is."""
+SURE: Final = [number for number, each in enumerate(OUTPUT_PLACES) if not each.signal.along]
+"""Numbers of a prediction that measure how sure the model is."""
 CORRELATED_NAMES: Final = (
     *(place.name for place in RANKED_PLACES),
-    *(SAID_PLACES[number].name for number in SURE),
+    *(OUTPUT_PLACES[number].name for number in SURE),
     "class_share",
     "loss",
 )
 """Numbers whose autocorrelation is measured: the ranked ones, entropy, margin, predicted class and loss."""
 CORRELATED: Final = len(CORRELATED_NAMES)
-ANSWERS_PACE: Final = slice(RANKED, CORRELATED - 1)
+ANSWERS_LAG: Final = slice(RANKED, CORRELATED - 1)
 """Those of a prediction: entropy, margin and predicted class."""
-CLASS_PACE: Final = CORRELATED_NAMES.index("class_share")
-LOSS_PACE: Final = CORRELATED_NAMES.index("loss")
+CLASS_LAG: Final = CORRELATED_NAMES.index("class_share")
+LOSS_LAG: Final = CORRELATED_NAMES.index("loss")
 
 
 class Family(NamedTuple):
@@ -195,7 +195,7 @@ FAULT_ALARMS: Final = slice(ALARMS.index(FAULTS[0]), ALARMS.index(FAULTS[-1]) + 
 BLINDING: Final = [place for place, fault in enumerate(fault_rules.FRAME_FAULTS) if fault.blinds]
 """Faults of frames that make everything else that is seen of the camera worthless."""
 BLIND: Final = [ALARMS.index(fault.kind) for fault in fault_rules.FAULTS if fault.blinds]
-"""Alarms while which the camera's frames say nothing about the road."""
+"""Alarms while which the camera's frames show nothing of the road."""
 
 
 def _weights() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -216,11 +216,11 @@ def _source(stream: Stream) -> int:
         case Ranking.RANK:
             return RANKED_PLACES.index(stream.place)
         case Ranking.MEAN:
-            return RANKED + SAID_PLACES.index(stream.place)
+            return RANKED + OUTPUT_PLACES.index(stream.place)
         case Ranking.LOSS:
-            return RANKED + SAID
+            return RANKED + OUTPUTS
         case Ranking.FLOOR:
-            return RANKED + SAID + 1
+            return RANKED + OUTPUTS + 1
 
 
 SOURCE: Final = np.array([_source(stream) for stream in STREAM])
@@ -230,8 +230,8 @@ _PHASE: Final = Axis("phase", PHASE_NAMES)
 _CLASS: Final = Axis("class", tuple(str(bucket) for bucket in range(BUCKETS)))
 _LABEL: Final = Axis("label", ("all", *_CLASS.places))
 _RANKED: Final = Axis("ranked", tuple(place.name for place in RANKED_PLACES))
-_SAID: Final = Axis("said", tuple(place.name for place in SAID_PLACES))
-_VALUE: Final = Axis("value", (*_RANKED.places, *_SAID.places))
+_OUTPUT: Final = Axis("output", tuple(place.name for place in OUTPUT_PLACES))
+_VALUE: Final = Axis("value", (*_RANKED.places, *_OUTPUT.places))
 _CORRELATED: Final = Axis("correlated", CORRELATED_NAMES)
 STREAM_AXIS: Final = Axis("stream", tuple(stream.name for stream in STREAM))
 _FAMILY: Final = Axis("family", tuple(family.kind for family in FAMILIES))
@@ -252,10 +252,10 @@ REFERENCE_FIELDS: Final = (
     Field("reference", "means", "f4", (_PHASE, _RANKED, _CLASS)),
     Field("reference", "m2", "f4", (_PHASE, _RANKED)),
     Field("reference", "histogram", "u2", (_PHASE, _RANKED, BINS)),
-    Field("reference", "said_mean", "f4", (_PHASE, _SAID)),
-    Field("reference", "said_m2", "f4", (_PHASE, _SAID)),
-    Field("pace", "pace", "u2", (_CORRELATED,)),
-    Field("pace", "inflation", "f2", (_CORRELATED,)),
+    Field("reference", "said_mean", "f4", (_PHASE, _OUTPUT)),
+    Field("reference", "said_m2", "f4", (_PHASE, _OUTPUT)),
+    Field("decorrelation", "pace", "u2", (_CORRELATED,)),
+    Field("decorrelation", "inflation", "f2", (_CORRELATED,)),
     Field("reference", "examples", "i8", (4,)),
     Field("late", "late", "u1", (_RANKED,)),
     Field("late", "late_began_s", "u4", (_PHASE,)),
@@ -278,7 +278,7 @@ ALARMED_FIELDS: Final = (
     Field("alarms", "moved", "?"),
     Field("alarms", "detector", "u1"),
 )
-"""What an alarm of a family says for as long as it lasts: how things were when it was raised."""
+"""The numbers of an alarm of a family for as long as it lasts: how things were when it was raised."""
 ALARMED: Final = row_of(ALARMED_FIELDS)
 
 EVIDENCE_FIELDS: Final = (
@@ -340,18 +340,18 @@ SEEN_FIELDS: Final = (
     Field("renewal", "version_since_ms", "i8"),
     Field("watcher", "last_cause", "V16"),
 )
-"""What moves with every frame that is looked at."""
+"""What moves with every frame that is inspected."""
 WATCH_FIELDS: Final = (*EVIDENCE_FIELDS, *SEEN_FIELDS)
 WATCH: Final = row_of(WATCH_FIELDS)
 
 LEARNING_FIELDS: Final = (
-    Field("pace", "count", "u2", (_CORRELATED,)),
-    Field("pace", "mean", "f4", (_CORRELATED,)),
-    Field("pace", "m2", "f4", (_CORRELATED,)),
-    Field("pace", "last", "f4", (_CORRELATED, len(LAGS))),
-    Field("pace", "products", "f4", (_CORRELATED, len(LAGS))),
-    Field("pace", "block", "f4", (_CORRELATED, len(BLOCKS))),
-    Field("pace", "squares", "f4", (_CORRELATED, len(BLOCKS))),
+    Field("decorrelation", "count", "u2", (_CORRELATED,)),
+    Field("decorrelation", "mean", "f4", (_CORRELATED,)),
+    Field("decorrelation", "m2", "f4", (_CORRELATED,)),
+    Field("decorrelation", "last", "f4", (_CORRELATED, len(LAGS))),
+    Field("decorrelation", "products", "f4", (_CORRELATED, len(LAGS))),
+    Field("decorrelation", "block", "f4", (_CORRELATED, len(BLOCKS))),
+    Field("decorrelation", "squares", "f4", (_CORRELATED, len(BLOCKS))),
 )
 """Autocorrelation so far; gone as soon as the first reference is whole."""
 LEARNING: Final = row_of(LEARNING_FIELDS)

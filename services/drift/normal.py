@@ -11,15 +11,15 @@ from services.drift.table import Rows, Table
 
 
 def normal(table: Table, rows: Ints, rules: Rules) -> Rows:
-    """Rows of `layout.NORMAL`, of which those of *rows*, [n], are what their references say now."""
+    """Rows of `layout.NORMAL`, of which those of *rows*, [n], are up to date with their references."""
     kept = table.normal
     stale = rows[~kept["known"][rows]]
     if len(stale):
         known = table.reference
-        pace = streams.paces(known, stale)
-        kept["pace"][stale], kept["weight"][stale] = pace, streams.weights(pace, known["pace"][stale])
+        lag = streams.lags(known, stale)
+        kept["pace"][stale], kept["weight"][stale] = lag, streams.weights(lag, known["pace"][stale])
         kept["bound"][stale] = streams.bounds(
-            known, stale, pace, rank=rules.tolerance_rank, probability=rules.tolerance_probability
+            known, stale, lag, rank=rules.tolerance_rank, probability=rules.tolerance_probability
         )
         of_signals = (known[name][stale] for name in ("counts", "means", "m2"))
         kept["centre"][stale], kept["spread"][stale] = reference.scales(*of_signals)

@@ -1,7 +1,7 @@
 """Accuracy as labels come: loss against what is normal in that light, of all, by class, by phase, and against a floor.
 
 A label counts by how likely its frame was to be chosen: with propensity p its bet is scaled by p_least / p, so that
-labels that were asked for because the model was unsure do not make it look worse than it is, nor better. The least
+labels that were asked for because the model was unsure make it seem neither worse nor better than it is. The least
 propensity fades, and no label counts less than a hundredth of another: one odd number must not end the watching.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.records import Outcome
-from services.drift.layout import ACCURACY, FLOOR, LOSS_PACE, STREAM
+from services.drift.layout import ACCURACY, FLOOR, LOSS_LAG, STREAM
 from services.drift.sample import Floats, Ints, bucket_of
 from services.drift.streams import SURE, Fed
 
@@ -62,7 +62,7 @@ class Outcomes:
     cause: NDArray[np.void]
 
     def where(self, chosen: NDArray[np.bool_]) -> "Outcomes":
-        """Those that *chosen*, [n], says."""
+        """Those in *chosen*, [n]."""
         return self if chosen.all() else Outcomes(*(column[chosen] for column in vars(self).values()))
 
 
@@ -114,7 +114,7 @@ def close(reference: NDArray[Any], row: int, phase: int) -> None:
 
 
 def forget(watch: NDArray[Any], row: int) -> None:
-    """Labels of another version say nothing of this one."""
+    """Labels of another version are no evidence about this one."""
     watch["recent_labels"][row] = watch["recent_errors"][row] = 0
 
 
@@ -206,7 +206,7 @@ def _limits(reference: NDArray[Any], rows: Ints) -> Floats:
     weights = np.maximum(reference["label_weights"][rows], 1e-9)
     mean = reference["label_losses"][rows] / weights
     samples = weights**2 / np.maximum(reference["label_squares"][rows], 1e-9)
-    inflation = np.maximum(reference["inflation"][rows, LOSS_PACE].astype(np.float32), 1)[:, None, None]
+    inflation = np.maximum(reference["inflation"][rows, LOSS_LAG].astype(np.float32), 1)[:, None, None]
     # One error more than were seen: of a class that was never wrong yet the next label may be.
     spread = np.sqrt((mean + 1 / np.maximum(samples, 1)) * (1 - mean))
     limit: Floats = (mean + SURE * spread * np.sqrt(inflation / np.maximum(samples, 1))).astype(np.float32)

@@ -46,7 +46,7 @@ def learn(reference: Reference, phase: Ints, seen: Frames, samples: int) -> None
     first = so_far < quarter(samples)
     second = ~first & (so_far < 2 * quarter(samples))
     third = ~first & ~second & (so_far < MOST + 2 * quarter(samples))
-    _learn_said(reference, rows, phase, seen.said, so_far)
+    _learn_outputs(reference, rows, phase, seen.outputs, so_far)
     if first.any():
         _learn_features(reference, rows[first], phase[first], seen.where(first))
     if not first.all():
@@ -114,7 +114,7 @@ def close(reference: Reference, row: int, phase: int) -> None:
 
 
 def leave_telemetry_out(reference: Reference, row: int, phase: int) -> None:
-    """Do not watch what the device of *row* tells in *phase*: too little of its wandering was seen to know what is
+    """Do not watch the readings of the device of *row* in *phase*: too little of its wandering was seen to know what is
     normal. Without counts a signal has no ranks."""
     reference["histogram"][row, phase, SLOTS] = 0
 
@@ -128,9 +128,9 @@ def usual(reference: Reference, rows: Ints, phase: Ints, signal: int | slice = s
     return mean, np.sqrt(reference["m2"][rows, phase, signal] / total)
 
 
-def _learn_said(reference: Reference, rows: Ints, phase: Ints, said: Floats, so_far: NDArray[Any]) -> None:
+def _learn_outputs(reference: Reference, rows: Ints, phase: Ints, outputs: Floats, so_far: NDArray[Any]) -> None:
     mean = reference["said_mean"][rows, phase]
-    known = np.nan_to_num(said)
+    known = np.nan_to_num(outputs)
     step = known - mean
     mean += step / (so_far + 1).astype(np.float32)[:, None]
     reference["said_mean"][rows, phase] = mean

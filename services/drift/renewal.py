@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from services.drift import alarms, estimates, outcomes, pace, sampling, streams
+from services.drift import alarms, decorrelation, estimates, outcomes, sampling, streams
 from services.drift.layout import (
     FAMILIES,
     FLOOR,
@@ -17,8 +17,8 @@ from services.drift.layout import (
 from services.drift.table import Table
 
 _FLOOR: Final = FAMILIES.index(FLOOR)
-_OF_THE_DEVICE: Final = {"table", "pace"}
-_WITH_LABELS: Final = {"table", "pace", "outcomes"}
+_OF_THE_DEVICE: Final = {"table", "decorrelation"}
+_WITH_LABELS: Final = {"table", "decorrelation", "outcomes"}
 """Owners of what stays on a road that has not changed."""
 
 
@@ -46,7 +46,7 @@ def renew(table: Table, row: int, version: int, at_ms: int) -> None:
     for field in REFERENCE_FIELDS:
         if field.owner not in stays:
             reference[field.name][row] = np.zeros((), REFERENCE[field.name])
-    pace.forget(reference, row)
+    decorrelation.forget(reference, row)
     table.drop_detectors(row, range(FRAME_STREAMS))
     table.learning[row] = np.zeros((), LEARNING)
     for family in range(len(FAMILIES)):
@@ -56,4 +56,4 @@ def renew(table: Table, row: int, version: int, at_ms: int) -> None:
     sampling.forget(watch, row)
     outcomes.forget(watch, row)
     estimates.forget(watch, row)
-    alarms.forget_span(watch, row, _FLOOR)  # how long the other version took says nothing of this one
+    alarms.forget_span(watch, row, _FLOOR)  # how long the other version took does not count for this one

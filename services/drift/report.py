@@ -1,4 +1,4 @@
-"""What the drift service says of a camera that changed: all that is wrong with it now."""
+"""The report of a camera that changed: all that is wrong with it now."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from catseye.contract.records import Alarm, CameraReport, Place
-from services.drift.chosen import NAMES
 from services.drift.describe import class_of, signal_of
+from services.drift.detector_choice import NAMES
 from services.drift.fault_rules import ALARMS
 from services.drift.layout import ALARMED, FAMILIES, FAULT_ALARMS, INPUT, PHASE_NAMES
 from services.drift.outcomes import expected, worst
@@ -58,7 +58,7 @@ def learning_left(table: Table, row: int, samples: int) -> int:
 
 
 def accuracy_without_labels(table: Table, row: int) -> tuple[float | None, bool]:
-    """Accuracy of the recent frames as calibrated confidence tells it (CBPE: Białek et al., 2024), and whether that
+    """Accuracy of the recent frames as calibrated confidence estimates it (CBPE: Białek et al., 2024), and whether that
     may be believed: confidence and accuracy agreed while the camera learned, and its pictures are as they were then.
     """
     watch, known = table.watch[row], table.reference[row]

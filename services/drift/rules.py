@@ -1,4 +1,4 @@
-"""What an operator has decided, as plain numbers: `services.drift.settings` says what each means."""
+"""What an operator has decided, as plain numbers: `services.drift.settings` explains each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-_LOOK_MS: Final = 200.0
+_INSPECT_MS: Final = 200.0
 _Ms = TypeVar("_Ms", int, NDArray[np.int64])
 
 
@@ -19,13 +19,13 @@ class Rules:
     Attributes:
         reference_samples: Frames, and labels, that a reference is made of.
         reference_span_ms: Shortest time that it covers.
-        telemetry_span_ms: Time that it must cover before what devices tell is watched.
+        telemetry_span_ms: Time that it must cover before readings of devices are watched.
         false_per_week: False alarms of the whole fleet in a week.
         fleet_cameras: Cameras that share them; 0 counts those that are seen.
         partitions: Of the topics that are read: one table sees one of so many parts of the fleet.
         night: Brightness under which it is night.
-        tolerance_probability, tolerance_rank, tolerance_accuracy, tolerance_new_phase: Changes that are nobody's
-            business.
+        tolerance_probability, tolerance_rank, tolerance_accuracy, tolerance_new_phase: Changes that are
+            tolerated.
         accuracy_floor: Accuracy that is too low whatever is usual.
         latency_ms: Mean latency over which the service is too slow.
         clock_skew_ms: Jump of a camera's clock that is a fault.
@@ -65,7 +65,7 @@ class Rules:
         return at_ms - sampled_ms >= self.sample_ms
 
     @cached_property
-    def look_ms(self) -> float:
-        """Shortest time between two frames of a camera that are looked at: where samples lie further apart, a fifth of
+    def inspect_ms(self) -> float:
+        """Shortest time between two frames of a camera that are inspected: where samples lie further apart, a fifth of
         a second is enough to see a camera break."""
-        return min(_LOOK_MS, self.sample_ms)
+        return min(_INSPECT_MS, self.sample_ms)

@@ -1,4 +1,4 @@
-"""What one round looks at: at most one frame of each camera, as columns."""
+"""What one round takes: at most one frame of each camera, as columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.records import Prediction
-from services.drift.layout import BUCKETS, ENTROPY, MARGIN, PICTURE, RANKED, RANKED_PLACES, SAID, SHARES, SLOTS
+from services.drift.layout import BUCKETS, ENTROPY, MARGIN, OUTPUTS, PICTURE, RANKED, RANKED_PLACES, SHARES, SLOTS
 from services.drift.signals import FEATURES
 
 _TINY: Final = 1e-6
@@ -26,8 +26,8 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-class Look(NamedTuple):
-    """What a frame is looked at for.
+class Inspection(NamedTuple):
+    """What a frame is inspected for.
 
     Attributes:
         is_sample: Whether it may be learned from and tested; else for faults alone.
@@ -52,7 +52,7 @@ class Frames:
         bits: Bits of the perceptual hash, [n, 64], 0 or 1.
         features: Projected features, [n, FEATURES]; NaN when the model gives none.
         bucket: Bucket of the predicted class, [n].
-        said: Probabilities of the buckets (NaN where the model has none), entropy and margin, [n, SAID], 0 to 1.
+        outputs: Probabilities of the buckets (NaN where the model has none), entropy and margin, [n, OUTPUTS], 0 to 1.
         confidence: Probability of the predicted class, [n].
         content: What two identical pictures share and two others hardly do, [n].
         offset: Offset of the frame in frames.accepted, [n].
@@ -68,7 +68,7 @@ class Frames:
     bits: Floats
     features: Floats
     bucket: Ints
-    said: Floats
+    outputs: Floats
     confidence: Floats
     content: Ints
     offset: Ints
@@ -80,7 +80,7 @@ class Frames:
         return Frames(*(column[first:end] for column in vars(self).values()))
 
     def where(self, chosen: NDArray[np.bool_]) -> "Frames":
-        """Those that *chosen*, [n], says."""
+        """Those in *chosen*, [n]."""
         return self if chosen.all() else Frames(*(column[chosen] for column in vars(self).values()))
 
 
@@ -88,7 +88,7 @@ def frames(
     rows: Sequence[int],
     predictions: Sequence[Prediction],
     slots: Sequence[Sequence[str]],
-    looks: Sequence[Look] | None = None,
+    inspections: Sequence[Inspection] | None = None,
 ) -> Frames:
     """Put *predictions* into columns.
 
@@ -96,11 +96,11 @@ def frames(
         rows: Row of the camera of each.
         predictions: In any order; `Frames.part` gives what may be one round.
         slots: Names of the telemetry that each camera's slots hold.
-        looks: What each is to be looked at for; all of them for everything where it is None.
+        inspections: What each is inspected for; all of them for everything where it is None.
     """
     count = len(rows)
-    looks = [Look()] * count if looks is None else looks
-    samples = [place for place, look in enumerate(looks) if look.is_sample]
+    inspections = [Inspection()] * count if inspections is None else inspections
+    samples = [place for place, inspection in enumerate(inspections) if inspection.is_sample]
     of_samples = [predictions[place] for place in samples]
     ranked = np.full((count, RANKED), np.nan, np.float32)
     ranked[:, _PLACES] = [_measured(each) for each in predictions]
@@ -115,12 +115,12 @@ def frames(
     sharpness = np.ascontiguousarray(ranked[:, _SHARPNESS]).view(np.uint32).astype(np.int64)
     light = np.ascontiguousarray(ranked[:, _BRIGHTNESS]).view(np.uint32).astype(np.int64)
     features, bits = np.full((count, FEATURES), np.nan, np.float32), np.zeros((count, 64), np.float32)
-    bucket, said = np.zeros(count, np.int64), np.full((count, SAID), np.nan, np.float32)
+    bucket, outputs = np.zeros(count, np.int64), np.full((count, OUTPUTS), np.nan, np.float32)
     confidence = np.zeros(count, np.float32)
     if samples:
         features[samples] = [each.embedding if len(each.embedding) == FEATURES else _NO_FEATURES for each in of_samples]
         bits[samples] = np.unpackbits(hashes[samples].view(np.uint8), bitorder="little").reshape(-1, 64)
-        bucket[samples], said[samples], confidence[samples] = _said(of_samples)
+        bucket[samples], outputs[samples], confidence[samples] = _outputs(of_samples)
     received = np.array([each.received_at_ms for each in predictions], np.int64)
     return Frames(
         rows=np.array(rows, np.int64),
@@ -131,12 +131,12 @@ def frames(
         bits=bits,
         features=features,
         bucket=bucket,
-        said=said,
+        outputs=outputs,
         confidence=confidence,
         content=hashes ^ (sharpness << 32) ^ light,
         offset=np.array([each.frame_offset for each in predictions], np.int64),
         cause=np.array([bytes.fromhex(each.prediction_id) for each in predictions], "V16"),
-        passed=np.array([look.passed for look in looks], np.int64),
+        passed=np.array([inspection.passed for inspection in inspections], np.int64),
     )
 
 
@@ -146,9 +146,9 @@ def bucket_of(label: str | None, classes: Sequence[str]) -> int:
     return min(place, BUCKETS - 1)
 
 
-def _said(predictions: Sequence[Prediction]) -> tuple[Ints, Floats, Floats]:
-    """Bucket of the predicted class, what was said in numbers, and confidence."""
-    said = np.full((len(predictions), SAID), np.nan, np.float32)
+def _outputs(predictions: Sequence[Prediction]) -> tuple[Ints, Floats, Floats]:
+    """Bucket of the predicted class, outputs of the model in numbers, and confidence."""
+    outputs = np.full((len(predictions), OUTPUTS), np.nan, np.float32)
     by_width: dict[int, list[int]] = {}
     for place, each in enumerate(predictions):
         by_width.setdefault(len(each.probabilities), []).append(place)
@@ -157,13 +157,13 @@ def _said(predictions: Sequence[Prediction]) -> tuple[Ints, Floats, Floats]:
     for width, places in by_width.items():
         odds = np.array([list(predictions[place].probabilities.values()) for place in places], np.float32)
         odds = np.clip(odds, 0, 1)
-        told = min(width, BUCKETS)
-        said[places, SHARES.start : SHARES.start + told] = odds[:, :told]
+        shown = min(width, BUCKETS)
+        outputs[places, SHARES.start : SHARES.start + shown] = odds[:, :shown]
         if width > BUCKETS:
-            said[places, SHARES.stop - 1] = np.minimum(odds[:, BUCKETS - 1 :].sum(axis=1), 1)
-        said[places, ENTROPY] = np.clip(-(odds * np.log(odds + _TINY)).sum(axis=1) / np.log(max(width, 2)), 0, 1)
+            outputs[places, SHARES.stop - 1] = np.minimum(odds[:, BUCKETS - 1 :].sum(axis=1), 1)
+        outputs[places, ENTROPY] = np.clip(-(odds * np.log(odds + _TINY)).sum(axis=1) / np.log(max(width, 2)), 0, 1)
         order = np.sort(odds, axis=1)
-        said[places, MARGIN] = order[:, -1] - (order[:, -2] if width > 1 else 0)
+        outputs[places, MARGIN] = order[:, -1] - (order[:, -2] if width > 1 else 0)
         best[places] = np.minimum(odds.argmax(axis=1), BUCKETS - 1)
         confidence[places] = order[:, -1]
-    return best, said, confidence
+    return best, outputs, confidence

@@ -4,7 +4,7 @@ from pydantic import Field, field_validator
 
 from catseye.contract.errors import Misconfigured
 from catseye.settings import Settings
-from services.drift.chosen import streams_of
+from services.drift.detector_choice import streams_of
 from services.drift.detectors.registry import make
 
 
@@ -37,14 +37,12 @@ class DriftSettings(Settings):
         default=0.18, gt=0, lt=1, description="Mean brightness, 0 to 1, under which it is night: each has its reference"
     )
     drift_tolerance_probability: float = Field(
-        default=0.02, ge=0, lt=1, description="Change of a mean probability that is nobody's business"
+        default=0.02, ge=0, lt=1, description="Change of a mean probability that is tolerated"
     )
     drift_tolerance_rank: float = Field(
-        default=0.05, ge=0, lt=0.5, description="Change of a mean rank within the reference that is nobody's business"
+        default=0.05, ge=0, lt=0.5, description="Change of a mean rank within the reference that is tolerated"
     )
-    drift_tolerance_accuracy: float = Field(
-        default=0.02, ge=0, lt=1, description="Loss of accuracy that is nobody's business"
-    )
+    drift_tolerance_accuracy: float = Field(default=0.02, ge=0, lt=1, description="Loss of accuracy that is tolerated")
     drift_tolerance_new_phase: float = Field(
         default=0.10, ge=0, lt=1, description="The same in a phase that is not learned yet, against the worst learned"
     )

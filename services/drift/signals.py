@@ -58,7 +58,7 @@ class Signal(NamedTuple):
         relative: Makes it of a frame and what is usual, in the phase of the frame.
         along: What there are several of: ``slot`` for readings of a device, ``class`` or ``phase``.
         slowest: What it is no faster than.
-        in_most: Whether it is one of those that tell how fast most signals of a picture are.
+        in_most: Whether it is one of those by which the speed of most signals of a picture is judged.
         share: Of its family's evidence; where it is None, all streams of the family have the same.
         detector: Ways in which a detector that an operator chose for it is fed; it has none where this is empty.
         least_spread: Least standard deviation, in its own unit.
@@ -82,12 +82,12 @@ class Signal(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One family of signals, which raise an alarm together; `catseye.contract.alert_kinds` says what that means.
+    """One family of signals, which raise an alarm together; `catseye.contract.alert_kinds` explains each.
 
     Attributes:
         name: Kind of the alarm.
         by: Records that feed it.
-        of_the_road: Whether its alarm says that the road, not only a device, is another.
+        of_the_road: Whether its alarm means that the road, not only a device, has changed.
     """
 
     name: str
@@ -145,7 +145,7 @@ SIGNALS: Final = (
     Signal("class_share", "predictions", Ranking.MEAN, "Mean probability of a class", along="class"),
     Signal("entropy", "predictions", Ranking.MEAN, "Entropy of the answer, 0 to 1", detector=("up",)),
     Signal("margin", "predictions", Ranking.MEAN, "First probability less the second", detector=("down",)),
-    # Half for all labels together; the other half looks for one class, and for what is so by night or by day alone.
+    # Half for all labels together; the other half watches for one class, and for what is so by night or by day alone.
     Signal("loss", "accuracy", Ranking.LOSS, "Share of wrong answers", share=0.5, detector=("up",)),
     Signal("loss", "accuracy", Ranking.LOSS, "Share of wrong answers for a class", along="class", share=0.3),
     Signal("loss", "accuracy", Ranking.LOSS, "Share of wrong answers by night or by day", along="phase", share=0.2),

@@ -1,7 +1,7 @@
 """Values of drift's state topic: what each begins with, and rows of other times as rows of today.
 
 A row is written as the format number, the name of its layout (8 bytes) and the packed numbers. The layout itself, which
-says what each field and each place along an axis is called, lies once on each partition, before the first row that
+names what each field and each place along an axis is called, lies once on each partition, before the first row that
 names it. So a new signal or field needs no new format: rows are copied by name.
 """
 
@@ -93,7 +93,7 @@ _DETECTOR: Final = same_body("drift", "a detector", lambda value: len(value) % 4
 
 
 class Layouts:
-    """Layouts that rows of a partition have, as far as its log has told them.
+    """Layouts that rows of a partition have, as far as its log holds them.
 
     Attributes:
         on_log: Whether today's is among them.

@@ -6,16 +6,16 @@ from typing import Any, Final
 import numpy as np
 
 from catseye.contract.records import DriftStatistic
-from services.drift.chosen import NAMES
 from services.drift.describe import class_of, estimates, signal_of
+from services.drift.detector_choice import NAMES
 from services.drift.layout import (
     ACCURACY,
     CONFIDENCE_BINS,
     FAMILIES,
     INPUT,
+    OUTPUT_PLACES,
     PHASE_NAMES,
     RANKED_PLACES,
-    SAID_PLACES,
     STREAM,
     Place,
 )
@@ -27,8 +27,8 @@ from services.drift.signals import KINDS
 from services.drift.streams import weighed
 from services.drift.table import Table
 
-_Said = Iterator[tuple[int, int, dict[str, Any]]]
-"""Of signals: place of the family, first of the streams, and what is said beside their estimate and reference."""
+_Signals = Iterator[tuple[int, int, dict[str, Any]]]
+"""Of signals: place of the family, first of the streams, and fields beside their estimate and reference."""
 
 ENGINE: Final = NAMES[0]
 _LABELLED: Final = [kind.by == "outcomes" for kind in KINDS]
@@ -41,7 +41,7 @@ def _streams_of(place: Place) -> list[int]:
     return [number for number, stream in enumerate(STREAM) if stream.place == place]
 
 
-_PLACES: Final = [(place, _streams_of(place)) for place in (*RANKED_PLACES, *SAID_PLACES)]
+_PLACES: Final = [(place, _streams_of(place)) for place in (*RANKED_PLACES, *OUTPUT_PLACES)]
 """What frames are watched by, each with its streams."""
 
 
@@ -89,20 +89,20 @@ def statistics(
             yield DriftStatistic(**of_camera, **of_family[family], **numbers | more)
 
 
-def _of_frames(table: Table, row: int, shares: Floats, classes: Sequence[str]) -> _Said:
+def _of_frames(table: Table, row: int, shares: Floats, classes: Sequence[str]) -> _Signals:
     """Signals of pictures, telemetry and predictions.
 
     Args:
         shares: Of each stream in its family's evidence, [STREAMS].
     """
-    slots, paces = table.reference["telemetry"][row], table.reference["pace"][row]
+    slots, lags = table.reference["telemetry"][row], table.reference["pace"][row]
     for place, streams in _PLACES:
         signal = place.signal
         if (signal.along == "slot" and not slots[place.number]) or (
             signal.along == "class" and place.number >= len(classes)
         ):
             continue
-        if signal.optional and not paces[RANKED_PLACES.index(place)]:
+        if signal.optional and not lags[RANKED_PLACES.index(place)]:
             continue  # nothing is known of it
         called, bucket = signal_of(table, row, streams[0])
         called = called if bucket is None else f"{called}.{class_of(bucket, classes) or 'others'}"
@@ -110,17 +110,17 @@ def _of_frames(table: Table, row: int, shares: Floats, classes: Sequence[str]) -
         yield _KIND[signal.family], streams[0], {"signal": called, "evidence": evidence}
 
 
-def _of_labels(watch: Any, shares: Floats, loss: float) -> _Said:
+def _of_labels(watch: Any, shares: Floats, loss: float) -> _Signals:
     """The loss of a camera, a row of the table, once there are labels of its model; with a 95 % interval."""
     labels = float(watch["recent_labels"])
     if labels > 0:  # of a new version none may have come yet
         spread = _Z95 * float(np.sqrt(max(loss * (1 - loss), 0.0) / max(labels, 1)))
         evidence = float(shares[ACCURACY.slice].sum())
-        said = {"signal": "loss", "evidence": evidence} | _interval(loss, spread)
-        yield FAMILIES.index(ACCURACY), ACCURACY.first, said
+        numbers_of_it = {"signal": "loss", "evidence": evidence} | _interval(loss, spread)
+        yield FAMILIES.index(ACCURACY), ACCURACY.first, numbers_of_it
 
 
-def _without_labels(table: Table, row: int, usual_loss: float) -> _Said:
+def _without_labels(table: Table, row: int, usual_loss: float) -> _Signals:
     """Accuracy without labels by three methods, each with its 95 % interval: mean calibrated confidence (CBPE), the
     share of answers over the confidence that cuts the reference's errors off (ATC: Garg et al., 2022), and the
     reference's accuracy less the fall of confidence (DoC: Guillory et al., 2021).
@@ -146,8 +146,8 @@ def _without_labels(table: Table, row: int, usual_loss: float) -> _Said:
     reference = 1 - float(np.nan_to_num(usual_loss))
     _, valid = accuracy_without_labels(table, row)
     for signal, value, half in found:
-        said = {"signal": signal, "evidence": 0.0, "estimate": value, "reference": reference, "valid": valid}
-        yield FAMILIES.index(INPUT), ACCURACY.first, said | _interval(value, half)
+        numbers_of_it = {"signal": signal, "evidence": 0.0, "estimate": value, "reference": reference, "valid": valid}
+        yield FAMILIES.index(INPUT), ACCURACY.first, numbers_of_it | _interval(value, half)
 
 
 def _interval(share: float, half: float) -> dict[str, float]:

@@ -2,10 +2,10 @@
 
 Every stream is a number in [0, 1] whose mean must not exceed a bound while nothing changes: a rank that goes up, down
 or far out on either side, a probability that goes up or down, a loss. Bounds are the reference's mean, plus 1.64
-standard errors, since a small reference lies, plus a tolerance, since not every change is somebody's business.
+standard errors, since a small reference lies, plus a tolerance, since small changes are tolerated.
 
-What is slow says little in a day, so it must not pay for what is fast: each stream's evidence counts as many times as
-frames make one sample of it, and in the mean each of them gives the same share of the false alarms of a week.
+A slow signal gives little evidence in a day, so it must not pay for what is fast: each stream's evidence counts as many
+times as frames make one sample of it, and on average each gives the same share of the false alarms of a week.
 """
 
 from dataclasses import dataclass
@@ -14,24 +14,25 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from services.drift.decorrelation import inflation
 from services.drift.detectors.esr import advance, combined
 from services.drift.layout import (
-    ANSWERS_PACE,
-    CLASS_PACE,
+    ANSWERS_LAG,
+    CLASS_LAG,
     FAMILIES,
     FRAME_STREAMS,
     IN_MOST,
     LIGHT,
-    LOSS_PACE,
+    LOSS_LAG,
     OPTIONAL,
     OUTCOME_FAMILIES,
+    OUTPUTS,
     PHASES,
     PREDICTIONS,
     RANK_STREAMS,
     RANK_WAYS,
     RANKED,
     RANKED_PLACES,
-    SAID,
     SHARES,
     SOURCE,
     STREAM,
@@ -41,7 +42,6 @@ from services.drift.layout import (
 from services.drift.layout import (
     SURE as OF_SURE,
 )
-from services.drift.pace import inflation
 from services.drift.sample import Floats, Ints
 from services.drift.signals import WAYS, Ranking, Slowest
 
@@ -57,8 +57,8 @@ _SPREAD_OF_FAR: Final = float(np.sqrt(1 / (2 * FAR + 1) - USUALLY_FAR**2))
 _HIGHEST: Final = 0.98  # a bound over this leaves nothing to see
 _LOWEST: Final = 1e-3
 _UP, _DOWN, _FAR = (slice(WAYS[Ranking.RANK].index(way), RANK_STREAMS, RANK_WAYS) for way in ("up", "down", "far"))
-_SAID_UP, _SAID_DOWN = (
-    slice(PREDICTIONS.first + SAID * number, PREDICTIONS.first + SAID * (number + 1))
+_OUTPUTS_UP, _OUTPUTS_DOWN = (
+    slice(PREDICTIONS.first + OUTPUTS * number, PREDICTIONS.first + OUTPUTS * (number + 1))
     for number in map(WAYS[Ranking.MEAN].index, ("up", "down"))
 )
 SHORTEST_WINDOW: Final = 60
@@ -68,7 +68,7 @@ which makes a mean's variance more than twice as large where it lasts as long as
 _OF_THE_VIEW: Final = held(Slowest.VIEW)
 _LIKE_LIGHT: Final = held(Slowest.LIGHT)
 _QUIET: Final = 10.0
-"""Without a change evidence after R samples is R in the mean: ten times that comes in one window of ten at most."""
+"""Without a change evidence after R samples is R on average: ten times that comes in one window of ten at most."""
 
 
 _WEIGHTS: Final = WEIGHTS.sum(axis=1)  # each stream is of one family
@@ -105,119 +105,119 @@ class Fed:
     bound: Floats
 
 
-def of_frames(ranks: Floats, said: Floats, bound: Floats) -> Fed:
+def of_frames(ranks: Floats, outputs: Floats, bound: Floats) -> Fed:
     """Streams of a frame, [n, FRAME_STREAMS].
 
     Args:
         ranks: [n, RANKED].
-        said: [n, SAID].
+        outputs: [n, OUTPUTS].
         bound: What `bounds` gives for each frame's phase.
     """
     x = np.empty((len(ranks), FRAME_STREAMS), np.float32)
     x[:, _UP], x[:, _DOWN], x[:, _FAR] = ranks, 1 - ranks, np.abs(2 * ranks - 1) ** FAR
-    x[:, _SAID_UP], x[:, _SAID_DOWN] = said, 1 - said
+    x[:, _OUTPUTS_UP], x[:, _OUTPUTS_DOWN] = outputs, 1 - outputs
     x[np.isnan(bound)] = np.nan
     return Fed(x, bound)
 
 
-def bounds(reference: NDArray[Any], rows: Ints, pace: NDArray[np.uint16], *, rank: float, probability: float) -> Floats:
+def bounds(reference: NDArray[Any], rows: Ints, lag: NDArray[np.uint16], *, rank: float, probability: float) -> Floats:
     """Means that streams of frames must not exceed, [n, PHASES, FRAME_STREAMS]; NaN where there is nothing to see.
 
     Args:
-        pace: What `paces` gives for the same rows.
+        lag: What `lags` gives for the same rows.
         rank, probability: Tolerances.
     """
     ranked = reference["histogram"][rows].sum(axis=3, dtype=np.float32)
-    larger = inflations(reference, rows, pace)[:, None]
+    larger = inflations(reference, rows, lag)[:, None]
     error = SURE * np.sqrt(larger[..., _UP] / np.maximum(ranked, 1))
     bound = np.empty((len(rows), PHASES, FRAME_STREAMS), np.float32)
     bound[..., _UP] = bound[..., _DOWN] = 0.5 + rank + _UNIFORM * error
     bound[..., _FAR] = USUALLY_FAR + rank + _SPREAD_OF_FAR * error
     mean, frames = reference["said_mean"][rows], reference["frames"][rows].astype(np.float32)
-    of_said = reference["said_m2"][rows] * larger[..., _SAID_UP]
-    slack = SURE * np.sqrt(of_said) / np.maximum(frames, 1)[..., None] + probability
-    bound[..., _SAID_UP], bound[..., _SAID_DOWN] = mean + slack, 1 - mean + slack
+    of_outputs = reference["said_m2"][rows] * larger[..., _OUTPUTS_UP]
+    slack = SURE * np.sqrt(of_outputs) / np.maximum(frames, 1)[..., None] + probability
+    bound[..., _OUTPUTS_UP], bound[..., _OUTPUTS_DOWN] = mean + slack, 1 - mean + slack
     seen = (bound > 0) & (bound <= _HIGHEST)
     return np.where(seen, np.maximum(bound, _LOWEST), np.nan).astype(np.float32)
 
 
-def paces(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
+def lags(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     """How many frames, or labels, are one sample of each stream, [n, STREAMS].
 
     How sure the model is depends on the picture, so that is taken for no faster than most of the picture's signals are.
-    The four that tell how light it is change with the light, so none of them is faster than most of them; and no other,
+    The four that measure light change with the light, so none of them is faster than most of them; and no other,
     nor the mix of classes, is more than three times as fast as most. In a fleet some cameras show too little of what is
     slow, dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow light.
     """
-    pace = reference["pace"][rows]
-    of_picture, of_light = _middle(pace[:, IN_MOST]), _middle(pace[:, LIGHT])
-    ranked = pace[:, :RANKED].copy()
+    lag = reference["pace"][rows]
+    of_picture, of_light = _middle(lag[:, IN_MOST]), _middle(lag[:, LIGHT])
+    ranked = lag[:, :RANKED].copy()
     ranked[:, _LIKE_LIGHT] = np.maximum(ranked[:, _LIKE_LIGHT], of_light[:, None])
     ranked[:, _OF_THE_VIEW] = np.maximum(ranked[:, _OF_THE_VIEW], of_picture[:, None] // _FASTER)
     # Of what is not known yet nothing is taken; it must not make its family seem faster.
-    ranked[:, OPTIONAL] = np.where(pace[:, OPTIONAL] == 0, of_picture[:, None], ranked[:, OPTIONAL])
-    shares = np.maximum(pace[:, CLASS_PACE], of_picture // _FASTER)
-    sure = np.maximum(pace[:, ANSWERS_PACE].max(axis=1), of_picture)
-    loss = pace[:, LOSS_PACE]
-    every: NDArray[np.uint16] = np.maximum(by_stream(ranked, _of_said(shares, sure), loss, loss), 1)
+    ranked[:, OPTIONAL] = np.where(lag[:, OPTIONAL] == 0, of_picture[:, None], ranked[:, OPTIONAL])
+    shares = np.maximum(lag[:, CLASS_LAG], of_picture // _FASTER)
+    sure = np.maximum(lag[:, ANSWERS_LAG].max(axis=1), of_picture)
+    loss = lag[:, LOSS_LAG]
+    every: NDArray[np.uint16] = np.maximum(by_stream(ranked, _of_outputs(shares, sure), loss, loss), 1)
     return every
 
 
-def inflations(reference: NDArray[Any], rows: Ints, pace: NDArray[np.uint16]) -> Floats:
+def inflations(reference: NDArray[Any], rows: Ints, lag: NDArray[np.uint16]) -> Floats:
     """By how much the variance of a stream's mean is larger than if its frames were independent, [n, STREAMS]: as it
-    was measured, and where *pace*, which `paces` gives for the same rows, is slower than what was measured, by that."""
+    was measured, and where *lag*, which `lags` gives for the same rows, is longer than what was measured, by that."""
     measured, own = (
         by_stream(
             each[:, :RANKED],
-            _of_said(each[:, CLASS_PACE], each[:, ANSWERS_PACE].max(axis=1)),
-            each[:, LOSS_PACE],
-            each[:, LOSS_PACE],
+            _of_outputs(each[:, CLASS_LAG], each[:, ANSWERS_LAG].max(axis=1)),
+            each[:, LOSS_LAG],
+            each[:, LOSS_LAG],
         )
         for each in (reference["pace"][rows], reference["inflation"][rows].astype(np.float32))
     )
-    larger: Floats = np.where(pace > measured, inflation(pace), np.maximum(own, 1))
+    larger: Floats = np.where(lag > measured, inflation(lag), np.maximum(own, 1))
     return larger
 
 
 def by_stream(
-    ranked: NDArray[_Number], said: NDArray[_Number], accuracy: NDArray[_Number], floor: NDArray[_Number]
+    ranked: NDArray[_Number], outputs: NDArray[_Number], accuracy: NDArray[_Number], floor: NDArray[_Number]
 ) -> NDArray[_Number]:
-    """Numbers of ranked signals, [n, RANKED], of what is said in a prediction, [n, SAID], of accuracy and of its floor,
+    """Numbers of ranked signals, [n, RANKED], of outputs of a prediction, [n, OUTPUTS], of accuracy and of its floor,
     [n] each, as those of their streams, [n, STREAMS]."""
-    numbers = np.concatenate([ranked, said, accuracy[:, None], floor[:, None]], axis=1)
+    numbers = np.concatenate([ranked, outputs, accuracy[:, None], floor[:, None]], axis=1)
     return numbers[:, SOURCE]
 
 
-def _of_said(shares: NDArray[_Number], sure: NDArray[_Number]) -> NDArray[_Number]:
-    """Numbers of shares of classes, and of entropy and margin, [n] each, as those of a prediction, [n, SAID]."""
-    found = np.empty((len(shares), SAID), np.result_type(shares, sure))
+def _of_outputs(shares: NDArray[_Number], sure: NDArray[_Number]) -> NDArray[_Number]:
+    """Numbers of shares of classes, and of entropy and margin, [n] each, as those of a prediction, [n, OUTPUTS]."""
+    found = np.empty((len(shares), OUTPUTS), np.result_type(shares, sure))
     found[:, SHARES], found[:, OF_SURE] = shares[:, None], sure[:, None]
     return found
 
 
-def _middle(pace: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def _middle(lag: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Median of an even number of columns, [n]."""
-    half = pace.shape[1] // 2
-    return np.asarray(np.sort(pace, axis=1)[:, half - 1 : half + 1].mean(axis=1), np.uint16)
+    half = lag.shape[1] // 2
+    return np.asarray(np.sort(lag, axis=1)[:, half - 1 : half + 1].mean(axis=1), np.uint16)
 
 
-def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, pace: NDArray[np.uint16]) -> Fed:
+def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, lag: NDArray[np.uint16]) -> Fed:
     """Means of as many frames, or labels, as count for one: what a stream takes now, NaN where they are not together
     yet, or none of them was for it.
 
-    The mean of a stretch is bounded as each of its samples is, and says more than one of them would.
+    The mean of a stretch is bounded as each of its samples is, and is more evidence than one of them.
 
     Args:
         watch: Rows of the table; changed in place.
         families: As for `take`.
-        pace: [n, streams].
+        lag: [n, streams].
     """
     streams = of(families)
     off = watch["excess"][rows, streams] + np.where(np.isnan(fed.x), 0, fed.x - fed.bound)
     count = watch["labelled" if families == OUTCOME_FAMILIES else "tested"][rows]
-    due = count[:, None] % pace == 0
+    due = count[:, None] % lag == 0
     watch["excess"][rows, streams] = np.where(due, 0, off)
-    mean = np.clip(fed.bound + off / pace, 0, 1)
+    mean = np.clip(fed.bound + off / lag, 0, 1)
     return Fed(np.where(due & (off != 0), mean, np.nan).astype(np.float32), fed.bound)
 
 
@@ -244,7 +244,7 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
     was = watch["family"][rows, families]
     share = np.add.reduceat(taken * weight, starts, axis=1)  # what chance alone adds
     watch["family"][rows, families] = now
-    # What the evidence says of this sample alone: the factor by which the mixture grew. Its CUSUM starts where the
+    # The evidence of this sample alone: the factor by which the mixture grew. Its CUSUM starts where the
     # change seems to (Page 1954).
     factor = np.log(np.maximum(now, 1e-20) / np.maximum(was + share, 1e-20))
     cusum = np.maximum(watch["cusum"][rows, families] + np.where(share > 0, factor, 0), 0)
@@ -256,26 +256,26 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
     watch["window"][rows, families] += share > 0
 
 
-def weights(pace: NDArray[np.uint16], measured: NDArray[np.uint16] | None = None) -> Floats:
-    """What a stream's evidence counts for in its family's, [n, STREAMS], by its *pace*, [n, STREAMS].
+def weights(lag: NDArray[np.uint16], measured: NDArray[np.uint16] | None = None) -> Floats:
+    """What a stream's evidence counts for in its family's, [n, STREAMS], by its *lag*, [n, STREAMS].
 
     Args:
         measured: Pace of each of the correlated numbers, [n, CORRELATED]: optional signals whose own is not known have
             no share, and leave theirs to the others. By default all are known.
     """
-    weight: Floats = (_WEIGHTS * pace).astype(np.float32)
+    weight: Floats = (_WEIGHTS * lag).astype(np.float32)
     if measured is not None:
         for optional, of_them, all_of_it in _SHARED:
             known = measured[:, optional] > 0
             streams = all_of_it.stop - all_of_it.start - RANK_WAYS * (len(optional) - known.sum(axis=1))
-            weight[:, all_of_it] = (1 / streams).astype(np.float32)[:, None] * pace[:, all_of_it]
+            weight[:, all_of_it] = (1 / streams).astype(np.float32)[:, None] * lag[:, all_of_it]
             weight[:, of_them] *= np.repeat(known, RANK_WAYS, axis=1)
     return weight
 
 
 def weighed(watch: NDArray[Any], reference: NDArray[Any], rows: Ints) -> Floats:
     """Each stream's share of its family's evidence, [n, STREAMS]."""
-    share: Floats = combined(watch["evidence"][rows]) * weights(paces(reference, rows), reference["pace"][rows])
+    share: Floats = combined(watch["evidence"][rows]) * weights(lags(reference, rows), reference["pace"][rows])
     return share
 
 
@@ -299,16 +299,16 @@ def crossed(watch: NDArray[Any], rows: Ints, families: slice, threshold: Floats)
 
 
 def calmed(
-    watch: NDArray[Any], rows: Ints, families: slice, pace: NDArray[np.uint16]
+    watch: NDArray[Any], rows: Ints, families: slice, lag: NDArray[np.uint16]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Of raised families: whose window ended without evidence, and whose window must begin again, [n, families].
 
     A window is as long as the alarm took to be raised, twice, so that a weak change is not taken for none.
 
     Args:
-        pace: [n, streams of *families*].
+        lag: [n, streams of *families*].
     """
-    fastest = np.minimum.reduceat(pace, _starts(families), axis=1)
+    fastest = np.minimum.reduceat(lag, _starts(families), axis=1)
     raised = watch["raised"][rows, families].astype(bool)
     window = watch["window"][rows, families]
     ended = raised & (window >= np.maximum(SHORTEST_WINDOW, 2 * watch["span"][rows, families]))

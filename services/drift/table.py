@@ -53,18 +53,18 @@ class Shared(msgspec.Struct, array_like=True):
 
     Attributes:
         newest_ms: Latest arrival of a frame or label at ingest.
-        heard_at_ms: Our clock when the last batch came, 0 before the first one of this process; with it silence is told
-            from a backlog.
-        told_ms: Event time up to which statistics were published.
-        said_ms: Time of the latest report: none is of an earlier one.
+        last_record_at_ms: Our clock when the last batch came, 0 before the first one of this process; it separates
+            silence from a backlog.
+        statistics_up_to_ms: Event time up to which statistics were published.
+        last_report_ms: Time of the latest report: none is of an earlier one.
         turn: Place among the partition's cameras of the one whose statistics come next.
     """
 
     newest_ms: int = 0
-    heard_at_ms: int = 0
-    told_ms: int = 0
+    last_record_at_ms: int = 0
+    statistics_up_to_ms: int = 0
     turn: int = 0
-    said_ms: int = 0
+    last_report_ms: int = 0
 
 
 class Table:
@@ -170,7 +170,7 @@ class Table:
                 self.normal["known"][places] = False
 
     def untouched(self, row: int, part: bytes) -> None:
-        """What was before is nobody's business any more: *part* of *row* is as it is, or as it was."""
+        """What was before is no longer needed: *part* of *row* is as it is, or as it was."""
         self._touched[part][row] = False
 
     def touch_detector(self, row: int, stream: int) -> None:
@@ -303,7 +303,7 @@ class Cameras:
             self._layouts.restore(key[len(_LAYOUT) :], value)
         elif value is not None and key == _SHARED:
             self.shared = msgspec.json.decode(state.read_json(value), type=Shared)
-            self.shared.heard_at_ms = 0  # of the process before: while nobody listened nobody was silent
+            self.shared.last_record_at_ms = 0  # of the process before: while nobody listened nobody was silent
         else:
             camera, _, part = key.rpartition(b"\0")
             row = self.row(camera.decode())

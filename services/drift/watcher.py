@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from services.drift import (
     absences,
     arrivals,
+    decorrelation,
     describe,
     estimates,
     faults,
     late,
     outcomes,
-    pace,
     reference,
     sampling,
     streams,
 )
 from services.drift.alarms import LABELS_MISSING, SILENT, clear_alarm, keep_numbers, raise_alarm
-from services.drift.chosen import Chosen
+from services.drift.detector_choice import DetectorChoice
 from services.drift.layout import (
     ACCURACY,
     BLIND,
@@ -28,7 +28,7 @@ from services.drift.layout import (
     FAMILIES,
     FAULT_ALARMS,
     FRAMES_FAMILIES,
-    LOSS_PACE,
+    LOSS_LAG,
     OPTIONAL,
     OUTCOME_FAMILIES,
     PICTURE,
@@ -57,7 +57,7 @@ class Watcher:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._chosen = Chosen(rules.detectors, rules.detectors_run_length)
+        self._choice = DetectorChoice(rules.detectors, rules.detectors_run_length)
 
     def frames(self, table: Table, seen: Frames) -> set[int]:
         """Take one frame of each camera; returns the rows whose alarms changed."""
@@ -65,7 +65,7 @@ class Watcher:
         table.touch(rows, b"w")
         phase = self._phase(watch, seen)
         rules = self._rules
-        holds = faults.look(
+        holds = faults.evaluate(
             watch, table.reference, phase, seen, skew_ms=rules.clock_skew_ms, latency_ms=rules.latency_ms
         )
         changed = _faults(table, seen, holds) | absences.came(table, rows, seen.at_ms, SILENT)
@@ -90,7 +90,7 @@ class Watcher:
         """Take one label of each camera; returns the rows whose alarms changed.
 
         Args:
-            counts: Which of them say something of the model that predicts now and of the road, [n]. The others are
+            counts: Which of them are evidence about the model that predicts now and the road, [n]. The others are
                 labels that came, and no more.
         """
         table.touch(seen.rows, b"w")
@@ -127,7 +127,7 @@ class Watcher:
             of: ``""`` for families of frames, ``"label_"`` for those of labels.
         """
         rules = self._rules
-        # Those of the row's own partition stand for the others: what is said of it depends on no record elsewhere.
+        # Those of the row's own partition stand for the others: what is reported of it depends on no record elsewhere.
         cameras = rules.fleet_cameras or np.array(
             [len(table.cameras(row)) * rules.partitions for row in rows.tolist()], np.int64
         )
@@ -167,9 +167,9 @@ class Watcher:
             off = reference.scaled(known, its_phase, some, reference.relative(known, its_phase, some))
             # As far as ranks tell them apart: a few that lie far out would hide how alike the others are.
             off = np.clip(off, -reference.EDGE, reference.EDGE)
-            said = (some.said - known["said_mean"][some.rows, its_phase])[:, SURE]
-            columns = [off, said, some.bucket[:, None].astype(np.float32)]
-            pace.measure(learning, some.rows, slice(0, LOSS_PACE), np.concatenate(columns, axis=1))
+            outputs = (some.outputs - known["said_mean"][some.rows, its_phase])[:, SURE]
+            columns = [off, outputs, some.bucket[:, None].astype(np.float32)]
+            decorrelation.measure(learning, some.rows, slice(0, LOSS_LAG), np.concatenate(columns, axis=1))
         reference.learn(known, phase, seen, rules.reference_samples)
         estimates.learn(known, seen)
         so_far = known["frames"][place]
@@ -191,9 +191,9 @@ class Watcher:
             usual = normal(table, rows, self._rules)
         ranked = reference.relative(table.reference, phase, seen)
         of_all = sampling.share_of_one(watch, rows)
-        sampling.estimate(watch, rows, np.concatenate([ranked, seen.said], axis=1), of_all)
+        sampling.estimate(watch, rows, np.concatenate([ranked, seen.outputs], axis=1), of_all)
         estimates.recent(watch, seen, of_all)
-        fed = streams.of_frames(reference.ranks(usual, phase, seen, ranked), seen.said, usual["bound"][rows, phase])
+        fed = streams.of_frames(reference.ranks(usual, phase, seen, ranked), seen.outputs, usual["bound"][rows, phase])
         return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause)
 
     def _learn_late(self, table: Table, seen: Frames, phase: Ints, unknown: NDArray[np.bool_]) -> bool:
@@ -217,9 +217,9 @@ class Watcher:
         """Let streams take what they are fed; raise what crossed its threshold and clear what calmed."""
         watch = table.watch
         usual, of_them = normal(table, rows, self._rules), (rows, streams.of(families))
-        pace = usual["pace"][of_them]
-        fed = streams.gathered(watch, rows, fed, families, pace)
-        theirs = self._chosen.take(table, rows, fed, families)
+        lag = usual["pace"][of_them]
+        fed = streams.gathered(watch, rows, fed, families, lag)
+        theirs = self._choice.take(table, rows, fed, families)
         streams.take(watch, rows, fed, families, at_ms, usual["weight"][of_them])
         first = families.start
         threshold = self.thresholds(table, rows, "label_" if families == OUTCOME_FAMILIES else "")
@@ -246,7 +246,7 @@ class Watcher:
                 streams.forget(watch, row, family)
                 changed.add(row)
         if watch["raised"][rows, families].any():
-            calm, again = streams.calmed(watch, rows, families, pace)
+            calm, again = streams.calmed(watch, rows, families, lag)
             for place, family in zip(*(each.tolist() for each in np.nonzero(calm)), strict=True):
                 clear_alarm(table, int(rows[place]), first + family, at_ms=int(at_ms[place]))
                 changed.add(int(rows[place]))
@@ -262,8 +262,8 @@ class Watcher:
         measured = chosen & ~known["labels_closed"][seen.rows].any(axis=1)
         if measured.any():
             table.touch(seen.rows[measured], b"l")
-            columns = slice(LOSS_PACE, CORRELATED)
-            pace.measure(learning, seen.rows[measured], columns, seen.loss[measured][:, None])
+            columns = slice(LOSS_LAG, CORRELATED)
+            decorrelation.measure(learning, seen.rows[measured], columns, seen.loss[measured][:, None])
         outcomes.learn(known, seen, weight, chosen)
         over = (
             known["label_weights"][rows, phase, 0] >= rules.reference_samples * _mean_weight(known, rows, phase)
@@ -289,14 +289,14 @@ def _mean_weight(known: NDArray[Any], rows: Ints, phase: Ints) -> Floats:
 
 
 def _close(table: Table, row: int, phase: int, enough: int) -> None:
-    """The reference of a phase is whole; with the first one the camera's own pace is known, but for optional signals of
-    which fewer than *enough* values were counted."""
+    """The reference of a phase is whole; with the first one the camera's own decorrelation lags are known, but
+    for optional signals of which fewer than *enough* values were counted."""
     known = table.reference
     if not known["closed"][row].any():
-        pace.keep(known, table.learning, row, slice(0, LOSS_PACE))
+        decorrelation.keep(known, table.learning, row, slice(0, LOSS_LAG))
         for signal in OPTIONAL:
             if known["histogram"][row, phase, signal].sum() < enough:
-                pace.forget_signal(known, row, signal)
+                decorrelation.forget_signal(known, row, signal)
     reference.close(known, row, phase)
 
 
@@ -304,7 +304,7 @@ def _close_labels(table: Table, row: int, phase: int) -> None:
     known = table.reference
     if not known["labels_closed"][row].any():
         table.touch([row], b"r")
-        pace.keep(known, table.learning, row, slice(LOSS_PACE, CORRELATED))
+        decorrelation.keep(known, table.learning, row, slice(LOSS_LAG, CORRELATED))
     outcomes.close(known, row, phase)
     streams.forget(table.watch, row, FAMILIES.index(ACCURACY))
 

@@ -109,7 +109,7 @@ class Road:
         return camera.shot(**changes)
 
 
-def told(seed: int, story: Sequence[tuple[str, str, int]]) -> list[Prediction | Outcome]:
+def records_of(seed: int, story: Sequence[tuple[str, str, int]]) -> list[Prediction | Outcome]:
     """All records of a road."""
     road = Road(seed)
     return [record for segment in story for record in road.records(*segment)]
@@ -167,9 +167,9 @@ def by_key(outputs: Sequence[Output]) -> dict[bytes | None, list[Output]]:
     return found
 
 
-def unheard(shared: Shared) -> Shared:
+def without_clock(shared: Shared) -> Shared:
     """Facts of a partition, but for when this process last heard of it."""
-    return structs.replace(shared, heard_at_ms=0)
+    return structs.replace(shared, last_record_at_ms=0)
 
 
 def cuts(data: st.DataObject, messages: Sequence[FakeMessage]) -> list[list[FakeMessage]]:
@@ -188,7 +188,7 @@ def test_an_abort_never_happened_and_a_crash_loses_nothing(
     seed: int, story: list[tuple[str, str, int]], data: st.DataObject
 ) -> None:
     """To the bit, while learning, with alarms raised and with a new version; and what is written is the same."""
-    messages = [message(record) for record in told(seed, story)]
+    messages = [message(record) for record in records_of(seed, story)]
     partition, straight = Partition(core), Partition(core)
     for number, batch in enumerate(cuts(data, messages)):
         now_ms = ms(number)
@@ -207,7 +207,7 @@ def test_an_abort_never_happened_and_a_crash_loses_nothing(
         assert by_camera(lived) == by_camera(straight.state)
         assert kept_normal(lived) == normal_now(lived)
         assert lived.versions == straight.state.versions
-        assert unheard(lived.shared) == unheard(straight.state.shared)
+        assert without_clock(lived.shared) == without_clock(straight.state.shared)
     assert by_key(partition.outputs) == by_key(straight.outputs)
 
 
@@ -223,7 +223,7 @@ def test_other_batches_leave_each_camera_as_it_is(
 ) -> None:
     """Frames in any batches, and labels in any batches once their frames are known, give the same bits; also where
     frames between two samples are passed over."""
-    records = told(seed, [segment for segment in story if segment[1] != "pause"])
+    records = records_of(seed, [segment for segment in story if segment[1] != "pause"])
     frames = [message(each) for each in records if isinstance(each, Prediction)]
     labels = [message(each) for each in records if isinstance(each, Outcome)]
     one, other = (Partition(lambda: drift_service(rules)) for _ in range(2))
@@ -277,7 +277,7 @@ def on_three_partitions(seed: int, story: Sequence[tuple[str, str, int]]) -> lis
     """Records of a road on each, side by side."""
     roads = []
     for place in range(3):
-        records = told(seed + place, [*story[place:], *story[:place]])
+        records = records_of(seed + place, [*story[place:], *story[:place]])
         named = [structs.replace(each, camera=f"{place}{each.camera}") for each in records]
         roads.append([replace(message(each), place=place) for each in named])
     return [each for at_once in zip_longest(*roads) for each in at_once if each]
@@ -336,7 +336,7 @@ def test_time_that_is_told_twice_changes_nothing_more(
 ) -> None:
     """Absences are raised once."""
     partition = Partition(core)
-    partition.take([message(record) for record in told(seed, story)], 0)
+    partition.take([message(record) for record in records_of(seed, story)], 0)
     partition.core.on_time({0: partition.state}, later_ms)
     before = known(partition.state)
     assert list(partition.core.on_time({0: partition.state}, later_ms)) == []
@@ -365,4 +365,4 @@ def test_learning_leaves_the_log_when_it_is_done() -> None:
         restored.restore(key, value)
     restored.commit()
     assert known(restored)[:3] == known(watched.cameras)[:3]
-    assert unheard(restored.shared) == unheard(watched.cameras.shared)
+    assert without_clock(restored.shared) == without_clock(watched.cameras.shared)

@@ -200,9 +200,9 @@ class Watched:
             self.label(*camera.labelled([each]))
         return shots
 
-    def look(self, at_s: float) -> None:
+    def evaluate(self, at_s: float) -> None:
         """Time has gone on to *at_s*."""
-        self._note(absences.look(self.table, self.cameras.rows, np.full(len(self.cameras), ms(at_s))))
+        self._note(absences.evaluate(self.table, self.cameras.rows, np.full(len(self.cameras), ms(at_s))))
 
     def report(self, camera: str = "a") -> CameraReport:
         """All that is wrong with a camera."""

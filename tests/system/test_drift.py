@@ -146,7 +146,7 @@ def wait_until_taken(found: Running, service: str, topics: Sequence[str]) -> Non
 def last_kinds(alerts: Sequence[Alert]) -> dict[str, tuple[str | None, str]]:
     """Camera and kind of each alert, by id, but for absences."""
     kinds = {alert.alert_id: (alert.camera, alert.kind) for alert in alerts}
-    return {alert_id: told for alert_id, told in kinds.items() if told[1] not in ABSENCES}
+    return {alert_id: statistics_in for alert_id, statistics_in in kinds.items() if statistics_in[1] not in ABSENCES}
 
 
 def kill(found: Running, service: str, chance: random.Random) -> None:
@@ -182,12 +182,12 @@ def test_kill_9_repeats_no_alert_and_loses_none(
         wait_until_taken(found, "incidents", ["drift.reports"])
         # What has just been raised waits some seconds for what else may be.
         wait_until(lambda: len(last_kinds(found.records("alerts"))) >= len(last_kinds(expected)), "all alerts are open")
-        rows, told = restored(found), found.records("alerts")
+        rows, statistics_in = restored(found), found.records("alerts")
     assert kills == 2 * 2 * CHUNKS
     for name, parts in expected_rows.items():
         assert [part for part in parts if rows[name][part] != parts[part]] == [], name
-    assert last_kinds(told) == last_kinds(expected)
+    assert last_kinds(statistics_in) == last_kinds(expected)
     assert set(last_kinds(expected).values()) >= {("a", "camera_black"), ("b", "input")}
     assert "c" in {camera for camera, _ in last_kinds(expected).values()}
-    assert max(Counter((alert.alert_id, alert.revision) for alert in told).values()) == 1
-    assert max(Counter(alert.alert_id for alert in told if alert.state == "opened").values()) == 1
+    assert max(Counter((alert.alert_id, alert.revision) for alert in statistics_in).values()) == 1
+    assert max(Counter(alert.alert_id for alert in statistics_in if alert.state == "opened").values()) == 1

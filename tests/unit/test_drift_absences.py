@@ -19,14 +19,14 @@ def test_a_camera_that_stops_is_silent_and_comes_back() -> None:
     camera, watched = Camera(fps=20), Watched()
     watched.see(*camera.shots(100))
     stopped_s = camera.at_s - 0.05
-    watched.look(stopped_s + 15.2)
+    watched.evaluate(stopped_s + 15.2)
     assert watched.history() == []
-    watched.look(stopped_s + 15.3)
+    watched.evaluate(stopped_s + 15.3)
     assert watched.history() == [("camera_silent", True)]
     alarm = watched.alarm("camera_silent")
     assert (alarm.since_ms, alarm.raised_at_ms) == (ms(stopped_s), ms(stopped_s + 15.3))
     assert alarm.examples_after == []
-    watched.look(stopped_s + 60)
+    watched.evaluate(stopped_s + 60)
     assert len(watched.history()) == 1
     camera.at_s = stopped_s + 60
     watched.see(camera.shot())
@@ -38,18 +38,18 @@ def test_a_pause_that_is_usual_is_no_silence() -> None:
     camera, watched = Camera(fps=1 / 600), Watched()
     watched.see(*camera.shots(30))
     last_s = camera.at_s - 600
-    watched.look(last_s + 2_900)
+    watched.evaluate(last_s + 2_900)
     assert watched.history() == []
-    watched.look(last_s + 3_100)
+    watched.evaluate(last_s + 3_100)
     assert watched.history() == [("camera_silent", True)]
 
 
 def test_a_camera_of_few_frames_is_not_missed() -> None:
     """Nobody knows its pace yet; and nothing is said of an empty table."""
     watched = Watched()
-    watched.look(1_000)
+    watched.evaluate(1_000)
     watched.see(*Camera().shots(19))
-    watched.look(1_000)
+    watched.evaluate(1_000)
     assert watched.history() == []
 
 
@@ -58,13 +58,13 @@ def test_labels_that_stop_are_missed_while_frames_come() -> None:
     camera, watched = Camera(), Watched()
     watched.live(camera, 300)
     watched.see(*camera.shots(400))
-    watched.look(camera.at_s)
+    watched.evaluate(camera.at_s)
     assert watched.history() == [("labels_missing", True)]
     watched.live(camera, 1)
     assert watched.history() == [("labels_missing", True), ("labels_missing", False)]
     silent, alone = Camera(), Watched()
     alone.live(silent, 150)
-    alone.look(silent.at_s + 1_000)
+    alone.evaluate(silent.at_s + 1_000)
     assert alone.history() == [("camera_silent", True)]
 
 
@@ -78,7 +78,7 @@ def test_labels_that_come_in_one_batch_a_day_are_not_missed_between() -> None:
             watched.label(outcome(shots[nth % len(shots)], "car", label_received_at_ms=at_ms))
     assert ("labels_missing", True) not in watched.history()
     watched.see(*camera.shots(7 * 144))
-    watched.look(camera.at_s)
+    watched.evaluate(camera.at_s)
     assert "labels_missing" in watched.kinds()
 
 
@@ -87,7 +87,7 @@ def test_labels_that_never_came_are_not_missed() -> None:
     camera, watched = Camera(), Watched()
     watched.live(camera, 99)
     watched.see(*camera.shots(1_000))
-    watched.look(camera.at_s)
+    watched.evaluate(camera.at_s)
     assert ("labels_missing", True) not in watched.history()
 
 
@@ -100,10 +100,10 @@ def test_many_refused_frames_are_dead_letters_and_no_silence() -> None:
     assert watched.history() == []
     refuse(watched, 20, last_s + 1)
     assert watched.history() == [("camera_dead_letters", True)]
-    watched.look(last_s + 16)
+    watched.evaluate(last_s + 16)
     assert watched.history() == [("camera_dead_letters", True)]
     watched.see(*camera.shots(400))
-    watched.look(camera.at_s)
+    watched.evaluate(camera.at_s)
     assert watched.history() == [("camera_dead_letters", True), ("camera_dead_letters", False)]
 
 
@@ -142,7 +142,7 @@ def test_a_backlog_is_no_silence() -> None:
     camera, watched = Camera(fps=20), Watched()
     service, cameras = watched.service, watched.cameras
     watched.see(*camera.shots(100))
-    cameras.shares().heard_at_ms = ms(10_000)
+    cameras.shares().last_record_at_ms = ms(10_000)
     assert service.on_time({0: cameras}, ms(10_014)) == []
     (output,) = service.on_time({0: cameras}, ms(10_016))
     assert (output.topic, output.key) == ("drift.reports", b"a")
@@ -153,7 +153,7 @@ def test_time_in_which_nobody_listened_is_no_silence() -> None:
     """After an hour in which this service was down it waits for what lies on the log before it says who is silent."""
     camera, watched = Camera(fps=20), Watched()
     watched.see(*camera.shots(100))
-    watched.cameras.shares().heard_at_ms = ms(5)
+    watched.cameras.shares().last_record_at_ms = ms(5)
     log = watched.cameras.changes()
     restarted = Watched(QUICK)
     for key, value in log:
@@ -184,7 +184,7 @@ def test_a_new_version_does_not_make_labels_missing() -> None:
         watched.see(camera.shot())
         late = old[number % len(old)]
         watched.label(*camera.labelled([late], delay_s=camera.at_s - late.sequence / 20))
-    watched.look(camera.at_s)
+    watched.evaluate(camera.at_s)
     assert ("labels_missing", True) not in watched.history()
 
 
@@ -196,5 +196,5 @@ def test_labels_of_a_blind_camera_are_labels() -> None:
         shot = camera.shot(brightness=0.5, sharpness=0.05, perceptual_hash=77)
         watched.see(shot)
         watched.label(*camera.labelled([shot]))
-    watched.look(camera.at_s)
+    watched.evaluate(camera.at_s)
     assert watched.kinds() == {"camera_frozen"}

@@ -46,7 +46,7 @@ def reports(outputs: list[Output]) -> list[CameraReport]:
     return [CODEC.decode(each.value, CameraReport) for each in outputs if each.topic == "drift.reports"]
 
 
-def told(outputs: list[Output]) -> list[DriftStatistic]:
+def statistics_in(outputs: list[Output]) -> list[DriftStatistic]:
     return [CODEC.decode(each.value, DriftStatistic) for each in outputs if each.topic == "statistics"]
 
 
@@ -73,10 +73,10 @@ def test_statistics_go_out_every_few_seconds_of_event_time() -> None:
     at_s = []
     for shot in camera.shots(30):
         outputs = service.take(shot)
-        if told(outputs):
+        if statistics_in(outputs):
             at_s.append((shot.received_at_ms - ms(0)) / 1_000)
             assert {each.key for each in outputs} == {b"a"}
-            assert {statistic.at_ms for statistic in told(outputs)} == {shot.received_at_ms}
+            assert {statistic.at_ms for statistic in statistics_in(outputs)} == {shot.received_at_ms}
     assert at_s == [0, 5, 10]
     shots = camera.shots(20)
     labels = [outcome(shots[0], "car")]
@@ -133,8 +133,11 @@ def replace_body(record: FakeMessage, piece: slice) -> FakeMessage:
 def test_without_news_of_a_camera_nothing_is_said_of_it() -> None:
     """No sample and no label since: its statistics would be what they were."""
     service, slow, fast = Service(), Camera("slow", fps=0.05), Camera("fast", fps=1)
-    said = [[each.camera for each in told(service.take(shot))] for shot in [slow.shot(), *fast.shots(20), slow.shot()]]
-    assert [set(each) for each in said if each] == [{"slow"}, {"fast"}, {"fast"}, {"fast"}, {"slow", "fast"}]
+    outputs = [
+        [each.camera for each in statistics_in(service.take(shot))]
+        for shot in [slow.shot(), *fast.shots(20), slow.shot()]
+    ]
+    assert [set(each) for each in outputs if each] == [{"slow"}, {"fast"}, {"fast"}, {"fast"}, {"slow", "fast"}]
 
 
 def test_of_a_large_fleet_each_camera_has_its_turn() -> None:
@@ -144,7 +147,7 @@ def test_of_a_large_fleet_each_camera_has_its_turn() -> None:
     seen = []
     for _ in range(3):
         outputs = service.take(*[camera.shot() for camera in cameras])
-        seen.append({statistic.camera for statistic in told(outputs)})
+        seen.append({statistic.camera for statistic in statistics_in(outputs)})
     assert [len(each) for each in seen] == [200, 200, 200]
     assert seen[0] | seen[1] == {camera.name for camera in cameras}
 
@@ -275,7 +278,7 @@ def test_a_camera_that_was_only_refused_has_no_statistics() -> None:
     service.take(letter(camera="a"))
     camera.at_s = 10
     outputs = service.take(camera.shot())
-    assert {statistic.camera for statistic in told(outputs)} == {"b"}
+    assert {statistic.camera for statistic in statistics_in(outputs)} == {"b"}
     assert version_of(service.states[0].table, 0).model == ""
 
 
@@ -310,7 +313,7 @@ def test_a_reading_that_is_huge_poisons_nothing() -> None:
     for number in range(300):
         reading = 1e300 if number % 50 == 7 else 20.0 + number % 3
         outputs = service.take(camera.shot(telemetry={"temperature": reading}))
-        for statistic in told(outputs):
+        for statistic in statistics_in(outputs):
             assert abs(statistic.estimate) < 1e30
             assert abs(statistic.reference) < 1e30
 
@@ -333,6 +336,6 @@ def test_what_begins_and_ends_within_one_batch_is_told() -> None:
     """Of a fault that came and went while a backlog is read both are said, in their order."""
     camera, service = Camera(), Service()
     shots = [*camera.shots(250), *camera.shots(60, brightness=0.001), *camera.shots(200)]
-    said = [[alarm.kind for alarm in report.alarms] for report in reports(service.take(*shots))]
-    assert said.index(["camera_black"]) < len(said) - 1
-    assert said[-1] == []
+    outputs = [[alarm.kind for alarm in report.alarms] for report in reports(service.take(*shots))]
+    assert outputs.index(["camera_black"]) < len(outputs) - 1
+    assert outputs[-1] == []

@@ -120,10 +120,10 @@ def test_a_night_that_comes_later_is_learned_with_the_pace_of_the_day() -> None:
     camera, watched = Camera(), Watched(QUICK)
     watched.see(*camera.shots(300))
     see(watched, camera, 160)
-    pace = watched.table.reference["pace"][0, OPTIONAL].tolist()
-    assert min(pace) >= 1
+    lag = watched.table.reference["pace"][0, OPTIONAL].tolist()
+    assert min(lag) >= 1
     camera.at_s += DUSK_S
     see(watched, camera, 300, brightness=0.1)
-    assert watched.table.reference["pace"][0, OPTIONAL].tolist() == pace
+    assert watched.table.reference["pace"][0, OPTIONAL].tolist() == lag
     assert watched.table.reference["histogram"][0, 0, OPTIONAL].any(axis=1).all()
     assert watched.kinds() == set()

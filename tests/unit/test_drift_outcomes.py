@@ -20,9 +20,9 @@ STRICT = changed_rules(QUICK, false_per_week=1.0)
 """One false alarm a week: what alarms under it is no chance."""
 
 
-def column(said: Outcome) -> Outcomes:
+def column(outputs: Outcome) -> Outcomes:
     """One outcome of row 0."""
-    return outcomes([0], [said], [CLASSES], 0.18)
+    return outcomes([0], [outputs], [CLASSES], 0.18)
 
 
 def one(**changes: Any) -> Outcome:
@@ -202,8 +202,8 @@ def test_what_says_nothing_of_the_model_that_predicts_is_not_counted(changes: di
     camera, watched = Camera(), Watched()
     watched.live(camera, 10)
     before = watched.table.watch[0].tobytes()
-    said = outcome(camera.shots(1)[0], "car")
-    watched.label(replace(said, **changes))
+    outputs = outcome(camera.shots(1)[0], "car")
+    watched.label(replace(outputs, **changes))
     assert watched.table.watch[0].tobytes() == before
     assert watched.core.counted()["labels_watched"] == 10
 

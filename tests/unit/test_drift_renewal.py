@@ -114,7 +114,7 @@ def test_statistics_of_a_new_version_are_numbers(moment: str) -> None:
         watched.live(camera, 3)
     else:
         watched.see(*camera.shots(3))
-    said = watched.statistics()
-    numbers = [value for each in said for value in structs.asdict(each).values() if isinstance(value, float)]
+    outputs = watched.statistics()
+    numbers = [value for each in outputs for value in structs.asdict(each).values() if isinstance(value, float)]
     assert numbers
     assert all(math.isfinite(value) for value in numbers)

@@ -12,7 +12,7 @@ import pytest
 from catseye.contract.records import Alarm, CameraReport, DriftStatistic, Record
 from services.drift.alarms import FIRST_FAULT, raise_alarm
 from services.drift.describe import estimates, recent_loss, signal_of
-from services.drift.layout import ACCURACY, FLOOR, PICTURE, PREDICTIONS, SAID, STREAMS, TELEMETRY
+from services.drift.layout import ACCURACY, FLOOR, OUTPUTS, PICTURE, PREDICTIONS, STREAMS, TELEMETRY
 from services.drift.report import accuracy_without_labels
 from services.drift.statistics import statistics
 from tests.simulation.cameras import CLASSES, CODEC, QUICK, Camera, Watched, ms
@@ -20,7 +20,7 @@ from tests.simulation.cameras import CLASSES, CODEC, QUICK, Camera, Watched, ms
 FIRST = ["brightness", "contrast", "sharpness", "focus", "dark_share", "bright_share", "composition", "embedding"]
 MEASURED_LATER = ["chroma_blue", "chroma_red", "bits_per_pixel"]
 """Named in statistics once something is known of them."""
-SAID_NAMES = [*(f"class_share.{name}" for name in CLASSES), "entropy", "margin"]
+OUTPUT_NAMES = [*(f"class_share.{name}" for name in CLASSES), "entropy", "margin"]
 
 
 def by_name(watched: Watched) -> dict[str, DriftStatistic]:
@@ -56,15 +56,15 @@ def test_every_stream_has_a_name() -> None:
     names = [signal_of(watched.table, 0, stream) for stream in range(STREAMS)]
     assert [name for name, _ in names[0 : 3 * len(PICTURE) : 3]] == [*FIRST, *MEASURED_LATER]
     assert names[TELEMETRY.first] == ("telemetry.voltage", None)
-    said = [*(("class_share", bucket) for bucket in range(8)), ("entropy", None), ("margin", None)]
-    assert names[PREDICTIONS.first : ACCURACY.first] == said + said
+    outputs = [*(("class_share", bucket) for bucket in range(8)), ("entropy", None), ("margin", None)]
+    assert names[PREDICTIONS.first : ACCURACY.first] == outputs + outputs
     assert names[ACCURACY.first : FLOOR.first] == [
         ("loss", None),
         *(("loss", bucket) for bucket in range(8)),
         *[("loss", None)] * 2,
     ]
     assert names[FLOOR.first] == ("accuracy", None)
-    assert len(said) == SAID
+    assert len(outputs) == OUTPUTS
 
 
 def test_statistics_name_every_signal_once() -> None:
@@ -72,14 +72,14 @@ def test_statistics_name_every_signal_once() -> None:
     _, watched = learned(telemetry={"voltage": 12.0})
     estimates = ["accuracy_cbpe", "accuracy_atc", "accuracy_doc"]
     names = [statistic.signal for statistic in watched.statistics()]
-    assert names == [*FIRST, "telemetry.voltage", *SAID_NAMES, "loss", *estimates]
+    assert names == [*FIRST, "telemetry.voltage", *OUTPUT_NAMES, "loss", *estimates]
     unlabelled = Watched()
     unlabelled.see(*Camera().shots(300))
     names = [statistic.signal for statistic in unlabelled.statistics()]
-    assert names == [*FIRST, *SAID_NAMES, "accuracy_cbpe"]
+    assert names == [*FIRST, *OUTPUT_NAMES, "accuracy_cbpe"]
     young = Watched()
     young.see(*Camera().shots(30))
-    assert [statistic.signal for statistic in young.statistics()] == [*FIRST, *SAID_NAMES]
+    assert [statistic.signal for statistic in young.statistics()] == [*FIRST, *OUTPUT_NAMES]
 
 
 def test_statistics_say_what_is_and_what_is_usual() -> None:

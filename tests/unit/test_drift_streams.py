@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from services.drift.decorrelation import inflation
 from services.drift.layout import (
     ACCURACY,
     BUCKETS,
@@ -14,16 +15,15 @@ from services.drift.layout import (
     IN_MOST,
     INPUT,
     OUTCOME_FAMILIES,
+    OUTPUTS,
     PICTURE,
     PREDICTIONS,
     RANKED,
     REFERENCE,
-    SAID,
     STREAMS,
     WATCH,
     WEIGHTS,
 )
-from services.drift.pace import inflation
 from services.drift.streams import (
     SHORTEST_WINDOW,
     Fed,
@@ -32,8 +32,8 @@ from services.drift.streams import (
     crossed,
     forget,
     gathered,
+    lags,
     of_frames,
-    paces,
     take,
     weighed,
     weights,
@@ -48,31 +48,31 @@ ALL = np.ones((1, STREAMS), np.uint16)
 WEIGHT = weights(ALL)[:, :FRAME_STREAMS]
 
 
-def known(frames: int = 1_000, pace: int = 1) -> NDArray[np.void]:
+def known(frames: int = 1_000, lag: int = 1) -> NDArray[np.void]:
     """A whole reference in which everything was said at .2, with a standard deviation of .1."""
     reference = np.zeros(1, REFERENCE)
     reference["histogram"][0, 1, :, 10] = frames // 2
     reference["frames"][0, 1] = frames
     reference["said_mean"][0, 1] = 0.2
     reference["said_m2"][0, 1] = frames * 0.01
-    reference["pace"][0] = pace
-    reference["inflation"][0] = inflation(np.array([pace], np.uint16))
+    reference["pace"][0] = lag
+    reference["inflation"][0] = inflation(np.array([lag], np.uint16))
     return reference
 
 
-def fed_by(rank: float, said: float, reference: NDArray[np.void]) -> Fed:
+def fed_by(rank: float, outputs: float, reference: NDArray[np.void]) -> Fed:
     """Streams of a frame whose ranks and probabilities are all alike."""
     ranks = np.full((1, RANKED), rank, np.float32)
-    numbers = np.full((1, SAID), said, np.float32)
-    found = bounds(reference, ROWS, paces(reference, ROWS), rank=0.05, probability=0.02)
+    numbers = np.full((1, OUTPUTS), outputs, np.float32)
+    found = bounds(reference, ROWS, lags(reference, ROWS), rank=0.05, probability=0.02)
     return of_frames(ranks, numbers, found[ROWS, DAY])
 
 
 def test_a_signal_that_seems_much_faster_than_others_like_it_is_not() -> None:
     """What was measured so saw too little; composition and what a device tells have paces of their own."""
-    reference = known(pace=1)
+    reference = known(lag=1)
     reference["pace"][0, IN_MOST] = [100, 100, 1, 50, 100, 1, 1, 1]
-    found = paces(reference, ROWS)[0]
+    found = lags(reference, ROWS)[0]
     assert found[: 3 * len(PICTURE) : 3][IN_MOST].tolist() == [100, 100, 8, 50, 100, 100, 1, 8]
     colour = [PICTURE.index(name) for name in ("chroma_blue", "chroma_red", "bits_per_pixel")]
     assert found[: 3 * len(PICTURE) : 3][colour].tolist() == [100, 100, 8]  # colour follows light
@@ -108,7 +108,7 @@ def test_mean_and_spread_of_the_third_stream_are_those_of_uniform_ranks() -> Non
 def test_what_is_said_goes_up_and_down() -> None:
     """Against the reference's mean, its error and the tolerance, on both sides."""
     fed = fed_by(0.5, 0.3, known())
-    up, down = PREDICTIONS.first, PREDICTIONS.first + SAID
+    up, down = PREDICTIONS.first, PREDICTIONS.first + OUTPUTS
     slack = 1.64 * 0.1 / np.sqrt(1_000) + 0.02
     assert (fed.x[0, up], fed.x[0, down]) == pytest.approx((0.3, 0.7))
     assert (fed.bound[0, up], fed.bound[0, down]) == pytest.approx((0.2 + slack, 0.8 + slack), rel=1e-3)
@@ -117,14 +117,14 @@ def test_what_is_said_goes_up_and_down() -> None:
 def test_a_smaller_and_a_slower_reference_allows_more() -> None:
     """A hundred frames, or a thousand that tell as much as one in ten of them, are the same; and little of them claims
     nothing. Correlation that falls to .01 in 23 frames makes a mean's variance ten times as large."""
-    small, slow = fed_by(0.5, 0.2, known(100)).bound, fed_by(0.5, 0.2, known(1_000, pace=23)).bound
+    small, slow = fed_by(0.5, 0.2, known(100)).bound, fed_by(0.5, 0.2, known(1_000, lag=23)).bound
     assert small == pytest.approx(slow, rel=1e-2)
     assert (small >= fed_by(0.5, 0.2, known()).bound).all()
     reference = known(1_000)
     reference["pace"][0, : len(PICTURE)] = 23  # so what is said is as slow, though it was measured to be fast
     of_entropy = fed_by(0.5, 0.2, reference).bound[0, PREDICTIONS.first + ENTROPY]
     assert of_entropy == pytest.approx(slow[0, PREDICTIONS.first], rel=1e-4)
-    assert np.isnan(fed_by(0.5, 0.2, known(10, pace=100)).x[0, : 3 * RANKED]).all()
+    assert np.isnan(fed_by(0.5, 0.2, known(10, lag=100)).x[0, : 3 * RANKED]).all()
 
 
 def test_a_missing_value_feeds_nothing() -> None:
@@ -144,7 +144,7 @@ def test_each_stream_takes_one_frame_in_its_pace() -> None:
     reference = np.zeros(1, REFERENCE)
     reference["pace"][0, :RANKED] = np.arange(RANKED)
     reference["pace"][0, RANKED:] = 4, 7, 3, 5
-    every = paces(reference, ROWS)[0]
+    every = lags(reference, ROWS)[0]
     assert every[: 3 * RANKED].tolist() == [max(signal, 2) for signal in range(RANKED) for _ in range(3)]
     assert every[3 * RANKED :].tolist() == 2 * ([3] * BUCKETS + [7] * 2) + [5] * (ACCURACY.streams + 1)
 
@@ -191,12 +191,12 @@ def test_a_family_s_evidence_is_its_streams_together() -> None:
 def test_a_slow_stream_counts_as_many_times_as_its_samples_are_rarer() -> None:
     """At the bound both have the same evidence after the same frames; so the fast do not use up what all may say."""
     watch = np.zeros(1, WATCH)
-    pace = EACH.copy()
-    pace[0, : INPUT.streams : 2] = 10
+    lag = EACH.copy()
+    lag[0, : INPUT.streams : 2] = 10
     for at in range(1, 101):
         watch["tested"] = at
-        fed = gathered(watch, ROWS, alike(0.501, 0.5), FRAMES_FAMILIES, pace)
-        take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([at]), WEIGHT * pace)
+        fed = gathered(watch, ROWS, alike(0.501, 0.5), FRAMES_FAMILIES, lag)
+        take(watch, ROWS, fed, FRAMES_FAMILIES, np.array([at]), WEIGHT * lag)
     slow, fast = watch["evidence"][0, 0].mean() * 10, watch["evidence"][0, 1].mean()
     assert slow == pytest.approx(fast, rel=0.05)
     assert watch["family"][0, INPUT_PLACE] == pytest.approx(100, rel=0.02)
@@ -205,14 +205,14 @@ def test_a_slow_stream_counts_as_many_times_as_its_samples_are_rarer() -> None:
 def test_a_stream_takes_the_mean_of_the_samples_that_were_for_it() -> None:
     """One in ten labels; a class of which none came takes nothing; what is over is forgotten."""
     watch, streams = np.zeros(1, WATCH), ACCURACY.streams + 1
-    pace = np.full((1, streams), 10, np.uint16)
+    lag = np.full((1, streams), 10, np.uint16)
     for at in range(1, 11):
         watch["labelled"] = at
         fed = alike(0.0, 0.2, streams)
         fed.x[0, 0] = 1.0 if at % 3 == 0 else 0.0
         fed.x[0, 1] = np.nan if at == 10 else 0.3  # the last one of its ten is of another class
         fed.x[0, 2] = np.nan
-        last = gathered(watch, ROWS, fed, OUTCOME_FAMILIES, pace).x[0]
+        last = gathered(watch, ROWS, fed, OUTCOME_FAMILIES, lag).x[0]
         assert np.isnan(last).all() == (at < 10)
     assert last[:2] == pytest.approx([0.3, 0.2 + 0.9 * 0.1])
     assert np.isnan(last[2])
@@ -243,14 +243,14 @@ def test_an_alarm_is_raised_once_at_the_threshold() -> None:
 )
 @pytest.mark.parametrize("pace", [1, 5])
 def test_an_alarm_calms_after_a_window_without_evidence(
-    span: int, window: int, family: float, verdict: tuple[bool, bool], pace: int
+    span: int, window: int, family: float, verdict: tuple[bool, bool], lag: int
 ) -> None:
     """At least as long as it took to be raised, twice; a window with evidence begins again. Of slow streams a window
     holds more frames, and chance as much more evidence."""
     watch = np.zeros(1, WATCH)
     watch["raised"][0, INPUT_PLACE] = 1
-    watch["span"][0], watch["window"][0], watch["family"][0] = span, window, family * pace
-    slower = pace * EACH
+    watch["span"][0], watch["window"][0], watch["family"][0] = span, window, family * lag
+    slower = lag * EACH
     slower[0, 5] *= 3  # the fastest says how many frames a window holds
     calm, again = calmed(watch, ROWS, FRAMES_FAMILIES, slower)
     assert (bool(calm[0, INPUT_PLACE]), bool(again[0, INPUT_PLACE])) == verdict

@@ -147,8 +147,8 @@ def test_a_bucket_of_several_classes_has_no_class_s_name() -> None:
         watched.see(shot("class 10"))
     alarm = watched.alarm("predictions")
     assert (alarm.signal, alarm.label) == ("class_share", None)
-    said = watched.statistics()
-    assert [each.signal for each in said if each.signal.startswith("class_share")] == [
+    outputs = watched.statistics()
+    assert [each.signal for each in outputs if each.signal.startswith("class_share")] == [
         *(f"class_share.class {number}" for number in range(7)),
         "class_share.others",
     ]

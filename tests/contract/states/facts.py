@@ -11,8 +11,8 @@ import numpy as np
 
 from catseye.contract.records import AcceptedLabel, Alert
 from services.drift import layout
-from services.drift.chosen import NAMES
 from services.drift.describe import class_of
+from services.drift.detector_choice import NAMES
 from services.drift.fault_rules import ALARMS
 from services.drift.layout import PHASE_NAMES
 from services.drift.reference import usual
@@ -274,8 +274,8 @@ def of_drift(rows: Sequence[Row]) -> Facts:
     return facts | {
         "partition": {
             "newest record at ms": cameras.shared.newest_ms,
-            "statistics told up to ms": cameras.shared.told_ms,
-            "newest report at ms": cameras.shared.said_ms,
+            "statistics told up to ms": cameras.shared.statistics_up_to_ms,
+            "newest report at ms": cameras.shared.last_report_ms,
             "place of who is next": cameras.shared.turn,
             "versions": sorted(version.version for version in cameras.versions.values()),
         },

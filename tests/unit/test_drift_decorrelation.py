@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.drift.layout import LEARNING, LOSS_PACE
-from services.drift.pace import measure, pace
+from services.drift.decorrelation import decorrelation_lag, measure
+from services.drift.layout import LEARNING, LOSS_LAG
 
 
 def measured(values: NDArray[Any], column: int = 0) -> NDArray[Any]:
@@ -23,7 +23,7 @@ def paces_and_inflations(values: NDArray[Any], column: int = 0) -> tuple[NDArray
     rows = np.arange(len(values))
     for now in values.T.astype(np.float32):
         measure(learning, rows, columns, now[:, None])
-    found = [pace(learning, row, columns) for row in rows.tolist()]
+    found = [decorrelation_lag(learning, row, columns) for row in rows.tolist()]
     return np.array([slowest[0] for slowest, _ in found]), np.array([larger[0] for _, larger in found])
 
 
@@ -88,8 +88,8 @@ def test_inflation_is_what_a_mean_varies_more_than_of_independent_samples(persis
 
 def test_a_long_pace_that_blocks_told_does_not_make_all_that_was_learned_worthless() -> None:
     """What wanders makes means vary 10 times as much, not half of 128 times."""
-    paces, inflations = paces_and_inflations(wandering(4_000, 10))
-    larger = inflations[paces == 128]
+    lags, inflations = paces_and_inflations(wandering(4_000, 10))
+    larger = inflations[lags == 128]
     assert len(larger) >= 3
     assert 5 < np.median(larger) < 30
 
@@ -97,7 +97,7 @@ def test_a_long_pace_that_blocks_told_does_not_make_all_that_was_learned_worthle
 @pytest.mark.parametrize(("share", "count"), [(0.02, 324), (0.05, 324), (0.02, 1_000), (0.05, 1_000)])
 def test_rare_errors_that_come_by_chance_are_all_taken(share: float, count: int) -> None:
     """Two errors that happen to be a lag apart are no persistence: accuracy would be watched one label in thousands."""
-    found = measured(drawn(100, lambda chance: chance.random(count) < share), LOSS_PACE)
+    found = measured(drawn(100, lambda chance: chance.random(count) < share), LOSS_LAG)
     assert np.mean(found > 10) <= 0.01
     assert np.mean(found == 1) >= 0.9
 
@@ -116,6 +116,6 @@ def test_columns_are_measured_apart() -> None:
     for count in range(800):
         values = np.array([[slow[count], fast[count]], [fast[count], slow[count]]], np.float32)
         measure(learning, np.array([0, 1]), slice(3, 5), values)
-    first, second = pace(learning, 0, slice(3, 5))[0], pace(learning, 1, slice(3, 5))[0]
+    first, second = decorrelation_lag(learning, 0, slice(3, 5))[0], decorrelation_lag(learning, 1, slice(3, 5))[0]
     assert (first[1], second[0]) == (1, 1)
     assert min(first[0], second[1]) >= 20

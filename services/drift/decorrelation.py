@@ -12,7 +12,7 @@ measurements find it, and the longer k holds.
 
 How far a reference's mean may be off follows from the same: its variance is larger than that of independent frames by
 (1 + r) / (1 - r) of the decay r (Sokal, "Monte Carlo methods in statistical mechanics", 1997), less than half of k; or,
-where blocks told, by twice what their means vary more, since they are not much longer than what they show.
+where blocks showed it, by twice what their means vary more, since they are not much longer than what they show.
 """
 
 from typing import Any, Final
@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BLOCKS, LAGS, LOSS_PACE, MOST
+from services.drift.layout import BLOCKS, LAGS, LOSS_LAG, MOST
 from services.drift.sample import Floats, Ints
 
 _LAGS: Final = np.array(LAGS)
@@ -33,7 +33,7 @@ _LONGEST: Final = 10_000
 _FEWEST_ERRORS: Final = 4
 """Pairs of errors at a lag before it is believed: of rare ones a single pair, by chance, is a correlation near 1."""
 _INFLATION: Final = 1 / np.tanh(np.log(1 / _SMALL) / 2 / np.maximum(np.arange(_LONGEST + 1), 1)).astype(np.float32)
-"""By pace."""
+"""By lag."""
 
 
 def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) -> None:
@@ -67,40 +67,40 @@ def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) 
 
 
 def keep(reference: NDArray[Any], learning: NDArray[Any], row: int, columns: slice) -> None:
-    """Keep the pace of these numbers of a camera and forget what it was measured by."""
+    """Keep the decorrelation lag of these numbers of a camera and forget what it was measured by."""
     known = reference[row]
-    known["pace"][columns], known["inflation"][columns] = pace(learning, row, columns)
+    known["pace"][columns], known["inflation"][columns] = decorrelation_lag(learning, row, columns)
     for name in learning.dtype.names or ():
         learning[name][row, columns] = 0
 
 
 def forget_signal(reference: NDArray[Any], row: int, signal: int) -> None:
-    """The pace of a ranked signal is not known: too little was seen of it."""
+    """The lag of a ranked signal is not known: too little was seen of it."""
     reference["pace"][row, signal] = 0
     reference["inflation"][row, signal] = 0
 
 
 def forget(reference: NDArray[Any], row: int) -> None:
-    """Keep the pace of the loss alone: labels are of the road, whatever predicts it."""
-    reference["pace"][row, :LOSS_PACE] = 0
-    reference["inflation"][row, :LOSS_PACE] = 0
+    """Keep the lag of the loss alone: labels are of the road, whatever predicts it."""
+    reference["pace"][row, :LOSS_LAG] = 0
+    reference["inflation"][row, :LOSS_LAG] = 0
 
 
-def inflation(pace: NDArray[np.uint16]) -> Floats:
+def inflation(lag: NDArray[np.uint16]) -> Floats:
     """By how much the variance of a mean over many frames is larger than if they were independent, [...], 1 and more,
-    where correlation decays to .01 within *pace* frames, [...], 1 to 10,000."""
-    larger: Floats = _INFLATION[pace]
+    where correlation decays to .01 within *lag* frames, [...], 1 to 10,000."""
+    larger: Floats = _INFLATION[lag]
     return larger
 
 
-def pace(learning: NDArray[Any], row: int, columns: slice) -> tuple[NDArray[np.uint16], Floats]:
+def decorrelation_lag(learning: NDArray[Any], row: int, columns: slice) -> tuple[NDArray[np.uint16], Floats]:
     """One frame in how many is taken, of each number of *columns*, [c], 1 to 10,000, and its inflation, [c]."""
     count = learning["count"][row, columns].astype(np.int64)[:, None]
     variance = np.maximum(learning["m2"][row, columns][:, None] / np.maximum(count, 1), 1e-12)
     pairs = np.maximum((count - 1) // _LAGS, 1)
     correlation = learning["products"][row, columns] / pairs / variance
     real = (correlation > _BEYOND_CHANCE / np.sqrt(pairs)) & (pairs >= _FEWEST_PAIRS)
-    if columns.start == LOSS_PACE:
+    if columns.start == LOSS_LAG:
         real &= learning["products"][row, columns] >= _FEWEST_ERRORS * (1 - learning["mean"][row, columns, None]) ** 2
     decay = np.log(_SMALL) / np.log(np.clip(correlation, _SMALL, 0.999))
     lag = np.where(real, np.minimum(np.ceil(_LAGS * decay), _LONGEST), 1).max(axis=1, keepdims=True)

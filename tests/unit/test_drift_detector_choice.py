@@ -1,9 +1,9 @@
-"""`services.drift.chosen`: river's detectors in the engine's place, by signal."""
+"""`services.drift.detector_choice`: river's detectors in the engine's place, by signal."""
 
 import numpy as np
 import pytest
 
-from services.drift.chosen import NAMES, Chosen, streams_of
+from services.drift.detector_choice import NAMES, DetectorChoice, streams_of
 from services.drift.layout import (
     ACCURACY,
     FAMILIES,
@@ -35,7 +35,7 @@ def cameras_of_one() -> Cameras:
     return cameras
 
 
-def play(chosen: Chosen, cameras: Cameras, families: slice, x: list[float]) -> list[tuple[int, int, int, int]]:
+def play(chosen: DetectorChoice, cameras: Cameras, families: slice, x: list[float]) -> list[tuple[int, int, int, int]]:
     """Alarms of all samples; each is what every stream of *families* gets."""
     found = []
     for value in x:
@@ -47,7 +47,7 @@ def play(chosen: Chosen, cameras: Cameras, families: slice, x: list[float]) -> l
 def test_without_a_choice_the_engine_keeps_every_stream() -> None:
     """Which is how it is shipped."""
     fed = Fed(np.full((1, FRAME_STREAMS), 0.5, np.float32), np.full((1, FRAME_STREAMS), 0.5, np.float32))
-    assert Chosen({}, 1e6).take(cameras_of_one().table, ROWS, fed, FRAMES_FAMILIES) == []
+    assert DetectorChoice({}, 1e6).take(cameras_of_one().table, ROWS, fed, FRAMES_FAMILIES) == []
     assert not np.isnan(fed.x).any()
 
 
@@ -64,34 +64,34 @@ def test_a_chosen_signal_is_taken_from_the_engine(signal: str, families: slice, 
     """All its streams; the others stay."""
     fed = Fed(np.full((1, width(families)), 0.5, np.float32), np.full((1, width(families)), 0.5, np.float32))
     cameras = cameras_of_one()
-    Chosen({signal: "hddm_w"}, 1e6).take(cameras.table, ROWS, fed, families)
+    DetectorChoice({signal: "hddm_w"}, 1e6).take(cameras.table, ROWS, fed, families)
     assert set(np.flatnonzero(np.isnan(fed.x[0])).tolist()) == streams
 
 
 @pytest.mark.parametrize("name", ["adwin", "page_hinkley", "hddm_w", "esr"])
 def test_it_raises_the_familys_alarm_and_says_who_it_was(name: str) -> None:
     """A loss that goes from none to nearly always."""
-    found = play(Chosen({"loss": name}, 1e4), cameras_of_one(), OUTCOME_FAMILIES, [0.0] * 300 + [1.0] * 200)
+    found = play(DetectorChoice({"loss": name}, 1e4), cameras_of_one(), OUTCOME_FAMILIES, [0.0] * 300 + [1.0] * 200)
     assert found[0] == (0, FAMILIES.index(ACCURACY), ACCURACY.first, NAMES.index(name))
 
 
 def test_its_own_window_goes_on_so_that_its_alarm_ends() -> None:
     """The engine has no stream left in the family to count with."""
     cameras = cameras_of_one()
-    play(Chosen({"loss": "hddm_w"}, 1e6), cameras, OUTCOME_FAMILIES, [0.0] * 7)
+    play(DetectorChoice({"loss": "hddm_w"}, 1e6), cameras, OUTCOME_FAMILIES, [0.0] * 7)
     assert cameras.table.watch["window"][0].tolist() == [0, 0, 0, 7, 0]
 
 
 def test_what_takes_nothing_now_is_not_fed() -> None:
     """Streams that are thinned, and signals that a frame does not have."""
     cameras = cameras_of_one()
-    play(Chosen({"brightness": "adwin"}, 1e6), cameras, FRAMES_FAMILIES, [float("nan")] * 3)
+    play(DetectorChoice({"brightness": "adwin"}, 1e6), cameras, FRAMES_FAMILIES, [float("nan")] * 3)
     assert cameras.table.detectors == {}
 
 
 def test_restored_detectors_go_on_as_if_nothing_had_happened() -> None:
     """From the log's bytes, and after a rollback."""
-    chosen, lived = Chosen({"entropy": "adwin", "brightness": "hddm_a"}, 1e4), cameras_of_one()
+    chosen, lived = DetectorChoice({"entropy": "adwin", "brightness": "hddm_a"}, 1e4), cameras_of_one()
     play(chosen, lived, FRAMES_FAMILIES, [0.2, 0.3] * 40)
     restored = cameras_of_one()
     for key, value in lived.changes():
@@ -108,7 +108,7 @@ def test_restored_detectors_go_on_as_if_nothing_had_happened() -> None:
 
 def test_dropped_detectors_are_gone_for_good() -> None:
     """With their reference; those of other streams stay."""
-    chosen, cameras = Chosen({"entropy": "adwin", "loss": "adwin"}, 1e4), cameras_of_one()
+    chosen, cameras = DetectorChoice({"entropy": "adwin", "loss": "adwin"}, 1e4), cameras_of_one()
     play(chosen, cameras, FRAMES_FAMILIES, [0.2])
     play(chosen, cameras, OUTCOME_FAMILIES, [0.0])
     cameras.commit()

@@ -1,6 +1,6 @@
 """Detectors that an operator prefers to the engine, by signal: river's, with the engine's reference and its alarms.
 
-Such a detector takes the signal's streams from the engine: it alone can raise an alarm for them. It says that
+Such a detector takes the signal's streams from the engine: it alone can raise an alarm for them. It signals that
 something changed, once, and then learns the new level; so its alarm ends as soon as the rest of its family is calm.
 Its state is up to 4 KB a signal more than the 8 KB of a camera.
 """
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from services.drift.detectors import registry
-from services.drift.layout import FAMILIES, SAID_PLACES, STREAM, Stream
+from services.drift.layout import FAMILIES, OUTPUT_PLACES, STREAM, Stream
 from services.drift.outcomes import expected
 from services.drift.signals import SIGNALS, Ranking
 from services.drift.streams import Fed, count_window
@@ -42,7 +42,7 @@ def _taken(signal: str) -> tuple[int, ...]:
     return tuple(number for number, stream in enumerate(STREAM) if stream.place.signal.name == signal)
 
 
-class Chosen:
+class DetectorChoice:
     """Feeds the detectors that were chosen.
 
     Args:
@@ -97,7 +97,7 @@ def _mean(table: Table, row: int, stream: int) -> float:
         case Ranking.RANK:
             return 0.5
         case Ranking.MEAN:
-            mean = float(table.reference[row]["said_mean"][:, SAID_PLACES.index(place)].max())
+            mean = float(table.reference[row]["said_mean"][:, OUTPUT_PLACES.index(place)].max())
             mean = mean if way == "up" else 1 - mean
         case _:
             mean = float(expected(table.reference, np.array([row]))[0])
