@@ -187,7 +187,8 @@ class Watcher:
     def _test(self, table: Table, seen: Frames, phase: Ints) -> set[int]:
         watch, rows = table.watch, seen.rows
         usual = normal(table, rows, self._rules)
-        if usual["unknown"][rows].any() and self._learn_late(table, seen, phase, usual["unknown"][rows, phase]):
+        missing = usual["unknown"][rows, phase] & ~np.isnan(seen.ranked[:, OPTIONAL])
+        if missing.any() and self._learn_late(table, seen, phase, missing):
             usual = normal(table, rows, self._rules)
         ranked = reference.relative(table.reference, phase, seen)
         of_all = sampling.share_of_one(watch, rows)
@@ -196,9 +197,8 @@ class Watcher:
         fed = streams.of_frames(reference.ranks(usual, phase, seen, ranked), seen.outputs, usual["bound"][rows, phase])
         return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause)
 
-    def _learn_late(self, table: Table, seen: Frames, phase: Ints, unknown: NDArray[np.bool_]) -> bool:
+    def _learn_late(self, table: Table, seen: Frames, phase: Ints, missing: NDArray[np.bool_]) -> bool:
         """Learn signals that came when the reference was whole; returns whether any did."""
-        missing = unknown & ~np.isnan(seen.ranked[:, OPTIONAL])
         learners = missing.any(axis=1) & _is_normal(table.watch, seen.rows)
         if learners.any():
             table.touch(seen.rows[learners], b"rl")

@@ -96,3 +96,11 @@ def test_what_blinds_a_camera_is_what_people_are_shown_as_its_fault() -> None:
     """The rows of drift and those of alerts agree."""
     for fault in FAULTS:
         assert fault.blinds == alert_kinds.KINDS[fault.kind].is_camera_fault
+
+
+def test_the_page_of_drift_lists_every_signal() -> None:
+    """As its row has it."""
+    page = (FOLDER / "README.md").read_text()
+    for row in SIGNALS:
+        along = f" by {row.along}" if row.along else ""
+        assert f"| `{row.name}`{along} | `{row.family}` | {row.text} |\n" in page
