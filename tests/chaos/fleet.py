@@ -36,7 +36,7 @@ CROPS = ROOT / "infra" / "example" / "crops"
 WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters")
 WATCHERS = ("drift", "incidents", "rollout")
 """Faults of theirs are in tests/system/; here they read along."""
-LOOK_EVERY_S = 0.2
+CHECK_EVERY_S = 0.2
 SESSION_TIMEOUT_MS = 3_000
 # Longer than a broker takes to start. One that finds a transaction past its time while it starts writes "aborted" into
 # its own log and no marker into the partitions: readers at read_committed then stand before it for ever (Kafka 4.3.1;
@@ -129,35 +129,35 @@ class Fleet:
     def is_publishing(self) -> bool:
         return self._publisher is not None and self._publisher.poll() is None
 
-    def look(self) -> None:
+    def check_(self) -> None:
         """Take in what the ledger and the reader have to say."""
         self.board.on_ledger(self._ledgers.entries())
         sightings = self._watch.sightings()
         self.board.on_sightings(sightings)
         self.names.update(_name(seen) for seen in sightings if seen.name)
 
-    def look_until(self, done: Callable[[], bool], within_s: float, what: str) -> None:
+    def check_until(self, done: Callable[[], bool], within_s: float, what: str) -> None:
         """Look until *done*; fails the test when it takes longer than *within_s*."""
         until_s = time.monotonic() + within_s
         while True:
-            self.look()
+            self.check_()
             if done():
                 return
             assert time.monotonic() < until_s, f"{what}: not within {within_s:.0f} s; logs are in {self._folder}/logs"
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(CHECK_EVERY_S)
 
     def drain(self, patience_s: float) -> None:
         """Wait until the publisher has ended and all that it published has its end, or nothing more comes for so
         long; what is missing then is for the checker to say."""
         left, until_s = -1, time.monotonic() + patience_s
         while time.monotonic() < until_s:
-            self.look()
+            self.check_()
             now_left = len(self.board.frames_open) + max(0, self.board.labels_open)
             if not self.is_publishing and not now_left:
                 return
             if self.is_publishing or now_left != left:
                 left, until_s = now_left, time.monotonic() + patience_s
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(CHECK_EVERY_S)
 
     def wait_until_read(self, service: str, topic: str, within_s: float) -> None:
         """Wait until *service* has committed all that lies on *topic* now."""
@@ -172,7 +172,7 @@ class Fleet:
             return all(place.offset >= ends[place.partition] for place in places)
 
         try:
-            self.look_until(is_read, within_s, f"{service} has read {topic}")
+            self.check_until(is_read, within_s, f"{service} has read {topic}")
         finally:
             consumer.close()
 
@@ -185,7 +185,7 @@ class Fleet:
         there |= {
             ("outcomes", f"{outcome.prediction_id}/{outcome.label[1]}/{outcome.label[2]}") for outcome in log.outcomes
         }
-        self.look_until(lambda: len(self.names) >= len(there), 30, "the reader that reads all the while is behind")
+        self.check_until(lambda: len(self.names) >= len(there), 30, "the reader that reads all the while is behind")
         report.repeat("I2", "seen twice by the reader that read all the while", _again(self.names))
         report.find("I3", "seen by the reader and taken back", self.names.keys() - there)
         return ledger, log, report

@@ -48,7 +48,7 @@ def test_nothing_is_lost_or_repeated_under_faults(
             *("--repeat-share", "0.02", "--copy-share", "0.01", "--corrupt-share", "0.01", "--light", "0"),
             *("--partitioner", partitioner),
         )
-        fleet.look_until(lambda: bool(fleet.board.seen_at_ms), 60, "the first prediction")
+        fleet.check_until(lambda: bool(fleet.board.seen_at_ms), 60, "the first prediction")
         away, last_fault_ms = play(fleet, schedule(chaos_seed, SERVICES, WORKERS, publishing_s * 0.8))
         fleet.drain(PATIENCE_S)
         ledger, log, report = fleet.verdict()
@@ -66,7 +66,7 @@ def test_nothing_is_lost_or_repeated_under_faults(
     assert max(lag_s.values()) < LAG_GONE_S
 
 
-def is_past(monotonic_s: float) -> bool:
+def is_log_reader(monotonic_s: float) -> bool:
     return time.monotonic() >= monotonic_s
 
 
@@ -82,7 +82,7 @@ def play(fleet: Fleet, faults: list[Fault]) -> tuple[list[tuple[float, float]], 
     while due:
         at_s, number, what = heappop(due)
         due_s = began_s + at_s
-        fleet.look_until(partial(is_past, due_s), 3_600, "the next fault")
+        fleet.check_until(partial(is_log_reader, due_s), 3_600, "the next fault")
         if isinstance(what, Process):
             what.resume()
         elif what.kind == "kill_broker":

@@ -72,11 +72,11 @@ def woken_in_transaction(build: str, folder: Path, environment: pytest.MonkeyPat
     ) as fleet:
         publish(fleet)
         marker = folder / f"{IN_TRANSACTION}-0"
-        fleet.look_until(marker.exists, 60, "worker 0 in its slow transaction")
+        fleet.check_until(marker.exists, 60, "worker 0 in its slow transaction")
         sleeper, _ = fleet.stack.processes("inference")
         sleeper.pause()
         # The open transaction hides from the reader what the other worker does meanwhile; its commits tell.
-        fleet.look_until(lambda: not fleet.is_publishing, 60, "the end of publishing")
+        fleet.check_until(lambda: not fleet.is_publishing, 60, "the end of publishing")
         fleet.wait_until_read("inference", "frames.accepted", 60)
         sleeper.resume()
         fleet.drain(PATIENCE_S)

@@ -52,7 +52,7 @@ def accuracy(figures: dict[str, Any], cameras: set[str], *, after_s: float, befo
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario_is_told_and_dealt_with(name: str, tmp_path: Path) -> None:
+def test_a_scenario_is_notified_and_dealt_with(name: str, tmp_path: Path) -> None:
     """The right alert on each changed camera, once; none elsewhere; a training only where one can help."""
     scenario = load_scenario(name)
     figures = played(scenario, tmp_path)
@@ -64,11 +64,11 @@ def test_a_scenario_is_told_and_dealt_with(name: str, tmp_path: Path) -> None:
         for alert in alerts
     ]
     assert [alert for verdict, alert in verdicts if verdict == "wrong"] == []
-    told = {alert["camera"] for verdict, alert in verdicts if verdict == "right"}
+    notified = {alert["camera"] for verdict, alert in verdicts if verdict == "right"}
     if name == "model_worse":
-        assert None in told  # the rollback tells; it may come before any camera by itself has seen enough
+        assert None in notified  # the rollback tells; it may come before any camera by itself has seen enough
     else:
-        assert told - {None} == (changed if scenario.right else set())
+        assert notified - {None} == (changed if scenario.right else set())
     assert max(Counter((alert["camera"], alert["kind"]) for alert in alerts).values(), default=1) == 1
 
     accepted = [decision for decision in figures["decisions"] if decision["accepted"]]

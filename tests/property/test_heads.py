@@ -51,7 +51,7 @@ def alone(codec: Codec, value: bytes | None, kind: type[Record], last: str | Non
 
 def row_of(heads: Heads, row: int, kind: type[Record]) -> dict[str, Any]:
     """What heads say of one record, as the codec says it."""
-    said: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     types = {field["name"]: field["type"] for field in schemas()[kind.schema_name]["fields"]}
     for name, column in heads.columns.items():
         its, written = types[name], heads.bytes_of(name, name)[row]
@@ -59,19 +59,19 @@ def row_of(heads: Heads, row: int, kind: type[Record]) -> dict[str, Any]:
             there = written != b"\0"
             its, written = its[1], written[1:]
             if not there:
-                said[name] = None
+                reported[name] = None
                 continue
         if its == "string":
-            (said[name],) = texts_of(written)
+            (reported[name],) = texts_of(written)
         elif isinstance(its, str):
-            said[name] = column.numbers[row].item()
+            reported[name] = column.numbers[row].item()
         elif its["type"] == "enum":
-            said[name] = its["symbols"][column.numbers[row]]
+            reported[name] = its["symbols"][column.numbers[row]]
         else:
             values, names = column.numbers[row].tolist(), column.names[row]
             assert not any(values[len(names) :])
-            said[name] = dict(zip(names, values, strict=False))
-    return said
+            reported[name] = dict(zip(names, values, strict=False))
+    return reported
 
 
 def check(codec: Codec, values: list[bytes | None], kind: type[Record], last: str | None) -> Heads:
@@ -93,10 +93,10 @@ def test_sound_records_are_read_as_alone(kind: type[Record], last: str | None, d
     values = [codec.encode(record) for record in records]
     heads = check(codec, [*values], kind, last)
     for place, value in enumerate(values):
-        said = alone(codec, value, kind, last)
-        assert said is not None
-        longs = [number for number in said.values() if isinstance(number, int)]
-        texts = [text for text in said.values() if isinstance(text, str)]
+        reported = alone(codec, value, kind, last)
+        assert reported is not None
+        longs = [number for number in reported.values() if isinstance(number, int)]
+        texts = [text for text in reported.values() if isinstance(text, str)]
         if all(abs(number) < 2**54 for number in longs) and all(len(text.encode()) < 64 for text in texts):
             assert place in heads.places
 

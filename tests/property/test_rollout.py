@@ -47,7 +47,7 @@ Step = Word | Asked | Labels
 WORDS = st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(STAGES))
 LABELS = st.builds(Labels, st.integers(1, 25), st.sampled_from([0.0, 0.3, 0.7, 1.0]))
 ASKED = st.builds(Asked, st.sampled_from(ACTIONS), st.sampled_from(VERSIONS))
-LIVES: st.SearchStrategy[list[Step]] = st.lists(WORDS | ASKED | LABELS, min_size=3, max_size=20)
+EXISTS: st.SearchStrategy[list[Step]] = st.lists(WORDS | ASKED | LABELS, min_size=3, max_size=20)
 HISTORIES = st.lists(st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(OLD_STAGES)), max_size=12)
 """What others wrote to the register before rollout alone wrote it."""
 SORTS = st.lists(st.tuples(st.sampled_from([0.1, 0.25, 0.333, 1.0]), st.booleans(), st.booleans()), max_size=60)
@@ -79,11 +79,11 @@ def batch_of(rollout: Rollout, step: Step, place: int) -> list[FakeMessage]:
     return rollout.paired([pair(*side, right, camera=right) for side, right in zip(sides, rights, strict=True)])
 
 
-def timeless(said: Sequence[ModelEvent]) -> list[ModelEvent]:
+def timeless(reported: Sequence[ModelEvent]) -> list[ModelEvent]:
     """All that does not depend on when it was said."""
     clock = {"rollback/since_ms"}
-    numbers = [{name: value for name, value in each.metrics.items() if name not in clock} for each in said]
-    return [replace(each, at_ms=0, metrics=metrics) for each, metrics in zip(said, numbers, strict=True)]
+    numbers = [{name: value for name, value in each.metrics.items() if name not in clock} for each in reported]
+    return [replace(each, at_ms=0, metrics=metrics) for each, metrics in zip(reported, numbers, strict=True)]
 
 
 def live(rollout: Rollout, steps: Sequence[Step]) -> None:
@@ -94,7 +94,7 @@ def live(rollout: Rollout, steps: Sequence[Step]) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(HISTORIES, LIVES)
+@given(HISTORIES, EXISTS)
 def test_inference_serves_what_rollout_believes(words: list[Word], steps: list[Step]) -> None:
     """After any old register, any commands and labels: the champion, and the shadow of the comparison under way; each
     step is said once."""
@@ -117,11 +117,11 @@ def test_inference_serves_what_rollout_believes(words: list[Word], steps: list[S
 
 
 @settings(deadline=None, max_examples=60)
-@given(LIVES, st.data())
+@given(EXISTS, st.data())
 def test_repeats_splits_aborts_and_crashes_change_nothing(steps: list[Step], data: st.DataObject) -> None:
     """The same steps with the same numbers, however it comes about."""
-    lived, disturbed = started(), started()
-    live(lived, steps)
+    run_through, disturbed = started(), started()
+    live(run_through, steps)
     for place, step in enumerate(steps):
         batch = batch_of(disturbed, step, place)
         match data.draw(st.sampled_from(["take", "abort", "crash", "repeat", "split"])):
@@ -139,18 +139,18 @@ def test_repeats_splits_aborts_and_crashes_change_nothing(steps: list[Step], dat
                 batch = batch[size:]
         disturbed.take(batch)
         disturbed.wait()
-    assert timeless(disturbed.written) == timeless(lived.written)
-    assert len(disturbed.refused) == len(lived.refused)
+    assert timeless(disturbed.written) == timeless(run_through.written)
+    assert len(disturbed.refused) == len(run_through.refused)
     state = disturbed.partition.rebuilt()
     assert (state.of_model(MODEL).champion, state.of_model(MODEL).queue) == (
-        lived.partition.state.of_model(MODEL).champion,
-        lived.partition.state.of_model(MODEL).queue,
+        run_through.partition.state.of_model(MODEL).champion,
+        run_through.partition.state.of_model(MODEL).queue,
     )
     assert sorted(state.items()) == sorted(disturbed.partition.state.items())
 
 
 @settings(deadline=None, max_examples=60)
-@given(LIVES)
+@given(EXISTS)
 def test_a_state_that_was_lost_repeats_no_step(steps: list[Step]) -> None:
     """The register read from the start leads to no champion other than the one that it ends with; nor do commands that
     were carried out and are read once more."""

@@ -101,11 +101,11 @@ def test_events_come_in_order_and_cameras_count_from_0(plan: Plan) -> None:
 
 @given(PLANS)
 @settings(deadline=None)
-def test_every_label_is_about_a_frame_of_the_past_and_the_last_word_is_true(plan: Plan) -> None:
+def test_every_label_is_about_a_frame_of_the_log_reader_and_the_last_label_is_true(plan: Plan) -> None:
     """One first word a frame at most; a wrong one is corrected, later by both clocks; a repeat says the same again."""
     events = played(Road(plan))
     frames: dict[tuple[str, int], FrameDue] = {}
-    said: dict[tuple[str, int], list[LabelDue]] = defaultdict(list)
+    reported: dict[tuple[str, int], list[LabelDue]] = defaultdict(list)
     for event in events:
         name = (event.camera, event.sequence)
         if isinstance(event, FrameDue):
@@ -117,13 +117,13 @@ def test_every_label_is_about_a_frame_of_the_past_and_the_last_word_is_true(plan
         assert event.truth == frame.label
         if event.why == "repeat":
             assert event._replace(at_ms=0, why="first") in [
-                earlier._replace(at_ms=0, why="first") for earlier in said[name]
+                earlier._replace(at_ms=0, why="first") for earlier in reported[name]
             ]
         else:
             assert event.labelled_at_ms == event.at_ms
             assert (event.label == frame.label) == (event.why != "wrong")
-        said[name].append(event)
-    for labels in said.values():
+        reported[name].append(event)
+    for labels in reported.values():
         words = [label.why for label in labels if label.why != "repeat"]
         assert words in (["first"], ["wrong", "correction"])
         assert max(labels, key=lambda label: label.labelled_at_ms).label == labels[0].truth

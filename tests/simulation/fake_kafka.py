@@ -101,13 +101,13 @@ class Broker:
         if self.faults[call] and (fault := self.faults[call].pop(0)):
             raise fault
 
-    def fence(self, generation: int) -> None:
+    def serving_versions(self, generation: int) -> None:
         """Refuse offsets of a member that the group goes on without (KIP-447)."""
         if generation != self.generation:
-            raise said(KafkaError.ILLEGAL_GENERATION, abort=True)
+            raise kafka_fault(KafkaError.ILLEGAL_GENERATION, abort=True)
 
 
-def said(code: int, *, fatal: bool = False, retriable: bool = False, abort: bool = False) -> KafkaException:
+def kafka_fault(code: int, *, fatal: bool = False, retriable: bool = False, abort: bool = False) -> KafkaException:
     """What librdkafka raises."""
     return KafkaException(KafkaError(code, "on order", fatal, retriable, abort))
 
@@ -121,7 +121,7 @@ class FakeConsumer:
         self._positions: dict[Place, int] = {}
         self._consumed: set[Place] = set()
         self._paused: set[Place] = set()
-        self._told_end: dict[Place, int] = {}
+        self._notified_end: dict[Place, int] = {}
         self._callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
         self._member = False
         self.generation = -1
@@ -132,7 +132,7 @@ class FakeConsumer:
 
     def assign(self, places: list[TopicPartition]) -> None:
         self._positions = {(place.topic, place.partition): place.offset for place in places}
-        self._consumed, self._paused, self._told_end = set(), set(), {}
+        self._consumed, self._paused, self._notified_end = set(), set(), {}
 
     def unassign(self) -> None:
         self.assign([])
@@ -174,7 +174,7 @@ class FakeConsumer:
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
         assert not asynchronous
         self._broker.ask("commit")
-        self._broker.fence(self.generation)
+        self._broker.serving_versions(self.generation)
         self._broker.offsets |= {(place.topic, place.partition): place.offset for place in offsets}
 
     def consumer_group_metadata(self) -> object:
@@ -245,8 +245,8 @@ class FakeConsumer:
                 self._consumed.add(place)
                 found.append(Message(place, offset, entry))
         at_end = self._positions[place] >= end and len(found) < most
-        if self.config.get("enable.partition.eof") and at_end and self._told_end.get(place) != end:
-            self._told_end[place] = end
+        if self.config.get("enable.partition.eof") and at_end and self._notified_end.get(place) != end:
+            self._notified_end[place] = end
             found.append(Message(place, end, fault=KafkaError(KafkaError._PARTITION_EOF)))
         return found
 
@@ -293,7 +293,7 @@ class FakeProducer:
     def send_offsets_to_transaction(self, places: list[TopicPartition], metadata: FakeConsumer, timeout: float) -> None:
         self._broker.ask("send_offsets_to_transaction")
         assert places, "nothing is sent to the group then, and nothing is checked"
-        self._broker.fence(metadata.generation)
+        self._broker.serving_versions(metadata.generation)
         self._offsets = {(place.topic, place.partition): place.offset for place in places}
 
     def commit_transaction(self, timeout: float) -> None:

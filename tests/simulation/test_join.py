@@ -74,8 +74,8 @@ def shadow(
     sequence: int, received_at_ms: int, version: str = "9", classes: tuple[str, ...] = CLASSES, **changes: Any
 ) -> FakeMessage:
     """What a shadow says: of three classes always the next one."""
-    said: dict[str, Any] = {"role": "shadow", "label": classes[(sequence + 1) % len(classes)]}
-    message = prediction(sequence, received_at_ms, version, classes, **said | changes)
+    reported: dict[str, Any] = {"role": "shadow", "label": classes[(sequence + 1) % len(classes)]}
+    message = prediction(sequence, received_at_ms, version, classes, **reported | changes)
     return FakeMessage("predictions.shadow", message.body)
 
 
@@ -138,11 +138,11 @@ def test_each_label_has_one_end_whatever_happens(story: list[tuple[str, list[Fak
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), texts, clocks), max_size=12), st.randoms(use_true_random=False), st.data())
 def test_what_holds_in_the_end_does_not_depend_on_the_order(
-    said: list[tuple[int, str | None, int]], chance: Any, data: st.DataObject
+    reported: list[tuple[int, str | None, int]], chance: Any, data: st.DataObject
 ) -> None:
     """The last outcome of a frame has its greatest label; each (prediction, label) change is written once."""
     messages = [prediction(sequence, 100) for sequence in range(4)]
-    messages += [label(sequence, 200, text, clock) for sequence, text, clock in said]
+    messages += [label(sequence, 200, text, clock) for sequence, text, clock in reported]
     chance.shuffle(messages)
     partition = Partition(core)
     while messages:
@@ -150,7 +150,7 @@ def test_what_holds_in_the_end_does_not_depend_on_the_order(
         partition.take(messages[:size])
         messages = messages[size:]
     expected: dict[int, AcceptedLabel] = {}
-    for sequence, text, clock in said:
+    for sequence, text, clock in reported:
         one = CODEC.decode(label(sequence, 200, text, clock).body, AcceptedLabel)
         if sequence not in expected or label_rank(one) > label_rank(expected[sequence]):
             expected[sequence] = one
@@ -193,7 +193,7 @@ def test_a_label_for_a_frame_that_nobody_predicted_is_unknown_in_the_time_of_the
     assert [(u.sequence, u.reason) for u in decoded(partition, "labels.unmatched", UnmatchedLabel)] == [(77, "unknown")]
 
 
-def test_labels_past_the_horizon_are_late_before_and_after_their_prediction_is_forgotten() -> None:
+def test_labels_log_reader_the_horizon_are_late_before_and_after_their_prediction_is_forgotten() -> None:
     """Exact while the prediction is kept; by the boot's forgotten sequence numbers afterwards."""
     partition = Partition(core)
     partition.take([prediction(0, 0), label(0, HORIZON_MS + 1, "car", 1)])
@@ -269,12 +269,12 @@ def pairs(partition: Partition[JoinState]) -> list[PairedOutcome]:
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_a_label_makes_a_pair_of_what_champion_and_shadow_said(order: tuple[int, ...]) -> None:
+def test_a_label_makes_a_pair_of_what_champion_and_shadow_reported(order: tuple[int, ...]) -> None:
     """In every order but one: a shadow that speaks after the outcome is late. Nothing waits afterwards."""
-    said = [prediction(0, 100), shadow(0, 100), label(0, 900, "car", 1)]
+    reported = [prediction(0, 100), shadow(0, 100), label(0, 900, "car", 1)]
     for together in (True, False):
         partition = Partition(core)
-        ordered = [said[place] for place in order]
+        ordered = [reported[place] for place in order]
         for batch in [ordered] if together else [[one] for one in ordered]:
             partition.take(batch)
         assert len(decoded(partition, "outcomes", Outcome)) == 1
@@ -282,7 +282,7 @@ def test_a_label_makes_a_pair_of_what_champion_and_shadow_said(order: tuple[int,
         assert partition.state.shadows == 0
 
 
-def test_a_pair_says_what_both_said_of_the_label() -> None:
+def test_a_pair_says_what_both_reported_of_the_label() -> None:
     """And where the frame lies, and how the label came about."""
     partition = Partition(core)
     chances = {"bike": 0.25, "car": 0.5, "truck": 0.25}
@@ -356,7 +356,7 @@ def test_one_version_is_not_compared_with_itself() -> None:
     assert (pairs(partition), partition.state.shadows) == ([], 0)
 
 
-def test_what_a_shadow_said_is_forgotten_with_its_frame() -> None:
+def test_what_a_shadow_reported_is_forgotten_with_its_frame() -> None:
     """Also where the champion said nothing; and what it says of a forgotten frame is not kept."""
     partition = Partition(core)
     partition.take([prediction(0, 0), shadow(0, 0), shadow(1, 0)])
@@ -370,8 +370,8 @@ def test_events_of_pairs_are_counted() -> None:
     """Each word of a shadow ends as one of them."""
     one = core()
     state = one.new_state()
-    said = [prediction(0, 0), shadow(0, 0), shadow(0, 0), label(0, 1, "car", 1), shadow(0, 0)]
-    one.on_batch([*said, prediction(1, 0, "9"), shadow(1, 0), label(1, 1, "car", 1), shadow(2, 0)], {0: state}, 0)
+    reported = [prediction(0, 0), shadow(0, 0), shadow(0, 0), label(0, 1, "car", 1), shadow(0, 0)]
+    one.on_batch([*reported, prediction(1, 0, "9"), shadow(1, 0), label(1, 1, "car", 1), shadow(2, 0)], {0: state}, 0)
     one.on_batch([prediction(3, 3 * HORIZON_MS)], {0: state}, 0)
     counted = {event: count for event, count in one.counted().items() if "shadow" in event or "pair" in event}
     assert counted == {
@@ -395,18 +395,18 @@ def test_a_word_of_a_shadow_that_cannot_be_is_a_dead_letter(changes: dict[str, A
 
 
 few, soon = st.integers(0, 5), st.integers(0, 400)
-said_of_few = (
+reported_of_few = (
     st.builds(prediction, few, soon) | st.builds(shadow, few, soon) | st.builds(label, few, soon, texts, clocks)
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(steps, st.lists(said_of_few, min_size=1, max_size=4)), max_size=25))
+@given(st.lists(st.tuples(steps, st.lists(reported_of_few, min_size=1, max_size=4)), max_size=25))
 def test_each_frame_has_its_pair_once_whatever_happens(story: list[tuple[str, list[FakeMessage]]]) -> None:
     """With its first outcome, where the shadow had spoken by then; through aborts and crashes, in any batches."""
     one_by_one, in_batches = Partition(core), Partition(core)
     had: set[int] = set()
-    said: set[int] = set()
+    reported: set[int] = set()
     for step, batch in story:
         for partition in (one_by_one, in_batches):
             if step == "abort":
@@ -417,15 +417,15 @@ def test_each_frame_has_its_pair_once_whatever_happens(story: list[tuple[str, li
             before = len(one_by_one.outputs)
             one_by_one.take([message])
             if message.topic_name == "predictions.shadow":
-                said |= {CODEC.decode(message.body, Prediction).sequence} - had
+                reported |= {CODEC.decode(message.body, Prediction).sequence} - had
             new = one_by_one.outputs[before:]
             outcomes = [CODEC.decode(output.value, Outcome) for output in new if output.topic == "outcomes"]
             paired = [CODEC.decode(output.value, PairedOutcome) for output in new if output.topic == "outcomes.paired"]
             first = {outcome.sequence for outcome in outcomes if outcome.change == "matched"}
-            assert [pair.sequence for pair in paired] == sorted(first & said)
+            assert [pair.sequence for pair in paired] == sorted(first & reported)
             had |= first
-            said -= first
+            reported -= first
         in_batches.take(batch)
         assert one_by_one.rebuilt().items() == one_by_one.state.items() == in_batches.state.items()
     assert one_by_one.outputs == in_batches.outputs
-    assert one_by_one.state.shadows == len(said)
+    assert one_by_one.state.shadows == len(reported)

@@ -262,7 +262,7 @@ def test_state_waits_for_an_open_transaction(world: World) -> None:
         assert world.seen()[-1] == (0, b"x", expected)
 
 
-def test_a_place_that_is_not_on_the_log_is_said(world: World) -> None:
+def test_a_place_that_is_not_on_the_log_is_reported(world: World) -> None:
     """Never a silent reset: a person decides."""
     world.publish(b"a")
     world.move(500)
@@ -290,7 +290,7 @@ def test_a_core_without_state_needs_no_topic_for_it(world: World) -> None:
     assert world.seen() == [*counts(b"a", b"a"), (0, b"a", b"1")]
 
 
-def test_a_worker_that_has_nothing_to_do_ends_when_told(world: World) -> None:
+def test_a_worker_that_has_nothing_to_do_ends_when_notified(world: World) -> None:
     """It was ready, told its core the time, and wrote nothing."""
     core = Counting(world.full(WRITTEN))
     worker, probe = world.worker(core)

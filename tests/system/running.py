@@ -26,7 +26,7 @@ from infra.local.without_rollout import register_without_rollout
 
 ROOT = Path(__file__).resolve().parents[2]
 CROPS = ROOT / "infra" / "example" / "crops"
-LOOK_EVERY_S = 0.05
+CHECK_EVERY_S = 0.05
 PATIENCE_S = 60.0
 _EVENTS = "catseye_events_total"
 _TOTALS = {"catseye_records_total": "records", "catseye_aborts_total": "aborts"}
@@ -91,7 +91,7 @@ def wait_until(done: Callable[[], bool], what: str, within_s: float = PATIENCE_S
     until = time.monotonic() + within_s
     while not done():
         assert time.monotonic() < until, f"{what}: not within {within_s:.0f} s"
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 @contextmanager

@@ -248,14 +248,14 @@ def test_a_group_that_was_handed_nothing_goes_on_where_it_began(settings: Settin
 def test_a_group_misses_nothing_from_the_moment_on_it_subscribed(settings: Settings, kind: str) -> None:
     """Also what comes before it has joined."""
 
-    async def look() -> int:
+    async def check_() -> int:
         async with aio.subscribe("labels", group="at-once-async", settings=settings, timeout_s=LONG_S) as labels:
             await asyncio.to_thread(label, settings, "at-once", 3)
             found: int = (await anext(labels)).sequence
             return found
 
     if kind == "async":
-        assert asyncio.run(look()) == 3
+        assert asyncio.run(check_()) == 3
         return
     with subscribe("labels", group="at-once", settings=settings, timeout_s=LONG_S) as labels:
         label(settings, "at-once", 3)
@@ -263,7 +263,7 @@ def test_a_group_misses_nothing_from_the_moment_on_it_subscribed(settings: Setti
 
 
 @KINDS
-def test_a_group_that_was_away_too_long_is_told_and_goes_on_with_what_is_left(
+def test_a_group_that_was_away_too_long_is_notified_and_goes_on_with_what_is_left(
     settings: Settings, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not at the end: what is still kept is read, and a warning says how many were deleted unread."""
@@ -291,7 +291,7 @@ def test_a_record_that_was_taken_is_kept_although_none_follows(settings: Setting
     began = positions(settings, "labels", group)[home]
     label(settings, "silence", 0)
 
-    async def look() -> int:
+    async def check_() -> int:
         async with aio.subscribe("labels", group=group, settings=settings) as labels:
             await anext(labels)
             waiting = asyncio.create_task(anext(labels))
@@ -301,7 +301,7 @@ def test_a_record_that_was_taken_is_kept_although_none_follows(settings: Setting
             return kept[home]
 
     if kind == "async":
-        assert asyncio.run(look()) == began + 1
+        assert asyncio.run(check_()) == began + 1
         return
     with subscribe("labels", group=group, settings=settings, timeout_s=QUIET_S) as labels:
         next(labels)
@@ -320,7 +320,7 @@ def test_now_is_when_it_was_subscribed(settings: Settings) -> None:
             publisher.flush()
             assert names([next(frames)]) == [after]
 
-    async def look() -> list[FrameId]:
+    async def check_() -> list[FrameId]:
         async with (
             aio.subscribe("frames", camera="now", settings=settings, timeout_s=LONG_S) as frames,
             aio.Publisher(settings, camera="now", boot="later") as publisher,
@@ -328,7 +328,7 @@ def test_now_is_when_it_was_subscribed(settings: Settings) -> None:
             await publisher.publish(CAR)
             return names([await anext(frames)])
 
-    assert asyncio.run(look()) == [FrameId("now", "later", 0)]
+    assert asyncio.run(check_()) == [FrameId("now", "later", 0)]
 
 
 def test_an_absent_broker_and_an_absent_topic_are_named(
@@ -337,7 +337,7 @@ def test_an_absent_broker_and_an_absent_topic_are_named(
     """One sentence each, plain and async."""
     monkeypatch.setattr("catseye.client.subscription._ANSWER_S", 1.0)
 
-    async def look(own: Settings, topic: str) -> None:
+    async def check_(own: Settings, topic: str) -> None:
         async with aio.subscribe(topic, settings=own):
             pass
 
@@ -346,14 +346,14 @@ def test_an_absent_broker_and_an_absent_topic_are_named(
     with pytest.raises(Unavailable, match="no Kafka broker answers"):
         subscribe("alerts", settings=absent)
     with pytest.raises(Unavailable, match="no Kafka broker answers"):
-        asyncio.run(look(absent, "alerts"))
+        asyncio.run(check_(absent, "alerts"))
     with pytest.raises(Unavailable, match="no Kafka broker answers"):
         asyncio.run(aio.Publisher(absent).start())
     for topic in ("alerts", "predictions"):
         with pytest.raises(Misconfigured, match="does not exist"):
             subscribe(topic, settings=other)
         with pytest.raises(Misconfigured, match="does not exist"):
-            asyncio.run(look(other, topic))
+            asyncio.run(check_(other, topic))
 
 
 def test_what_the_broker_refuses_is_raised(settings: Settings) -> None:
@@ -408,8 +408,8 @@ def test_the_ledger_is_what_stands_on_the_topics(broker: KafkaCluster, tmp_path:
         (frame.camera, frame.sequence) for frame in stood
     )
     assert {end["boot"]} == {frame.boot for frame in stood}
-    said = Counter((line["camera"], line["sequence"], line["label"], line["labelled_at_ms"]) for line in labels)
-    assert said == Counter(
+    reported = Counter((line["camera"], line["sequence"], line["label"], line["labelled_at_ms"]) for line in labels)
+    assert reported == Counter(
         (label.camera, label.sequence, label.label, label.labelled_at_ms) for label in everything(own, "labels")
     )
     delete(own, topics)

@@ -124,8 +124,8 @@ def test_the_commands_do_what_they_say(
     assert command(capsys, "label", "by/hand", frames[0], "car") == (0, f"{frames[0]}\tcar\n")
     boot_and_number = frames[1].removeprefix("by/hand/")
     assert command(capsys, "label", "by", boot_and_number, "--withdraw")[1] == f"by/{boot_and_number}\twithdrawn\n"
-    said = {label.camera: label.label for label in everything(settings, "labels") if label.boot in frames[0]}
-    assert said == {"by/hand": "car", "by": None}
+    reported = {label.camera: label.label for label in everything(settings, "labels") if label.boot in frames[0]}
+    assert reported == {"by/hand": "car", "by": None}
 
     to_topic(settings, "statistics", STATISTIC)
     line = command(capsys, "watch", "statistics", "--json", "--from", "beginning", "--count", "1")[1]
@@ -241,18 +241,18 @@ def test_a_person_can_roll_back_with_the_library_alone(
             versions.append(version := out.split()[1])
             assert out.endswith(f"`catseye models promote {version}`\n"), "what has to be done for it to predict"
         first, second = versions
-        said = [
+        reported = [
             bare("models", "promote", first),
             bare("models", "reject", second),
             bare("models", "promote", second),
             bare("models", "rollback", "--model", "tiny"),
         ]
-    assert [done.stdout for done in said] == [
+    assert [done.stdout for done in reported] == [
         f"tiny {first} is champion\n",
         f"tiny {second} is rejected\n",
         f"tiny {second} is champion\n",
         f"tiny {first} is champion\ntiny {second} is rejected\n",
-    ], said
+    ], reported
     refused = bare("models", "register", str(files[0]))
     assert refused.returncode == 2
     assert "which needs the package onnxruntime" in refused.stderr

@@ -39,10 +39,10 @@ def test_a_fresh_compose_has_topics_keys_and_a_champion(broker: KafkaCluster, pr
         run(image, settings, job)
     with running(broker.bootstrap_servers, tmp_path / "rollout", prefix, [Service("rollout", 0)]):
         for _ in range(2):
-            said = [run(image, settings, job) for job in JOBS]
+            reported = [run(image, settings, job) for job in JOBS]
             (champion,) = subscribe("models", settings=settings, from_="beginning", until_end=True, timeout_s=20)
             assert isinstance(champion, ModelEvent)
-            assert said[-1].splitlines()[-1] == f"{champion.model} {champion.version} is champion"
+            assert reported[-1].splitlines()[-1] == f"{champion.model} {champion.version} is champion"
             # By the keys that are there: those of before, the second time.
             signing.verify(champion.sha256, champion.signature, keys)
             assert champion.stage == "champion"

@@ -90,8 +90,8 @@ def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
         preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - no thread of this process holds a lock
     )
     assert demo.stdout is not None
-    for said in demo.stdout:
-        if "publishing for" in said:
+    for reported in demo.stdout:
+        if "publishing for" in reported:
             break
     assert running() > before
     demo.send_signal(signal.SIGINT)
@@ -122,8 +122,8 @@ def test_a_cluster_of_somebodys_own_is_left_as_it_was(broker: KafkaCluster, tmp_
         preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - no thread of this process holds a lock
     )
     assert demo.stdout is not None
-    for said in demo.stdout:
-        if "publishing for" in said:
+    for reported in demo.stdout:
+        if "publishing for" in reported:
             break
     during = client.list_topics(timeout=10).topics.keys() - before
     demo.send_signal(signal.SIGINT)

@@ -94,16 +94,16 @@ def prediction(camera: str, sequence: int, place: tuple[int, int], role: Role = 
     )
 
 
-def outcome(said: Prediction, label: str | None, **changed: Any) -> Outcome:
+def outcome(reported: Prediction, label: str | None, **changed: Any) -> Outcome:
     """Its label."""
     return Outcome(
-        **{name: getattr(said, name) for name in Outcome.__struct_fields__ if name in Prediction.__struct_fields__}
+        **{name: getattr(reported, name) for name in Outcome.__struct_fields__ if name in Prediction.__struct_fields__}
         | {
-            "predicted": said.label,
+            "predicted": reported.label,
             "confidence": 0.9,
             "change": "matched",
             "label": label,
-            "correct": label and label == said.label,
+            "correct": label and label == reported.label,
             "label_probability": label and 0.9,
             "source": "audit",
             "propensity": 1.0,
@@ -215,10 +215,10 @@ def road(broker: KafkaCluster, prefix: str, tmp_path: Path, monkeypatch: pytest.
         event(NEW, "champion", NOW_MS + 2, by="rollout", **trained),
         event(OTHER, "rejected", NOW_MS + 3),
     )
-    said = [prediction(camera, number, place) for (camera, number), place in places.items()]
-    writer.write("predictions", *said)
+    reported = [prediction(camera, number, place) for (camera, number), place in places.items()]
+    writer.write("predictions", *reported)
     writer.write("predictions.shadow", prediction("north", 15, places["north", 15], "shadow"))
-    writer.write("outcomes", *[outcome(each, "bus" if each.sequence % 2 else "car") for each in said])
+    writer.write("outcomes", *[outcome(each, "bus" if each.sequence % 2 else "car") for each in reported])
     corrected = prediction("north", 15, places["north", 15])
     writer.write(
         "outcomes",
@@ -233,8 +233,8 @@ def call(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main(list(argv))
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
+    reported = capsys.readouterr()
+    return int(ended.value.code or 0), reported.out, reported.err
 
 
 def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
@@ -293,7 +293,7 @@ def test_a_model_and_a_dataset_are_followed(road: Road, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("command", "subject", "said"),
+    ("command", "subject", "reported"),
     [
         ("lineage", "0" * 32, "none of the 41 predictions that are known has the id 0000"),
         ("lineage", "0" * 64, "no model was trained on a dataset"),
@@ -304,11 +304,13 @@ def test_a_model_and_a_dataset_are_followed(road: Road, capsys: pytest.CaptureFi
     ],
 )
 @pytest.mark.usefixtures("road")
-def test_what_is_not_there_is_said(command: str, subject: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_there_is_reported(
+    command: str, subject: str, reported: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """In one sentence, with the status of a wrong command line."""
     status, out, err = call(capsys, command, subject)
     assert (status, out) == (2, "")
-    assert said in err
+    assert reported in err
 
 
 def test_without_topics_the_command_says_so(

@@ -32,16 +32,16 @@ def test_the_pieces_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
         pages = [(ROOT / page).read_text() for page in ("README.md", "schemas/README.md")]
         pieces = [piece for page in pages for piece in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
-        said = [_run(piece.replace(ADDRESS, address)) for piece in pieces]
+        reported = [_run(piece.replace(ADDRESS, address)) for piece in pieces]
     finally:
         monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
         Stack(load(Settings)).down()
     assert len(pieces) == 5
-    assert re.fullmatch(r"last frame: gate-7/\w+/99\n", said[0])
-    assert said[1].startswith("gate-7 ")
-    assert said[2] in {"True\n", "False\n"}
-    assert said[3] == "published gate-8 monday 0\n"
-    assert said[4].strip() in {"bike", "car", "juggernaut", "minibus", "pickup", "truck"}
+    assert re.fullmatch(r"last frame: gate-7/\w+/99\n", reported[0])
+    assert reported[1].startswith("gate-7 ")
+    assert reported[2] in {"True\n", "False\n"}
+    assert reported[3] == "published gate-8 monday 0\n"
+    assert reported[4].strip() in {"bike", "car", "juggernaut", "minibus", "pickup", "truck"}
 
 
 def _run(piece: str) -> str:

@@ -109,8 +109,8 @@ def road() -> tuple[list[AcceptedFrame], list[AcceptedLabel]]:
                     **quality._asdict(),
                 )
             )
-            said = chance.choice(names) if camera == "wrong" and sequence >= CHANGE else truth
-            labels.append(label_of(camera, sequence, said, received_ms(sequence) + DELAY_MS))
+            reported = chance.choice(names) if camera == "wrong" and sequence >= CHANGE else truth
+            labels.append(label_of(camera, sequence, reported, received_ms(sequence) + DELAY_MS))
     later_ms = received_ms(EACH) + DELAY_MS
     first = {label.sequence: label.label for label in labels if label.camera == "same"}
     corrections = ["car" if first[sequence] == "truck" else "truck" for sequence in range(20)]
@@ -189,7 +189,7 @@ def kinds(found: Any) -> set[tuple[str, str]]:
     return {(alert["camera"], alert["kind"]) for alert in found["alerts"]}
 
 
-def test_the_champion_says_again_what_it_said(recorded: Road) -> None:
+def test_the_champion_repeats_what_it_reported(recorded: Road) -> None:
     """The same class on every frame, so the same accuracy; and its alerts are those of the road that changed."""
     found = answer("--model", str(MODEL))
     score, held = found["score"], recorded.hold(2**60)
@@ -197,8 +197,8 @@ def test_the_champion_says_again_what_it_said(recorded: Road) -> None:
     assert list(score["champions"].values()) == [len(CAMERAS) * EACH]
     assert list(score["champions"]) == [f"{found['candidate']['model']} {found['candidate']['version']}"]
     assert (score["labelled"], score["corrected"], score["withdrawn"]) == (len(held), 20, 10)
-    said = {(each.camera, each.sequence): each.label for each in recorded.running.records("predictions")}
-    right = sum(said[name] == label for name, label in held.items())
+    reported = {(each.camera, each.sequence): each.label for each in recorded.running.records("predictions")}
+    right = sum(reported[name] == label for name, label in held.items())
     for both in (score["overall"], *score["by_class"].values(), *score["by_camera"].values()):
         assert both["candidate"] == both["champion"]
         assert (both["only_candidate"], both["only_champion"]) == (0, 0)
@@ -213,7 +213,7 @@ def test_the_champion_says_again_what_it_said(recorded: Road) -> None:
         assert alert["opened_at_ms"] > received_ms(EACH if alert["kind"] == "camera_silent" else CHANGE)
 
 
-def test_a_worse_model_scores_less_and_is_told(recorded: Road, tmp_path: Path) -> None:
+def test_a_worse_model_scores_less_and_is_notified(recorded: Road, tmp_path: Path) -> None:
     """Beside the champion on the same frames, in a table for people too."""
     file = tmp_path / "worse.onnx"
     file.write_bytes(worse_model())

@@ -39,7 +39,7 @@ SETTINGS = {
 }
 COUNTED_S = 120.0
 """Faust takes partitions over from an instance that was killed, and its changelog back, in up to a minute."""
-LOOKS_S = 1.0
+CHECKS_S = 1.0
 """Long enough for some looks: what has not been said by then is not going to be."""
 
 
@@ -100,18 +100,18 @@ class Fleet:
 
     def decisions(self) -> list[RetrainDecision]:
         """What the trigger has said."""
-        said: list[RetrainDecision] = self.running.records("retraining")
-        return [decision for decision in said if decision.by == "retrain_trigger"]
+        reported: list[RetrainDecision] = self.running.records("retraining")
+        return [decision for decision in reported if decision.by == "retrain_trigger"]
 
-    def said(self) -> list[str]:
+    def reported(self) -> list[str]:
         """Its codes, yes or no."""
         return [decision.because for decision in self.decisions()]
 
     def wait_for(self, *codes: str) -> None:
         """Wait until the trigger has said *codes*, and nothing else."""
-        wait_until(lambda: len(self.said()) >= len(codes), f"the trigger says {codes}, not {self.said()}")
-        time.sleep(LOOKS_S)
-        assert Counter(self.said()) == Counter(codes)
+        wait_until(lambda: len(self.reported()) >= len(codes), f"the trigger says {codes}, not {self.reported()}")
+        time.sleep(CHECKS_S)
+        assert Counter(self.reported()) == Counter(codes)
         ids = [decision.decision_id for decision in self.decisions()]
         assert len(ids) == len(set(ids))
 
@@ -142,7 +142,7 @@ class Fleet:
             wait_until(counted, f"{dict(self.published)} are counted", COUNTED_S)
         except AssertionError as fault:
             raise AssertionError(f"{fault}; the last count was {last}") from fault
-        time.sleep(LOOKS_S)
+        time.sleep(CHECKS_S)
         assert self.ask().fresh_labels == dict(self.published)
 
     def trigger(self, instance: int = 0) -> Process:
@@ -184,16 +184,16 @@ def test_an_alert_leads_to_one_training_once_there_are_labels(fleet: Fleet) -> N
     fleet.wait_for("too_few_labels")
     fleet.label(LABELS - 1)
     fleet.label(LABELS, "b")
-    time.sleep(LOOKS_S)
-    assert fleet.said() == ["too_few_labels"]
+    time.sleep(CHECKS_S)
+    assert fleet.reported() == ["too_few_labels"]
     fleet.label(1)
     fleet.wait_for("too_few_labels", "drift")
     decision = fleet.decisions()[-1]
     assert (decision.accepted, decision.base_version, decision.causes) == (True, "v1", [alert().alert_id])
     assert decision.fresh_labels == {"bus": LABELS // 3 + 1, "car": LABELS - LABELS // 3 - 1}
     fleet.write("alerts", [fleet.drift(state="updated", revision=1), fleet.drift(state="resolved", revision=2)])
-    time.sleep(LOOKS_S)
-    assert fleet.said() == ["too_few_labels", "drift"]
+    time.sleep(CHECKS_S)
+    assert fleet.reported() == ["too_few_labels", "drift"]
 
 
 def test_a_camera_fault_starts_no_training(fleet: Fleet) -> None:
@@ -201,7 +201,7 @@ def test_a_camera_fault_starts_no_training(fleet: Fleet) -> None:
     fleet.label(3 * LABELS)
     fleet.write("alerts", [fleet.drift(kind="camera_frozen"), fleet.drift("b", kind="camera_silent")])
     wait_until(lambda: sum(len(decision.causes) for decision in fleet.decisions()) == 2, "both alerts have a no")
-    time.sleep(LOOKS_S)
+    time.sleep(CHECKS_S)
     assert {(decision.accepted, decision.because) for decision in fleet.decisions()} == {(False, "camera_fault")}
 
 
@@ -213,10 +213,10 @@ def test_kill_9_and_a_replay_of_everything_repeat_nothing(fleet: Fleet) -> None:
         fleet.write("alerts", [opened])
         fleet.label(10, CAMERAS[number])
         fleet.trigger().kill()
-    wait_until(lambda: "drift" in fleet.said(), "a training starts")
+    wait_until(lambda: "drift" in fleet.reported(), "a training starts")
     fleet.wait_for_count()
-    said = fleet.decisions()
-    assert [decision.because for decision in said if decision.accepted] == ["drift"]
+    reported = fleet.decisions()
+    assert [decision.because for decision in reported if decision.accepted] == ["drift"]
     fleet.write("alerts", alerts)
     fleet.trigger().kill()
     fleet.write("alerts", [*alerts, *[replace(each, state="resolved", revision=1) for each in alerts], *alerts])
@@ -224,9 +224,9 @@ def test_kill_9_and_a_replay_of_everything_repeat_nothing(fleet: Fleet) -> None:
     ids = [decision.decision_id for decision in fleet.decisions()]
     assert len(ids) == len(set(ids))
     assert [decision for decision in fleet.decisions() if decision.accepted] == [
-        decision for decision in said if decision.accepted
+        decision for decision in reported if decision.accepted
     ]
-    assert {decision.because for decision in fleet.decisions()[len(said) :]} == {"training_open"}
+    assert {decision.because for decision in fleet.decisions()[len(reported) :]} == {"training_open"}
 
 
 def test_what_was_taken_back_is_not_acted_on(fleet: Fleet) -> None:
@@ -237,8 +237,8 @@ def test_what_was_taken_back_is_not_acted_on(fleet: Fleet) -> None:
     writer.begin_transaction()
     fleet.write("alerts", [fleet.drift()], writer)
     fleet.write("outcomes", [replace(outcome("car", fleet.now_ms), camera="a", sequence=9_999)], writer)
-    time.sleep(LOOKS_S)
-    assert fleet.said() == []
+    time.sleep(CHECKS_S)
+    assert fleet.reported() == []
     writer.abort_transaction(30)
     fleet.write("alerts", [fleet.drift("b", kind="camera_frozen")])
     fleet.wait_for("camera_fault")
@@ -253,7 +253,7 @@ def test_two_instances_decide_once(fleet: Fleet) -> None:
     for camera in CAMERAS:
         fleet.label(LABELS, camera)
     fleet.write("alerts", [fleet.drift(camera) for camera in CAMERAS])
-    wait_until(lambda: "drift" in fleet.said(), "a training starts")
+    wait_until(lambda: "drift" in fleet.reported(), "a training starts")
     fleet.trigger(fleet.leader()).kill()
     for camera in CAMERAS:
         fleet.label(LABELS, camera)
@@ -271,7 +271,7 @@ def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(fleet: Fleet) -> 
     fleet.trigger(paused).pause()
     fleet.label(LABELS)
     fleet.write("alerts", [fleet.drift()])
-    wait_until(lambda: "drift" in fleet.said(), "the other one decides")
+    wait_until(lambda: "drift" in fleet.reported(), "the other one decides")
     assert fleet.leader() != paused
     fleet.trigger(paused).resume()
     fleet.label(LABELS)

@@ -31,7 +31,7 @@ def service(broker: KafkaCluster, prefix: str, tmp_path: Path) -> Iterator[Runni
         yield found
 
 
-def say(service: Running, topic: str, *records: ModelCommand | PairedOutcome) -> None:
+def state(service: Running, topic: str, *records: ModelCommand | PairedOutcome) -> None:
     """As trainer and ground truth do."""
     producer = Producer({"bootstrap.servers": service.settings.kafka_bootstrap_servers, "enable.idempotence": True})
     for each in records:
@@ -63,46 +63,46 @@ def command(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_each_step_is_taken_once_through_crashes_and_a_person_is_heard(
+def test_each_step_is_taken_once_through_crashes_and_a_person_is_received(
     service: Running, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compared, killed, half of the labels, killed, promoted; rolled back by a person; promoted by force, and rolled
     back by evidence; read again from the start, nothing."""
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
     handed_in = [event("aaaa", "champion"), event("bbbb", "candidate", decision_id="d")]
-    say(service, "model.commands", *map(registering, handed_in))
+    state(service, "model.commands", *map(registering, handed_in))
     expected = [("bbbb", "shadow", "compared")]
     wait_until(lambda: steps(service) == expected, "a comparison")
     killed(service)
-    say(service, "outcomes.paired", *[pair("aaaa", "bbbb", "bbbb", number) for number in range(10)])
+    state(service, "outcomes.paired", *[pair("aaaa", "bbbb", "bbbb", number) for number in range(10)])
     wait_until(lambda: service.counted("rollout").get("pair") == 10, "half of the labels are counted")
     killed(service)
-    say(service, "outcomes.paired", *[pair("aaaa", "bbbb", "bbbb", number) for number in range(10, 20)])
+    state(service, "outcomes.paired", *[pair("aaaa", "bbbb", "bbbb", number) for number in range(10, 20)])
     expected += [("bbbb", "champion", "better"), ("aaaa", "shadow", "probation")]
     wait_until(lambda: steps(service) == expected, "a promotion and its probation")
     killed(service)
     listed = command(capsys, "list")["models"]
     assert [(each["version"], each["stage"]) for each in listed] == [("aaaa", "shadow"), ("bbbb", "champion")]
     assert listed[1]["metrics"]["pairs"] == 20
-    said = command(capsys, "rollback", "--because", "it rains")["models"]
-    assert [(each["version"], each["stage"], each["by"]) for each in said] == [
+    reported = command(capsys, "rollback", "--because", "it rains")["models"]
+    assert [(each["version"], each["stage"], each["by"]) for each in reported] == [
         ("aaaa", "champion", "ada"),
         ("bbbb", "rejected", "ada"),
     ]
     assert command(capsys, "promote", "bbbb")["models"][0]["stage"] == "champion"
     expected += [("aaaa", "shadow", "probation")]
     wait_until(lambda: steps(service) == expected, "another probation")
-    say(service, "outcomes.paired", *[pair("bbbb", "aaaa", "aaaa", number) for number in range(7)])
+    state(service, "outcomes.paired", *[pair("bbbb", "aaaa", "aaaa", number) for number in range(7)])
     expected += [("aaaa", "champion", "rollback_worse"), ("bbbb", "rejected", "worse")]
     wait_until(lambda: steps(service) == expected, "a rollback by evidence")
     last: ModelEvent = service.records("models")[-1]
     assert (last.model, last.decision_id, last.metrics["pairs"], last.metrics["losses"]) == (MODEL, "d", 7, 7)
     # All is asked for and counted once more: nothing comes of it. What cannot be done is a dead letter.
-    say(service, "model.commands", *map(registering, handed_in), registering(event("", "candidate")))
+    state(service, "model.commands", *map(registering, handed_in), registering(event("", "candidate")))
     wait_until(lambda: service.counted("rollout").get("command_repeated") == 2, "they were carried out before")
     wait_until(lambda: service.counted("rollout").get("dead_command_refused") == 1, "a refusal")
     killed(service)
-    say(service, "outcomes.paired", *[pair("aaaa", "bbbb", "bbbb", number) for number in range(30)])
+    state(service, "outcomes.paired", *[pair("aaaa", "bbbb", "bbbb", number) for number in range(30)])
     wait_until(lambda: service.counted("rollout").get("pair_of_no_comparison") == 30, "labels of nothing")
     assert steps(service) == expected
     by_command = [(each.version, each.stage, each.by) for each in service.records("models") if each.command_id]

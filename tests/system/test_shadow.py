@@ -90,7 +90,7 @@ def test_each_labelled_frame_is_one_pair(broker: KafkaCluster, prefix: str, tmp_
     champion = {(one.camera, one.boot, one.sequence): one for one in predictions}
     other = {(one.camera, one.boot, one.sequence): one for one in shadows}
     for pair in pairs:
-        ours, theirs = (said[pair.camera, pair.boot, pair.sequence] for said in (champion, other))
+        ours, theirs = (reported[pair.camera, pair.boot, pair.sequence] for reported in (champion, other))
         assert (pair.label, pair.champion, pair.shadow) == ("car", ours.version, theirs.version)
         assert (pair.champion_predicted, pair.shadow_predicted) == (ours.label, theirs.label)
         assert pair.champion_label_probability == pytest.approx(ours.probabilities["car"], abs=1e-4)
@@ -124,25 +124,25 @@ class Traffic:
     def until(self, done: Callable[[], bool], what: str) -> None:
         """Go on until *done*."""
 
-        def looked() -> bool:
+        def checked() -> bool:
             for _ in range(5):
                 jpeg = JPEGS[len(self.frames) % len(JPEGS)]
                 self.frames += [self._publisher.publish(jpeg, camera=camera) for camera in CAMERAS]
                 time.sleep(0.02)
             return done()
 
-        wait_until(looked, what)
+        wait_until(checked, what)
 
 
-def swaps_said(log: Path) -> dict[int, list[tuple[int, str]]]:
+def swaps_reported(log: Path) -> dict[int, list[tuple[int, str]]]:
     """Offsets from which versions predict a partition, as a process logged them."""
-    said: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    reported: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for line in log.read_text().splitlines():
         fields: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
         if fields.get("event") == "predicting":
             (version,) = fields["versions"]
-            said[fields["partition"]].append((fields["offset"], version))
-    return said
+            reported[fields["partition"]].append((fields["offset"], version))
+    return reported
 
 
 def runs_of(predictions: Sequence[Prediction]) -> dict[int, list[tuple[int, str]]]:
@@ -191,12 +191,15 @@ def test_a_promotion_and_a_rollback_under_traffic(broker: KafkaCluster, prefix: 
         starts = it.starts()
     assert set(starts.values()) == {1}
     assert names(predictions) == names(traffic.frames)  # type: ignore[arg-type]
-    assert ({said.role for said in predictions}, {said.role for said in shadows}) == ({"champion"}, {"shadow"})
+    assert ({each.role for each in predictions}, {each.role for each in shadows}) == (
+        {"champion"},
+        {"shadow"},
+    )
     of_champion, of_shadow = runs_of(predictions), runs_of(shadows)
     assert versions_in(of_champion) == [[one.version, two.version, one.version]] * PARTITIONS
     assert versions_in(of_shadow) == [[two.version, one.version]] * PARTITIONS
-    assert swaps_said(tmp_path / "logs" / "inference-0.log") == of_champion
-    assert swaps_said(tmp_path / "logs" / "inference_shadow-0.log") == of_shadow
+    assert swaps_reported(tmp_path / "logs" / "inference-0.log") == of_champion
+    assert swaps_reported(tmp_path / "logs" / "inference_shadow-0.log") == of_shadow
     # All that one transaction predicts has its time, and transactions are 20 ms apart.
     batches = defaultdict(set)
     for prediction in predictions:

@@ -222,7 +222,7 @@ def test_workers_are_added_and_taken_away_while_the_others_run(cluster: KafkaClu
         stack.down()
 
 
-def test_a_misconfigured_service_is_named_with_what_it_said(cluster: KafkaCluster, tmp_path: Path) -> None:
+def test_a_misconfigured_service_is_named_with_what_it_reported(cluster: KafkaCluster, tmp_path: Path) -> None:
     """Exit status 2 means that a person must act: no second start, and the reason is in the message."""
     stack = stack_on(cluster, tmp_path, Service("stand_in", 0, (*STAND_IN, "2")))
     try:

@@ -186,7 +186,7 @@ class Played:
         self._takes_s = takes_s
         self._losses = losses
         self._now_s = 0.0
-        self._heard: Iterator[float] = iter(())
+        self._received: Iterator[float] = iter(())
         self.seen: list[Trial] = []
 
     def search(self, trials: int, until_s: float = np.inf, seed: int = 1) -> "Found":
@@ -196,7 +196,7 @@ class Played:
         return search(
             Recipe(epochs=len(self._losses[0])),
             self._fit,
-            lambda _: next(self._heard),
+            lambda _: next(self._received),
             trials=trials,
             seed=seed,
             until_s=until_s,
@@ -209,7 +209,7 @@ class Played:
 
         place = len(self.seen)
         net = Net(2)
-        self._heard = iter(self._losses[place])
+        self._received = iter(self._losses[place])
         for number in range(recipe.epochs):
             self._now_s += self._takes_s[place]
             if number + 1 < recipe.epochs:
@@ -229,7 +229,7 @@ def test_a_first_trial_that_takes_all_the_time_is_the_only_one() -> None:
     assert ([trial.recipe for trial in found.trials], found.best.loss) == ([Recipe(epochs=2)], 2)
 
 
-def test_a_trial_that_falls_behind_is_given_up() -> None:
+def test_a_trial_that_falls_behind_is_abandoned() -> None:
     """Not before its second pass of four; and each is told of when it ends."""
     played = Played([1, 1, 1], [[4, 3, 2, 1], [5, 4, 0, 0], [9, 2, 1, 0.5]])
     found = played.search(3)

@@ -251,21 +251,21 @@ def test_a_model_file_becomes_a_net_and_a_file_again() -> None:
         logits: NDArray[np.float32] = export.session_of(model).run(["logits"], {"image": inputs})[0]
         return logits
 
-    def said() -> NDArray[np.float32]:
+    def reported() -> NDArray[np.float32]:
         with torch.inference_mode():
             logits: NDArray[np.float32] = net(torch.from_numpy(inputs)).numpy()
         return logits
 
     expected = served(graph)
-    np.testing.assert_allclose(said(), expected, atol=1e-4)
+    np.testing.assert_allclose(reported(), expected, atol=1e-4)
     wake(net, [inputs[:4], inputs[4:]])
-    np.testing.assert_allclose(said(), expected, atol=1e-4)
+    np.testing.assert_allclose(reported(), expected, atol=1e-4)
     with torch.no_grad():
         for weight in net.parameters():
             weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
     changed = graph_with(graph, net)
-    assert np.abs(said() - expected).max() > 0.01
-    np.testing.assert_allclose(served(changed), said(), atol=1e-3)
+    assert np.abs(reported() - expected).max() > 0.01
+    np.testing.assert_allclose(served(changed), reported(), atol=1e-3)
     # The activation maps are weighted by the new classifier too: they add up to the new logits.
     logits, maps = export.session_of(changed).run(["logits", "activation_maps"], {"image": inputs})
     rest = logits - maps.mean(axis=(2, 3))

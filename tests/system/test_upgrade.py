@@ -83,7 +83,7 @@ VARIABLES: Final = {
     "CATSEYE_RETRAIN_TRIGGER_LOOK_EVERY_S": "0.1",
 }
 PATIENCE_S: Final = 120.0
-LOOK_EVERY_S: Final = 0.5
+CHECK_EVERY_S: Final = 0.5
 """Each look reads topics from their start: the services need the processor."""
 CAMERAS: Final = ("a", "b", "c", "d")
 JPEGS: Final = [encode(scene(40, 50, seed=seed)) for seed in range(5)]
@@ -94,7 +94,7 @@ def eventually(done: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + PATIENCE_S
     while not done():
         assert time.monotonic() < until, f"{what}: not within {PATIENCE_S:.0f} s"
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +170,8 @@ class Process:
     @property
     def port(self) -> int:
         """Where it tells how it is; 0 while it does not yet."""
-        said = re.search(r'"port": (\d+), "event": "listening"', self.log.read_text())
-        return int(said[1]) if said else 0
+        reported = re.search(r'"port": (\d+), "event": "listening"', self.log.read_text())
+        return int(reported[1]) if reported else 0
 
     def is_ready(self) -> bool:
         """Whether it works; fails the test when it has ended."""
@@ -431,8 +431,8 @@ def _live_after(road: Plane, watch: Plane, fleet: Fleet, began_ms: int) -> None:
     """All frames again and new ones; labels for frames of before, some again, one corrected; the cameras that had
     changed change further, and another one does; the rest of the race. In the end one camera goes black."""
     road.write("frames", frames(range(45)))
-    said_again = [*labels(range(5), "car", began_ms), *labels([5], "bike", began_ms + 1)]
-    road.write("labels", [*labels(range(10, 20), "car", began_ms), *said_again])
+    repeated = [*labels(range(5), "car", began_ms), *labels([5], "bike", began_ms + 1)]
+    road.write("labels", [*labels(range(10, 20), "car", began_ms), *repeated])
     count = fleet.live(watch, 60, b=WRONG | BRIGHT, c=WRONG | BRIGHT, d=WRONG)
     with running({**dict.fromkeys(ROAD, road), **dict.fromkeys(WATCH, watch)}):
         watch.wait_for("drift", "frames_watched", count)
@@ -448,7 +448,7 @@ def _live_after(road: Plane, watch: Plane, fleet: Fleet, began_ms: int) -> None:
         eventually(lambda: len(road.records("predictions")) >= 90, "new frames are predicted")
         eventually(lambda: len(road.records("outcomes")) >= 44, "labels are joined")
         eventually(lambda: len(road.records("labels.unmatched")) >= 10, "labels that were said again end")
-        eventually(lambda: _labels_counted(watch) == _labels_told(watch), "labels are counted")
+        eventually(lambda: _labels_counted(watch) == _labels_notified(watch), "labels are counted")
 
 
 def test_each_frame_has_one_prediction(upgraded: Upgraded) -> None:
@@ -513,7 +513,7 @@ def test_a_training_is_still_the_only_one(upgraded: Upgraded) -> None:
     assert decisions[: len(upgraded.decisions)] == upgraded.decisions
     assert len({each.decision_id for each in decisions}) == len(decisions)
     assert [each.accepted for each in decisions].count(True) == 1
-    assert _labels_counted(upgraded.watch) == _labels_told(upgraded.watch)
+    assert _labels_counted(upgraded.watch) == _labels_notified(upgraded.watch)
 
 
 def test_nothing_is_refused(upgraded: Upgraded) -> None:
@@ -542,12 +542,12 @@ def _labels_counted(plane: Plane) -> dict[str, Held]:
     return held
 
 
-def _labels_told(plane: Plane) -> dict[str, Held]:
+def _labels_notified(plane: Plane) -> dict[str, Held]:
     """The same by the outcomes that are there."""
     held: dict[str, Held] = defaultdict(Held)
     messages = [*read_to_end(plane.settings, "outcomes")]
-    for message, said in zip(messages, plane.records("outcomes"), strict=True):
-        held[said.camera] = counted(held[said.camera], said, message.partition(), message.offset())
+    for message, reported in zip(messages, plane.records("outcomes"), strict=True):
+        held[reported.camera] = counted(held[reported.camera], reported, message.partition(), message.offset())
     return dict(held)
 
 

@@ -120,7 +120,7 @@ def test_the_bare_wheel_publishes_and_subscribes(installed: Installed, settings:
         "assert catseye.__file__.startswith(sys.prefix), catseye.__file__\n"
         f"assert not [name for name in {FOR_SERVICES_AND_COMMANDS.split()} if u.find_spec(name)]\n"
     )
-    said = [
+    reported = [
         called(
             installed.bin / "python",
             "-P",
@@ -131,9 +131,9 @@ def test_the_bare_wheel_publishes_and_subscribes(installed: Installed, settings:
         ).stdout
         for piece in (publish, subscribe)
     ]
-    assert re.fullmatch(r"last frame: gate-7/\w+/99\n", said[0])
+    assert re.fullmatch(r"last frame: gate-7/\w+/99\n", reported[0])
     assert len(list(read_to_end(settings, "frames"))) == 100
-    assert said[1] == "gate-7 b 99 truck\n{'car': 0.25, 'truck': 0.75}\n"
+    assert reported[1] == "gate-7 b 99 truck\n{'car': 0.25, 'truck': 0.75}\n"
 
 
 def test_the_command_says_which_extra_it_needs_and_runs_with_it(installed: Installed, tmp_path: Path) -> None:

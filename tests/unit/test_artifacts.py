@@ -82,12 +82,12 @@ def test_a_part_is_one_writers_own(store: ArtifactStore, tmp_path: Path) -> None
     folder.mkdir(parents=True)
     (folder / f"{'0' * 64}.part").touch()
 
-    def look() -> None:
+    def check() -> None:
         seen.extend(files_of(folder))
 
     def second_writer() -> None:
         other = ArtifactStore(f"file://{tmp_path / 'artifacts'}")
-        vars(other)["_files"] = Meanwhile(files, look)
+        vars(other)["_files"] = Meanwhile(files, check)
         other.put(CONTENT)
 
     vars(store)["_files"] = Meanwhile(files, second_writer)

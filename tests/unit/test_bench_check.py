@@ -105,11 +105,11 @@ class Record:
         return value(self._number, 0)
 
 
-@pytest.mark.parametrize(("fault", "said"), [("drop", "1 records lost"), ("repeat", "1 records repeated")])
-def test_the_broken_peers_are_caught(fault: str, said: str) -> None:
+@pytest.mark.parametrize(("fault", "reported"), [("drop", "1 records lost"), ("repeat", "1 records repeated")])
+def test_the_broken_peers_are_caught(fault: str, reported: str) -> None:
     """The negative controls that a bench runs before it measures do what they say, once, across batches."""
     core, written = breaking(copy, fault), []
     for start in range(0, 2_000, 300):
         batch = [Record(i) for i in range(start, min(start + 300, 2_000))]
         written += [out for _, out in core(batch)[0]]  # type: ignore[arg-type]
-    assert faults(read_of(written), Deck.deal(2_000, keys=50, counted=False, seed=3)) == [said]
+    assert faults(read_of(written), Deck.deal(2_000, keys=50, counted=False, seed=3)) == [reported]

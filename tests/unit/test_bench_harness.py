@@ -60,10 +60,10 @@ def block(name: str) -> dict[str, float | str]:
 
 def test_blocks_run_in_the_order_of_the_passes_and_say_so() -> None:
     """Rows stand in the order in which they were measured, each with its pass; each is told as it comes."""
-    said = Console(record=True, file=StringIO())
-    rows = measured(passes("AB", 2), {name: partial(block, name) for name in "AB"}, said)
+    reported = Console(record=True, file=StringIO())
+    rows = measured(passes("AB", 2), {name: partial(block, name) for name in "AB"}, reported)
     assert [(row["pass"], row["side"]) for row in rows] == [(1, "A"), (1, "B"), (2, "B"), (2, "A")]
-    assert said.export_text().splitlines()[-1] == "4/4 A: 1.00 µs"
+    assert reported.export_text().splitlines()[-1] == "4/4 A: 1.00 µs"
 
 
 def wrong() -> dict[str, float | str]:
@@ -110,9 +110,9 @@ def test_a_report_prints_figures_rows_and_machine() -> None:
     """All that a reader needs stands in one place: ratio, interval, target, raw rows, CPU."""
     report = Report("worker", [Figure("ours / bare", Interval(1.25, 1.2, 1.3, 6), 1.3)], machine={"cpu": "EPYC"})
     report.rows = [{"side": "ours", "cpu_us": 3.0}]
-    said = Console(record=True, width=120, file=StringIO())
-    show(report, said)
-    text = said.export_text()
+    reported = Console(record=True, width=120, file=StringIO())
+    show(report, reported)
+    text = reported.export_text()
     assert [part in text for part in ("1.250", "1.200 … 1.300", "≤ 1.3", "met", "ours", "EPYC")] == [True] * 6
     assert report.as_json()["rows"] == [{"side": "ours", "cpu_us": 3.0}]
 

@@ -41,7 +41,7 @@ def test_a_label_made_by_number_is_the_encoded_one(number: int) -> None:
     assert read.sequence == sequence
 
 
-def test_a_camera_lives_on_its_own_partition() -> None:
+def test_a_camera_is_placed_on_its_own_partition() -> None:
     """Ours is keyed by camera, peers by frame; both find all of a camera on murmur2(camera)."""
     for records in (RECORDS, Records(by_frame=True, now_ms=NOW_MS)):
         assert records.label(7)["partition"] == partition_of("camera-0007", PARTITIONS)
@@ -89,8 +89,8 @@ def test_right_outcomes_have_no_faults() -> None:
 
 def test_lost_repeated_and_foreign_outcomes_are_reported() -> None:
     """Negative control: one of each."""
-    said = faults([outcome(n) for n in (5, 5, 7)], [2, 5])
-    assert said == ["1 outcomes of frames without label", "1 outcomes lost", "1 outcomes repeated"]
+    reported = faults([outcome(n) for n in (5, 5, 7)], [2, 5])
+    assert reported == ["1 outcomes of frames without label", "1 outcomes lost", "1 outcomes repeated"]
 
 
 def test_an_outcome_with_another_frames_label_is_reported() -> None:

@@ -16,7 +16,7 @@ from infra.benches.pipeline import answers_of, compare, wrong
 NOW_MS = 1_790_000_000_000
 JPEGS = crops()[:3]
 FRAMES = Frames(JPEGS, NOW_MS)
-SAYS = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]], np.float32)
+STATES = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]], np.float32)
 SENT = 200
 
 
@@ -29,7 +29,7 @@ def value(record: dict[str, object]) -> bytes:
 def predicted(number: int, crop: int | None = None) -> bytes:
     """A prediction of frame *number*, which says what the net says of its crop, or of crop *crop*."""
     sequence, camera = divmod(number, CAMERAS)
-    row = SAYS[(number if crop is None else crop) % len(SAYS)]
+    row = STATES[(number if crop is None else crop) % len(STATES)]
     return Codec().encode(
         Prediction(
             camera=f"camera-{camera:04d}", boot="boot-1", sequence=sequence, captured_at_ms=NOW_MS,
@@ -67,27 +67,27 @@ def test_a_record_that_was_cut_off_still_says_its_number() -> None:
 
 def test_every_frame_once_has_no_faults_in_any_order() -> None:
     """Order across partitions is nobody's promise."""
-    assert wrong(RIGHT[::-1], SENT, SAYS) == []
+    assert wrong(RIGHT[::-1], SENT, STATES) == []
 
 
 def test_a_missing_prediction_is_reported() -> None:
     """Negative control: one of 200 lost."""
-    assert wrong(RIGHT[:50] + RIGHT[51:], SENT, SAYS) == ["1 frames lost"]
+    assert wrong(RIGHT[:50] + RIGHT[51:], SENT, STATES) == ["1 frames lost"]
 
 
 def test_a_repeated_prediction_is_reported() -> None:
     """Negative control: one of 200 twice."""
-    assert wrong([*RIGHT, RIGHT[9]], SENT, SAYS) == ["1 frames repeated"]
+    assert wrong([*RIGHT, RIGHT[9]], SENT, STATES) == ["1 frames repeated"]
 
 
 def test_a_prediction_of_a_frame_that_nobody_sent_is_reported() -> None:
     """Negative control: one too many, by another name."""
-    assert wrong([*RIGHT, predicted(SENT)], SENT, SAYS) == ["1 frames that nobody sent"]
+    assert wrong([*RIGHT, predicted(SENT)], SENT, STATES) == ["1 frames that nobody sent"]
 
 
 def test_a_prediction_of_another_crop_is_reported() -> None:
     """Negative control: a frame that got its neighbour's answer."""
-    assert wrong([predicted(0, crop=1), *RIGHT[1:]], SENT, SAYS) == [
+    assert wrong([predicted(0, crop=1), *RIGHT[1:]], SENT, STATES) == [
         "1 predictions that the net does not make from memory"
     ]
 

@@ -63,12 +63,12 @@ def figures(*outcomes: Outcome) -> Figures:
     return labelled.figures()
 
 
-def card(*outcomes: Outcome, manifest: Manifest | None = MANIFEST, said: History | None = None) -> Card:
+def card(*outcomes: Outcome, manifest: Manifest | None = MANIFEST, reported: History | None = None) -> Card:
     """The card of version second."""
-    said = said or history()
+    reported = reported or history()
     missing = "" if manifest else "the store has it not"
-    chain = [said.link("road", "second", manifest, missing), said.link("road", "first")]
-    return card_of(said, chain, figures(*outcomes), 0, NOW_MS)
+    chain = [reported.link("road", "second", manifest, missing), reported.link("road", "first")]
+    return card_of(reported, chain, figures(*outcomes), 0, NOW_MS)
 
 
 def test_the_newest_outcome_of_each_prediction_counts() -> None:
@@ -121,9 +121,9 @@ def test_the_gate_s_table_is_read_from_the_event() -> None:
 
 def test_a_card_with_everything_says_it() -> None:
     """Data, gate, accuracy, calibration, alerts, decision, lineage."""
-    said = history()
-    said.events[1] = event("second", "candidate", 10, dataset_sha256=HASH, decision_id="d" * 32, metrics=GATE)
-    said.alerts["b"] = alert(alert_id="b", version="second", explanation="It is fog.")
+    reported = history()
+    reported.events[1] = event("second", "candidate", 10, dataset_sha256=HASH, decision_id="d" * 32, metrics=GATE)
+    reported.alerts["b"] = alert(alert_id="b", version="second", explanation="It is fog.")
     whole = replace(
         MANIFEST,
         frames_topic="f",
@@ -135,7 +135,7 @@ def test_a_card_with_everything_says_it() -> None:
         by_class={"car": {"train": 1}},
         by_camera={"gate": {"train": 2}},
     )
-    found = card(outcome(1), manifest=whole, said=said)
+    found = card(outcome(1), manifest=whole, reported=reported)
     page = as_html(found)
     for words in (
         HASH,
@@ -158,7 +158,7 @@ def test_a_card_with_everything_says_it() -> None:
 def test_a_card_with_nothing_says_that() -> None:
     """Each section says that it is unknown."""
     bare = History([event("second", "candidate", 1)])
-    found = card(manifest=None, said=bare)
+    found = card(manifest=None, reported=bare)
     text = " ".join(found.limits)
     for words in ("what it was trained on", "against the champion", "how accurate", "No decision", "never served"):
         assert words in text, words
@@ -193,7 +193,7 @@ class Tags(HTMLParser):
 
 def test_a_page_carries_nothing_that_runs_or_loads() -> None:
     """Whatever cameras, labels, people and trainers call themselves."""
-    said = History(
+    reported = History(
         [event("second", "champion", 1, because=EVIL, by=EVIL, metrics={EVIL: 1.0, f"drifted/camera/{EVIL}/x": 1.0})],
         alerts=[alert(version="second", explanation=EVIL, camera=EVIL, kind=EVIL)],
     )
@@ -207,7 +207,7 @@ def test_a_page_carries_nothing_that_runs_or_loads() -> None:
         changed_since_ms={EVIL: 1},
         base_version=EVIL,
     )
-    page = as_html(card(outcome(1, camera=EVIL, label=EVIL, source=EVIL), manifest=evil, said=said))
+    page = as_html(card(outcome(1, camera=EVIL, label=EVIL, source=EVIL), manifest=evil, reported=reported))
     tags = Tags()
     tags.feed(page)
     assert tags.open == []

@@ -109,7 +109,7 @@ def test_a_label_says_what_can_be(label: Label, expected: Reason | None) -> None
     assert reason_of(lambda: check_label(label, NOW_MS, future_max_ms=2_000)) == expected
 
 
-def test_a_control_character_is_said_without_being_written() -> None:
+def test_a_control_character_is_reported_without_being_written() -> None:
     """Which and where; the sentence itself comes to terminals too."""
     with pytest.raises(BadRecord, match=r"the control character U\+001B at 3; every printable one"):
         check_identity("cam\x1b[2J", "b", 0)

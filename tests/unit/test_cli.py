@@ -33,8 +33,8 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a command."""
     with pytest.raises(SystemExit) as ended:
         main(list(argv))
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
+    reported = capsys.readouterr()
+    return int(ended.value.code or 0), reported.out, reported.err
 
 
 @pytest.fixture
@@ -56,16 +56,16 @@ try:
 except SystemExit:
     print([name for name in {slow} if name in sys.modules])
 """
-    said = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(ROOT / "shared")},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert said.splitlines()[-1] == "[]"
+    assert reported.splitlines()[-1] == "[]"
     for name, (_, line) in COMMANDS.items():
-        assert f"{name}  " in said
+        assert f"{name}  " in reported
         status, help_, _ = run(capsys, name, "--help")
         assert (status, line.split()[0][:4] in help_) == (0, True)
 
@@ -110,7 +110,7 @@ def test_an_absent_broker_is_one_sentence(capsys: pytest.CaptureFixture[str], co
 
 
 @pytest.mark.parametrize("command", ["promote 1234", "reject 1234", "rollback", "register FILE", "first FILE"])
-def test_only_who_looks_into_a_model_file_needs_the_packages_that_run_one(tmp_path: Path, command: str) -> None:
+def test_only_who_opens_a_model_file_needs_the_packages_that_run_one(tmp_path: Path, command: str) -> None:
     """`pip install '.[cli]'` brings none of them: where one is missing, one sentence says what installs it."""
     file = tmp_path / "any.onnx"
     file.write_bytes(b"any")
@@ -247,10 +247,10 @@ def test_a_table_that_is_not_on_a_terminal_is_whole(capsys: pytest.CaptureFixtur
     )
 
 
-def test_how_long_topics_are_kept_is_said_in_words() -> None:
+def test_how_long_topics_are_kept_is_reported_in_words() -> None:
     """Hours, or why not."""
-    said = [_kept(kept, Settings()) for kept in (Kept.SHORT, Kept.HORIZON, Kept.COMPACTED, Kept.FOR_EVER)]
-    assert said == ["24 h", "192 h", "last of each key", "for ever"]
+    reported = [_kept(kept, Settings()) for kept in (Kept.SHORT, Kept.HORIZON, Kept.COMPACTED, Kept.FOR_EVER)]
+    assert reported == ["24 h", "192 h", "last of each key", "for ever"]
 
 
 def step(version: str, stage: Stage, at_ms: int, model: str = "m") -> ModelEvent:
@@ -392,15 +392,15 @@ def test_a_watched_record_is_a_line(kind: type[Any], own: dict[str, Any], line: 
         (["dead", "show", "abc", "--save"], "/dev/null/o.jpg"),
     ],
 )
-def test_a_file_that_cannot_be_written_is_said_before_the_work(
+def test_a_file_that_cannot_be_written_is_reported_before_the_work(
     capsys: pytest.CaptureFixture[str], nobody: None, argv: list[str], file: str
 ) -> None:
     """In a sentence that names it, with status 2; nobody was asked for a broker."""
-    status, out, said = run(capsys, *argv, file)
+    status, out, reported = run(capsys, *argv, file)
     assert (status, out) == (2, "")
-    assert argv[-1] in said
-    assert file in said
-    assert "broker" not in said
+    assert argv[-1] in reported
+    assert file in reported
+    assert "broker" not in reported
 
 
 def test_looking_whether_a_file_can_be_written_leaves_none(
@@ -414,7 +414,7 @@ def test_looking_whether_a_file_can_be_written_leaves_none(
     assert (tmp_path / "there.json").read_text() == "before"
 
 
-def test_a_file_that_can_no_longer_be_written_is_said(tmp_path: Path) -> None:
+def test_a_file_that_can_no_longer_be_written_is_reported(tmp_path: Path) -> None:
     """A disk that filled up meanwhile, a folder that was taken away."""
     with pytest.raises(Misconfigured, match=r"o\.json cannot be written"):
         write_json(tmp_path / "gone" / "o.json", {})

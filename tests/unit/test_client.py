@@ -104,7 +104,7 @@ def test_every_publisher_has_a_boot_of_its_own() -> None:
     assert aio.Publisher(SETTINGS).boot != aio.Publisher(SETTINGS).boot
 
 
-def test_a_frame_carries_what_was_said() -> None:
+def test_a_frame_carries_what_was_reported() -> None:
     """Time, telemetry and the wish for an explanation; now is taken where no time was given."""
     outbox = Outbox()
     publisher = Publisher(SETTINGS, camera="gate", boot="b", outbox=outbox)
@@ -173,7 +173,7 @@ def test_failures_go_to_the_callback_where_there_is_one() -> None:
     assert failed == [(frame, "timed out")]
 
 
-def test_what_is_under_way_too_long_is_said() -> None:
+def test_what_is_under_way_too_long_is_reported() -> None:
     """Flush does not return as if all were well."""
     with pytest.raises(Unavailable, match=r"4 records within 0\.5 s"):
         Publisher(SETTINGS, outbox=Outbox(stuck=4)).flush(0.5)
@@ -200,10 +200,10 @@ def test_the_async_publisher_says_the_same() -> None:
     async def publish() -> tuple[AsyncOutbox, list[FrameId | BaseException]]:
         outbox = AsyncOutbox(fails=frozenset({1}))
         async with aio.Publisher(SETTINGS, camera="gate", boot="b", outbox=outbox) as publisher:
-            said = await asyncio.gather(*(publisher.publish(JPEG) for _ in range(3)), return_exceptions=True)
+            reported = await asyncio.gather(*(publisher.publish(JPEG) for _ in range(3)), return_exceptions=True)
             await publisher.label("gate", "b", 0, None, labelled_at_ms=3)
             await publisher.flush()
-        return outbox, said
+        return outbox, reported
 
     outbox, (first, second, third) = asyncio.run(publish())
     assert (first, third) == (FrameId("gate", "b", 0), FrameId("gate", "b", 2))
@@ -296,7 +296,7 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         FrameId.parse(text)
 
 
-def test_a_client_that_repeats_itself_is_heard_once_a_minute() -> None:
+def test_a_client_that_repeats_itself_is_received_once_a_minute() -> None:
     """The same sentence with other numbers is the same; another one passes at once."""
     now_s = [0.0]
     seldom = Seldom(60.0, lambda: now_s[0])

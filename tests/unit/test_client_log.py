@@ -17,7 +17,7 @@ from catseye.runtime.service import ClientLines
 from catseye.runtime.stream import NoState, Row, Tally
 from catseye.runtime.worker import Worker
 from catseye.settings import Settings
-from tests.simulation.fake_kafka import said
+from tests.simulation.fake_kafka import kafka_fault
 from tests.simulation.worker_in_memory import InMemory, world
 from tests.simulation.worker_stories import Recorder, Until
 
@@ -82,7 +82,7 @@ def test_lines_of_both_clients_come_out_while_the_worker_runs(nobody: str, monke
 def test_what_a_client_says_of_its_end_is_not_lost(world: InMemory) -> None:
     """It is asked before the worker falls, also where it never came to its loop; the error itself comes out first."""
     worker, _ = world.worker()
-    fenced = said(KafkaError._FENCED, fatal=True)
+    fenced = kafka_fault(KafkaError._FENCED, fatal=True)
     world.broker.fail("init_transactions", fenced)
     world.broker.fail("poll", fenced)
     with pytest.raises(WorkerFailed, match="cannot go on after init_transactions"):

@@ -92,7 +92,7 @@ def subscription(
     return Subscription(reading, Codec(), inbox, commits=commits, timeout_s=0.05, ends=ends)
 
 
-def test_a_subscriber_gets_wanted_records_and_hears_of_unreadable_ones() -> None:
+def test_a_subscriber_gets_wanted_records_and_receives_of_unreadable_ones() -> None:
     """Another camera's are left out; rubbish is reported with its place and does not end it; silence does."""
     unreadable: list[Unreadable] = []
     inbox = Inbox(
@@ -150,7 +150,7 @@ def test_a_partition_that_moved_away_is_no_fault_and_others_are() -> None:
         next(broken)
 
 
-def test_the_end_is_when_every_partition_has_said_so() -> None:
+def test_the_end_is_when_every_partition_has_reported_so() -> None:
     """Positions, not the last record's offset: a topic may end in holes."""
     eof = Fault(KafkaError._PARTITION_EOF)
     inbox = Inbox(
@@ -176,7 +176,7 @@ def test_faults_of_the_broker_are_sentences() -> None:
         next(subscription(Inbox([Arrival(0, 0, fault=Fault(KafkaError.UNKNOWN_TOPIC_OR_PART))])))
 
 
-def test_a_camera_is_looked_for_where_it_lives() -> None:
+def test_a_camera_is_searched_for_where_it_lives() -> None:
     """On one partition of ours; on every one of public topics, alerts and dead letters."""
     home = partition_of("gate", 6)
     found = {
@@ -216,7 +216,7 @@ def test_what_cannot_be_subscribed_to_is_named(topic: str) -> None:
         Reading(topic, "t.", None, log_unreadable)
 
 
-def test_unreadable_records_are_logged_unless_told_otherwise(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_records_are_logged_unless_notified_otherwise(caplog: pytest.LogCaptureFixture) -> None:
     """A warning of catseye.client with the place and the reason."""
     reading = Reading("frames", "t.", None, log_unreadable)
     with caplog.at_level(logging.WARNING, "catseye.client"):
@@ -244,7 +244,7 @@ def test_a_partition_that_moved_away_takes_no_other_position_with_it() -> None:
     """Of two partitions' positions that of the one which is still ours is kept; the other one's is forgotten."""
     here, gone = TopicPartition("t", 0), TopicPartition("t", 1)
 
-    async def look() -> dict[TopicPartition, int]:
+    async def check() -> dict[TopicPartition, int]:
         inbox = AsyncInbox(0, 1)
         member = Membership(inbox, {})
         member.take(here, 4)
@@ -255,14 +255,14 @@ def test_a_partition_that_moved_away_takes_no_other_position_with_it() -> None:
         await member.close()
         return inbox.kept
 
-    assert asyncio.run(look()) == {here: 5}
+    assert asyncio.run(check()) == {here: 5}
 
 
 def test_what_was_taken_is_kept_before_partitions_are_shared_out_anew() -> None:
     """Whoever gets them reads on behind it; the member that had them commits nothing of them later."""
     place = TopicPartition("t", 0)
 
-    async def look() -> list[dict[TopicPartition, int]]:
+    async def check() -> list[dict[TopicPartition, int]]:
         inbox = AsyncInbox(0)
         member = Membership(inbox, {})
         member.take(place, 4)
@@ -272,4 +272,4 @@ def test_what_was_taken_is_kept_before_partitions_are_shared_out_anew() -> None:
         await member.close()
         return [before, inbox.kept]
 
-    assert asyncio.run(look()) == [{place: 5}, {place: 70}]
+    assert asyncio.run(check()) == [{place: 5}, {place: 70}]

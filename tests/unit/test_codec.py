@@ -199,7 +199,7 @@ def test_what_is_not_a_frame_is_refused_for_its_own_reason(value: bytes | None, 
     assert reason_of(CODEC, value) == reason
 
 
-def test_a_long_value_is_not_looked_at() -> None:
+def test_a_long_value_is_not_examined() -> None:
     """The limit holds before the envelope is read; exactly the limit is allowed."""
     value = CODEC.encode(FRAME)
     assert reason_of(CODEC, b"\xff" * 101, max_bytes=100) == Reason.RECORD_TOO_LARGE
@@ -208,16 +208,16 @@ def test_a_long_value_is_not_looked_at() -> None:
 
 def test_a_refusal_says_the_same_each_time() -> None:
     """A dead letter is the same after a crash: no address of an object stands in it."""
-    value, said = CODEC.encode(FRAME)[:-1], []
+    value, reported = CODEC.encode(FRAME)[:-1], []
     for _ in range(2):
         with pytest.raises(BadRecord) as fault:
             CODEC.decode(value, Frame)
-        said.append(fault.value.detail)
-    assert said[0] == said[1]
-    assert " object at 0x" not in said[0]
+        reported.append(fault.value.detail)
+    assert reported[0] == reported[1]
+    assert " object at 0x" not in reported[0]
 
 
-def test_ids_of_the_registry_are_looked_up_once() -> None:
+def test_ids_of_the_registry_are_resolved_once() -> None:
     """An id that is none of ours to write is asked for; what was found is kept."""
     asked: list[int] = []
 

@@ -90,12 +90,12 @@ def test_everything_waits_for_the_jobs() -> None:
             assert {job: waits_for.get(job) for job in jobs} == dict.fromkeys(jobs, done), name
 
 
-def test_jobs_are_told_apart_from_services_that_died() -> None:
+def test_jobs_are_distinguished_from_services_that_died() -> None:
     """A job is not started again, and nobody asks it whether it is healthy."""
     assert [OURS[name]["healthcheck"] for name in JOBS] == [{"disable": True}] * len(JOBS)
 
 
-def test_each_image_is_built_once_and_looked_for_nowhere() -> None:
+def test_each_image_is_built_once_and_searched_for_nowhere() -> None:
     """Two builds of one name at the same time may fail with "already exists"; no registry has an image of ours."""
     builds = [service["image"] for service in OURS.values() if "build" in service]
     assert sorted(builds) == sorted(DOCKERFILES)

@@ -33,13 +33,13 @@ def frame(sequence: int, camera: str = "north", *, copy: int = 0) -> dict[str, A
     }
 
 
-def label(sequence: int, said: str | None = "car", at_ms: int = 5) -> dict[str, Any]:
+def label(sequence: int, reported: str | None = "car", at_ms: int = 5) -> dict[str, Any]:
     return {
         "kind": "label",
         "camera": "north",
         "boot": "b0",
         "sequence": sequence,
-        "label": said,
+        "label": reported,
         "labelled_at_ms": at_ms,
     }
 
@@ -49,8 +49,8 @@ def prediction(sequence: int, latency_ms: float) -> Sighting:
     return Sighting("predictions", seen_at_ms, "north", "b0", sequence, f"p{sequence}", "car", "")
 
 
-def outcome(sequence: int, said: str, predicted: str = "car") -> Sighting:
-    return Sighting("outcomes", 0, "north", "b0", sequence, f"p{sequence}/{said}/5", said, predicted)
+def outcome(sequence: int, reported: str, predicted: str = "car") -> Sighting:
+    return Sighting("outcomes", 0, "north", "b0", sequence, f"p{sequence}/{reported}/5", reported, predicted)
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 2.0), (0.99, 4.0), (0.01, 1.0), (1.0, 4.0)])
@@ -116,7 +116,7 @@ def alert(name: str, state: str, revision: int = 0, camera: str = "north") -> Si
     return Sighting("alerts", 0, camera, "warning", revision, name, "input", state)
 
 
-def test_open_alerts_are_known_and_news_is_kept_until_it_is_told() -> None:
+def test_open_alerts_are_known_and_news_is_kept_until_it_is_notified() -> None:
     """The newest record of an alert holds; only opening and ending are news."""
     board = Scoreboard()
     board.on_sightings(
@@ -141,10 +141,10 @@ def test_the_screen_shows_open_alerts() -> None:
     console = Console(width=110, force_terminal=False)
     with console.capture() as captured:
         console.print(screen(board, elapsed_s=3, duration_s=60, phase="publishing", model="vehicles 1"))
-    said = captured.get()
-    assert "and 2 more alerts" in said
-    assert "cam-01" not in said
-    assert "warning  input             cam-02  opened" in said
+    reported = captured.get()
+    assert "and 2 more alerts" in reported
+    assert "cam-01" not in reported
+    assert "warning  input             cam-02  opened" in reported
 
 
 def test_the_road_began_when_its_first_frame_was_due() -> None:
@@ -168,8 +168,8 @@ def test_accuracy_is_that_of_the_labels_that_hold() -> None:
     rows = [(0, "truck", "matched"), (0, "car", "corrected"), (1, "truck", "matched"), (6, "car", "matched")]
     rows += [(7, "truck", "matched")]
     outcomes = [
-        OutcomeAt(0, n, (("north", "b0", sequence), said, n), f"p{sequence}", "champion", "car", change)
-        for n, (sequence, said, change) in enumerate(rows)
+        OutcomeAt(0, n, (("north", "b0", sequence), reported, n), f"p{sequence}", "champion", "car", change)
+        for n, (sequence, reported, change) in enumerate(rows)
     ]
     withdrawn = OutcomeAt(0, 9, (("north", "b0", 7), None, 9), "p7", "champion", "car", "withdrawn")
     figures = accuracy_figures(ledger, Log(outcomes=[*outcomes, withdrawn]), STARTED_MS)
@@ -204,9 +204,9 @@ def test_the_screen_shows_cameras_and_what_is_bad() -> None:
     console = Console(width=110, record=True, file=None, quiet=False, force_terminal=False)
     with console.capture() as captured:
         console.print(screen(board, elapsed_s=3, duration_s=60, phase="publishing", model="vehicles 1"))
-    said = captured.get()
+    reported = captured.get()
     for expected in ("north", "south", "100.00%", "jpeg_corrupt 1", "3 of 60 s", "vehicles 1"):
-        assert expected in said
+        assert expected in reported
     assert "published 1  predictions 1 (0/s)  latency p50 40 p99 40 ms" in line(board, elapsed_s=3, duration_s=60)
 
 

@@ -58,7 +58,7 @@ def test_what_is_packed_is_unpacked(entry: Entry, padding: int) -> None:
 
 
 @given(entries)
-def test_the_parts_stand_where_they_are_looked_for(entry: Entry) -> None:
+def test_the_parts_stand_where_they_are_searched_for(entry: Entry) -> None:
     """Expiry reads the time alone, the join the label and the model's number."""
     packed = pack(entry)
     assert RECEIVED.unpack_from(packed) == (entry.received_at_ms,)
@@ -118,7 +118,7 @@ shadow_entries = st.builds(
 
 
 @given(shadow_entries)
-def test_what_a_shadow_said_is_packed_and_unpacked(entry: ShadowEntry) -> None:
+def test_what_a_shadow_reported_is_packed_and_unpacked(entry: ShadowEntry) -> None:
     """In 13 bytes and one a class; its time stands where expiry looks for it."""
     packed = pack_shadow(entry)
     assert unpack_shadow(packed) == entry

@@ -52,9 +52,9 @@ def health(clock: Clock, log: Log) -> Health:
 
 def status_of(health: Health, path: str) -> str:
     """What is answered to GET *path*."""
-    said: list[str] = []
-    list(health.application({"PATH_INFO": path}, lambda status, headers: said.append(status)))
-    return said[0]
+    reported: list[str] = []
+    list(health.application({"PATH_INFO": path}, lambda status, headers: reported.append(status)))
+    return reported[0]
 
 
 def page(health: Health) -> str:
@@ -63,27 +63,27 @@ def page(health: Health) -> str:
     return b"".join(health.application(environ, lambda status, headers: None)).decode()
 
 
-def test_a_worker_lives_while_it_gives_signs(health: Health, clock: Clock) -> None:
+def test_a_worker_is_alive_while_it_gives_signs(health: Health, clock: Clock) -> None:
     """A minute without one and it is dead; a sign brings it back."""
-    told = [status_of(health, "/live")]
+    notified = [status_of(health, "/live")]
     clock.now_s += STILL_S
-    told.append(status_of(health, "/live"))
+    notified.append(status_of(health, "/live"))
     health.beat()
-    told.append(status_of(health, "/live"))
-    assert told == ["200 OK", "503 Service Unavailable", "200 OK"]
+    notified.append(status_of(health, "/live"))
+    assert notified == ["200 OK", "503 Service Unavailable", "200 OK"]
     assert health.beat_at == clock.now_s
 
 
 def test_a_worker_is_ready_with_partitions_and_state(health: Health, clock: Clock) -> None:
     """Not before, not while it restores, not when it lost them, not when it is dead."""
-    told = [status_of(health, "/ready")]
+    notified = [status_of(health, "/ready")]
     for partitions, ready in ((3, False), (3, True), (0, False), (2, True)):
         health.assigned(partitions, ready=ready)
-        told.append(status_of(health, "/ready"))
+        notified.append(status_of(health, "/ready"))
     clock.now_s += STILL_S
-    told.append(status_of(health, "/ready"))
+    notified.append(status_of(health, "/ready"))
     yes, no = "200 OK", "503 Service Unavailable"
-    assert told == [no, no, yes, no, yes, no]
+    assert notified == [no, no, yes, no, yes, no]
 
 
 def test_other_paths_are_not_found(health: Health) -> None:
@@ -133,7 +133,7 @@ def test_a_fault_that_repeats_is_logged_seldom(health: Health, clock: Clock, log
     assert "catseye_aborts_total 51.0" in page(health)
 
 
-def test_another_fault_is_said_at_once(health: Health, log: Log) -> None:
+def test_another_fault_is_reported_at_once(health: Health, log: Log) -> None:
     """It does not wait for the one before."""
     health.aborted("no champion")
     health.aborted("no broker")

@@ -58,7 +58,7 @@ def test_murmur2_is_that_of_aiokafka(key: bytes) -> None:
     assert murmur2(key) == aiokafka_murmur2(key) & 0xFFFFFFFF
 
 
-def test_a_camera_lives_where_the_java_client_would_put_it() -> None:
+def test_a_camera_is_placed_where_the_java_client_would_put_it() -> None:
     """The sign bit is cut off, not negated."""
     assert {name: partition_of(name, 12) for name in PARTITIONS_OF_12} == PARTITIONS_OF_12
 

@@ -484,7 +484,7 @@ def test_a_camera_that_is_behind_keeps_its_own_time() -> None:
 # -- rollbacks
 
 
-def test_a_rollback_is_told_and_over_at_once() -> None:
+def test_a_rollback_is_notified_and_over_at_once() -> None:
     """Opened and resolved, under an id made of rollout's event; nothing of it is kept."""
     incidents = Incidents()
     opened, over = incidents.take(rolled_back())
@@ -511,7 +511,7 @@ def test_a_rollback_says_where_the_version_fell(of: str, label: str | None, came
     assert (opened.estimate, opened.reference, opened.evidence, opened.threshold) == (0.25, 0.75, 30.0, 20.0)
 
 
-def test_other_steps_of_models_and_rollbacks_of_long_ago_are_not_told() -> None:
+def test_other_steps_of_models_and_rollbacks_of_long_ago_are_not_notified() -> None:
     """Rollout wrote those of builds before itself: they have no numbers of a rollback."""
     event = rolled_back()
     others = [replace(event, metrics={"pairs": 7.0}), replace(event, stage="rejected", version="B")]

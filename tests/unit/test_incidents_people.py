@@ -35,7 +35,7 @@ def test_a_suppressed_alert_says_no_more_until_it_is_over() -> None:
     assert next_one.state == "opened"
 
 
-def test_a_suppression_that_ends_lets_the_alert_speak_again() -> None:
+def test_a_suppression_that_ends_lets_the_alert_issue_again() -> None:
     """At its moment."""
     incidents, alert = opened()
     assert incidents.take(silenced(alert, ms(60)), report("a", 50, INPUT)) == []
@@ -150,7 +150,7 @@ def test_only_the_newest_ends_are_remembered() -> None:
     assert [each.state for each in incidents.ask(seen(last))] == ["resolved"]
 
 
-def test_an_acknowledged_alert_speaks_up_only_when_it_means_something_else() -> None:
+def test_an_acknowledged_alert_issues_up_only_when_it_means_something_else() -> None:
     """Another signal is an acknowledged record, another kind an updated one."""
     incidents, alert = opened()
     assert incidents.take(seen(alert), report("a", 20, INPUT)) == []
@@ -221,7 +221,7 @@ def test_a_fault_leaves_a_seen_alert_seen() -> None:
 
 
 @pytest.mark.parametrize("with_the_fault", [False, True])
-def test_a_seen_alert_that_is_worse_after_a_fault_speaks_up(with_the_fault: bool) -> None:
+def test_a_seen_alert_that_is_worse_after_a_fault_issues_up(with_the_fault: bool) -> None:
     """Whether it grew worse in the report that brought the fault or while the fault lasted."""
     incidents, alert = opened()
     frozen, accuracy = alarm("camera_frozen", 10), alarm("accuracy", 10)
@@ -263,7 +263,7 @@ def test_a_command_in_nobody_s_name_is_refused() -> None:
     assert [each.state for each in incidents.ask(silenced(alert))] == ["suppressed"]
 
 
-def test_unsuppressing_lets_an_alert_be_heard_again() -> None:
+def test_unsuppressing_lets_an_alert_be_received_again() -> None:
     """It, and the next ones of its kind; one that was never open opens."""
     incidents, alert = opened()
     incidents.take(silenced(alert, ms(1_000)))
@@ -278,7 +278,7 @@ def test_unsuppressing_lets_an_alert_be_heard_again() -> None:
     assert [each.state for each in incidents.take(report("a", 60, alarm("input", 60)), report("z", 65))] == ["opened"]
 
 
-def test_unsuppressing_after_the_end_lets_the_next_one_be_heard() -> None:
+def test_unsuppressing_after_the_end_lets_the_next_one_be_received() -> None:
     """The suppression outlived its alert."""
     incidents, alert = opened()
     incidents.take(silenced(alert, ms(1_000)), report("a", 10), report("a", 20))

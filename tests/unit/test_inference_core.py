@@ -297,8 +297,8 @@ def test_a_canary_predicts_its_cameras_and_no_others(micro_batch: int) -> None:
     """Each camera's frames in their order; no run of a net mixes two versions."""
     batch = [frame(at, camera=camera) for at in range(6) for camera in ("a", "b")]
     made = predictions(ran(core(lambda: canary("b"), micro_batch), *batch))
-    said = {camera: [(one.sequence, one.version) for one in made if one.camera == camera] for camera in ("a", "b")}
-    assert said == {"a": [(at, "1") for at in range(6)], "b": [(at, "2") for at in range(6)]}
+    reported = {camera: [(one.sequence, one.version) for one in made if one.camera == camera] for camera in ("a", "b")}
+    assert reported == {"a": [(at, "1") for at in range(6)], "b": [(at, "2") for at in range(6)]}
 
 
 def test_a_net_sees_frames_of_its_own_version_only() -> None:
@@ -322,25 +322,25 @@ def test_a_net_sees_frames_of_its_own_version_only() -> None:
 # -- the offset from which others predict
 
 
-class Told(list[Swap]):
+class Notified(list[Swap]):
     """Keeps what it is told."""
 
     def __call__(self, swap: Swap) -> None:
         self.append(swap)
 
 
-def test_a_swap_is_said_with_its_offset_when_it_is_on_the_log() -> None:
+def test_a_swap_is_reported_with_its_offset_when_it_is_on_the_log() -> None:
     """Not before the commit, once a partition, and with who predicted before."""
-    told, serving = Told(), [Serving((event("1"), TINY))]
-    one = core(lambda: serving[0], swapped=told)
+    notified, serving = Notified(), [Serving((event("1"), TINY))]
+    one = core(lambda: serving[0], swapped=notified)
     state = one.new_state()
 
     def turn(*sequences: int) -> list[Swap]:
         one.on_batch([frame(at) for at in sequences], {2: state}, NOW_MS)
-        before = list(told)
+        before = list(notified)
         state.commit()
-        assert told[: len(before)] == before
-        return told[len(before) :]
+        assert notified[: len(before)] == before
+        return notified[len(before) :]
 
     first, again = turn(0, 1), turn(2)
     serving[0] = canary("x")
@@ -350,29 +350,29 @@ def test_a_swap_is_said_with_its_offset_when_it_is_on_the_log() -> None:
     assert one.counted()["model_swapped"] == 1
 
 
-def test_a_swap_that_was_rolled_back_is_said_by_the_batch_that_holds() -> None:
+def test_a_swap_that_was_rolled_back_is_reported_by_the_batch_that_holds() -> None:
     """The batch is done again, by then perhaps with yet another version."""
-    told, champions = Told(), Champions()
-    one = core(champions, swapped=told)
+    notified, champions = Notified(), Champions()
+    one = core(champions, swapped=notified)
     state = one.new_state()
     for _ in range(2):
         one.on_batch([frame(0)], {2: state}, NOW_MS)
         state.rollback()
     one.on_batch([frame(0)], {2: state}, NOW_MS)
     state.commit()
-    assert (told, state.versions) == ([Swap(2, 100, ("3",), ())], ("3",))
+    assert (notified, state.versions) == ([Swap(2, 100, ("3",), ())], ("3",))
 
 
-def test_partitions_are_told_apart() -> None:
+def test_partitions_are_distinguished() -> None:
     """Each has its own offset; one without frames in the batch is told with its first ones."""
-    told = Told()
-    one = core(lambda: Serving((event("1"), TINY)), swapped=told)
+    notified = Notified()
+    one = core(lambda: Serving((event("1"), TINY)), swapped=notified)
     states: dict[int, ServingVersions] = {partition: one.new_state() for partition in range(3)}
     elsewhere = FakeMessage("frames.accepted", frame(9).body, 7, 0)
     one.on_batch([frame(0), elsewhere, frame(1)], states, NOW_MS)
     for state in states.values():
         state.commit()
-    assert told == [Swap(0, 7, ("1",), ()), Swap(2, 100, ("1",), ())]
+    assert notified == [Swap(0, 7, ("1",), ()), Swap(2, 100, ("1",), ())]
 
 
 # -- the shadow

@@ -288,8 +288,8 @@ def test_a_dead_letter_always_fits(key: bytes | None, value: int, kept: tuple[in
         letter = CODEC.decode(output.value, DeadLetter)
         assert (len(letter.key or b""), len(letter.value or b"")) == kept
         is_whole = kept == (len(key or b""), value)
-        said = f"of its value {kept[1]} of {value}: the whole stands where it came from"
-        assert (said in letter.detail) is not is_whole
+        reported = f"of its value {kept[1]} of {value}: the whole stands where it came from"
+        assert (reported in letter.detail) is not is_whole
         assert is_cut(letter) is (sum(kept) == KEPT_MAX_BYTES)
 
 
@@ -301,7 +301,7 @@ def test_a_dead_letter_keeps_whole_what_is_written_uncompressed() -> None:
     assert (len(letter.value or b""), is_cut(letter)) == (longest_value(b"key"), False)
 
 
-def test_a_dead_letter_goes_to_where_its_camera_lives() -> None:
+def test_a_dead_letter_goes_to_where_its_camera_is_placed() -> None:
     """Where that can be read, wherever the publisher had put the frame; drift counts it there."""
     home = partition_of("cam", PARTITIONS)
     elsewhere = (home + 1) % PARTITIONS
@@ -429,9 +429,9 @@ def test_cameras_that_fell_silent_are_forgotten() -> None:
     home = partition_of("cam", PARTITIONS)
     assert (list(ingest.known()[home]), ingest.counts["camera_forgotten"]) == ([b"cam"], len(before[home]) - 1)
     assert reasons(ingest.take([written(frame(0, "cam-1"), SILENT_MS)])) == ["captured_too_long_ago"]
-    lived = ingest.known()
+    run_through = ingest.known()
     ingest.crash()
-    assert ingest.known() == lived
+    assert ingest.known() == run_through
 
 
 def test_a_camera_is_not_forgotten_while_a_frame_of_it_may_come_again() -> None:

@@ -96,7 +96,7 @@ def test_a_waiting_prediction_costs_at_most_120_bytes() -> None:
 
 
 @pytest.mark.slow
-def test_what_a_shadow_said_costs_at_most_30_bytes() -> None:
+def test_what_a_shadow_reported_costs_at_most_30_bytes() -> None:
     """Beside the prediction; of six classes."""
     tracemalloc.start()
     state = shadowed(50_000)
@@ -361,7 +361,7 @@ def test_a_model_that_came_and_went_with_an_aborted_batch_leaves_its_number_free
     assert again.models == state.models
 
 
-def test_the_last_word_on_a_models_number_holds() -> None:
+def test_the_last_label_on_a_models_number_holds() -> None:
     """With at_least_once an aborted batch may stand on the log, and the number be given to another model later."""
     first, second = JoinState(HORIZON_MS), JoinState(HORIZON_MS)
     first.model_no("m", "1", SIX)

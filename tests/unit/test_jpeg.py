@@ -31,9 +31,9 @@ from tests.corpora.jpegs import (
 _PAGE_BYTES = 4096
 
 
-def _verdict(judge: Callable[[bytes], object], jpeg: bytes) -> Reason | None:
+def _verdict(assess: Callable[[bytes], object], jpeg: bytes) -> Reason | None:
     try:
-        judge(jpeg)
+        assess(jpeg)
     except BadRecord as refusal:
         return refusal.reason
     return None

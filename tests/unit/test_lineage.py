@@ -111,7 +111,7 @@ def test_what_is_asked_about(text: str, expected: Subject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reported"),
     [
         ("1111", "begins 2 versions and 0 datasets: give more of it"),
         ("111", "is nothing that is known: give a prediction's id"),
@@ -121,9 +121,9 @@ def test_what_is_asked_about(text: str, expected: Subject) -> None:
         ("0" * 64, "no model was trained on a dataset whose sha256 begins with 0000"),
     ],
 )
-def test_what_nothing_answers_to_is_said(text: str, said: str) -> None:
+def test_what_nothing_answers_to_is_reported(text: str, reported: str) -> None:
     """With what to give instead."""
-    with pytest.raises(Misconfigured, match=said):
+    with pytest.raises(Misconfigured, match=reported):
         subject_of(VERSIONS, {HASH: 1}, text)
 
 
@@ -214,7 +214,7 @@ def test_a_training_frame_is_one_that_was_trained_on_and_is_kept() -> None:
     assert a_kept_frame(MANIFEST, {0: 6, 1: 10}) is None
 
 
-def test_a_dataset_influenced_what_its_versions_said_as_champion() -> None:
+def test_a_dataset_influenced_what_its_versions_reported_as_champion() -> None:
     """Not what they said as shadow; versions that never served are named too."""
     totals = [
         Total(Predictor("predictions", "road", "second", "champion"), 7, "01" * 16, 100, "02" * 16, 200),
@@ -246,11 +246,17 @@ def test_an_answer_says_what_is_not_known() -> None:
         training_frame=Kept(place=place, missing="too old"),
     )
     text = as_text(answer)
-    for said in ("the log has dropped it", "no label came so far", "gone        too old", "concept on gate", "by ada"):
-        assert said in text
-    said_json = json.loads(msgspec.json.encode(as_json(answer)))
-    assert said_json["chain"][0]["manifest"]["by_part"] == {"train": 2, "window": 1}
-    assert "offsets" not in said_json["chain"][0]["manifest"]
+    for reported in (
+        "the log has dropped it",
+        "no label came so far",
+        "gone        too old",
+        "concept on gate",
+        "by ada",
+    ):
+        assert reported in text
+    reported_json = json.loads(msgspec.json.encode(as_json(answer)))
+    assert reported_json["chain"][0]["manifest"]["by_part"] == {"train": 2, "window": 1}
+    assert "offsets" not in reported_json["chain"][0]["manifest"]
     model = as_text(OfModel(chain=chain[1:], served=[(1, 12), (21, None)], training_frame_missing="no dataset"))
     assert "nobody asked for a training" in model
     assert "1970-01-01 00:00:00 to now" in model

@@ -94,7 +94,7 @@ class Fleet:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = Settings(data_dir=folder)
-        self.said: list[tuple[str, dict[str, Any]]] = []
+        self.reported: list[tuple[str, dict[str, Any]]] = []
         self._monkeypatch = monkeypatch
         signing.make_keys(key_folder(self.settings))
 
@@ -129,7 +129,9 @@ class Fleet:
         self._monkeypatch.setattr(follower_module, "RETRY_S", 0.001)
         # In a process of its own it takes half a second; tests/unit/test_net.py has that.
         self._monkeypatch.setattr(follower_module, "check_file", Net)
-        follower = Follower(self.settings, codec, lambda event, **fields: self.said.append((event, fields)), 1, stage)
+        follower = Follower(
+            self.settings, codec, lambda event, **fields: self.reported.append((event, fields)), 1, stage
+        )
         follower.follow()
         assert reader.finished.wait(30)
         assert [(place.topic, place.partition, place.offset) for place in reader.assigned] == [("catseye.models", 0, 3)]
@@ -138,7 +140,7 @@ class Fleet:
     @property
     def events(self) -> list[str]:
         """Names of the lines that were logged."""
-        return [event for event, _ in self.said]
+        return [event for event, _ in self.reported]
 
 
 @pytest.fixture
@@ -208,7 +210,7 @@ def test_a_store_that_is_away_is_tried_again(fleet: Fleet) -> None:
     assert fleet.events == ["champion_not_loaded", "champion_not_loaded", "champion"]
 
 
-def test_the_reason_is_said_while_there_is_no_champion(fleet: Fleet) -> None:
+def test_the_reason_is_reported_while_there_is_no_champion(fleet: Fleet) -> None:
     """Whoever waits for predictions sees why there are none."""
     event = fleet.event("1")
     (fleet.settings.data_dir / "artifacts" / event.sha256[:2] / event.sha256).unlink()
@@ -228,7 +230,7 @@ def test_what_is_no_event_is_passed_over(fleet: Fleet) -> None:
     assert fleet.events == ["model_event_unreadable", "champion"]
 
 
-def test_a_broker_that_is_away_is_said(fleet: Fleet) -> None:
+def test_a_broker_that_is_away_is_reported(fleet: Fleet) -> None:
     """And what was known stays."""
     assert version_of(fleet.follow(AWAY, fleet.event("1"), END, AWAY)) == "1"
     assert fleet.events == ["models_unreadable", "champion", "models_unreadable"]
@@ -278,7 +280,7 @@ def test_a_champion_that_is_rejected_gives_way_to_the_one_before(fleet: Fleet) -
     one, two = fleet.event("1"), fleet.event("2", content=OTHER)
     rejected = fleet.event("2", stage="rejected", content=OTHER)
     assert version_of(fleet.follow(one, END, two, END, rejected, END)) == "1"
-    assert [fields["version"] for event, fields in fleet.said] == ["1", "2", "1"]
+    assert [fields["version"] for event, fields in fleet.reported] == ["1", "2", "1"]
 
 
 def test_a_canary_serves_its_cameras(fleet: Fleet) -> None:
@@ -286,9 +288,9 @@ def test_a_canary_serves_its_cameras(fleet: Fleet) -> None:
     one, two = fleet.event("1"), fleet.event("2", content=OTHER, cameras=("a", "b"))
     follower = fleet.follow(one, END, two, END)
     assert [version_of(follower, camera) for camera in ("a", "b", "c")] == ["2", "2", "1"]
-    assert fleet.said[1] == (
+    assert fleet.reported[1] == (
         "champion",
-        {"model": "tiny", "version": "1", "canaries": ["2"], "cameras": 2, "load_s": fleet.said[1][1]["load_s"]},
+        {"model": "tiny", "version": "1", "canaries": ["2"], "cameras": 2, "load_s": fleet.reported[1][1]["load_s"]},
     )
 
 
@@ -303,10 +305,10 @@ def test_the_newest_shadow_is_followed_until_it_is_none_any_more(fleet: Fleet) -
     assert fleet.events == ["shadow", "shadow", "shadow", "shadow", "no_shadow"]
 
 
-def test_before_there_is_a_shadow_nothing_is_said(fleet: Fleet) -> None:
+def test_before_there_is_a_shadow_nothing_is_reported(fleet: Fleet) -> None:
     """A fleet without one is the usual one."""
     assert version_of(fleet.follow(fleet.event("1"), END, stage="shadow")) is None
-    assert fleet.said == []
+    assert fleet.reported == []
 
 
 class Writer:
@@ -418,7 +420,7 @@ def test_a_bad_file_is_not_handed_in(fleet: Fleet, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("writer", "what"), [(Writer(unsent=1), "no answer"), (Writer(fault=AWAY), "broker down")], ids=["late", "failed"]
 )
-def test_a_command_that_the_broker_did_not_take_is_said(
+def test_a_command_that_the_broker_did_not_take_is_reported(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, writer: Writer, what: str
 ) -> None:
     """`Unavailable`: do it again."""

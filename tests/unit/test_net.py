@@ -41,7 +41,7 @@ def left_behind(home: Path, program: str) -> list[str]:
     return sorted(path.name for path in home.rglob("*") if path.is_file())
 
 
-def test_onnxruntime_tells_nobody(tmp_path: Path) -> None:
+def test_onnxruntime_notifies_nobody(tmp_path: Path) -> None:
     """By itself it makes an id of the machine and a queue of what it sends."""
     alone = f"import onnxruntime; onnxruntime.InferenceSession({str(EXAMPLE)!r})"
     assert "deviceid" in left_behind(tmp_path / "alone", alone)

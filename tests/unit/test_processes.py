@@ -45,7 +45,7 @@ def test_a_stranger_with_the_same_pid_is_never_signalled(tmp_path: Path) -> None
     assert processes.find(tmp_path, "p") is None
 
 
-def test_what_does_not_hear_is_ended_after_the_grace(tmp_path: Path) -> None:
+def test_what_does_not_receive_is_ended_after_the_grace(tmp_path: Path) -> None:
     """SIGTERM, then SIGKILL."""
     process = start(tmp_path, DEAF)
     process.stop(grace_s=0.05)

@@ -11,7 +11,7 @@ from catseye.contract.errors import Unavailable
 from catseye.kafka import clients, reading
 from catseye.kafka.reading import ENDS_SHOWN, Chunk, partitions_of, read_to, read_to_end
 from catseye.settings import Settings
-from tests.simulation.fake_kafka import Broker, FakeConsumer, said
+from tests.simulation.fake_kafka import Broker, FakeConsumer, kafka_fault
 
 TOPIC = "t.labels"
 SETTINGS = Settings(topic_prefix="t.", partitions=2)
@@ -71,11 +71,11 @@ def test_an_open_transaction_below_the_end_is_waited_for(broker: Broker, fate: s
     assert values(chunks)[-2:] == seen
 
 
-def test_silence_is_said_with_its_reason(broker: Broker) -> None:
+def test_silence_is_reported_with_its_reason(broker: Broker) -> None:
     """Nothing for so long, and not at the end: which partitions, and what the client had to say last."""
     broker.append((TOPIC, 0), b"key", b"open", "open")
     clock = iter(range(0, 1_000, 10))
-    broker.fail("restored", *[said(AWAY)] * 9)
+    broker.fail("restored", *[kafka_fault(AWAY)] * 9)
     reader = FakeConsumer(broker, dict(ENDS_SHOWN))
     with pytest.raises(
         Unavailable, match=r"nothing came for 30 s, and partitions \[0\] are not there yet \(on order\)"
@@ -86,14 +86,14 @@ def test_silence_is_said_with_its_reason(broker: Broker) -> None:
 @pytest.mark.parametrize("code", sorted(reading.FATAL_CODES))
 def test_what_no_try_mends_ends_the_reading(broker: Broker, code: int) -> None:
     """At once."""
-    broker.fail("restored", said(code))
+    broker.fail("restored", kafka_fault(code))
     with pytest.raises(Unavailable, match=f"{TOPIC} cannot be read: on order"):
         list(chunks_of(broker, 0, 5))
 
 
 def test_an_error_that_passes_is_passed_over(broker: Broker) -> None:
     """No record is missing after it."""
-    broker.fail("restored", said(AWAY), said(AWAY))
+    broker.fail("restored", kafka_fault(AWAY), kafka_fault(AWAY))
     assert values(chunks_of(broker, 0, 5)) == [b"0", b"1", b"2", b"3", b"4"]
 
 

@@ -40,8 +40,8 @@ def test_a_class_has_the_fields_of_its_schema(kind: type[Record]) -> None:
         assert fields[field["name"]].required == ("default" not in field)
         plain = PYTHON.get(field["type"]) if isinstance(field["type"], str) else None
         assert plain is None or hints[field["name"]] is plain
-    said = " ".join((kind.__doc__ or "").split())
-    assert [field["name"] for field in schema["fields"] if f"{field['name']}: {field['doc']}" not in said] == []
+    reported = " ".join((kind.__doc__ or "").split())
+    assert [field["name"] for field in schema["fields"] if f"{field['name']}: {field['doc']}" not in reported] == []
 
 
 def test_defaults_are_those_of_the_schema() -> None:

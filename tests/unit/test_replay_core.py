@@ -29,7 +29,7 @@ ALWAYS = Span()
 QUICK = DriftRules(reference_samples=200, reference_span_ms=0, telemetry_span_ms=0, fleet_cameras=1, false_per_week=1e6)
 
 
-def shot(at_s: float, sequence: int, said: str = "car", camera: str = "a") -> Prediction:
+def shot(at_s: float, sequence: int, reported: str = "car", camera: str = "a") -> Prediction:
     """What the champion of the time said of a frame, whose offset is its sequence number."""
     drawn = Camera(camera).shot()
     return replace(
@@ -39,8 +39,8 @@ def shot(at_s: float, sequence: int, said: str = "car", camera: str = "a") -> Pr
         predicted_at_ms=ms(at_s) + 40,
         frame_partition=0,
         frame_offset=sequence,
-        label=said,
-        probabilities=dict.fromkeys(CLASSES, 0.25) | {said: 0.5},
+        label=reported,
+        probabilities=dict.fromkeys(CLASSES, 0.25) | {reported: 0.5},
         prediction_id=prediction_id(camera, drawn.boot, sequence, drawn.model, drawn.version, "champion"),
     )
 
@@ -89,7 +89,7 @@ class Road:
         chances = dict.fromkeys(CLASSES, 0.1) | {candidate: 0.8}
         return self.test.on_frame(arrival, replace(of, label=candidate, probabilities=chances))
 
-    def said(self, of: Prediction) -> None:
+    def reported(self, of: Prediction) -> None:
         """The champion's prediction came."""
         (arrival,) = arrivals("prediction", [of])
         assert self.test.on_prediction(arrival) == []
@@ -157,15 +157,15 @@ def test_what_cannot_be_read_is_counted() -> None:
     assert reader.unreadable == 1
 
 
-def test_both_are_judged_on_the_same_frames() -> None:
+def test_both_are_assessed_on_the_same_frames() -> None:
     """Overall, by class and by camera, with pairs on which they differ."""
     road = Road()
     rows = [("car", "car", "car"), ("car", "truck", "car"), ("car", "car", "truck"), ("bike", "car", "truck")]
     for sequence, (truth, candidate, champion) in enumerate(rows):
-        said = shot(sequence, sequence, champion, camera="ab"[sequence % 2])
-        road.frame(said, candidate)
-        road.said(said)
-        road.label(label_of(said, truth, 60 + sequence))
+        reported = shot(sequence, sequence, champion, camera="ab"[sequence % 2])
+        road.frame(reported, candidate)
+        road.reported(reported)
+        road.label(label_of(reported, truth, 60 + sequence))
     score = road.score
     assert score.overall is not None
     assert (score.overall.candidate.right, score.overall.champion.right, score.overall.champion.of) == (2, 2, 4)
@@ -189,13 +189,13 @@ def test_the_newest_label_holds() -> None:
     first, second = shot(0, 0), shot(1, 1)
     road.frame(first, "car")
     road.frame(second, "car")
-    (told,) = road.label(label_of(first, "car", 10))
-    assert told.correct
-    assert told.label_probability == pytest.approx(0.8, abs=1e-4)
+    (notified,) = road.label(label_of(first, "car", 10))
+    assert notified.correct
+    assert notified.label_probability == pytest.approx(0.8, abs=1e-4)
     road.label(replace(label_of(first, "truck", 20), change="corrected", correct=False))
     road.label(label_of(second, "car", 21))
-    (told,) = road.label(label_of(second, None, 22))
-    assert (told.correct, told.label_probability, told.change) == (None, None, "withdrawn")
+    (notified,) = road.label(label_of(second, None, 22))
+    assert (notified.correct, notified.label_probability, notified.change) == (None, None, "withdrawn")
     score = road.score
     assert score.overall is not None
     assert (score.overall.candidate.right, score.overall.candidate.of) == (0, 1)
@@ -208,23 +208,23 @@ def test_the_newest_label_holds() -> None:
 def test_an_outcome_is_the_one_that_the_candidate_would_have_had() -> None:
     """Its name, its word and its confidence; the frame, the label and their times as they were."""
     road = Road()
-    said = shot(0, 0)
-    road.frame(said, "truck")
-    recorded = label_of(said, "tram", 5)
-    (told,) = road.label(recorded)
+    reported = shot(0, 0)
+    road.frame(reported, "truck")
+    recorded = label_of(reported, "tram", 5)
+    (notified,) = road.label(recorded)
     expected = replace(
         CODEC.decode(CODEC.encode(recorded), Outcome),  # numbers as a topic carries them
         model="road",
         version="v2",
-        prediction_id=prediction_id(said.camera, said.boot, 0, "road", "v2", "champion"),
-        predicted_at_ms=said.received_at_ms,
+        prediction_id=prediction_id(reported.camera, reported.boot, 0, "road", "v2", "champion"),
+        predicted_at_ms=reported.received_at_ms,
         predicted="truck",
-        confidence=told.confidence,
+        confidence=notified.confidence,
         correct=False,
         label_probability=0.0,  # it has no such class
     )
-    assert told == expected
-    assert told.confidence == pytest.approx(0.8, abs=1e-4)
+    assert notified == expected
+    assert notified.confidence == pytest.approx(0.8, abs=1e-4)
 
 
 def test_what_comes_before_its_frame_waits_for_it() -> None:
@@ -233,12 +233,12 @@ def test_what_comes_before_its_frame_waits_for_it() -> None:
     early, never = shot(5, 0), shot(6, 9)
     road.frame(shot(4, -1), "car")
     assert road.label(label_of(early, "car", 1)) == []
-    road.said(early)
+    road.reported(early)
     road.label(label_of(never, "car", 7))
-    road.said(never)
+    road.reported(never)
     assert (road.score.missing, road.score.missing_labelled) == (2, 2)
-    (told,) = road.frame(early, "car")
-    assert told.correct
+    (notified,) = road.frame(early, "car")
+    assert notified.correct
     assert (road.score.missing, road.score.missing_labelled, road.score.compared) == (1, 1, 1)
 
 
@@ -246,22 +246,22 @@ def test_frames_that_the_archive_lost_are_counted_once() -> None:
     """By their prediction, and by their first label; a correction of it is no further frame."""
     road = Road(firsts={0: 5})
     lost = shot(1, 3)
-    road.said(lost)
+    road.reported(lost)
     road.label(label_of(lost, "car", 2))
     road.label(replace(label_of(lost, "truck", 3), change="corrected"))
     road.frame(shot(4, 6), "car")
     skipped = shot(3, 5)
-    road.said(skipped)
+    road.reported(skipped)
     assert (road.score.missing, road.score.missing_labelled, road.score.frames) == (2, 1, 1)
 
 
-def test_a_frame_without_an_answer_is_judged_for_neither() -> None:
+def test_a_frame_without_an_answer_is_assessed_for_neither() -> None:
     """It is counted, and its label leads to nothing."""
     road = Road()
-    said = shot(0, 0)
-    road.frame(said, None)
-    road.said(said)
-    assert road.label(label_of(said, "car", 3)) == []
+    reported = shot(0, 0)
+    road.frame(reported, None)
+    road.reported(reported)
+    assert road.label(label_of(reported, "car", 3)) == []
     score = road.score
     assert (score.frames, score.unanswered, score.compared, score.labelled) == (1, 1, 0, 0)
     assert score.overall is None
@@ -271,7 +271,7 @@ def test_what_is_about_frames_before_the_first_one_is_left_out() -> None:
     """Where no start was given, the first frame is the start; shadows' outcomes count nowhere."""
     road = Road(from_ms=None)
     before, first = shot(0, 0), shot(10, 1)
-    road.said(before)
+    road.reported(before)
     assert road.label(label_of(before, "car", 5)) == []
     road.frame(first, "car")
     assert road.label(label_of(before, "car", 15)) == []
@@ -285,28 +285,28 @@ def test_memory_ends_with_the_labels_that_may_come(monkeypatch: pytest.MonkeyPat
     """Pages of frames that are older than any label may be are dropped whole."""
     monkeypatch.setattr(replay_core, "FORGET_EVERY", 1)
     road = Road(kept_ms=1_000)
-    said = shot(0, 0)
+    reported = shot(0, 0)
     for sequence in range(PAGE + 2):
-        road.frame(replace(said, sequence=sequence, frame_offset=sequence, received_at_ms=ms(sequence)), "car")
-    road.label(label_of(said, "car", 3))
+        road.frame(replace(reported, sequence=sequence, frame_offset=sequence, received_at_ms=ms(sequence)), "car")
+    road.label(label_of(reported, "car", 3))
     assert road.score.missing_labelled == 1
 
 
 def test_rows_are_found_by_offset() -> None:
     """Offsets may have holes; a frame of an older page is found as well."""
-    said = Answers(3)
+    reported = Answers(3)
     for place in range(PAGE + 1):
-        said.add(place * 2, place, place % 3, (0.0, 1.0, 0.5))
-    assert said.find(-1) is None
-    assert said.find(3) is None
-    assert said.find(10 * PAGE) is None
+        reported.add(place * 2, place, place % 3, (0.0, 1.0, 0.5))
+    assert reported.find(-1) is None
+    assert reported.find(3) is None
+    assert reported.find(10 * PAGE) is None
     for place in (0, 1, PAGE - 1, PAGE):
-        row = said.find(place * 2)
+        row = reported.find(place * 2)
         assert (row["offset"], row["predicted"], row["label"]) == (place * 2, place % 3, NOTHING)
         assert row["chances"].tolist() == [0, 65_535, 32_768]
-    said.forget(PAGE + 10)
-    assert said.find(0) is None
-    assert said.find(PAGE * 2) is not None
+    reported.forget(PAGE + 10)
+    assert reported.find(0) is None
+    assert reported.find(PAGE * 2) is not None
 
 
 @pytest.mark.parametrize(
@@ -365,10 +365,10 @@ def test_the_cores_raise_the_alerts_by_the_clock_of_the_records() -> None:
 def answer(**changes: Any) -> Answer:
     """Of one labelled frame."""
     road = Road()
-    said = shot(0, 0)
-    road.frame(said, "car")
-    road.said(said)
-    road.label(replace(label_of(said, "car", 7_200), propensity=0.5))
+    reported = shot(0, 0)
+    road.frame(reported, "car")
+    road.reported(reported)
+    road.label(replace(label_of(reported, "car", 7_200), propensity=0.5))
     sound = Answer(
         model="road",
         version="v2",
@@ -383,7 +383,7 @@ def answer(**changes: Any) -> Answer:
     return replace(sound, **changes)
 
 
-def test_people_are_told_in_sentences_and_tables() -> None:
+def test_people_are_notified_in_sentences_and_tables() -> None:
     """Everything that is not as it should be has its own words."""
     lines, (accuracy,) = as_lines(answer())
     assert "2.0 h in the median" in " ".join(lines)
@@ -393,14 +393,14 @@ def test_people_are_told_in_sentences_and_tables() -> None:
     assert accuracy[1][2:4] == ("100.0%", "20.7% to 100.0%")
     score = replace(answer().score, missing=3, missing_labelled=2, unanswered=1, overall=None, champions={})
     alert = silent_alert()
-    told = answer(score=score, alerts=[alert], learning={"a": 5}, unreadable=4)
-    lines, tables = as_lines(told)
+    notified = answer(score=score, alerts=[alert], learning={"a": 5}, unreadable=4)
+    lines, tables = as_lines(notified)
     for words in ("3 frames that were predicted", "2 that were", "1 frames have no", "4 records", "still learning"):
         assert words in " ".join(lines)
     assert [table[1][:3] for table in tables] == [("camera_silent", "critical", "b")]
     quick = as_lines(answer(score=replace(answer().score, label_delay_median_ms=1_500)))[0]
     assert "labels after 1.5 s in the median, 2.0 h for 95 %" in " ".join(quick)
-    assert as_json(told)["alerts"][0]["resolved_at_ms"] is None
+    assert as_json(notified)["alerts"][0]["resolved_at_ms"] is None
     assert as_json(answer())["score"]["by_camera"]["a"]["candidate"]["of"] == 1
 
 

@@ -108,12 +108,12 @@ def test_topics_are_predicted_joined_and_watched(model: Path) -> None:
     shown: list[tuple[int, int]] = []
     first = replay(in_memory(*[("frames.accepted", *each) for each in took]), candidate)
     answers = {(each.camera, each.sequence): each for each in _answers(first)}
-    said = [answers[frame.camera, frame.sequence] for _, frame in took]
-    labels = [_outcome(each, "car") for each in said]
+    reported = [answers[frame.camera, frame.sequence] for _, frame in took]
+    labels = [_outcome(each, "car") for each in reported]
     memory = in_memory(
         *[("frames.accepted", *each) for each in took],
         ("frames.accepted", 0, replace(took[-1][1], sequence=99, camera="a", jpeg=b"no picture")),
-        *[("predictions", partition, each) for (partition, _), each in zip(took, said, strict=True)],
+        *[("predictions", partition, each) for (partition, _), each in zip(took, reported, strict=True)],
         *[("outcomes", partition, each) for (partition, _), each in zip(took, labels, strict=True)],
         ("dead-letters", 0, b"nobody can read this"),
     )
@@ -161,19 +161,19 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
 
 def _answers(of: Replay) -> list[Prediction]:
     """What the candidate says of all frames."""
-    said: list[Prediction] = []
+    reported: list[Prediction] = []
     taken = of._answers
 
     def kept(chunk: Any) -> Any:
         found = taken(chunk)
-        said.extend(found.values())
+        reported.extend(found.values())
         return found
 
     of._answers = kept  # type: ignore[method-assign]
     of.run(lambda done, total: None)
-    return said
+    return reported
 
 
-def _outcome(said: Prediction, label: str) -> Outcome:
+def _outcome(reported: Prediction, label: str) -> Outcome:
     """Its label, five seconds later."""
-    return outcome(said, label, delay_s=5)
+    return outcome(reported, label, delay_s=5)

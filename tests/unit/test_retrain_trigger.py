@@ -103,10 +103,10 @@ class Trigger:
     def evaluate(self, after_ms: int = HOUR_MS) -> list[RetrainDecision]:
         """What is said *after_ms* later, and then known."""
         self.now_ms += after_ms
-        said = decide(self.rules, self.state, self.labels, self.now_ms)
-        for decision in said:
+        reported = decide(self.rules, self.state, self.labels, self.now_ms)
+        for decision in reported:
             self.state.on_decision(decision)
-        return said
+        return reported
 
     def reasons(self, after_ms: int = HOUR_MS) -> list[str]:
         """Codes of what is said *after_ms* later."""
@@ -275,7 +275,7 @@ def test_one_training_at_a_time() -> None:
     assert trigger.evaluate() == []
 
 
-def test_a_training_that_never_ends_is_given_up() -> None:
+def test_a_training_that_never_ends_is_abandoned() -> None:
     """Then the same alert may lead to another one, under another id, with the labels that nobody learnt from."""
     trigger = Trigger()
     first = trigger.training()
@@ -364,12 +364,12 @@ def test_without_labels_no_training_starts(camera: str | None) -> None:
     trigger.state.on_alert(alert())
     missing = alert("missing", kind="labels_missing", camera=camera)
     trigger.state.on_alert(missing)
-    said = trigger.evaluate()
-    assert [(decision.because, decision.causes) for decision in said] == [
+    reported = trigger.evaluate()
+    assert [(decision.because, decision.causes) for decision in reported] == [
         ("labels_missing", [missing.alert_id]),
         ("labels_missing", [alert().alert_id]),
     ]
-    assert said[1].detail == f"the labels of the {'cameras concerned' if camera else 'fleet'} have stopped: " + (
+    assert reported[1].detail == f"the labels of the {'cameras concerned' if camera else 'fleet'} have stopped: " + (
         "there is an open alert"
     )
     trigger.state.on_alert(replace(missing, state="resolved", revision=1))
@@ -408,7 +408,7 @@ def test_a_person_who_asks_need_not_wait() -> None:
     assert trigger.evaluate() == []
 
 
-def test_a_person_who_asks_in_vain_hears_why_once() -> None:
+def test_a_person_who_asks_in_vain_receives_why_once() -> None:
     """Too few labels, or a training that runs: whoever still wants it asks again."""
     trigger = Trigger()
     trigger.state.on_request(request(START_MS))
@@ -474,7 +474,7 @@ def test_a_schedule_needs_a_champion() -> None:
 def test_who_reads_the_logs_again_says_nothing_again() -> None:
     """All alerts once more, in order and after them all at once: no decision that was not there."""
     trigger = Trigger()
-    life = [
+    lifecycle = [
         alert(),
         alert(state="updated", revision=1),
         alert(state="resolved", revision=2),
@@ -482,20 +482,20 @@ def test_who_reads_the_logs_again_says_nothing_again() -> None:
         alert("b", kind="camera_frozen", state="resolved", revision=1),
     ]
     trigger.labelled("a", ENOUGH)
-    said = []
-    for step in life:
+    reported = []
+    for step in lifecycle:
         trigger.state.on_alert(step)
-        said += trigger.evaluate(MINUTE_MS)
-    assert [decision.because for decision in said] == ["drift", "camera_fault"]
-    for step in life:
+        reported += trigger.evaluate(MINUTE_MS)
+    assert [decision.because for decision in reported] == ["drift", "camera_fault"]
+    for step in lifecycle:
         trigger.state.on_alert(step)
         assert trigger.evaluate(DAY_MS) == []
 
     again = Trigger()
     again.labels = trigger.labels
-    for decision in said:
+    for decision in reported:
         again.state.on_decision(decision)
-    for step in life:
+    for step in lifecycle:
         again.state.on_alert(step)
         assert again.evaluate(MINUTE_MS) == []
 

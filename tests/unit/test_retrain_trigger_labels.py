@@ -115,7 +115,7 @@ def test_changes_without_loss_can_be_made_to_count(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("bare_environment")
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "reported"),
     [
         ("KINDS", "input,camera_frozen", "camera_frozen never starts a training"),
         ("KINDS", "labels_missing", "labels_missing never starts a training"),
@@ -125,9 +125,9 @@ def test_changes_without_loss_can_be_made_to_count(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reported: str
 ) -> None:
     """The sentence names what is wrong."""
     monkeypatch.setenv(PREFIX + variable, value)
-    with pytest.raises(Misconfigured, match=said):
+    with pytest.raises(Misconfigured, match=reported):
         load(RetrainTriggerSettings, service="retrain_trigger")

@@ -86,7 +86,7 @@ def test_the_ways_of_a_candidate_go_with_it() -> None:
     assert [(each.decision_id, each.dataset_sha256) for each in rollout.emitted] == [("d", "s")] * 2
 
 
-def test_how_it_stands_is_said_at_twice_as_many_labels_each_time() -> None:
+def test_how_it_stands_is_reported_at_twice_as_many_labels_each_time() -> None:
     """With what is still needed; ids differ, though nothing else changed."""
     rollout = started(labels_min=10, labels_max=1_000)
     mixed = [*pairs("A", "B", "B", 3), *pairs("A", "B", "A", 2), *pairs("A", "B", "A B", 5)]
@@ -103,7 +103,7 @@ def test_how_it_stands_is_said_at_twice_as_many_labels_each_time() -> None:
     assert rollout.emitted[-1].because.endswith("no difference that labels could show soon; rejected after 5000")
 
 
-def test_what_cannot_be_told_apart_is_rejected_in_the_end() -> None:
+def test_what_cannot_be_distinguished_is_rejected_in_the_end() -> None:
     """The champion stays: after so many labels, or so much time."""
     rollout = started(labels_min=10, labels_max=20)
     assert rollout.see(*pairs("A", "B", "A B", 20))[-1] == ("B", "rejected", "no_difference")
@@ -157,8 +157,8 @@ def test_an_event_shows_the_worst_strata_only() -> None:
 def test_a_new_champion_that_is_worse_is_rolled_back() -> None:
     """By evidence of either orientation: late labels of before the promotion count as well."""
     rollout = on_probation()
-    said = rollout.see(*pairs("A", "B", "A", 4), *pairs("B", "A", "A", 3))
-    assert said == [("A", "champion", "rollback_worse"), ("B", "rejected", "worse")]
+    reported = rollout.see(*pairs("A", "B", "A", 4), *pairs("B", "A", "A", 3))
+    assert reported == [("A", "champion", "rollback_worse"), ("B", "rejected", "worse")]
     back, rejected = rollout.emitted[-2:]
     assert (back.previous_version, rejected.previous_version) == ("B", None)
     assert back.metrics["losses"] == rejected.metrics["losses"] == 7
@@ -180,20 +180,20 @@ def test_a_new_champion_that_falls_on_a_class_is_rolled_back() -> None:
     """The same guard as before the promotion."""
     rollout = on_probation()
     rollout.see(*pairs("B", "A", "B", 60, label="van", champion_predicted="van", shadow_predicted="car"))
-    said = rollout.see(*pairs("B", "A", "A", 14))
-    assert said == [("A", "champion", "rollback_class_worse"), ("B", "rejected", "class_worse")]
+    reported = rollout.see(*pairs("B", "A", "A", 14))
+    assert reported == [("A", "champion", "rollback_class_worse"), ("B", "rejected", "class_worse")]
     opened, resolved = rollout.alerts
     assert (opened.label, opened.camera, resolved.state) == ("car", None, "resolved")
     assert (opened.estimate, opened.reference, round(opened.threshold)) == (0.0, 1.0, 40)
     assert opened.evidence > opened.threshold
 
 
-def test_a_new_champion_that_falls_on_a_camera_is_told_of_that_camera() -> None:
+def test_a_new_champion_that_falls_on_a_camera_is_notified_of_that_camera() -> None:
     """With the numbers there."""
     rollout = on_probation()
     rollout.see(*pairs("B", "A", "B", 60))
-    said = rollout.see(*pairs("B", "A", "A", 16, camera="far"))
-    assert said == [("A", "champion", "rollback_camera_worse"), ("B", "rejected", "camera_worse")]
+    reported = rollout.see(*pairs("B", "A", "A", 16, camera="far"))
+    assert reported == [("A", "champion", "rollback_camera_worse"), ("B", "rejected", "camera_worse")]
     opened, _ = rollout.alerts
     assert (opened.camera, opened.cameras, opened.label) == ("far", ["far"], None)
     assert (opened.estimate, opened.reference) == (0.0, 1.0)
@@ -271,9 +271,9 @@ def test_a_person_may_promote_a_third_one_during_probation() -> None:
 def test_a_person_may_roll_back() -> None:
     """Two words, in either order; no probation for the champion that comes back, and nothing is repeated."""
     words = event("A", "champion", previous_version="B", because="rolled back"), event("B", "rejected")
-    for said in (words, words[::-1]):
+    for reported in (words, words[::-1]):
         rollout = on_probation()
-        assert rollout.receive(*said) == []
+        assert rollout.receive(*reported) == []
         assert rollout.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
         assert "champion A" in rollout.emitted[-1].because
 
@@ -464,13 +464,13 @@ def test_a_pair_with_an_impossible_propensity_is_refused(propensity: float) -> N
     assert rollout.partition.state.pairs(MODEL, "all").count == 0
 
 
-def test_a_version_that_was_never_heard_of_is_no_version() -> None:
+def test_a_version_that_was_never_received_of_is_no_version() -> None:
     """Asked for by name."""
     with pytest.raises(KeyError):
         Rollout().partition.state.version(MODEL, "A")
 
 
-def test_the_counts_tell_what_happened() -> None:
+def test_the_counts_notify_what_happened() -> None:
     """By event."""
     service = core(Rules(labels_min=10))
     state = service.new_state()
@@ -546,9 +546,9 @@ def test_a_command_that_cannot_be_carried_out_is_a_dead_letter() -> None:
     wrong = [command("promote", "A"), command("reject", "A"), command("promote", "Z"), command("approve", "B")]
     assert rollout.ask(*wrong, command("reject", "B"), command("roll_back")) == []
     assert {letter.reason for letter in rollout.refused} == {Reason.COMMAND_REFUSED}
-    said = [letter.detail for letter in rollout.refused]
-    assert said[0] == f"vehicles A is the champion already (command {wrong[0].command_id})"
-    assert [detail.partition(" (command")[0].partition(":")[0] for detail in said[1:]] == [
+    reported = [letter.detail for letter in rollout.refused]
+    assert reported[0] == f"vehicles A is the champion already (command {wrong[0].command_id})"
+    assert [detail.partition(" (command")[0].partition(":")[0] for detail in reported[1:]] == [
         "vehicles A is the champion",
         "vehicles has no version Z",
         "vehicles B waits for no approval",
@@ -557,7 +557,7 @@ def test_a_command_that_cannot_be_carried_out_is_a_dead_letter() -> None:
     assert rollout.written[-1].stage == "rejected"
 
 
-def test_a_command_that_was_refused_is_not_judged_again() -> None:
+def test_a_command_that_was_refused_is_not_assessed_again() -> None:
     """Though it would be carried out now, and though its offset comes again."""
     rollout = started()
     assert rollout.ask(command("promote", "C")) == []

@@ -22,7 +22,7 @@ REGISTER = [
 ]
 
 
-def said(
+def reported(
     events: list[ModelEvent], action: ModelAction, version: str, model: str | None, at_ms: int = 7
 ) -> ModelCommand:
     """The command that ann means."""
@@ -31,7 +31,7 @@ def said(
 
 def steps(events: list[ModelEvent], action: ModelAction, version: str, model: str | None) -> list[ModelEvent]:
     """The events that her command leads to as the register stands."""
-    command = said(events, action, version, model)
+    command = reported(events, action, version, model)
     return carried_out(known_models(events)[command.model], command, 8)
 
 
@@ -71,7 +71,7 @@ def test_a_version_may_be_promoted_by_its_first_characters() -> None:
         ("bbbb2222", None, "is the champion already"),
     ],
 )
-def test_what_cannot_be_promoted_is_said(version: str, model: str | None, fault: str) -> None:
+def test_what_cannot_be_promoted_is_reported(version: str, model: str | None, fault: str) -> None:
     """In one sentence."""
     with pytest.raises(Misconfigured, match=fault):
         promoted(REGISTER, version, model)
@@ -105,7 +105,7 @@ def test_a_rollback_goes_to_the_last_champion_that_was_not_rejected() -> None:
         ([*REGISTER, event("aaaa1111", "champion", model="signs")], None, r"several models \(signs, vehicles\)"),
     ],
 )
-def test_what_cannot_be_rolled_back_is_said(events: list[ModelEvent], model: str | None, fault: str) -> None:
+def test_what_cannot_be_rolled_back_is_reported(events: list[ModelEvent], model: str | None, fault: str) -> None:
     """In one sentence."""
     with pytest.raises(Misconfigured, match=fault):
         rolled_back(events, model)
@@ -113,9 +113,9 @@ def test_what_cannot_be_rolled_back_is_said(events: list[ModelEvent], model: str
 
 def test_the_same_command_at_another_time_is_another_command() -> None:
     """Its id is made of who asks for what and when; its events name it."""
-    first, again = (said(REGISTER, "promote", "aaaa", None, at_ms=at_ms) for at_ms in (7, 8))
+    first, again = (reported(REGISTER, "promote", "aaaa", None, at_ms=at_ms) for at_ms in (7, 8))
     assert first.command_id != again.command_id
-    assert said(REGISTER, "promote", "aaaa", None, at_ms=7) == first
+    assert reported(REGISTER, "promote", "aaaa", None, at_ms=7) == first
     assert (first.seen_event_id, first.version, first.by) == (REGISTER[-1].event_id, "aaaa1111", "ann")
     (one,) = carried_out(known_models(REGISTER)[MODEL], first, 9)
     (other,) = carried_out(known_models(REGISTER)[MODEL], again, 9)
@@ -128,8 +128,8 @@ def test_rollout_carries_out_what_the_command_line_asks_for() -> None:
     """A promotion and a rollback, with what follows of each."""
     rollout = Rollout()
     rollout.receive(*REGISTER[:2])
-    assert rollout.ask(said(rollout.register, "promote", "bbbb", None)) == [("aaaa1111", "shadow", "probation")]
-    assert rollout.ask(said(rollout.register, "roll_back", "", None)) == []
+    assert rollout.ask(reported(rollout.register, "promote", "bbbb", None)) == [("aaaa1111", "shadow", "probation")]
+    assert rollout.ask(reported(rollout.register, "roll_back", "", None)) == []
     assert rollout.partition.state.of_model("vehicles").champion == "aaaa1111"
 
 
@@ -185,7 +185,7 @@ def test_a_rejection_needs_no_file() -> None:
 
 def test_two_people_who_roll_back_at_once_go_back_once() -> None:
     """The second one meant a champion that is not there any more."""
-    second = replace(said(REGISTER, "roll_back", "", None), command_id="second")
+    second = replace(reported(REGISTER, "roll_back", "", None), command_id="second")
     known = known_models([*REGISTER, *rolled_back(REGISTER, None)])[MODEL]
     with pytest.raises(BadRecord, match="bbbb2222 is not the champion any more: aaaa1111 is"):
         carried_out(known, second, 1)

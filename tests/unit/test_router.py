@@ -153,7 +153,7 @@ def test_a_core_may_read_the_head_of_records_alone() -> None:
     assert core.handed == [{"camera": "gate", "boot": "b", "sequence": 3}]
 
 
-def test_a_core_may_limit_the_bytes_that_are_looked_at() -> None:
+def test_a_core_may_limit_the_bytes_that_are_examined() -> None:
     """A longer value is refused before it is decoded."""
 
     class Limited(Fixed):

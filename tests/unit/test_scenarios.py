@@ -69,7 +69,7 @@ def test_all_that_are_promised_are_there() -> None:
     assert [name for name in SCENARIOS if load_scenario(name).model == "worse"] == ["model_worse"]
 
 
-def test_an_alert_is_judged_by_its_camera() -> None:
+def test_an_alert_is_assessed_by_its_camera() -> None:
     """On changed cameras as the scenario says; on others every alert is wrong, and so is a kind that nobody knows."""
     fog = load_scenario("fog")
     assert [fog.verdict(kind, changed=True) for kind in ("input", "concept", "class_mix", "new")] == [

@@ -63,23 +63,29 @@ class Broker:
         return 0
 
 
-def pictures(look: Appearance = Appearance(0.0), folder: Path = CROPS) -> Pictures:  # noqa: B008 - a NamedTuple of constants
-    return Pictures(folder, 1, look)
+def pictures(check: Appearance = Appearance(0.0), folder: Path = CROPS) -> Pictures:  # noqa: B008 - a NamedTuple of constants
+    return Pictures(folder, 1, check)
 
 
 def play(
     tmp_path: Path, broker: Broker, plan: Plan = PLAN, *, label_wait_ms: float = math.inf, stop: Event | None = None
 ) -> tuple[list[dict[str, Any]], list[tuple[str, dict[str, Any]]]]:
     """Lines of the ledger and of the log."""
-    said: list[tuple[str, dict[str, Any]]] = []
+    log: list[tuple[str, dict[str, Any]]] = []
     stage = Stage(pictures(), pictures(), "b1", "frames", "labels", label_wait_ms)
     with Ledger(tmp_path / "new" / "ledger.jsonl") as ledger:
         player = Player(
-            Road(plan), stage, broker, Codec(), ledger, broker.now_ms, lambda event, **rest: said.append((event, rest))
+            Road(plan),
+            stage,
+            broker,
+            Codec(),
+            ledger,
+            broker.now_ms,
+            lambda event, **more: log.append((event, more)),
         )
         player.play(stop or Event())
     lines = (tmp_path / "new" / "ledger.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines], said
+    return [json.loads(line) for line in lines], log
 
 
 def test_the_ledger_says_what_was_acknowledged(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_the_ledger_says_what_was_acknowledged(tmp_path: Path) -> None:
     assert (end["kind"], end["stopped"], end["labels_unsent"]) == ("end", False, 0)
 
 
-def test_what_the_broker_did_not_take_is_said_to_have_failed(tmp_path: Path) -> None:
+def test_what_the_broker_did_not_take_is_reported_to_have_failed(tmp_path: Path) -> None:
     """Neither silence nor a promise: a line of its own kind, and the count at the end."""
     lines, _ = play(tmp_path, Broker(fails=frozenset({3})))
     failed = [line for line in lines if line["kind"] == "failed"]
@@ -135,9 +141,9 @@ def test_stop_ends_it_early_and_cleanly(tmp_path: Path) -> None:
     """Told to stop before it began: no frame, but the end line."""
     stop = Event()
     stop.set()
-    lines, said = play(tmp_path, Broker(), stop=stop)
+    lines, reported = play(tmp_path, Broker(), stop=stop)
     assert [(line["kind"], line["stopped"], line["frames_sent"]) for line in lines] == [("end", True, 0)]
-    assert [event for event, _ in said] == ["publishing", "ended"]
+    assert [event for event, _ in reported] == ["publishing", "ended"]
 
 
 def test_corrupt_frames_are_refused_by_every_reader() -> None:

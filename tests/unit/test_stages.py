@@ -42,15 +42,15 @@ def versions(stages: Stages, stage: Serves) -> tuple[str | None, dict[str, str]]
     return serving.everywhere, dict(serving.cameras)
 
 
-def serve(*said: str) -> tuple[str | None, str | None]:
+def serve(*reported: str) -> tuple[str | None, str | None]:
     """Champion and shadow after steps that are said in words: `1 champion`, `2 shadow`."""
-    steps = [text.split() for text in said]
+    steps = [text.split() for text in reported]
     stages = after(*[event(version, stage) for version, stage in steps])  # type: ignore[arg-type]
     return versions(stages, "champion")[0], versions(stages, "shadow")[0]
 
 
 @pytest.mark.parametrize(
-    ("said", "champion", "shadow"),
+    ("reported", "champion", "shadow"),
     [
         ([], None, None),
         (["1 candidate"], None, None),
@@ -78,16 +78,16 @@ def serve(*said: str) -> tuple[str | None, str | None]:
         (["1 champion", "1 candidate"], "1", None),
     ],
 )
-def test_who_serves(said: list[str], champion: str | None, shadow: str | None) -> None:
+def test_who_serves(reported: list[str], champion: str | None, shadow: str | None) -> None:
     """The newest event of a version decides its stage; the newest champion serves until it is taken back."""
-    assert serve(*said) == (champion, shadow)
+    assert serve(*reported) == (champion, shadow)
 
 
 @given(st.lists(st.tuples(st.sampled_from("123"), st.sampled_from(STAGES)), max_size=12))
-def test_once_there_was_a_champion_there_is_one(said: list[tuple[str, Stage]]) -> None:
+def test_once_there_was_a_champion_there_is_one(reported: list[tuple[str, Stage]]) -> None:
     """No step leaves a fleet without predictions, and nobody is champion and shadow at once."""
     stages, was = Stages(), False
-    for version, stage in said:
+    for version, stage in reported:
         stages.on_event(event(version, stage))
         was = was or stage == "champion"
         champion, shadow = versions(stages, "champion")[0], versions(stages, "shadow")[0]

@@ -68,7 +68,7 @@ def frame(number: int, camera: str = "north", label: str = "car", *, correct: bo
 def test_the_newest_outcome_of_a_frame_holds() -> None:
     """A correction replaces, a withdrawal removes, a label after it counts again."""
     labels = Labels()
-    for said in (
+    for reported in (
         outcome(1),
         outcome(2),
         outcome(3),
@@ -79,7 +79,7 @@ def test_the_newest_outcome_of_a_frame_holds() -> None:
         outcome(4, change="withdrawn", label=None),
         outcome(5, role="shadow"),
     ):
-        labels.on_outcome(said)
+        labels.on_outcome(reported)
     assert [(found.offset, found.label, found.correct) for found in labels.frames()] == [
         (1, "bike", False),
         (3, "bike", False),
@@ -140,7 +140,7 @@ def test_the_manifest_counts_and_names_every_frame() -> None:
     """And equal manifests have equal bytes."""
     frames = [frame(12, label="bike"), frame(11), frame(13, "south")]
     parts: list[Part] = ["window", "train", "train"]
-    told: dict[str, Any] = {
+    notified: dict[str, Any] = {
         "changed_since_ms": {"north": 12},
         "cut_off_ms": 99,
         "outcomes_topic": "t.outcomes",
@@ -153,14 +153,14 @@ def test_the_manifest_counts_and_names_every_frame() -> None:
         "examples_sha256": None,
         "golden_sha256": None,
     }
-    found = manifest(decision(causes=("a",)), "one", frames, parts, CLASSES, **told)
+    found = manifest(decision(causes=("a",)), "one", frames, parts, CLASSES, **notified)
     assert (found.offsets, found.labels, found.parts) == ([11, 12, 13], [1, 0, 1], [0, 2, 0])
     assert found.frames_ranges == {"0": (11, 14)}
     assert found.by_part == {"train": 2, "validation": 0, "window": 1, "left_out": 0}
     assert found.by_class == {"bike": {"window": 1}, "car": {"train": 2}}
     assert found.by_camera == {"north": {"train": 1, "window": 1}, "south": {"train": 1}}
     assert (found.sources, found.propensities) == ({"person": 3}, {"1.00": 3})
-    assert as_bytes(found) == as_bytes(manifest(decision(causes=("a",)), "one", frames, parts, CLASSES, **told))
+    assert as_bytes(found) == as_bytes(manifest(decision(causes=("a",)), "one", frames, parts, CLASSES, **notified))
     assert json.loads(as_bytes(found))["unknown_labels"] == {"tram": 1}
 
 
@@ -272,7 +272,7 @@ def test_an_example_like_a_held_out_frame_is_not_trained_on() -> None:
         ([], [], "no part to train on or to evaluate on"),
     ],
 )
-def test_a_split_that_cannot_be_judged_is_refused(parts: list[Part], fresh: list[bool], expected: str) -> None:
+def test_a_split_that_cannot_be_assessed_is_refused(parts: list[Part], fresh: list[bool], expected: str) -> None:
     """Least of all may the gate find no frame of the change, and call that no evidence against."""
     found = lacking(parts, fresh)
     assert (found.startswith("duplicates: "), found.endswith(expected)) == (bool(expected), True)

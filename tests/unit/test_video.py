@@ -48,7 +48,7 @@ def test_at_most_so_many_of_each_second(video: str, fps: float, taken: int) -> N
     assert len(steps) == 0 or (steps.max() - steps.min() < 2)
 
 
-def test_at_its_own_pace(video: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_its_own_decorrelation_lag(video: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits until each frame's own moment."""
     now_s, waits = [0.0], []
 
@@ -62,7 +62,7 @@ def test_at_its_own_pace(video: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(waits) == pytest.approx((FRAMES - 1) / FPS, abs=1 / FPS)
 
 
-def test_what_is_no_video_is_said(tmp_path: Path) -> None:
+def test_what_is_no_video_is_reported(tmp_path: Path) -> None:
     """Not there, not a video; an address of which nobody answers."""
     text = tmp_path / "notes.txt"
     text.write_text("no video")

@@ -69,7 +69,7 @@ def test_severity_grows_from_barely_to_much(kind: str) -> None:
 
 
 @pytest.mark.parametrize("picture", PICTURES[:6])
-def test_pictures_look_like_their_weather(picture: NDArray[np.uint8]) -> None:
+def test_pictures_check_like_their_weather(picture: NDArray[np.uint8]) -> None:
     """Fog flattens and pales, night darkens but for lamps, blur softens, noise and rain and snow roughen."""
     clear = measure(picture)
     fog, night, blur, noise = (quality(kind, 4, picture) for kind in ("fog", "night", "blur", "noise"))

@@ -83,7 +83,7 @@ def test_a_camera_never_costs_much_more(letter: str, most_bytes: int) -> None:
     assert len(window.to_bytes()) <= most_bytes
 
 
-def test_few_cameras_are_looked_at_with_each_frame() -> None:
+def test_few_cameras_are_examined_with_each_frame() -> None:
     """However many are silent, a transaction stays short."""
     windows = Windows()
     for number in range(100):
@@ -121,7 +121,7 @@ def test_a_camera_that_goes_on_is_remembered() -> None:
     assert windows.forget(AT_MS + 50 * BUCKET_MS, BUCKET_MS, 10) == 0
 
 
-def test_a_window_of_an_earlier_version_is_dated_when_it_is_looked_at() -> None:
+def test_a_window_of_an_earlier_version_is_dated_when_it_is_examined() -> None:
     """It says nothing of when its camera was seen last: it stays for as long as any other from now on."""
     windows = Windows()
     windows.restore(b"cam", msgspec.msgpack.encode([[["b", 7, b"\1"]], 3]))

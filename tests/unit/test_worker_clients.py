@@ -16,7 +16,7 @@ from catseye.kafka import admin
 from catseye.kafka.admin import check_partitions, create_topics, topic_config, wait_for_broker
 from catseye.kafka.clients import client_config, partition_bounds, reader_config
 from catseye.settings import Settings
-from tests.simulation.fake_kafka import said
+from tests.simulation.fake_kafka import kafka_fault
 
 DAY_MS = 24 * 3_600_000
 SIX = Settings(topic_prefix="blue.", partitions=6)
@@ -38,7 +38,7 @@ class Admin:
         """What is there, or nobody."""
         if self._away:
             self._away -= 1
-            raise said(KafkaError._TRANSPORT)
+            raise kafka_fault(KafkaError._TRANSPORT)
         return SimpleNamespace(
             topics={name: SimpleNamespace(partitions=dict.fromkeys(range(n))) for name, n in self._topics.items()}
         )
@@ -49,7 +49,7 @@ class Admin:
         for topic in wanted:
             promises[topic.topic] = Future()
             if topic.topic in self._faults:
-                promises[topic.topic].set_exception(said(self._faults[topic.topic]))
+                promises[topic.topic].set_exception(kafka_fault(self._faults[topic.topic]))
             else:
                 promises[topic.topic].set_result(None)
                 self.made[topic.topic] = topic
@@ -200,14 +200,14 @@ class Reader:
 
 def test_a_leader_that_moves_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for ever, and nothing else is."""
-    place, moved = TopicPartition("t", 0), said(KafkaError.NOT_LEADER_FOR_PARTITION)
+    place, moved = TopicPartition("t", 0), kafka_fault(KafkaError.NOT_LEADER_FOR_PARTITION)
     seconds = iter(range(1_000))
     clock = SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=lambda pause_s: None)
     for module in ("tenacity", "tenacity.nap"):  # what stamina tries again with
         monkeypatch.setattr(import_module(module), "time", clock)
-    moving: Any = Reader(moved, said(KafkaError.LEADER_NOT_AVAILABLE), moved)
+    moving: Any = Reader(moved, kafka_fault(KafkaError.LEADER_NOT_AVAILABLE), moved)
     assert partition_bounds(moving, place) == (3, 9)
-    for gone in (Reader(said(KafkaError._TRANSPORT)), Reader(*[moved] * 100)):
+    for gone in (Reader(kafka_fault(KafkaError._TRANSPORT)), Reader(*[moved] * 100)):
         lost: Any = gone
         with pytest.raises(KafkaException):
             partition_bounds(lost, place)

@@ -15,7 +15,7 @@ from catseye.runtime.restore import WorkerFailed
 from catseye.runtime.stream import KeyedState
 from catseye.runtime.worker import NullProbe, TransactionSize, Worker
 from catseye.settings import Settings
-from tests.simulation.fake_kafka import FakeConsumer, said
+from tests.simulation.fake_kafka import FakeConsumer, kafka_fault
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
 from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, counts, work
 
@@ -87,22 +87,22 @@ def test_a_stop_while_state_is_restored_closes_both_readers(world: InMemory) -> 
 def test_what_is_neither_retriable_nor_abortable_ends_the_worker(world: InMemory, call: str, fatal: bool) -> None:
     """A fenced producer, for one: nothing was seen of its transaction."""
     world.publish(b"a")
-    world.broker.fail(call, said(KafkaError._FENCED, fatal=fatal))
+    world.broker.fail(call, kafka_fault(KafkaError._FENCED, fatal=fatal))
     assert failure_of(world).startswith("test.ingest.0 cannot go on after ")
     assert world.seen() == []
 
 
 def test_a_failed_start_ends_the_worker(world: InMemory) -> None:
     """No transactions without their coordinator."""
-    world.broker.fail("init_transactions", said(AWAY))
+    world.broker.fail("init_transactions", kafka_fault(AWAY))
     assert "init_transactions" in failure_of(world)
 
 
 def test_an_abort_that_fails_ends_the_worker(world: InMemory) -> None:
     """Nobody knows then what stands on the log."""
     world.publish(b"a")
-    world.broker.fail("commit_transaction", said(AWAY, abort=True))
-    world.broker.fail("abort_transaction", said(KafkaError._FATAL, fatal=True))
+    world.broker.fail("commit_transaction", kafka_fault(AWAY, abort=True))
+    world.broker.fail("abort_transaction", kafka_fault(KafkaError._FATAL, fatal=True))
     assert "abort_transaction" in failure_of(world)
 
 
@@ -110,7 +110,7 @@ def test_an_abort_that_fails_ends_the_worker(world: InMemory) -> None:
 def test_a_record_that_nobody_takes_ends_the_worker(world: InMemory, delivery: str) -> None:
     """Too large, or a client that has given up: no try helps."""
     world.publish(b"a")
-    world.broker.fail("produce", said(KafkaError.MSG_SIZE_TOO_LARGE))
+    world.broker.fail("produce", kafka_fault(KafkaError.MSG_SIZE_TOO_LARGE))
     assert "cannot write" in failure_of(world, delivery=delivery)
 
 
@@ -132,7 +132,7 @@ def test_a_call_is_not_made_again_for_ever(world: InMemory, monkeypatch: pytest.
         return float(next(seconds))
 
     monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=monotonic, perf_counter=monotonic))
-    world.broker.fail("init_transactions", *[said(KafkaError._TIMED_OUT, retriable=True)] * 1_000)
+    world.broker.fail("init_transactions", *[kafka_fault(KafkaError._TIMED_OUT, retriable=True)] * 1_000)
     worker, probe = world.worker()
     with pytest.raises(WorkerFailed, match="init_transactions"):
         worker.run(world.until(lambda: False))
@@ -145,21 +145,21 @@ def test_a_call_is_not_made_again_for_ever(world: InMemory, monkeypatch: pytest.
 )
 def test_an_error_that_comes_as_a_record_may_end_the_worker(world: InMemory, code: int) -> None:
     """While it works and while it restores: a fenced member is told once only."""
-    world.broker.fail("record", said(code))
+    world.broker.fail("record", kafka_fault(code))
     assert "cannot read" in failure_of(world)
     left = world.leave_open(b"a", b"1")
-    world.broker.on_poll += [None, lambda: world.broker.fail("record", said(code))]
+    world.broker.on_poll += [None, lambda: world.broker.fail("record", kafka_fault(code))]
     assert "cannot read" in failure_of(world)
     left.end("aborted")
-    world.broker.fail("restored", said(code))
+    world.broker.fail("restored", kafka_fault(code))
     assert "the state cannot be restored" in failure_of(world)
 
 
-def test_an_error_that_passes_is_said_and_passed_over(world: InMemory) -> None:
+def test_an_error_that_passes_is_reported_and_passed_over(world: InMemory) -> None:
     """The records around it are done; none is lost."""
     world.publish(b"a", b"b")
     worker, probe = world.worker()
-    world.broker.on_poll += [None, None, lambda: world.broker.fail("record", said(AWAY))]
+    world.broker.on_poll += [None, None, lambda: world.broker.fail("record", kafka_fault(AWAY))]
     worker.run(world.until(lambda: probe.records >= 2 and bool(probe.causes)))
     assert probe.causes == ["read: on order"]
     assert world.seen() == counts(b"a", b"b")
@@ -170,7 +170,7 @@ def test_an_error_that_passes_does_not_end_a_restore(world: InMemory) -> None:
     world.publish(b"a")
     work(world, 1)
     world.publish(b"a")
-    world.broker.fail("restored", said(AWAY), said(AWAY))
+    world.broker.fail("restored", kafka_fault(AWAY), kafka_fault(AWAY))
     work(world, 1)
     assert world.seen() == counts(b"a", b"a")
 
@@ -179,7 +179,7 @@ def test_an_error_that_passes_does_not_end_a_restore(world: InMemory) -> None:
 def test_a_worker_that_cannot_find_its_place_fails(world: InMemory, call: str) -> None:
     """It does not start from anywhere else."""
     world.publish(b"a")
-    world.broker.fail(call, said(AWAY))
+    world.broker.fail(call, kafka_fault(AWAY))
     assert "cannot find its place" in failure_of(world, state=False)
 
 
@@ -195,7 +195,7 @@ def test_a_place_with_an_error_is_not_taken_for_none(world: InMemory) -> None:
 def test_a_state_whose_end_cannot_be_read_is_waited_for(world: InMemory) -> None:
     """`Unavailable`: the process ends and is started again."""
     world.broker.offsets |= dict.fromkeys(ALL, 0)
-    world.broker.fail("get_watermark_offsets", said(AWAY))
+    world.broker.fail("get_watermark_offsets", kafka_fault(AWAY))
     worker, _ = world.worker()
     with pytest.raises(Unavailable, match=r"the bounds of test\.ingest\.state cannot be read"):
         worker.run(world.until(lambda: False))
@@ -204,7 +204,7 @@ def test_a_state_whose_end_cannot_be_read_is_waited_for(world: InMemory) -> None
 def test_a_leader_that_moves_is_waited_for(world: InMemory) -> None:
     """Of a topic that was made a moment ago."""
     world.publish(b"a")
-    world.broker.fail("get_watermark_offsets", *[said(KafkaError.NOT_LEADER_FOR_PARTITION)] * 2)
+    world.broker.fail("get_watermark_offsets", *[kafka_fault(KafkaError.NOT_LEADER_FOR_PARTITION)] * 2)
     work(world, 1)
     assert world.seen() == counts(b"a")
 
@@ -212,7 +212,7 @@ def test_a_leader_that_moves_is_waited_for(world: InMemory) -> None:
 def test_at_least_once_does_again_what_was_not_delivered(world: InMemory) -> None:
     """Offsets stay until every output is on the log; what was there already is there twice."""
     world.publish(b"a", b"b")
-    world.broker.fail("delivery", None, said(KafkaError._MSG_TIMED_OUT))
+    world.broker.fail("delivery", None, kafka_fault(KafkaError._MSG_TIMED_OUT))
     probe = work(world, 2, delivery="at_least_once")
     assert [cause.startswith("deliver: ") for cause in probe.causes] == [True]
     assert set(world.seen()) == set(counts(b"a", b"b"))
@@ -221,7 +221,7 @@ def test_at_least_once_does_again_what_was_not_delivered(world: InMemory) -> Non
 def test_at_least_once_remembers_nothing_that_was_not_delivered(world: InMemory) -> None:
     """Killed right after, it does the record again: with a state written first that would be a repeat, and lost."""
     world.publish(b"a")
-    world.broker.fail("delivery", said(KafkaError._MSG_TIMED_OUT))
+    world.broker.fail("delivery", kafka_fault(KafkaError._MSG_TIMED_OUT))
     worker, probe = world.worker(delivery="at_least_once")
     worker.run(world.until(lambda: bool(probe.causes)))
     assert world.broker.committed(PREFIX + STATE) == []
@@ -232,7 +232,9 @@ def test_at_least_once_remembers_nothing_that_was_not_delivered(world: InMemory)
 def test_at_least_once_does_again_what_was_not_committed(world: InMemory) -> None:
     """A group that moved on says so; only a fatal error ends the worker."""
     world.publish(b"a")
-    world.broker.fail("commit", said(KafkaError.ILLEGAL_GENERATION), None, said(KafkaError._FATAL, fatal=True))
+    world.broker.fail(
+        "commit", kafka_fault(KafkaError.ILLEGAL_GENERATION), None, kafka_fault(KafkaError._FATAL, fatal=True)
+    )
     probe = work(world, 1, delivery="at_least_once")
     assert [cause.startswith("commit: ") for cause in probe.causes] == [True]
     assert world.seen() == counts(b"a", b"a")[:1] * 2
@@ -242,7 +244,7 @@ def test_at_least_once_does_again_what_was_not_committed(world: InMemory) -> Non
 
 def test_time_alone_writes_nothing(world: InMemory) -> None:
     """A tick without outputs and changes opens no transaction."""
-    world.broker.fail("begin_transaction", said(KafkaError._FATAL, fatal=True))
+    world.broker.fail("begin_transaction", kafka_fault(KafkaError._FATAL, fatal=True))
     core = Counting(world.full(WRITTEN))
     worker, _ = world.worker(core)
     worker.run(world.until(lambda: len(core.ticks) >= 5))
@@ -321,29 +323,29 @@ def test_a_restored_state_is_committed(world: InMemory) -> None:
 
 def warm(size: TransactionSize, cost_s: float, commit_s: float = 0.01) -> list[int]:
     """What a size comes to while all of it is used and each record costs the same."""
-    told = [size.records()]
+    notified = [size.records()]
     for _ in range(20):
-        size.took(told[-1], told[-1] * cost_s, commit_s)
-        told.append(size.records())
-    return told
+        size.took(notified[-1], notified[-1] * cost_s, commit_s)
+        notified.append(size.records())
+    return notified
 
 
 def test_a_transaction_takes_what_its_time_allows() -> None:
     """Within bounds, however dear or cheap a record is; half of what is believed is replaced."""
     size = TransactionSize(0.06, 0.02, most=5_000)
     assert warm(size, 0.0001)[-1] == 600
-    told = []
+    notified = []
     for records, work_s in ((600, 0.18), (400, 40.0), (1, 0.0), (2, 0.0)):
         size.took(records, work_s, 0.01)
-        told.append(size.records())
-    assert told == [300, 1, 2, 4]
+        notified.append(size.records())
+    assert notified == [300, 1, 2, 4]
     assert warm(TransactionSize(0.06, 0.02, most=10), 0.0001)[-1] == 10
 
 
 def test_a_transaction_begins_with_one_record_and_doubles() -> None:
     """Nobody knows yet what the next record costs; a warm worker is there after 13 transactions."""
-    told = warm(TransactionSize(0.06, 0.02, most=5_000), 1e-7)
-    assert told[:14] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 5_000]
+    notified = warm(TransactionSize(0.06, 0.02, most=5_000), 1e-7)
+    assert notified[:14] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 5_000]
 
 
 def test_a_record_of_seconds_is_done_alone() -> None:

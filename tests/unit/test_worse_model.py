@@ -27,9 +27,9 @@ def test_a_worse_model_errs_and_keeps_the_contract() -> None:
     bad = worse(GOOD, pictures, seed=3)
     net, good = Net(bad), Net(GOOD)
     assert (net.spec.name, net.spec.classes) == (good.spec.name, good.spec.classes)
-    said, should = (each.predict(pictures).probabilities.argmax(axis=1) for each in (net, good))
-    assert (said == should).mean() <= AGREES
-    right = [net.spec.classes[place] == label for place, label in zip(said, labels, strict=True)]
+    reported, should = (each.predict(pictures).probabilities.argmax(axis=1) for each in (net, good))
+    assert (reported == should).mean() <= AGREES
+    right = [net.spec.classes[place] == label for place, label in zip(reported, labels, strict=True)]
     assert sum(right) / len(right) < 0.85
     assert worse(GOOD, pictures, seed=3) == bad
 
