@@ -10,7 +10,7 @@ from services.ground_truth.settings import GroundTruthSettings
 def build(settings: GroundTruthSettings, codec: Codec, _: object) -> GroundTruthCore:
     horizon_ms, margin_ms = (int(hours * 3_600_000) for hours in (settings.label_horizon_h, settings.archive_margin_h))
     early_ms = int(settings.ground_truth_early_s * 1_000)
-    return GroundTruthCore(codec, settings.topic_prefix, horizon_ms, early_ms, margin_ms)
+    return GroundTruthCore(codec, horizon_ms, early_ms, margin_ms)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from catseye.contract.codec import Codec
-from catseye.contract.dead_letters import dead_letter, source_of
 from catseye.contract.errors import BadRecord
 from catseye.contract.heads import FEWEST
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedLabel, Change, PairedOutcome, UnmatchedLabel, UnmatchedReason
-from catseye.contract.topics import full_name
-from catseye.runtime.stream import Output, Row, Tally
+from catseye.runtime.router import Refusal, Written
+from catseye.runtime.stream import Output, Tally
 from services.ground_truth.arrivals import Labelled, Predicted, label_alone, read_labels, read_predictions
 from services.ground_truth.entry import (
     HAD_OUTCOME,
@@ -39,7 +38,7 @@ from services.ground_truth.join_state import JoinState, Model
 from services.ground_truth.outcome import Joined, label_probability, outcome_bytes, outcome_of
 
 EXPIRE_AT_ONCE = 2_000  # entries forgotten in one transaction, so that a long silence does not make a long one
-_NO_ROW: Row = ("", 0, None, None)
+_NOT_YET = Output("", 0, None, None)
 
 
 def label_rank(label: AcceptedLabel) -> tuple[int, bytes]:
@@ -51,21 +50,20 @@ class _Turn:
     """What comes of a batch. The place of an outcome is kept until all of them are written at once."""
 
     def __init__(self) -> None:
-        self.outputs: list[Row] = []
+        self.outputs: list[Written] = []
         self.joined: list[tuple[int, Joined]] = []
 
     def join(self, joined: Joined) -> None:
         """Keep the next place for the outcome."""
         self.joined.append((len(self.outputs), joined))
-        self.outputs.append(_NO_ROW)
+        self.outputs.append(_NOT_YET)
 
 
 class GroundTruthCore(Tally):
     """Predictions and labels in, outcomes, pairs and unmatched labels out.
 
     Args:
-        codec: Reads and writes records.
-        prefix: Of topic names.
+        codec: Reads and writes records: a batch of them in one pass.
         horizon_ms: Longest time from a frame's arrival to its label's.
         early_ms: How long a label waits for its prediction, in time of the frames that are predicted.
         margin_ms: How long accepted frames and labels are kept beyond the horizon. Twice both after a boot's last frame
@@ -74,7 +72,7 @@ class GroundTruthCore(Tally):
     """
 
     def __init__(
-        self, codec: Codec, prefix: str, horizon_ms: int, early_ms: int, margin_ms: int = 0, *, fewest: int = FEWEST
+        self, codec: Codec, horizon_ms: int, early_ms: int, margin_ms: int = 0, *, fewest: int = FEWEST
     ) -> None:
         super().__init__()
         self._codec = codec
@@ -82,29 +80,22 @@ class GroundTruthCore(Tally):
         self._early_ms = early_ms
         self._margin_ms = margin_ms
         self._fewest = fewest
-        self._predictions = full_name("predictions", prefix)
-        self._shadows = full_name("predictions.shadow", prefix)
-        self._labels = full_name("labels.accepted", prefix)
-        self._outcomes = full_name("outcomes", prefix)
-        self._pairs = full_name("outcomes.paired", prefix)
-        self._unmatched = full_name("labels.unmatched", prefix)
-        self._dead_letters = full_name("dead-letters", prefix)
 
     def new_state(self) -> JoinState:
         return JoinState(self._horizon_ms, self._margin_ms)
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, JoinState], now_ms: int) -> list[Row]:
+    def on_records(
+        self, batch: Sequence[Message], topics: Sequence[str], states: Mapping[int, JoinState], now_ms: int
+    ) -> list[Written]:
         turn = _Turn()
-        topics, partitions = [message.topic() for message in batch], [message.partition() for message in batch]
+        partitions = [message.partition() for message in batch]
         read = self._read(batch, topics, [states[partition] for partition in partitions])
         for place, (topic, partition, each) in enumerate(zip(topics, partitions, read, strict=True)):
             if isinstance(each, Labelled):
                 self._on_label(each, states[partition], partition, turn)
             elif isinstance(each, BadRecord):
-                self.events[f"dead_{each.reason}"] += 1
-                letter = self._codec.encode(dead_letter("ground_truth", batch[place], each, now_ms))
-                turn.outputs.append(Output(self._dead_letters, partition, source_of(batch[place]), letter))
-            elif topic == self._shadows:
+                turn.outputs.append(Refusal(batch[place], each))
+            elif topic == "predictions.shadow":
                 self._on_shadow(each, states[partition])
             else:
                 self._on_prediction(each, states[partition], partition, turn)
@@ -116,13 +107,13 @@ class GroundTruthCore(Tally):
     ) -> list[Labelled | Predicted | BadRecord]:
         """What was read of each record, or why it is refused."""
         values = [message.value() for message in batch]
-        labels = [place for place, topic in enumerate(topics) if topic == self._labels]
-        others = [place for place, topic in enumerate(topics) if topic != self._labels]
+        labels = [place for place, topic in enumerate(topics) if topic == "labels.accepted"]
+        others = [place for place, topic in enumerate(topics) if topic != "labels.accepted"]
         read_of_labels = read_labels(self._codec, [values[place] for place in labels], self._fewest)
         read_of_others = read_predictions(
             self._codec,
             [values[place] for place in others],
-            [topics[place] == self._shadows for place in others],
+            [topics[place] == "predictions.shadow" for place in others],
             [states[place] for place in others],
             self._fewest,
         )
@@ -140,19 +131,18 @@ class GroundTruthCore(Tally):
         if at_once:
             written = outcome_bytes(self._codec, [joined for _, joined in at_once])
             for (place, joined), (camera, value) in zip(at_once, written, strict=True):
-                turn.outputs[place] = self._outcomes, joined.partition, camera, value
+                turn.outputs[place] = Output("outcomes", joined.partition, camera, value)
         for place, joined in alone:
             label = self._label(joined.label)
-            value = self._codec.encode(outcome_of(joined, label))
-            turn.outputs[place] = self._outcomes, joined.partition, label.camera.encode(), value
+            turn.outputs[place] = outcome_of(joined, label)
 
-    def on_time(self, states: Mapping[int, JoinState], now_ms: int) -> list[Row]:
+    def on_time(self, states: Mapping[int, JoinState], now_ms: int) -> list[Written]:
         """Let go of labels that waited long enough and of predictions past the horizon. Time is that of the frames."""
-        outputs: list[Row] = []
-        for partition, state in states.items():
+        outputs: list[Written] = []
+        for state in states.values():
             for key, packed in state.early_before(state.newest_ms - self._early_ms):
                 state.take_early(key)
-                outputs.append(self._left(self._early_label(packed), "unknown", partition))
+                outputs.append(self._left(self._early_label(packed), "unknown"))
             self.events["expired"] += state.expire(EXPIRE_AT_ONCE)
             self.events["mark_ended"] += state.end_marks(EXPIRE_AT_ONCE)
             if state.shadows:
@@ -192,16 +182,16 @@ class GroundTruthCore(Tally):
         """Join a label, let it wait, or write why it makes no outcome."""
         packed = state.get(label.key)
         if packed is None:
-            turn.outputs += self._without_prediction(label, state, partition)
+            turn.outputs += self._without_prediction(label, state)
             return
         if label.received_at_ms - RECEIVED.unpack_from(packed)[0] > self._horizon_ms:
-            turn.outputs.append(self._left(label, "late", partition))
+            turn.outputs.append(self._left(label, "late"))
             return
-        fate, changed = judged(packed, label)
+        fate, changed = applied(packed, label)
         if changed is not packed:
             state.put(label.key, changed, packed)
         if fate == "repeated" or fate == "superseded":  # noqa: PLR1714 - mypy narrows only this form
-            turn.outputs.append(self._left(label, fate, partition))
+            turn.outputs.append(self._left(label, fate))
             return
         self.events[f"label_{fate}"] += 1
         joined = Joined(label, packed, state.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]], fate, partition)
@@ -209,7 +199,7 @@ class GroundTruthCore(Tally):
         if fate == "matched" and state.shadows:
             turn.outputs += self._pair(joined, state)
 
-    def _pair(self, joined: Joined, state: JoinState) -> list[Row]:
+    def _pair(self, joined: Joined, state: JoinState) -> list[Written]:
         """The pair of a frame's first outcome and what the shadow predicted, which is kept no longer."""
         key = joined.label.key
         packed = state.shadow(key)
@@ -222,15 +212,12 @@ class GroundTruthCore(Tally):
             self.events["pair_of_one_version"] += 1  # around a promotion; nothing can be learnt from it
             return []
         self.events["pair"] += 1
-        label = self._label(joined.label)
-        return [
-            Output(self._pairs, 0, label.camera.encode(), self._codec.encode(_paired(joined, label, entry, shadow)))
-        ]
+        return [_paired(joined, self._label(joined.label), entry, shadow)]
 
-    def _without_prediction(self, label: Labelled, state: JoinState, partition: int) -> list[Row]:
+    def _without_prediction(self, label: Labelled, state: JoinState) -> list[Written]:
         key = label.key
         if state.is_expired(key):
-            return [self._left(label, "late", partition)]
+            return [self._left(label, "late")]
         packed = state.early(key)
         if packed is None:
             state.put_early(key, self._packed(label))
@@ -240,12 +227,12 @@ class GroundTruthCore(Tally):
         if label.label == waiting.label:
             if label.labelled_at_ms > waiting.labelled_at_ms:
                 state.put_early(key, self._packed(label))
-                return [self._left(waiting, "repeated", partition)]
-            return [self._left(label, "repeated", partition)]
+                return [self._left(waiting, "repeated")]
+            return [self._left(label, "repeated")]
         if (label.labelled_at_ms, label.digest) > (waiting.labelled_at_ms, waiting.digest):
             state.put_early(key, self._packed(label))
-            return [self._left(waiting, "superseded", partition)]
-        return [self._left(label, "superseded", partition)]
+            return [self._left(waiting, "superseded")]
+        return [self._left(label, "superseded")]
 
     def _label(self, label: Labelled) -> AcceptedLabel:
         return self._codec.decode(label.value, AcceptedLabel)
@@ -257,10 +244,10 @@ class GroundTruthCore(Tally):
         value = packed[RECEIVED.size :]
         return label_alone(self._codec.decode(value, AcceptedLabel), value)
 
-    def _left(self, arrived: Labelled, reason: UnmatchedReason, partition: int) -> Row:
+    def _left(self, arrived: Labelled, reason: UnmatchedReason) -> UnmatchedLabel:
         self.events[f"label_{reason}"] += 1
         label = self._label(arrived)
-        unmatched = UnmatchedLabel(
+        return UnmatchedLabel(
             camera=label.camera,
             boot=label.boot,
             sequence=label.sequence,
@@ -271,10 +258,9 @@ class GroundTruthCore(Tally):
             received_at_ms=label.received_at_ms,
             reason=reason,
         )
-        return Output(self._unmatched, partition, label.camera.encode(), self._codec.encode(unmatched))
 
 
-def judged(packed: bytes, label: Labelled) -> tuple[Change | Literal["repeated", "superseded"], bytes]:
+def applied(packed: bytes, label: Labelled) -> tuple[Change | Literal["repeated", "superseded"], bytes]:
     """What *label* does to a prediction, and the prediction's entry afterwards."""
     flags, labelled_at_ms, digest = LABEL.unpack_from(packed, LABEL_AT)
     its_digest = label.digest

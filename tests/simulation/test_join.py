@@ -14,6 +14,8 @@ from catseye.contract.codec import Codec
 from catseye.contract.heads import FEWEST
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction, UnmatchedLabel
+from catseye.runtime.router import Router
+from services.ground_truth import NAME, READS, WRITES
 from services.ground_truth.core import GroundTruthCore, label_rank
 from services.ground_truth.join_state import JoinState, frame_key
 from tests.simulation.partitions import FakeMessage, Partition
@@ -35,8 +37,14 @@ def fewest(request: pytest.FixtureRequest) -> Iterator[None]:
     FEWEST_NOW[0] = FEWEST
 
 
-def core() -> GroundTruthCore:
-    return GroundTruthCore(CODEC, "", HORIZON_MS, EARLY_MS, fewest=FEWEST_NOW[0])
+def core() -> Router[JoinState]:
+    """As its worker runs it."""
+    return routed(HORIZON_MS, EARLY_MS, fewest=FEWEST_NOW[0])
+
+
+def routed(*times_ms: int, **how: int) -> Router[JoinState]:
+    """A fleet of one partition, without prefix."""
+    return Router(GroundTruthCore(CODEC, *times_ms, **how), NAME, READS, WRITES, CODEC, "", 1)
 
 
 def prediction(

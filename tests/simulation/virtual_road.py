@@ -19,7 +19,6 @@ from catseye.models.jpeg import decode_rgb
 from catseye.models.net import Net
 from catseye.runtime.stream import Output
 from services.drift.rules import Rules
-from services.ground_truth.core import GroundTruthCore
 from services.ingest.quality import Quality, measure
 from services.simulator.core import Due, FrameDue, LabelDue, Plan
 from services.simulator.pictures import Appearance, Pictures
@@ -27,6 +26,7 @@ from services.simulator.play import frames_and_labels
 from tests.simulation.cameras import drift_service
 from tests.simulation.incidents import START_MS, Incidents
 from tests.simulation.partitions import FakeMessage
+from tests.simulation.test_join import routed as joining
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "infra" / "example"
 CODEC = Codec()
@@ -123,7 +123,7 @@ class VirtualRoad:
         self._lens = lens
         self._telemetry = telemetry
         self._worse_from_ms = worse_from_ms
-        self._truth = GroundTruthCore(CODEC, "", HORIZON_MS, BATCH_MS)
+        self._truth = joining(HORIZON_MS, BATCH_MS)
         self._room = self._truth.new_state()
         self._drift = drift_service(rules)
         self._cameras = self._drift.new_state()

@@ -182,6 +182,25 @@ def test_a_core_may_choose_of_a_batch_and_answer_at_its_end() -> None:
     assert (core.handed, [output.topic for output in outputs]) == ([2, 0], ["blue.labels.accepted"])
 
 
+def test_a_core_may_read_and_write_a_whole_batch_itself() -> None:
+    """It is handed messages with the names of their topics; what it encoded goes out under the topic's full name."""
+
+    class Whole(Fixed):
+        def on_records(
+            self, batch: Sequence[Message], topics: Sequence[str], states: Mapping[int, NoState], now_ms: int
+        ) -> Sequence[Written]:
+            self.handed = [(message.offset(), topic, now_ms) for message, topic in zip(batch, topics, strict=True)]
+            fault = BadRecord(Reason.FIELD_OUT_OF_RANGE, "too much")
+            return Output("labels.accepted", 1, b"gate", b"encoded"), Refusal(batch[1], fault), ACCEPTED
+
+    core = Whole()
+    encoded, refused, accepted = ran(routed(core), message(), message(offset=8))
+    assert core.handed == [(7, "labels", 9), (8, "labels", 9)]
+    assert encoded == Output("blue.labels.accepted", 1, b"gate", b"encoded")
+    assert letter_in([refused])[1].offset == 8
+    assert accepted.value == CODEC.encode(ACCEPTED)
+
+
 def test_a_core_that_does_not_fit_its_service_is_a_bug() -> None:
     """Found at the start where it can be: no method for a topic, or a record that could go to two topics."""
     with pytest.raises(TypeError, match=r"some_service reads outcomes and Fixed has no on_outcome"):

@@ -13,6 +13,9 @@ partition and our clock, and returns what is to be written; it may raise `BadRec
 - ``heads``: topic to the last field that is read of its records; `on_RECORD` gets the fields up to it, as a mapping.
 - ``in_parts``: topics of whose records more or less is read as the core finds; `on_RECORD` gets an `Unread`.
 - ``max_bytes``: topic to the longest value that is decoded.
+- ``on_records(batch, topics, states, now_ms)``: instead of all that comes before, for a core that reads and writes a
+  whole batch in one pass. It gets the messages with the names of their topics, decodes them itself, refuses with
+  `Refusal`, and may return an `Output` that it encoded.
 """
 
 import re
@@ -76,8 +79,8 @@ class Refusal(NamedTuple):
     fault: BadRecord
 
 
-Written = Record | Forward | Refusal
-"""What a core returns."""
+Written = Record | Output | Forward | Refusal
+"""What a core returns. The topic of an `Output` has no prefix."""
 
 
 class _Read(NamedTuple):
@@ -125,6 +128,8 @@ class Router(Generic[S]):
             if topic.record is not None and self._writes.setdefault(topic.record, topic) is not topic:
                 raise TypeError(f"{service} writes {topic.record.__name__} to more than one topic")
         self._refuses = DEAD_LETTERS in writes
+        self._bare = {full_name(name, prefix): name for name in reads}
+        self._on_records = getattr(core, "on_records", None)
         self._begin = getattr(core, "begin", None)
         self._end = getattr(core, "end", None)
 
@@ -137,6 +142,9 @@ class Router(Generic[S]):
         return counts
 
     def on_batch(self, batch: Sequence[Message], states: Mapping[int, S], now_ms: int) -> list[Output]:
+        if self._on_records:
+            topics = [self._bare[message.topic()] for message in batch]
+            return list(self._rows(self._on_records(batch, topics, states, now_ms), now_ms))
         if self._begin:
             batch = self._begin(batch, states, now_ms)
         rows: list[Output] = []
@@ -171,8 +179,8 @@ class Router(Generic[S]):
             return Unread(codec, kind, value)
 
         name = "on_" + re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
-        handle = getattr(self._core, name, None)
-        if handle is None:
+        handle: Any = getattr(self._core, name, None)
+        if handle is None and not hasattr(self._core, "on_records"):
             raise TypeError(f"{self._service} reads {topic.name} and {type(self._core).__name__} has no {name}")
         in_parts = topic.name in getattr(self._core, "in_parts", ())
         return _Read(unread if in_parts else head if last else whole, handle, kind)
@@ -181,6 +189,8 @@ class Router(Generic[S]):
         for each in written:
             if isinstance(each, Record):
                 yield self._row(each)
+            elif isinstance(each, Output):
+                yield Output(self._names[each.topic], *each[1:])
             elif isinstance(each, Forward):
                 home = partition_of(each.camera, self._partitions)
                 yield Output(self._names[each.topic], home, each.camera.encode(), each.value)

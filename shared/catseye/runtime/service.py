@@ -62,12 +62,10 @@ def run(
         wait_for_broker(settings)
         codec, prefix = codec_for(settings), settings.topic_prefix
         core = build(settings, codec, logger)
-        if not hasattr(core, "on_batch"):  # a core of records; those of bytes become such one by one
-            core = Router(core, name, reads, writes, codec, prefix, settings.partitions)
         state = f"{name}.state"
-        worker = Worker(
+        worker: Worker[Any] = Worker(
             name,
-            core,
+            Router(core, name, reads, writes, codec, prefix, settings.partitions),
             [full_name(read, prefix) for read in reads],
             full_name(state, prefix) if state in BY_NAME else None,
             settings,

@@ -17,7 +17,7 @@ from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction
 from catseye.runtime.router import Router
 from services.drift.table import Cameras
-from services.ground_truth.core import GroundTruthCore
+from services.ground_truth.join_state import JoinState
 from services.incidents.incidents_state import IncidentsState
 from services.incidents.rules import Rules as IncidentRules
 from services.ingest.core import Limits
@@ -30,6 +30,7 @@ from tests.simulation.cameras import CODEC, QUICK, Camera, drift_service, outcom
 from tests.simulation.partitions import FakeMessage, Partition
 from tests.simulation.rollout import Rollout, event, pair
 from tests.simulation.rollout import core as rollout_core
+from tests.simulation.test_join import routed as joining
 from tests.unit.test_ingest_core import LIMITS, frame, routed
 
 START_MS: Final = 1_800_000_000_000
@@ -102,8 +103,8 @@ SIX: Final = ("bike", "bus", "car", "truck", "tram", "van")
 TWENTY: Final = tuple(f"class {number}" for number in range(20))
 
 
-def _ground_truth_core() -> GroundTruthCore:
-    return GroundTruthCore(CODEC, "", 3_600_000, 60_000, 600_000)
+def _ground_truth_core() -> Router[JoinState]:
+    return joining(3_600_000, 60_000, 600_000)
 
 
 def _predicted(
