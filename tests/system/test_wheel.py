@@ -151,6 +151,8 @@ def test_the_command_says_which_extra_it_needs_and_runs_with_it(installed: Insta
     installed.add("[cli]")
     assert "alerts" in called(command, "--help", cwd=tmp_path).stdout
     assert "CATSEYE_PARTITIONS" in called(command, "settings", cwd=tmp_path).stdout
+    template = "from catseye.ops.card import page; page._template()"
+    called(installed.bin / "python", "-P", "-c", template, cwd=tmp_path)
     replay = called(command, "replay", "--model", "m.onnx", status=2, cwd=tmp_path).stderr
     assert replay.count("\n") == 1
     assert "call `catseye replay` in a checkout of Catseye" in replay

@@ -97,7 +97,7 @@ def distribution_of(name: str) -> str | None:
     for part, distribution in PARTS.items():
         if name == part or name.startswith(f"{part}."):
             return distribution
-    return INSTALLED.get(root, [root])[0].replace("_", "-")
+    return INSTALLED.get(root, [root])[0].replace("_", "-").lower()
 
 
 def undeclared(modules: Mapping[str, list[Imported]], asked: Mapping[str, set[str]]) -> set[tuple[str, str]]:
