@@ -112,7 +112,7 @@ CONTROLS: Final[Mapping[str, Make]] = {
 
 
 def run_length(name: str, make: Make, *, threshold: float, rows: int, seed: int, assessed: bool = True) -> Null:
-    """Measure one kind of stream; a stream is given up after eight times the threshold and counts as that long."""
+    """Measure one kind of stream; a stream ends after eight times the threshold and counts as that long."""
     rng = np.random.default_rng(seed)
     longest = int(8 * threshold)
     lengths = passages(make(rng, rows), Engine(rows), rows, np.array([threshold]), longest)[:, 0]

@@ -25,7 +25,7 @@ CROPS: Final = ROOT / "infra" / "example" / "crops"
 MODEL: Final = ROOT / "infra" / "example" / "vehicles.onnx"
 KINDS: Final = ("fog", "night", "rain", "blur", "dirt", "noise")
 SIGNALS: Final = {"loss": 0.02, "doubt": 0.02, "embedding": 0.05}
-"""With the rise of the mean that is nobody's business: as the service has it."""
+"""With the rise of the mean that is tolerated: as the service has it."""
 PEERS: Final = ("adwin", "page_hinkley")
 LONGEST: Final = 2_000
 _BATCH: Final = 32

@@ -194,7 +194,7 @@ def passages(
         watch: On them.
         rows: Streams.
         thresholds: Ascending, [k].
-        longest: Samples after which a stream is given up.
+        longest: Samples after which a stream ends.
         enough: Thresholds with a mean beyond it are not waited for; they come back half done.
 
     Returns:

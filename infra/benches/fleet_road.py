@@ -152,12 +152,12 @@ class Road:
         light = ranked[:, 0]
         night = (level < 0.5).astype(np.int64)
         correct, changed, confidence = self._answers(rows, level, slow[2], wet, light)
-        looks = self._vehicles(rows, 1 - night)
-        said = self._some_class(rows, 1 - night)
-        other = np.where(said == looks, (looks + 1) % len(CLASSES), said)
-        bucket = np.where(correct, looks, other)
-        true = np.where(correct & changed, (looks + 1) % len(CLASSES), looks)
-        features = self._centres[rows, looks] + self._night_features[rows] * (1 - level)[:, None] + 0.6 * noise[:, 5:]
+        seen_as = self._vehicles(rows, 1 - night)
+        answer = self._some_class(rows, 1 - night)
+        other = np.where(answer == seen_as, (seen_as + 1) % len(CLASSES), answer)
+        bucket = np.where(correct, seen_as, other)
+        true = np.where(correct & changed, (seen_as + 1) % len(CLASSES), seen_as)
+        features = self._centres[rows, seen_as] + self._night_features[rows] * (1 - level)[:, None] + 0.6 * noise[:, 5:]
         features += (0.3 * slow[2] + does.features[rows])[:, None] * self._directions[rows]
         flipped = rng.random((n, 64), np.float32) < self._flips[rows]
         bits = self.bits[rows] ^ flipped ^ (self._night_bits[rows] & (level < 0.5)[:, None])
@@ -172,7 +172,7 @@ class Road:
             bits=bits.astype(np.float32),
             features=features.astype(np.float32),
             bucket=bucket,
-            outputs=_probabilities(bucket, confidence, looks, other),
+            outputs=_probabilities(bucket, confidence, seen_as, other),
             confidence=confidence,
             content=content,
             offset=np.full(n, self.tick + 1, np.int64),
@@ -295,16 +295,16 @@ _LABEL: Final = np.dtype(
 )
 
 
-def _probabilities(bucket: Ints, confidence: Floats, looks: Ints, other: Ints) -> Floats:
+def _probabilities(bucket: Ints, confidence: Floats, seen_as: Ints, other: Ints) -> Floats:
     """What the model says in numbers, [n, OUTPUTS]: most of what is left goes to one other class."""
     count, width = len(bucket), len(CLASSES)
-    second = np.where(bucket == looks, other, looks)
+    second = np.where(bucket == seen_as, other, seen_as)
     left = 1 - confidence
     odds = np.repeat((0.3 * left / (width - 2))[:, None], width, axis=1).astype(np.float32)
     odds[np.arange(count), second] = 0.7 * left
     odds[np.arange(count), bucket] = confidence
-    said = np.full((count, OUTPUTS), np.nan, np.float32)
-    said[:, : min(width, BUCKETS)] = odds
-    said[:, ENTROPY] = -(odds * np.log(odds + 1e-6)).sum(axis=1) / np.log(width)
-    said[:, MARGIN] = confidence - 0.7 * left
-    return said
+    answer = np.full((count, OUTPUTS), np.nan, np.float32)
+    answer[:, : min(width, BUCKETS)] = odds
+    answer[:, ENTROPY] = -(odds * np.log(odds + 1e-6)).sum(axis=1) / np.log(width)
+    answer[:, MARGIN] = confidence - 0.7 * left
+    return answer

@@ -38,7 +38,7 @@ def run(options: Options) -> Report:
     wholes, sums = ([float(row[name]) for row in report.rows] for name in ("whole_s", "sum_s"))
     name = "12: change to recovered over label delay, training and test"
     report.figures.append(Figure(name, ratio(wholes, sums), TARGET))
-    report.notes.append(f"fog at {CHANGE_AT_S:.0f} s; label delay {LABEL_DELAY_S:.0f} s in the mean")
+    report.notes.append(f"fog at {CHANGE_AT_S:.0f} s; label delay {LABEL_DELAY_S:.0f} s on average")
     return report
 
 

@@ -47,7 +47,7 @@ _RANKED: Final = (
     "telemetry 3",
 )
 _CLASSES: Final = ("0", "1", "2", "3", "4", "5", "6", "7")
-_SAID: Final = (
+_OUTPUTS: Final = (
     "class_share 0",
     "class_share 1",
     "class_share 2",
@@ -72,20 +72,20 @@ _FAULTS: Final = (
 _WAYS: Final = ("up", "down", "far")
 _STREAMS: Final = (
     *(f"{name} {way}" for name in _RANKED for way in _WAYS),
-    *(f"{name} {way}" for way in ("up", "down") for name in _SAID),
+    *(f"{name} {way}" for way in ("up", "down") for name in _OUTPUTS),
     *(f"{name} up" for name in ("loss", *(f"loss {name}" for name in _CLASSES), "loss night", "loss day", "accuracy")),
 )
 AXES: Final[dict[str, tuple[str, ...]]] = {
     "phase": ("night", "day"),
     "class": _CLASSES,
     "ranked": _RANKED,
-    "said": _SAID,
+    "said": _OUTPUTS,
     "correlated": (*_RANKED, "entropy", "margin", "class_share", "loss"),
     "label": ("all", *_CLASSES),
     "stream": _STREAMS,
     "family": _FAMILIES,
     "alarm": (*_FAMILIES, *_FAULTS, "camera_silent", "labels_missing", "camera_dead_letters"),
     "fault": _FAULTS,
-    "value": (*_RANKED, *_SAID),
+    "value": (*_RANKED, *_OUTPUTS),
 }
 DETECTORS: Final = ("esr", "adwin", "kswin", "page_hinkley", "hddm_a", "hddm_w", "ddm")

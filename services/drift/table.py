@@ -32,7 +32,7 @@ LOGGED: Final = {
     _LEARNING: {_LEARNING: slice(0, LEARNING.itemsize)},
 }
 """Pieces of each part that have keys of their own on the log: evidence moves with samples, the rest with each frame."""
-_FIRST_ROOM: Final = 64
+_CAPACITY: Final = 64
 _VERSION: Final = b"\0v"
 _SHARED: Final = b"\0p"
 _LAYOUT: Final = b"\0l"
@@ -86,24 +86,24 @@ class Table:
         self.detectors: dict[tuple[int, int], Detector] = {}
         self.detector_states: dict[tuple[int, int], bytes] = {}
         self.old_keys: dict[tuple[int, int], bytes] = {}
-        self._rooms: dict[bytes, Rows] = {part: np.zeros(_FIRST_ROOM, dtype) for part, dtype in PARTS.items()}
-        self._touched = {part: np.zeros(_FIRST_ROOM, bool) for part in PARTS}  # rows of which `Cameras.before` has it
-        self.normal: Rows = np.zeros(_FIRST_ROOM, NORMAL)
+        self._stored: dict[bytes, Rows] = {part: np.zeros(_CAPACITY, dtype) for part, dtype in PARTS.items()}
+        self._touched = {part: np.zeros(_CAPACITY, bool) for part in PARTS}  # rows of which `Cameras.before` has it
+        self.normal: Rows = np.zeros(_CAPACITY, NORMAL)
         self._cameras: list[weakref.ref[Cameras]] = []  # of each row; when they go their rows are free
         self._free: list[int] = []
         self._slots: dict[int, tuple[str, ...]] = {}
 
     @property
     def reference(self) -> Rows:
-        return self._rooms[b"r"]
+        return self._stored[b"r"]
 
     @property
     def watch(self) -> Rows:
-        return self._rooms[b"w"]
+        return self._stored[b"w"]
 
     @property
     def learning(self) -> Rows:
-        return self._rooms[b"l"]
+        return self._stored[b"l"]
 
     def cameras(self, row: int) -> "Cameras":
         """Those of the partition that *row* is of."""
@@ -119,8 +119,8 @@ class Table:
         self.names.append(name)
         self._cameras.append(cameras)
         if row >= len(self.normal):
-            for part, room in self._rooms.items():
-                self._rooms[part] = _twice(room)
+            for part, rows_of_part in self._stored.items():
+                self._stored[part] = _twice(rows_of_part)
                 self._touched[part] = _twice(self._touched[part])
             self.normal = _twice(self.normal)
         return row
@@ -128,8 +128,8 @@ class Table:
     def free(self, rows: Iterable[int]) -> None:
         """Forget what is known of *rows*, which are nobody's now."""
         freed = {*rows}
-        for room in (*self._rooms.values(), *self._touched.values(), self.normal):
-            room[[*freed]] = np.zeros((), room.dtype)
+        for rows_of_part in (*self._stored.values(), *self._touched.values(), self.normal):
+            rows_of_part[[*freed]] = np.zeros((), rows_of_part.dtype)
         for kept in (self.detectors, self.detector_states, self.old_keys):
             for key in [key for key in kept if key[0] in freed]:
                 del kept[key]
@@ -187,12 +187,12 @@ class Table:
 
     def part(self, row: int, part: bytes) -> bytes:
         """A part of *row* as it goes to the log."""
-        value: bytes = self._rooms[part][row].tobytes()
+        value: bytes = self._stored[part][row].tobytes()
         return value
 
     def put_back(self, row: int, part: bytes, value: bytes) -> None:
         """Let a part of *row* be as `part` gave it."""
-        self._rooms[part][row] = np.frombuffer(value, PARTS[part])[0]
+        self._stored[part][row] = np.frombuffer(value, PARTS[part])[0]
         self._slots.pop(row, None)
         self.normal["known"][row] = False
 
@@ -375,9 +375,9 @@ class Cameras:
         self._committed = len(self)
 
 
-def _twice(room: Rows) -> Rows:
+def _twice(rows_of_part: Rows) -> Rows:
     """Room for as many rows more."""
-    return np.concatenate([room, np.zeros_like(room)])
+    return np.concatenate([rows_of_part, np.zeros_like(rows_of_part)])
 
 
 def _key(table: Table, row: int, part: bytes) -> bytes:

@@ -15,7 +15,7 @@ from catseye.contract.records import Alert, AlertCommand, CameraReport, ModelEve
 from catseye.runtime.stream import Tally
 from services.incidents.commands import carry_out
 from services.incidents.evaluation import evaluate
-from services.incidents.fleet import is_due, judged
+from services.incidents.fleet import assessed, is_due
 from services.incidents.incidents_state import FLEET, IncidentsState
 from services.incidents.known import CameraState
 from services.incidents.rolled_back import alerts_of
@@ -66,7 +66,7 @@ class IncidentsCore(Tally):
         known.put_camera(report.camera, _noted(known.camera(report.camera), report, at_ms - report.at_ms))
         alerts += evaluate(self._rules, known, report.camera, at_ms)
         if is_due(known, at_ms):
-            known.put_camera(FLEET, judged(self._rules, known, report, at_ms))
+            known.put_camera(FLEET, assessed(self._rules, known, report, at_ms))
             alerts += evaluate(self._rules, known, FLEET, at_ms)
         return self._counted(alerts)
 

@@ -18,11 +18,11 @@ FLEET_EVERY_MS: Final = 1_000
 
 
 def is_due(known: IncidentsState, at_ms: int) -> bool:
-    """Whether the fleet is to be judged: once a second of event time."""
+    """Whether the fleet is to be assessed: once a second of event time."""
     return at_ms >= known.camera(FLEET).at_ms + FLEET_EVERY_MS
 
 
-def judged(rules: Rules, known: IncidentsState, report: CameraReport, at_ms: int) -> CameraState:
+def assessed(rules: Rules, known: IncidentsState, report: CameraReport, at_ms: int) -> CameraState:
     """What is known of the fleet at *at_ms*, when *report* was the newest: with an alarm while accuracy is too low."""
     fleet, cameras = known.camera(FLEET), known.cameras().values()
     labels = sum(camera.recent_labels for camera in cameras)

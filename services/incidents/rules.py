@@ -16,7 +16,7 @@ class Rules:
         group_window_ms: Alerts that open so soon after the first are one incident.
         group_pattern: Its one group names a camera's group; without it all cameras are one.
         accuracy_floor: Accuracy of the fleet, 0 to 1, under which an alert opens.
-        floor_labels: Labels needed before it is judged.
+        floor_labels: Labels needed before it is assessed.
     """
 
     settle_ms: int = 5_000

@@ -49,7 +49,7 @@ class IncidentsSettings(Settings):
         default=0.40, gt=0, lt=1, description="Accuracy of the whole fleet under which an alert opens"
     )
     incidents_floor_labels: float = Field(
-        default=100, ge=1, description="Recent labels that are needed before the fleet's accuracy is judged"
+        default=100, ge=1, description="Recent labels that are needed before the fleet's accuracy is assessed"
     )
 
     @field_validator("incidents_group_pattern")

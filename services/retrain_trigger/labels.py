@@ -102,8 +102,8 @@ def newer(one: Held | None, other: Held) -> Held:
 def _added(bucket: Bucket, outcome: Outcome) -> Bucket:
     by_class = bucket.by_class
     if outcome.label is not None:
-        room = outcome.label in by_class or len(by_class) < CLASSES_MOST
-        name = outcome.label if room else OTHER
+        is_counted_alone = outcome.label in by_class or len(by_class) < CLASSES_MOST
+        name = outcome.label if is_counted_alone else OTHER
         by_class = by_class | {name: by_class.get(name, 0) + 1}
     # An outcome does not say which label it replaces, so the class before keeps its count and the sum does not.
     return Bucket(by_class, bucket.taken_back + (outcome.change != "matched"))

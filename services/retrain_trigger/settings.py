@@ -44,7 +44,7 @@ class RetrainTriggerSettings(Settings):
     retrain_trigger_training_timeout_s: float = Field(
         default=6 * 3_600,
         gt=0,
-        description="After so long without a candidate a training is given up for lost, seconds",
+        description="After so long without a candidate a training counts as lost, seconds",
     )
     retrain_trigger_comparison_timeout_s: float = Field(
         default=24 * 3_600,

@@ -86,7 +86,7 @@ class RolloutCore(Tally):
             return []
         self.events["pair"] += 1
         state.put_model(pair.model, replace(known, comparison=self._counted(state, comparison, pair)))
-        return self._emitted(Steps(self._rules, state, pair.model, now_ms).judged())
+        return self._emitted(Steps(self._rules, state, pair.model, now_ms).decided())
 
     def on_time(self, states: Mapping[int, RolloutState], now_ms: int) -> list[ModelEvent]:
         """Do what follows of what the register holds at the start, and what time has decided."""

@@ -35,9 +35,9 @@ class Steps:
 
     def due(self) -> list[ModelEvent]:
         """All of them: what the register's newest events lead to, what time has decided, and the next comparison."""
-        return [*self._fallen_back(), *self._idle_retired(), *self._put_on_probation(), *self.judged(), *self._next()]
+        return [*self._fallen_back(), *self._idle_retired(), *self._put_on_probation(), *self.decided(), *self._next()]
 
-    def judged(self) -> list[ModelEvent]:
+    def decided(self) -> list[ModelEvent]:
         """What the comparison under way has come to."""
         comparison = self._known.comparison
         if comparison is None:

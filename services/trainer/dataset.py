@@ -117,8 +117,8 @@ def choose(
     """
     fresh = [frame for frame in frames if is_fresh(frame, changed)]
     older = [frame for frame in frames if not is_fresh(frame, changed)]
-    room = round(most * fresh_share)
-    newest = fresh[len(fresh) - min(len(fresh), max(room, most - len(older))) :]
+    share = round(most * fresh_share)
+    newest = fresh[len(fresh) - min(len(fresh), max(share, most - len(older))) :]
     older.sort(key=lambda frame: digest("dataset", frame.name))
     by_class = _grouped(older, lambda frame: frame.label)
     orders = [_in_turn(list(_grouped(own, lambda frame: frame.camera).values())) for _, own in sorted(by_class.items())]

@@ -54,7 +54,7 @@ class Trial:
         recipe: Which.
         losses: Cross entropy on validation after each pass, in nats.
         seconds: How long it took.
-        pruned: Whether it was given up on the way.
+        pruned: Whether it was pruned.
     """
 
     recipe: Recipe

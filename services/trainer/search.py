@@ -1,7 +1,7 @@
 """Searching: some recipes of a grid are tried one after another, and the net that is best on validation is taken.
 
 The recipe that would be used without a search comes first, so that a search that time cuts short is no worse than none.
-A trial that is over the median of those before it after the same pass is given up (Akiba et al., 2019, "Optuna: A
+A trial that is over the median of those before it after the same pass is pruned (Akiba et al., 2019, "Optuna: A
 Next-generation Hyperparameter Optimization Framework"). Nothing is kept on the way: a training that a crash cut short
 begins again, and tries the same in the same order, as far as its time goes.
 """
@@ -103,10 +103,10 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         sampler=optuna.samplers.GridSampler(grid, seed),
-        # While the learning rate is high, a loss says little: nothing is given up in the first third.
+        # While the learning rate is high, a loss says little: nothing is pruned in the first third.
         pruner=optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=recipe.epochs // 3 + 1),
     )
     study.enqueue_trial(dict.fromkeys(grid, 1.0))
     study.optimize(objective, n_trials=trials + 1, callbacks=[end_in_time])
-    assert best is not None  # the first is never given up
+    assert best is not None  # the first is never pruned
     return Found(*best, tuple(done.values()))

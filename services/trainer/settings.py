@@ -18,7 +18,7 @@ class TrainerSettings(Settings):
     trainer_threads: int = Field(default=1, ge=1, description="Processor cores that a training may use")
     trainer_niceness: int = Field(default=10, ge=0, le=19, description="How far a training steps back for others")
     trainer_tries: int = Field(
-        default=2, ge=1, description="How often a training that ends without a word is tried before it is given up"
+        default=2, ge=1, description="How often a training that ends without a word is tried at most"
     )
 
     trainer_outcomes_most: int = Field(default=200_000, ge=1, description="Newest outcomes that a training reads")

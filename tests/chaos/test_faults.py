@@ -66,7 +66,7 @@ def test_nothing_is_lost_or_repeated_under_faults(
     assert max(lag_s.values()) < LAG_GONE_S
 
 
-def is_log_reader(monotonic_s: float) -> bool:
+def is_due(monotonic_s: float) -> bool:
     return time.monotonic() >= monotonic_s
 
 
@@ -82,7 +82,7 @@ def play(fleet: Fleet, faults: list[Fault]) -> tuple[list[tuple[float, float]], 
     while due:
         at_s, number, what = heappop(due)
         due_s = began_s + at_s
-        fleet.check_until(partial(is_log_reader, due_s), 3_600, "the next fault")
+        fleet.check_until(partial(is_due, due_s), 3_600, "the next fault")
         if isinstance(what, Process):
             what.resume()
         elif what.kind == "kill_broker":

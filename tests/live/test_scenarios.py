@@ -52,7 +52,7 @@ def accuracy(figures: dict[str, Any], cameras: set[str], *, after_s: float, befo
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario_is_notified_and_dealt_with(name: str, tmp_path: Path) -> None:
+def test_a_scenario_is_reported_and_dealt_with(name: str, tmp_path: Path) -> None:
     """The right alert on each changed camera, once; none elsewhere; a training only where one can help."""
     scenario = load_scenario(name)
     figures = played(scenario, tmp_path)

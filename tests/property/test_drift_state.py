@@ -203,11 +203,11 @@ def test_an_abort_never_happened_and_a_crash_loses_nothing(
         partition.take(batch, now_ms)
         straight.take(batch, now_ms)
         assert partition.state.changes() == []
-    for lived in (partition.rebuilt(), partition.state):
-        assert by_camera(lived) == by_camera(straight.state)
-        assert kept_normal(lived) == normal_now(lived)
-        assert lived.versions == straight.state.versions
-        assert without_clock(lived.shared) == without_clock(straight.state.shared)
+    for run_through in (partition.rebuilt(), partition.state):
+        assert by_camera(run_through) == by_camera(straight.state)
+        assert kept_normal(run_through) == normal_now(run_through)
+        assert run_through.versions == straight.state.versions
+        assert without_clock(run_through.shared) == without_clock(straight.state.shared)
     assert by_key(partition.outputs) == by_key(straight.outputs)
 
 
@@ -331,7 +331,7 @@ def alarms(cameras: Cameras) -> list[CameraReport]:
 
 @settings(max_examples=25, deadline=None)
 @given(seeds, segments, st.integers(0, 100_000))
-def test_time_that_is_told_twice_changes_nothing_more(
+def test_time_that_is_reported_twice_changes_nothing_more(
     seed: int, story: list[tuple[str, str, int]], later_ms: int
 ) -> None:
     """Absences are raised once."""

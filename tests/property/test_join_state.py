@@ -184,7 +184,7 @@ class StateAndMappings(RuleBasedStateMachine):
 
     @rule()
     def expire_in_vain(self) -> None:
-        """What left in a transaction that was given up is due again, as if it had never left."""
+        """What left in a transaction that was aborted is due again, as if it had never left."""
         self.commit()
         self.expire()
         self.expire_shadows()

@@ -101,7 +101,7 @@ def test_events_come_in_order_and_cameras_count_from_0(plan: Plan) -> None:
 
 @given(PLANS)
 @settings(deadline=None)
-def test_every_label_is_about_a_frame_of_the_log_reader_and_the_last_label_is_true(plan: Plan) -> None:
+def test_every_label_is_about_an_earlier_frame_and_the_last_label_is_true(plan: Plan) -> None:
     """One first word a frame at most; a wrong one is corrected, later by both clocks; a repeat says the same again."""
     events = played(Road(plan))
     frames: dict[tuple[str, int], FrameDue] = {}

@@ -76,9 +76,9 @@ class Camera:
         """The next frame, with *changes* to what was drawn."""
         chance = self._chance
         shown = int(chance.choice(len(CLASSES), p=self.shares))
-        said = shown if chance.random() >= self.error_share else (shown + 1) % len(CLASSES)
+        reported = shown if chance.random() >= self.error_share else (shown + 1) % len(CLASSES)
         sure = 1 - 10 ** -chance.uniform(0.5, 3)
-        chances = {name: (1 - sure) / (len(CLASSES) - 1) for name in CLASSES} | {CLASSES[said]: sure}
+        chances = {name: (1 - sure) / (len(CLASSES) - 1) for name in CLASSES} | {CLASSES[reported]: sure}
         bits = np.packbits(chance.random(64) < self._usual_bits, bitorder="little").tobytes()
         drawn = Prediction(
             camera=self.name,
@@ -93,7 +93,7 @@ class Camera:
             role="champion",
             frame_partition=0,
             frame_offset=self.sequence + 1,
-            label=CLASSES[said],
+            label=CLASSES[reported],
             probabilities=chances,
             brightness=float(np.clip(self.light + chance.normal() * 0.05, 0.06, 0.94)),
             contrast=float(np.clip(0.17 + chance.normal() * 0.02, 0.05, 0.5)),

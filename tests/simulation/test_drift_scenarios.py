@@ -51,12 +51,12 @@ def quiet_plan(pictures: Pictures, *, cameras: int, fps: float, duration_s: floa
     )
 
 
-def told(alerts: list[Alert]) -> list[str]:
+def notified(alerts: list[Alert]) -> list[str]:
     """What a failed test prints."""
     return [f"{alert.camera} {alert.state} {alert.kind} ({alert.signal}): {alert.explanation}" for alert in alerts]
 
 
-def check_one_life_each(played: Played) -> None:
+def check_one_lifecycle_each(played: Played) -> None:
     """No camera has two alerts of one kind: what lasts is opened once."""
     assert [place for place, count in Counter(played.opened()).items() if count > 1] == []
 
@@ -74,10 +74,10 @@ def test_a_scenario_is_seen_where_it_happens_and_nothing_else_is(name: str, pict
     def verdict(alert: Alert) -> str:
         return scenario.verdict(alert.kind, changed=alert.camera is None or alert.camera in changed)
 
-    assert told([alert for alert in played.alerts if verdict(alert) == "wrong"]) == []
+    assert notified([alert for alert in played.alerts if verdict(alert) == "wrong"]) == []
     right = {alert.camera for alert in played.alerts if verdict(alert) == "right"}
     assert sorted(camera for camera in right if camera) == changed
-    check_one_life_each(played)
+    check_one_lifecycle_each(played)
 
 
 @pytest.mark.parametrize("telemetry", [False, True], ids=["pictures", "pictures and devices"])
@@ -85,12 +85,12 @@ def test_nothing_happens_for_as_long_as_the_demo_lasts(telemetry: bool, pictures
     """Six cameras at 20 frames/s, learned within a quarter of a minute: no alert of any kind."""
     plan = quiet_plan(pictures, cameras=6, fps=FPS, duration_s=DURATION_S, day_ms=STILL_MS)
     played = VirtualRoad(lens, DEMO, telemetry=telemetry).play(plan, pictures)
-    assert told(played.alerts) == []
+    assert notified(played.alerts) == []
     assert {report.learning_left for report in played.reports[-6:]} == {0}
 
 
 @pytest.mark.timeout(3_600)
-def test_nothing_happens_through_days_of_light_and_nothing_is_said(
+def test_nothing_happens_through_days_of_light_and_nothing_is_reported(
     pictures: Pictures, lens: Lens, request: pytest.FixtureRequest
 ) -> None:
     """Six cameras, a day of ten minutes of which all is learned, at 4 frames/s: 15 minutes, or an hour with
@@ -99,5 +99,5 @@ def test_nothing_happens_through_days_of_light_and_nothing_is_said(
     plan = quiet_plan(pictures, cameras=6, fps=4, duration_s=minutes * 60, day_ms=600_000)
     rules = Rules(reference_samples=1_000, reference_span_ms=600_000, telemetry_span_ms=600_000)
     played = VirtualRoad(lens, rules, telemetry=True).play(plan, pictures)
-    assert told(played.alerts) == []
+    assert notified(played.alerts) == []
     assert {report.learning_left for report in played.reports[-6:]} == {0}

@@ -201,7 +201,7 @@ def test_a_label_for_a_frame_that_nobody_predicted_is_unknown_in_the_time_of_the
     assert [(u.sequence, u.reason) for u in decoded(partition, "labels.unmatched", UnmatchedLabel)] == [(77, "unknown")]
 
 
-def test_labels_log_reader_the_horizon_are_late_before_and_after_their_prediction_is_forgotten() -> None:
+def test_labels_beyond_the_horizon_are_late_before_and_after_their_prediction_is_forgotten() -> None:
     """Exact while the prediction is kept; by the boot's forgotten sequence numbers afterwards."""
     partition = Partition(core)
     partition.take([prediction(0, 0), label(0, HORIZON_MS + 1, "car", 1)])

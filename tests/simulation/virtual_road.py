@@ -75,9 +75,9 @@ class Lens:
         return dict(zip(self._net.spec.classes, chances.tolist(), strict=True))
 
 
-def example_pictures(seed: int = 1, look: Appearance | None = None) -> Pictures:
+def example_pictures(seed: int = 1, check: Appearance | None = None) -> Pictures:
     """The crops that are shipped."""
-    return Pictures(EXAMPLE / "crops", seed, look or Appearance())
+    return Pictures(EXAMPLE / "crops", seed, check or Appearance())
 
 
 def example_lens() -> Lens:
@@ -160,15 +160,15 @@ class VirtualRoad:
         self._room.commit()
         batch = [message for message in messages if message.topic_name == "predictions"]
         batch += [FakeMessage(topic, value) for topic, _, _, value in joined if topic == "outcomes"]
-        said = self._drift.on_batch(batch, {0: self._cameras}, clock_ms) if batch else []
-        said += self._drift.on_time({0: self._cameras}, clock_ms)
+        reported = self._drift.on_batch(batch, {0: self._cameras}, clock_ms) if batch else []
+        reported += self._drift.on_time({0: self._cameras}, clock_ms)
         self._cameras.commit()
-        self._told(said)
+        self._notified(reported)
         self.played.ended_ms = clock_ms
 
-    def _told(self, said: Sequence[Output]) -> None:
+    def _notified(self, reported: Sequence[Output]) -> None:
         reports = []
-        for output in said:
+        for output in reported:
             if output.topic == "drift.reports":
                 reports.append(CODEC.decode(output.value, CameraReport))
             elif output.topic == "statistics":

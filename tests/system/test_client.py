@@ -263,7 +263,7 @@ def test_a_group_misses_nothing_from_the_moment_on_it_subscribed(settings: Setti
 
 
 @KINDS
-def test_a_group_that_was_away_too_long_is_notified_and_goes_on_with_what_is_left(
+def test_a_group_that_was_away_too_long_is_reported_and_goes_on_with_what_is_left(
     settings: Settings, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not at the end: what is still kept is read, and a warning says how many were deleted unread."""

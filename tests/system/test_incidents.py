@@ -156,7 +156,7 @@ def test_a_record_of_a_person_from_before_commands_is_still_read(
     assert (back["state"], back["explanation"]) == ("updated", alert.explanation)
 
 
-def test_a_rollback_is_notified_by_incidents(service: Running) -> None:
+def test_a_rollback_is_reported_by_incidents(service: Running) -> None:
     """Rollout's event leads to an alert that is over at once; an event of earlier builds leads to none."""
     event = rolled_back()
     produce(service.settings, CODEC, "models", replace(event, event_id="0" * 32, metrics={}), event)

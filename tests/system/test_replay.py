@@ -213,7 +213,7 @@ def test_the_champion_repeats_what_it_reported(recorded: Road) -> None:
         assert alert["opened_at_ms"] > received_ms(EACH if alert["kind"] == "camera_silent" else CHANGE)
 
 
-def test_a_worse_model_scores_less_and_is_notified(recorded: Road, tmp_path: Path) -> None:
+def test_a_worse_model_scores_less_and_is_reported(recorded: Road, tmp_path: Path) -> None:
     """Beside the champion on the same frames, in a table for people too."""
     file = tmp_path / "worse.onnx"
     file.write_bytes(worse_model())

@@ -90,7 +90,7 @@ def test_passages_agree_with_a_plain_loop() -> None:
         assert together[stream].tolist() == first
 
 
-def test_a_change_comes_when_it_is_said() -> None:
+def test_a_change_comes_when_it_is_reported() -> None:
     """Samples of one law, then of the other, wherever chunks end."""
     source = Changing(np.random.default_rng(4), 500, Law(0.001), Law(0.999), change_at=10)
     means = np.concatenate([source.draw(steps)[0].mean(axis=1) for steps in (4, 9, 3)])
@@ -193,17 +193,17 @@ def test_a_remembered_test_is_the_test() -> None:
     """KSWIN says the same of every sample with and without memory."""
     samples = (np.random.default_rng(10).random(260) < np.repeat([0.1, 0.6], 130)).astype(float).tolist()
 
-    def said() -> list[tuple[bool, float]]:
+    def reported() -> list[tuple[bool, float]]:
         detector: Any = river.drift.KSWIN(alpha=0.001, seed=0)
-        heard = []
+        received = []
         for x in samples:
             detector.update(x)
-            heard.append((detector.drift_detected, float(detector.p_value)))
-        return heard
+            received.append((detector.drift_detected, float(detector.p_value)))
+        return received
 
-    plain = said()
+    plain = reported()
     with remembered_tests():
-        assert said() == plain
+        assert reported() == plain
     assert any(alarm for alarm, _ in plain)
 
 

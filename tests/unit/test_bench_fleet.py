@@ -71,8 +71,8 @@ def test_changes_get_a_camera_each() -> None:
     at = drawn(np.random.default_rng(0), 20)
     assert sorted(at) == list(range(20))
     assert [*at.values()] == list(CHANGES)
-    said = {*ALARMS, "camera_moved", "class_mix", "concept"}
-    assert all({*change.kinds} <= said for change in CHANGES)
+    reported = {*ALARMS, "camera_moved", "class_mix", "concept"}
+    assert all({*change.kinds} <= reported for change in CHANGES)
     assert len(CLASSES) == 6
 
 

@@ -142,7 +142,7 @@ def test_a_silence_is_taken_back(broker: Broker, capsys: pytest.CaptureFixture[s
     assert [each.action for each in broker.written] == ["unsuppress", "unsuppress"]
 
 
-def test_an_alert_that_ended_meanwhile_is_notified(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_alert_that_ended_meanwhile_is_reported(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """The command holds for the next one."""
     broker.state = "resolved"
     status, out, _ = run(capsys, "suppress", "aaaa", "--for", "2h")

@@ -41,15 +41,15 @@ class Lines:
 
     def __init__(self) -> None:
         self.threads: set[int] = set()
-        self.said: list[str] = []
+        self.reported: list[str] = []
 
     def log(self, level: int, form: str, *parts: object) -> None:
         self.threads.add(threading.get_ident())
-        self.said.append(form % parts)
+        self.reported.append(form % parts)
 
     def of(self, client: str) -> list[str]:
         """What one kind of client said."""
-        return [line for line in self.said if f"#{client}-" in line]
+        return [line for line in self.reported if f"#{client}-" in line]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_lines_of_both_clients_come_out_while_the_worker_runs(nobody: str, monke
     settings = Settings(kafka_bootstrap_servers=nobody, delivery="at_least_once")
     worker = Worker("ingest", Idle(), ["frames"], None, settings, clock=lambda: 0, probe=Recorder(), client_log=lines)
     worker.run(Until(lambda: bool(lines.of("producer") and lines.of("consumer"))))
-    refused = [line for line in lines.said if line.startswith("FAIL ") and "refused" in line]
+    refused = [line for line in lines.reported if line.startswith("FAIL ") and "refused" in line]
     assert {"#producer-" in line for line in refused} == {True, False}
     assert lines.threads == {threading.get_ident()}
 

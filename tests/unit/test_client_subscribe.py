@@ -216,7 +216,7 @@ def test_what_cannot_be_subscribed_to_is_named(topic: str) -> None:
         Reading(topic, "t.", None, log_unreadable)
 
 
-def test_unreadable_records_are_logged_unless_notified_otherwise(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_records_are_logged_unless_reported_otherwise(caplog: pytest.LogCaptureFixture) -> None:
     """A warning of catseye.client with the place and the reason."""
     reading = Reading("frames", "t.", None, log_unreadable)
     with caplog.at_level(logging.WARNING, "catseye.client"):

@@ -116,7 +116,7 @@ def alert(name: str, state: str, revision: int = 0, camera: str = "north") -> Si
     return Sighting("alerts", 0, camera, "warning", revision, name, "input", state)
 
 
-def test_open_alerts_are_known_and_news_is_kept_until_it_is_notified() -> None:
+def test_open_alerts_are_known_and_news_is_kept_until_it_is_reported() -> None:
     """The newest record of an alert holds; only opening and ending are news."""
     board = Scoreboard()
     board.on_sightings(

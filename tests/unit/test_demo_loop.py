@@ -55,7 +55,7 @@ def test_a_road_ends_when_the_loop_has_closed(
     assert loop(*seen).has_closed(BEGAN_MS, at_ms(at_s), alerts_open) is closed
 
 
-def test_steps_are_notified() -> None:
+def test_steps_are_reported() -> None:
     """Decisions and events of models, and nothing else."""
     assert step_line(ACCEPTED) == "retraining: yes, v2: evidence"
     assert step_line(PROMOTED) == "model v2: champion, since evidence"

@@ -55,11 +55,11 @@ def test_the_same_samples_give_the_same_alarms(name: str) -> None:
 def test_a_restart_changes_nothing(name: str, at: int) -> None:
     """A detector that went through bytes says of all later samples what the one that lived on says."""
     samples = zeros_and_ones(2, (STEP_AT, MEAN), (100, 0.6))
-    lived = made(name)
-    before = alarms(lived, samples[:at])
-    restored = made(name, lived.to_bytes())
-    assert (restored.drift_detected, restored.to_bytes()) == (lived.drift_detected, lived.to_bytes())
-    assert alarms(restored, samples[at:]) == alarms(lived, samples[at:])
+    run_through = made(name)
+    before = alarms(run_through, samples[:at])
+    restored = made(name, run_through.to_bytes())
+    assert (restored.drift_detected, restored.to_bytes()) == (run_through.drift_detected, run_through.to_bytes())
+    assert alarms(restored, samples[at:]) == alarms(run_through, samples[at:])
     assert before == alarms(made(name), samples)[: len(before)]
 
 
@@ -113,7 +113,7 @@ def test_any_run_length_can_be_asked_for(name: str, run_length: float) -> None:
 
 
 @pytest.mark.parametrize(("wrong", "near"), [("adwn", "adwin"), ("Page-Hinkley", "page_hinkley"), ("ESR", "esr")])
-def test_a_name_that_is_none_is_told_the_nearest(wrong: str, near: str) -> None:
+def test_a_name_that_is_none_is_reported_the_nearest(wrong: str, near: str) -> None:
     """One sentence for whoever set it."""
     with pytest.raises(Misconfigured, match=f"did you mean {near}"):
         make(wrong, 0.1)
@@ -123,14 +123,14 @@ class Every:
     """A detector that alarms at its 700th sample."""
 
     def __init__(self) -> None:
-        self.past: list[float] = []
+        self.history: list[float] = []
 
     @property
     def drift_detected(self) -> bool:
-        return bool(self.past) and len(self.past) % 700 == 0
+        return bool(self.history) and len(self.history) % 700 == 0
 
     def update(self, x: float) -> None:
-        self.past.append(x)
+        self.history.append(x)
 
 
 class Patient(Every):
@@ -143,7 +143,7 @@ class Patient(Every):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2_500), st.integers(0, 2_500), st.integers(0, 2**32 - 1))
-def test_restored_is_lived(at: int, more: int, seed: int) -> None:
+def test_restored_is_run_through(at: int, more: int, seed: int) -> None:
     """Wherever it is cut, across forgetting and alarms: the same past, and the same ever after."""
     samples = np.random.default_rng(seed).random(at + more).tolist()
     inner: list[Every] = []
@@ -152,14 +152,14 @@ def test_restored_is_lived(at: int, more: int, seed: int) -> None:
         inner.append(Every())
         return inner[-1]
 
-    lived = Replayed(build)
-    alarms(lived, samples[:at])
-    restored = Replayed.from_bytes(build, lived.to_bytes())
+    run_through = Replayed(build)
+    alarms(run_through, samples[:at])
+    restored = Replayed.from_bytes(build, run_through.to_bytes())
     for x in samples[at:]:
-        lived.update(x)
+        run_through.update(x)
         restored.update(x)
-        assert restored.drift_detected == lived.drift_detected
-    assert restored.to_bytes() == lived.to_bytes()
+        assert restored.drift_detected == run_through.drift_detected
+    assert restored.to_bytes() == run_through.to_bytes()
 
 
 def test_the_older_half_is_forgotten() -> None:
@@ -184,8 +184,8 @@ def test_cost_and_memory_are_bounded() -> None:
     detector = Replayed(build)
     for _ in range(5_000):
         detector.update(0.5)
-    assert max(len(each.past) for each in inner) == LONGEST
-    assert sum(len(each.past) for each in inner) <= 2 * 5_000
+    assert max(len(each.history) for each in inner) == LONGEST
+    assert sum(len(each.history) for each in inner) <= 2 * 5_000
 
 
 def test_an_alarm_ends_the_past() -> None:

@@ -115,7 +115,7 @@ def test_few_refused_frames_of_many_are_nothing() -> None:
     assert watched.history() == []
 
 
-def test_a_stranger_s_refused_frames_are_told_too() -> None:
+def test_a_stranger_s_refused_frames_are_reported_too() -> None:
     """A camera of which nothing was ever accepted: the report names it, and no model."""
     watched = Watched()
     refuse(watched, 11, 0.0)
@@ -168,10 +168,10 @@ def test_a_camera_alone_is_silent_though_labels_still_come() -> None:
     camera, watched = Camera(fps=20), Watched()
     shots = watched.live(camera, 150)
     for number, shot in enumerate(shots[:60]):
-        heard_s = camera.at_s + number
-        (late,) = camera.labelled([shot], delay_s=heard_s - shot.sequence / camera.fps)
-        watched.service.on_batch([FakeMessage("outcomes", CODEC.encode(late))], {0: watched.cameras}, ms(heard_s))
-        watched.core.on_time({0: watched.cameras}, ms(heard_s))
+        received_s = camera.at_s + number
+        (late,) = camera.labelled([shot], delay_s=received_s - shot.sequence / camera.fps)
+        watched.service.on_batch([FakeMessage("outcomes", CODEC.encode(late))], {0: watched.cameras}, ms(received_s))
+        watched.core.on_time({0: watched.cameras}, ms(received_s))
     assert watched.kinds() == {"camera_silent"}
 
 

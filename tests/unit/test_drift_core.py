@@ -87,7 +87,7 @@ THINNED: Final = changed_rules(QUICK, reference_samples=100, reference_span_ms=8
 """Samples a fifth of a second apart, over two minutes and forty seconds."""
 
 
-def test_of_a_fast_camera_a_frame_in_a_fifth_of_a_second_is_looked_at() -> None:
+def test_of_a_fast_camera_a_frame_in_a_fifth_of_a_second_is_examined() -> None:
     """It learns and is watched by those, and a fault is seen after as many of them; none is lost to the count, and how
     many frames a camera has is known as before."""
     service, camera = Service(rules=THINNED), Camera(fps=20)
@@ -107,7 +107,7 @@ def test_of_a_fast_camera_a_frame_in_a_fifth_of_a_second_is_looked_at() -> None:
     assert counted["frames_watched"] == 875
 
 
-def test_frames_that_came_before_the_last_one_are_looked_at() -> None:
+def test_frames_that_came_before_the_last_one_are_examined() -> None:
     """Our own clock was set back: nobody knows for how long."""
     service, camera = Service(rules=THINNED), Camera(fps=20)
     service.take(camera.shot())
@@ -130,7 +130,7 @@ def replace_body(record: FakeMessage, piece: slice) -> FakeMessage:
     return FakeMessage(record.topic_name, (record.body or b"")[piece])
 
 
-def test_without_news_of_a_camera_nothing_is_said_of_it() -> None:
+def test_without_news_of_a_camera_nothing_is_reported_of_it() -> None:
     """No sample and no label since: its statistics would be what they were."""
     service, slow, fast = Service(), Camera("slow", fps=0.05), Camera("fast", fps=1)
     outputs = [
@@ -212,7 +212,7 @@ def test_a_refused_frame_counts_for_its_camera(changes: dict[str, Any], camera: 
         assert [alarm.kind for alarm in reports_of(service, camera)] == ["camera_dead_letters"]
 
 
-def test_a_refused_frame_counts_where_its_camera_lives_and_nowhere_else() -> None:
+def test_a_refused_frame_counts_where_its_camera_is_placed_and_nowhere_else() -> None:
     """A publisher may put a frame that nobody can read on any partition: no camera has two tables."""
     service = Service(3, changed_rules(QUICK, partitions=3))
     service.take(*[message(letter(camera="a"), place) for place in range(3)])
@@ -223,8 +223,8 @@ def test_a_refused_frame_counts_where_its_camera_lives_and_nowhere_else() -> Non
 def test_refused_frames_are_signs_of_time() -> None:
     """Where nothing else comes they tell when it is: their own alarm ends, and who is silent beside them is missed."""
     service, camera = Service(), Camera("b", fps=1)
-    (told_first,) = reports(service.take(*[letter(camera="a", refused_at_ms=ms(5))] * 11))
-    assert told_first.alarms[0].raised_at_ms == told_first.at_ms == ms(5)
+    (notified_first,) = reports(service.take(*[letter(camera="a", refused_at_ms=ms(5))] * 11))
+    assert notified_first.alarms[0].raised_at_ms == notified_first.at_ms == ms(5)
     (ended,) = reports(service.core.on_time(service.states, ms(0)) + service.core.on_time(service.states, ms(1_800)))
     assert ended.alarms == []
     service.take(*camera.shots(30))
@@ -233,7 +233,7 @@ def test_refused_frames_are_signs_of_time() -> None:
     assert "camera_silent" in [alarm.kind for alarm in reports_of(service, "b")]
 
 
-def test_who_comes_back_with_frames_from_before_is_told_last() -> None:
+def test_who_comes_back_with_frames_from_before_is_reported_last() -> None:
     """Of silence our clock tells, of frames the time at which they were taken: a report never lies before another."""
     service, camera = Service(), Camera()
     service.take(*camera.shots(250))
@@ -332,7 +332,7 @@ def test_the_same_records_lead_to_the_same_words() -> None:
     assert len({cause for *_, cause in raised}) == len(raised) > 0
 
 
-def test_what_begins_and_ends_within_one_batch_is_told() -> None:
+def test_what_begins_and_ends_within_one_batch_is_reported() -> None:
     """Of a fault that came and went while a backlog is read both are said, in their order."""
     camera, service = Camera(), Service()
     shots = [*camera.shots(250), *camera.shots(60, brightness=0.001), *camera.shots(200)]

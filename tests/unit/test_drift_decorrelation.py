@@ -13,10 +13,10 @@ from services.drift.layout import LEARNING, LOSS_LAG
 
 def measured(values: NDArray[Any], column: int = 0) -> NDArray[Any]:
     """Paces of signals, [n], that had these values, [n, count], while their cameras learned."""
-    return paces_and_inflations(values, column)[0]
+    return decorrelation_lags_and_inflations(values, column)[0]
 
 
-def paces_and_inflations(values: NDArray[Any], column: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
+def decorrelation_lags_and_inflations(values: NDArray[Any], column: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
     """Their paces and their inflations."""
     learning = np.zeros(len(values), LEARNING)
     columns = slice(column, column + 1)
@@ -63,7 +63,7 @@ def test_a_persistence_of_six_tenths_gives_one_in_about_ten() -> None:
     assert min(found) >= 6
 
 
-def test_a_slow_signal_gives_a_long_pace() -> None:
+def test_a_slow_signal_gives_a_long_decorrelation_lag() -> None:
     """Of a persistence of .99 at 1,000 samples: 458 were right, and a hundred keep most of the promise."""
     assert min(measured(persistent(0.99, 1_000, 10))) >= 100
 
@@ -82,13 +82,13 @@ def test_a_weak_but_long_correlation_is_found_by_blocks() -> None:
 @pytest.mark.parametrize("persistence", [0.0, 0.6, 0.9])
 def test_inflation_is_what_a_mean_varies_more_than_of_independent_samples(persistence: float) -> None:
     """Within a half, in the middle of twenty references of 2,000: (1 + r) / (1 - r) of a decay r."""
-    _, larger = paces_and_inflations(persistent(persistence, 2_000, 20))
+    _, larger = decorrelation_lags_and_inflations(persistent(persistence, 2_000, 20))
     assert (1 + persistence) / (1 - persistence) == pytest.approx(np.median(larger), rel=0.5)
 
 
-def test_a_long_pace_that_blocks_told_does_not_make_all_that_was_learned_worthless() -> None:
+def test_a_long_decorrelation_lag_that_blocks_show_does_not_make_all_that_was_learned_worthless() -> None:
     """What wanders makes means vary 10 times as much, not half of 128 times."""
-    lags, inflations = paces_and_inflations(wandering(4_000, 10))
+    lags, inflations = decorrelation_lags_and_inflations(wandering(4_000, 10))
     larger = inflations[lags == 128]
     assert len(larger) >= 3
     assert 5 < np.median(larger) < 30

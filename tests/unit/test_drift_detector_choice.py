@@ -91,17 +91,17 @@ def test_what_takes_nothing_now_is_not_fed() -> None:
 
 def test_restored_detectors_go_on_as_if_nothing_had_happened() -> None:
     """From the log's bytes, and after a rollback."""
-    chosen, lived = DetectorChoice({"entropy": "adwin", "brightness": "hddm_a"}, 1e4), cameras_of_one()
-    play(chosen, lived, FRAMES_FAMILIES, [0.2, 0.3] * 40)
+    chosen, run_through = DetectorChoice({"entropy": "adwin", "brightness": "hddm_a"}, 1e4), cameras_of_one()
+    play(chosen, run_through, FRAMES_FAMILIES, [0.2, 0.3] * 40)
     restored = cameras_of_one()
-    for key, value in lived.changes():
+    for key, value in run_through.changes():
         restored.restore(key, value)
-    lived.commit()
-    play(chosen, lived, FRAMES_FAMILIES, [0.9] * 5)
-    lived.rollback()
-    for cameras in (lived, restored):
+    run_through.commit()
+    play(chosen, run_through, FRAMES_FAMILIES, [0.9] * 5)
+    run_through.rollback()
+    for cameras in (run_through, restored):
         play(chosen, cameras, FRAMES_FAMILIES, [0.25] * 3)
-    states = [{key: each.to_bytes() for key, each in of.table.detectors.items()} for of in (lived, restored)]
+    states = [{key: each.to_bytes() for key, each in of.table.detectors.items()} for of in (run_through, restored)]
     assert states[0] == states[1]
     assert len(states[0]) == 3
 

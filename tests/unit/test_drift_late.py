@@ -115,7 +115,7 @@ def test_a_signal_that_came_in_the_midst_of_learning_is_learned_with_or_after_it
         assert watched.kinds() == set()
 
 
-def test_a_night_that_comes_later_is_learned_with_the_pace_of_the_day() -> None:
+def test_a_night_that_comes_later_is_learned_with_the_decorrelation_lag_of_the_day() -> None:
     """A signal is known by day; by night its reference grows with the others."""
     camera, watched = Camera(), Watched(QUICK)
     watched.see(*camera.shots(300))

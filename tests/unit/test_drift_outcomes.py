@@ -137,7 +137,7 @@ def test_a_phase_that_is_not_known_is_held_against_the_worst_that_is() -> None:
     assert nothing.x[0, -1] == 0
 
 
-def test_what_is_wrong_by_night_alone_is_told_though_the_day_goes_on_as_before() -> None:
+def test_what_is_wrong_by_night_alone_is_reported_though_the_day_goes_on_as_before() -> None:
     """One label in ten is of the night, and each third of those is wrong: over all labels that is within tolerance."""
     known, watch = whole(0.05), np.zeros(1, WATCH)
     for name in ("labels_closed", "label_weights", "label_squares", "label_losses"):

@@ -19,7 +19,7 @@ LAYOUT = b"\0l"
 """Key of a layout, before its name."""
 
 
-def lived() -> tuple[Watched, list[tuple[bytes, bytes | None]]]:
+def run_through() -> tuple[Watched, list[tuple[bytes, bytes | None]]]:
     """A camera whose pictures have drifted, and its log."""
     camera, watched = Camera(), Watched(QUICK)
     watched.live(camera, 300)
@@ -77,7 +77,7 @@ def of_another_time(log: list[tuple[bytes, bytes | None]]) -> list[tuple[bytes, 
 
 def test_rows_of_another_layout_are_the_same_by_name() -> None:
     """References, evidence, alarms and what they say, telemetry: to the bit, whatever stood where."""
-    watched, log = lived()
+    watched, log = run_through()
     found = restored(of_another_time(log))
     for name in ("reference", "watch", "learning"):
         assert getattr(found.table, name)[0].tobytes() == getattr(watched.table, name)[0].tobytes()
@@ -87,7 +87,7 @@ def test_rows_of_another_layout_are_the_same_by_name() -> None:
 
 def test_a_row_of_another_layout_is_written_in_todays() -> None:
     """As soon as it changes; the layout before it, once."""
-    _, log = lived()
+    _, log = run_through()
     found, keys = restored(of_another_time(log)), []
     for _ in range(2):
         found.table.touch([0], b"w")

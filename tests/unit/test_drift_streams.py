@@ -105,7 +105,7 @@ def test_mean_and_spread_of_the_third_stream_are_those_of_uniform_ranks() -> Non
     assert small == pytest.approx(1.64 * far.std() / np.sqrt(100 * np.tanh(np.log(10))), abs=1e-3)
 
 
-def test_what_is_said_goes_up_and_down() -> None:
+def test_what_is_reported_goes_up_and_down() -> None:
     """Against the reference's mean, its error and the tolerance, on both sides."""
     fed = fed_by(0.5, 0.3, known())
     up, down = PREDICTIONS.first, PREDICTIONS.first + OUTPUTS
@@ -138,7 +138,7 @@ def test_a_missing_value_feeds_nothing() -> None:
     assert not watch["window"].any()
 
 
-def test_each_stream_takes_one_frame_in_its_pace() -> None:
+def test_each_stream_takes_one_frame_in_its_decorrelation_lag() -> None:
     """Three streams a signal; how sure the model is goes by the slowest of entropy, margin and class; light by most of
     its four; all losses by that of the loss."""
     reference = np.zeros(1, REFERENCE)
@@ -241,7 +241,7 @@ def test_an_alarm_is_raised_once_at_the_threshold() -> None:
         (100, 200, 0, (True, False)),
     ],
 )
-@pytest.mark.parametrize("pace", [1, 5])
+@pytest.mark.parametrize("lag", [1, 5])
 def test_an_alarm_calms_after_a_window_without_evidence(
     span: int, window: int, family: float, verdict: tuple[bool, bool], lag: int
 ) -> None:

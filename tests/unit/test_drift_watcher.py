@@ -103,7 +103,7 @@ def test_the_threshold_is_what_the_fleet_sees_between_two_false_alarms() -> None
     assert seen == pytest.approx(6 * len(FAMILIES) * week_ms / 60_000)
 
 
-def test_confidence_is_told_apart_where_good_models_live() -> None:
+def test_confidence_is_distinguished_where_good_models_live() -> None:
     """Four bins a nine."""
     found = confidence_bin(np.array([0.0, 0.5, 0.91, 0.991, 0.9991, 1.0], np.float32))
     assert found.tolist() == [0, 1, 4, 8, 12, 15]

@@ -484,7 +484,7 @@ def test_a_camera_that_is_behind_keeps_its_own_time() -> None:
 # -- rollbacks
 
 
-def test_a_rollback_is_notified_and_over_at_once() -> None:
+def test_a_rollback_is_reported_and_over_at_once() -> None:
     """Opened and resolved, under an id made of rollout's event; nothing of it is kept."""
     incidents = Incidents()
     opened, over = incidents.take(rolled_back())

@@ -383,7 +383,7 @@ def answer(**changes: Any) -> Answer:
     return replace(sound, **changes)
 
 
-def test_people_are_notified_in_sentences_and_tables() -> None:
+def test_people_are_reported_in_sentences_and_tables() -> None:
     """Everything that is not as it should be has its own words."""
     lines, (accuracy,) = as_lines(answer())
     assert "2.0 h in the median" in " ".join(lines)

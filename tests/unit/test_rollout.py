@@ -188,7 +188,7 @@ def test_a_new_champion_that_falls_on_a_class_is_rolled_back() -> None:
     assert opened.evidence > opened.threshold
 
 
-def test_a_new_champion_that_falls_on_a_camera_is_notified_of_that_camera() -> None:
+def test_a_new_champion_that_falls_on_a_camera_is_reported_of_that_camera() -> None:
     """With the numbers there."""
     rollout = on_probation()
     rollout.see(*pairs("B", "A", "B", 60))

@@ -54,7 +54,7 @@ def test_a_value_out_of_range_is_named(monkeypatch: pytest.MonkeyPatch, variable
         load(Settings)
 
 
-def test_a_name_that_is_nearly_right_is_notified_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_nearly_right_is_reported_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that nobody reads is not passed over in silence."""
     monkeypatch.setenv("CATSEYE_PARTITION", "12")
     with pytest.raises(Misconfigured, match=r"^CATSEYE_PARTITION is not a setting; did you mean CATSEYE_PARTITIONS\?$"):

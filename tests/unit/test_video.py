@@ -48,7 +48,7 @@ def test_at_most_so_many_of_each_second(video: str, fps: float, taken: int) -> N
     assert len(steps) == 0 or (steps.max() - steps.min() < 2)
 
 
-def test_at_its_own_decorrelation_lag(video: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_its_own_speed(video: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits until each frame's own moment."""
     now_s, waits = [0.0], []
 

@@ -52,7 +52,7 @@ class Wanted:
     Attributes:
         reference_mean: Mean of the samples while nothing changes, in (0, 1).
         tolerance: Rise of it that is no drift; only the engine knows such a thing.
-        run_length: Samples until a false alarm, in the mean; above 1.
+        run_length: Samples until a false alarm, on average; above 1.
     """
 
     reference_mean: float
@@ -139,7 +139,7 @@ def make(
         name: A key of `DETECTORS`.
         reference_mean: Mean of the samples while nothing changes, in (0, 1).
         tolerance: Rise of it that is no drift, at least 0.
-        run_length: Samples until a false alarm, in the mean; above 1.
+        run_length: Samples until a false alarm, on average; above 1.
         state: What `to_bytes` gave before; a new detector when empty.
 
     Raises:

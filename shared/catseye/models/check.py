@@ -23,7 +23,7 @@ from catseye.models.net import Net
 MODEL_MAX_BYTES = 512 * 2**20
 CHECK_TIMEOUT_S = 60.0
 CHECK_MEMORY_BYTES = 8 * 2**30  # of addresses, which onnxruntime reserves generously
-_SAID_MAX_BYTES = 4_096
+_MESSAGE_MAX_BYTES = 4_096
 _NICENESS = 10  # who predicts meanwhile has ten times its share of a processor
 
 _lock = Lock()
@@ -42,15 +42,15 @@ def check_file(onnx: bytes) -> None:
     with NamedTemporaryFile(suffix=".onnx") as file:
         file.write(onnx)
         file.flush()
-        status, said = _asked({"file": file.name, "timeout_s": CHECK_TIMEOUT_S})
+        status, message = _asked({"file": file.name, "timeout_s": CHECK_TIMEOUT_S})
     if status == -signal.SIGALRM:
         raise BadModel(f"loading the file took over {CHECK_TIMEOUT_S:g} s")
     if status:
-        raise BadModel(f"the file cannot be used: {said or f'the process ended with status {status}'}")
+        raise BadModel(f"the file cannot be used: {message or f'the process ended with status {status}'}")
 
 
 def _asked(question: dict[str, object]) -> tuple[int, str]:
-    """Status of the child, negative for a signal, and what it said last."""
+    """Status of the child, negative for a signal, and its last message."""
     global _checker  # noqa: PLW0603 - one a process, for as long as the process lives
     with _lock:
         for _ in range(2):
@@ -65,8 +65,8 @@ def _asked(question: dict[str, object]) -> tuple[int, str]:
             except BrokenPipeError:
                 answer = ""
             if answer:
-                status, said = json.loads(answer)
-                return int(status), str(said)
+                status, message = json.loads(answer)
+                return int(status), str(message)
             _end()
     raise Unavailable("the process that checks model files was ended; is there too little memory?")
 
@@ -95,10 +95,10 @@ def _outcome(file: str, timeout_s: float) -> tuple[int, str]:
         os.close(reading)
         _check(file, timeout_s, writing)
     os.close(writing)
-    with open(reading, "rb") as told:
-        said = told.read(_SAID_MAX_BYTES)
+    with open(reading, "rb") as pipe:
+        message = pipe.read(_MESSAGE_MAX_BYTES)
     _, ended = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(ended), said.decode(errors="replace")
+    return os.waitstatus_to_exitcode(ended), message.decode(errors="replace")
 
 
 def _check(file: str, timeout_s: float, writing: int) -> None:
@@ -111,9 +111,9 @@ def _check(file: str, timeout_s: float, writing: int) -> None:
         Net(Path(file).read_bytes())
         status = 0
     except BadModel as fault:
-        os.write(writing, str(fault).encode()[:_SAID_MAX_BYTES])
+        os.write(writing, str(fault).encode()[:_MESSAGE_MAX_BYTES])
     except BaseException as fault:  # noqa: BLE001 - a file may make the parser raise anything
-        os.write(writing, repr(fault).encode()[:_SAID_MAX_BYTES])
+        os.write(writing, repr(fault).encode()[:_MESSAGE_MAX_BYTES])
     finally:
         os._exit(status)
 

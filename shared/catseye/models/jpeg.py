@@ -58,7 +58,7 @@ _REASONS = {
     "Could not determine subsampling": Reason.JPEG_UNSUPPORTED_COLOUR,
     "Unsupported color conversion": Reason.JPEG_UNSUPPORTED_COLOUR,
 }
-"""What libjpeg-turbo says, in part, and what it means; anything else means ``JPEG_CORRUPT``."""
+"""Parts of libjpeg-turbo's warnings, and what they mean; anything else means ``JPEG_CORRUPT``."""
 
 
 def decode_rgb(jpeg: bytes) -> NDArray[np.uint8]:
@@ -99,7 +99,7 @@ def _decode_after(jpeg: bytes, warning: str) -> NDArray[np.uint8]:
         else:
             return rgb
     if not _is_padding(jpeg, warning):
-        reason = next((code for said, code in _REASONS.items() if said in warning), Reason.JPEG_CORRUPT)
+        reason = next((code for words, code in _REASONS.items() if words in warning), Reason.JPEG_CORRUPT)
         raise BadRecord(reason, f"The decoder says: {warning}.")
     # The first warning came at the end of the picture: there was none before, and there are no pixels after.
     rgb = simplejpeg.decode_jpeg(jpeg, strict=False)

@@ -236,8 +236,8 @@ class Worker(Generic[S]):
         if (early_s := self._not_before - time.monotonic()) > 0:
             self._waits.wait(early_s)
         batch: list[Any] = [first]
-        if (room := self._size.records() - 1) > 0:
-            batch += self._consumer.consume(room, 0)
+        if (more := self._size.records() - 1) > 0:
+            batch += self._consumer.consume(more, 0)
         faults = [message.error() for message in batch if message.error()]
         for (
             fault

@@ -80,16 +80,16 @@ def of_ingest(rows: Sequence[Row]) -> Facts:
             stored = windows.get(camera.encode())
             return CameraWindow.from_bytes(stored) if stored else CameraWindow()
 
-        judged: Facts = {}
+        assessed: Facts = {}
         for boot, numbers in boots.items():
             by_verdict: dict[Verdict, list[int]] = {}
             for number in numbers:
                 by_verdict.setdefault(window().take(boot, number, 0), []).append(number)
-            judged[boot] = {verdict.name.lower(): spans(found) for verdict, found in by_verdict.items()}
+            assessed[boot] = {verdict.name.lower(): spans(found) for verdict, found in by_verdict.items()}
         facts[camera] = {
             "dropped so far": window().duplicates,
             "last frame written at ms": window().newest_ms,
-            "sequence numbers now": judged,
+            "sequence numbers now": assessed,
         }
     return facts
 
@@ -125,16 +125,16 @@ def of_ground_truth(rows: Sequence[Row]) -> Facts:
                 "digest of its label": "" if entry.labelled_at_ms == NEVER_MS else entry.digest.hex(),
             }
         elif kind == b"s":
-            said = unpack_shadow(packed)
-            model = state.models[said.model_no]
+            reported = unpack_shadow(packed)
+            model = state.models[reported.model_no]
             shadows[_frame(name)] = {
-                "received_at_ms": said.received_at_ms,
+                "received_at_ms": reported.received_at_ms,
                 "version": model.version,
-                "label": model.classes[said.predicted_no],
-                "its probability": round(said.predicted_probability / SHADOW_FULL, 3),
+                "label": model.classes[reported.predicted_no],
+                "its probability": round(reported.predicted_probability / SHADOW_FULL, 3),
                 "probabilities": {
                     each: round(odds / SHADOW_FULL, 3)
-                    for each, odds in zip(model.classes, said.probabilities, strict=False)
+                    for each, odds in zip(model.classes, reported.probabilities, strict=False)
                 },
             }
         elif kind == b"e":
@@ -182,9 +182,9 @@ def _buckets(classes: Sequence[str]) -> list[str]:
 def _axes(table: Any, row: int) -> dict[str, tuple[list[str] | tuple[str, ...], ...]]:
     """What the axes of each field mean."""
     ranked, buckets = _ranked(table, row), _buckets(version_of(table, row).classes)
-    said = [*(f"probability of {name}" for name in buckets), "entropy", "margin"]
+    reported = [*(f"probability of {name}" for name in buckets), "entropy", "margin"]
     streams = [f"{signal} {side}" for signal in ranked for side in _SIDES]
-    streams += [f"{name} {side}" for side in ("up", "down") for name in said]
+    streams += [f"{name} {side}" for side in ("up", "down") for name in reported]
     streams += ["loss", *(f"loss of {name}" for name in buckets), *(f"loss by {phase}" for phase in PHASE_NAMES)]
     streams += ["accuracy"]
     correlated = [*ranked, "entropy", "margin", "predicted class", "loss"]
@@ -199,15 +199,15 @@ def _axes(table: Any, row: int) -> dict[str, tuple[list[str] | tuple[str, ...], 
         "means": (phases, ranked, buckets),
         "m2": (phases, ranked),
         "histogram": (phases, ranked),
-        "said_mean": (phases, said),
-        "said_m2": (phases, said),
+        "said_mean": (phases, reported),
+        "said_m2": (phases, reported),
         "pace": (correlated,),
         "inflation": (correlated,),
         "label_weights": (phases, labels),
         "label_squares": (phases, labels),
         "label_losses": (phases, labels),
     }
-    watch: dict[str, Any] = {"evidence": (streams,), "excess": (streams,), "values": ([*ranked, *said],)}
+    watch: dict[str, Any] = {"evidence": (streams,), "excess": (streams,), "values": ([*ranked, *reported],)}
     watch |= dict.fromkeys(("family", "cusum", "since_ms", "run", "window", "span", "alarmed"), (_KINDS,))
     watch |= dict.fromkeys(("raised", "raised_since_ms", "raised_at_ms", "cause"), (ALARMS,))
     watch |= dict.fromkeys(("fault_run", "fault_clear", "fault_from_ms"), (layout.FAULTS,))

@@ -241,7 +241,7 @@ def _changes(name: str, number: int) -> dict[str, Any]:
     return _BLACK if name == "wrong" and 300 <= number < 340 else {}
 
 
-def _lived(camera: Camera, number: int, *, labelled: bool = True) -> list[FakeMessage]:
+def _frames_of(camera: Camera, number: int, *, labelled: bool = True) -> list[FakeMessage]:
     """Frame *number* of a camera and its label."""
     if camera.name == "renewed" and number >= 800:
         camera.version = "v2"
@@ -249,8 +249,8 @@ def _lived(camera: Camera, number: int, *, labelled: bool = True) -> list[FakeMe
     if camera.name == "wide":
         shot = _wide(shot)
     truth = shot.label if camera.name == "wide" else camera.truth[shot.sequence]
-    said = "tractor" if camera.name == "wrong" and number >= 640 else truth
-    label = outcome(shot, said, propensity=0.5 if number % 3 else 1.0)
+    reported = "tractor" if camera.name == "wrong" and number >= 640 else truth
+    label = outcome(shot, reported, propensity=0.5 if number % 3 else 1.0)
     found = [FakeMessage("predictions", CODEC.encode(shot), name=camera.name.encode())]
     return found + [FakeMessage("outcomes", CODEC.encode(label), name=camera.name.encode())] * labelled
 
@@ -276,7 +276,9 @@ def _drift_rows() -> list[Row]:
         if start in (260, 560):
             for camera in cameras:
                 camera.at_s += _DUSK_S
-        batch = [each for number in range(start, start + 20) for camera in cameras for each in _lived(camera, number)]
+        batch = [
+            each for number in range(start, start + 20) for camera in cameras for each in _frames_of(camera, number)
+        ]
         part.take(batch, START_MS + start)
     return compacted(part.state_log)
 
@@ -287,7 +289,9 @@ def _drift_afterwards() -> list[tuple[int, list[FakeMessage]]]:
     cameras = [Camera(name) for name in ("whole", "wrong", "renewed", "wide", "young")]
     for camera in cameras:
         camera.at_s, camera.sequence = _FRAMES / 20 + 2 * _DUSK_S, _FRAMES
-    batch = [each for number in range(_FRAMES, _FRAMES + 20) for camera in cameras for each in _lived(camera, number)]
+    batch = [
+        each for number in range(_FRAMES, _FRAMES + 20) for camera in cameras for each in _frames_of(camera, number)
+    ]
     return [(START_MS + _FRAMES, batch), (START_MS + _FRAMES + 5_000_000, [])]
 
 
@@ -358,19 +362,19 @@ def _retrain_trigger_rows() -> list[Row]:
     went to another partition. `many`: more classes than are told apart."""
     held: dict[str, Held] = {name: Held() for name in ("old", "changed", "moved", "many")}
 
-    def tell(camera: str, place: int, offset: int, label: str | None, at_ms: int, change: str = "matched") -> None:
+    def notify(camera: str, place: int, offset: int, label: str | None, at_ms: int, change: str = "matched") -> None:
         held[camera] = counted(held[camera], _outcome(label, at_ms, change), place, offset)
 
     for number in range(720):
-        tell("old", 2, 10 * number, ("car", "bus", "van")[number % 3], START_MS + number * 3_600_000)
+        notify("old", 2, 10 * number, ("car", "bus", "van")[number % 3], START_MS + number * 3_600_000)
     for offset, (label, change) in enumerate(
         [("car", "matched"), ("car", "matched"), ("bus", "corrected"), (None, "withdrawn")]
     ):
-        tell("changed", 0, offset, label, START_MS + offset * 1_000, change)
-    tell("moved", 1, 500, "car", START_MS)
-    tell("moved", 0, 3, "bus", START_MS + 60_000)
+        notify("changed", 0, offset, label, START_MS + offset * 1_000, change)
+    notify("moved", 1, 500, "car", START_MS)
+    notify("moved", 0, 3, "bus", START_MS + 60_000)
     for number in range(210):
-        tell("many", 0, number, f"class {number}", START_MS)
+        notify("many", 0, number, f"class {number}", START_MS)
     return [(name.encode(), packed(each)) for name, each in held.items()]
 
 

@@ -96,7 +96,7 @@ class Index:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._said():
+        with self._reported():
             self._file = sqlite3.connect(path, isolation_level=None, timeout=60)
             self._file.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._file.execute("PRAGMA journal_mode = WAL")
@@ -136,7 +136,7 @@ class Index:
         Returns:
             Partition to the next offset and the end, and to the number of offsets that the log has dropped unread.
         """
-        with self._said(), closing(self._file.cursor()) as cursor:
+        with self._reported(), closing(self._file.cursor()) as cursor:
             text = json.dumps(dict(identity), sort_keys=True)
             if not self._continues(cursor, text, bounds):
                 self._start_anew(cursor, text)
@@ -164,7 +164,7 @@ class Index:
         by_predictor: dict[Predictor, list[Made]] = defaultdict(list)
         for made in predictions:
             by_predictor[made.predictor].append(made)
-        with self._said(), closing(self._file.cursor()) as cursor:
+        with self._reported(), closing(self._file.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
                 for predictor, own in by_predictor.items():
@@ -189,7 +189,7 @@ class Index:
 
     def find(self, prediction_id: bytes) -> Known | None:
         """The prediction with these 16 bytes, None when it is not indexed."""
-        with self._said():
+        with self._reported():
             found = self._file.execute(
                 "SELECT topic, model, version, role, partition, offset FROM predictions JOIN predictors "
                 "USING (predictor) WHERE prediction_id = ?",
@@ -208,7 +208,7 @@ class Index:
 
     def totals(self) -> list[Total]:
         """How many predictions each version made in each role."""
-        with self._said():
+        with self._reported():
             rows = self._file.execute(
                 "SELECT topic, model, version, role, count, first_id, first_ms, last_id, last_ms FROM predictors "
                 "WHERE count > 0 ORDER BY first_ms, predictor"
@@ -217,7 +217,7 @@ class Index:
 
     def gaps(self) -> tuple[int, int]:
         """Offsets that the log had dropped before they were indexed, and unreadable records."""
-        with self._said():
+        with self._reported():
             row = self._file.execute(
                 "SELECT coalesce(sum(missed), 0), coalesce(sum(unreadable), 0) FROM positions"
             ).fetchone()
@@ -272,7 +272,7 @@ class Index:
         return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as fault:

@@ -79,7 +79,7 @@ class LogReader:
             ids = {topic: str(future.result().topic_id) for topic, future in described.items()}
             cluster = self._admin.list_topics(topics[0], timeout=ANSWER_S).cluster_id
         except KafkaException as fault:
-            raise _said(fault, ", ".join(topics)) from fault
+            raise _reported(fault, ", ".join(topics)) from fault
         return {"cluster": str(cluster), **ids}
 
     def bounds(self, names: Sequence[str]) -> Bounds:
@@ -99,7 +99,7 @@ class LogReader:
             ]
             firsts, ends = (self._offsets(parts, spec) for spec in (_EARLIEST, _LATEST))
         except KafkaException as fault:
-            raise _said(fault, ", ".join(sorted(topics))) from fault
+            raise _reported(fault, ", ".join(sorted(topics))) from fault
         return {part: (first, ends[part]) for part, first in firsts.items()}
 
     def since(self, bounds: Bounds, at_ms: int) -> dict[Part, int]:
@@ -112,7 +112,7 @@ class LogReader:
         try:
             found = self._offsets([TopicPartition(*part) for part in bounds], _SPECS.for_timestamp(at_ms))
         except KafkaException as fault:
-            raise _said(fault, ", ".join(sorted({topic for topic, _ in bounds}))) from fault
+            raise _reported(fault, ", ".join(sorted({topic for topic, _ in bounds}))) from fault
         return {
             part: min(max(found[part], first), end) if found[part] >= 0 else end
             for part, (first, end) in bounds.items()
@@ -174,7 +174,7 @@ class LogReader:
         try:
             self._picker.list_topics(timeout=ANSWER_S)  # as in `bounds`
         except KafkaException as fault:
-            raise _said(fault, ", ".join(sorted({place.topic for place in asked}))) from fault
+            raise _reported(fault, ", ".join(sorted({place.topic for place in asked}))) from fault
         for messages, _ in self.read(wanted, self._picker):
             for message in messages:
                 found[by_part[message.topic(), message.partition()]] = message.value()
@@ -191,7 +191,7 @@ class LogReader:
         return {(part.topic, part.partition): int(future.result().offset) for part, future in asked.items()}
 
 
-def _said(fault: KafkaException, topics: str) -> Misconfigured | Unavailable:
+def _reported(fault: KafkaException, topics: str) -> Misconfigured | Unavailable:
     if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         return Misconfigured(_no_topic(topics))
     return Unavailable(f"{topics} cannot be read: {fault.args[0].str()}")
