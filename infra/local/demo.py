@@ -380,7 +380,7 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        main(prog_name="infra/demo")
     except Misconfigured as fault:
         print(f"infra/demo: {fault}", file=sys.stderr)
         sys.exit(2)

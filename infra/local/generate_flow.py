@@ -61,8 +61,6 @@ def table() -> str:
         writers = [name.replace("_", " ") for name, (_, writes) in services.items() if topic.name in writes]
         if topic.name in WRITTEN_BY_PEOPLE:
             writers = ["people and programs", *writers]
-        if topic.name == "dead-letters":
-            writers = ["every service"]
         key = ", ".join(topic.key)
         lines.append(
             f"| `{topic.name}` | {topic.record.__name__} | {key} | {_KEPT[topic.kept]} | {', '.join(writers)} |"

@@ -373,7 +373,7 @@ def main() -> None:
 @click.option(
     "--loop/--no-loop",
     default=None,
-    help=f"With who retrains and rolls out: {', '.join(OF_THE_LOOP)}; default: what runs, else without.",
+    help=f"With what retrains: {', '.join(OF_THE_LOOP)}; default: what runs, else without.",
 )
 @json_option
 def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_file: Path | None) -> None:
@@ -388,6 +388,8 @@ def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_fil
     status = stack.status()
     click.echo(describe(status))
     click.echo(f"{'model':<16}{model}")
+    if plan.bootstrap_servers != load(Settings).kafka_bootstrap_servers:
+        click.echo(f"for programs of yours: export KAFKA_BOOTSTRAP_SERVERS={plan.bootstrap_servers}")
     click.echo(f"up in {time.monotonic() - started_s:.1f} s")
     _write(json_file, {**status, "setup_s": round(time.monotonic() - started_s, 3)})
 

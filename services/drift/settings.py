@@ -31,7 +31,7 @@ class DriftSettings(Settings):
         default=1.0, gt=0, description="False alarms that the whole fleet may have in a week of no change"
     )
     drift_fleet_cameras: int = Field(
-        default=0, ge=0, description="Cameras that share that number; 0 counts those that are seen"
+        default=0, ge=0, description="Cameras that share the false alarms of the fleet; 0 counts those that are seen"
     )
     drift_night_brightness: float = Field(
         default=0.18, gt=0, lt=1, description="Mean brightness, 0 to 1, under which it is night: each has its reference"
@@ -44,7 +44,11 @@ class DriftSettings(Settings):
     )
     drift_tolerance_accuracy: float = Field(default=0.02, ge=0, lt=1, description="Loss of accuracy that is tolerated")
     drift_tolerance_new_phase: float = Field(
-        default=0.10, ge=0, lt=1, description="The same in a phase that is not learned yet, against the worst learned"
+        default=0.10,
+        ge=0,
+        lt=1,
+        description="Loss of accuracy that is tolerated in a phase that is not learned yet, against the worst phase "
+        "learned",
     )
     drift_accuracy_floor: float = Field(
         default=0.40, gt=0, lt=1, description="Accuracy under which an alert opens whatever is usual"

@@ -33,10 +33,16 @@ class RolloutSettings(Settings):
         default=0.0, ge=0, lt=1, description="How much better a candidate must be, as a difference of accuracies"
     )
     rollout_tolerance: float = Field(
-        default=0.0, ge=0, lt=1, description="How much worse it may be before evidence of it counts, the same"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="How much worse a candidate may be before evidence of it counts, as a difference of accuracies",
     )
     rollout_stratum_tolerance: float = Field(
-        default=0.05, ge=0, lt=1, description="How much worse it may be on one class or one camera, the same"
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="How much worse a candidate may be on one class or one camera, as a difference of accuracies",
     )
     rollout_least_propensity: float = Field(
         default=0.0,

@@ -163,7 +163,10 @@ def load(kind: type[T], *, service: str = "") -> T:
 def listed(kind: type[Settings]) -> list[tuple[str, str, str]]:
     """Name of the variable, default and meaning of each setting of *kind*."""
     fields = kind.model_fields.items()
-    return [(_variable(kind, name), str(field.default), field.description or "") for name, field in fields]
+    return [
+        (_variable(kind, name), str(field.get_default(call_default_factory=True)), field.description or "")
+        for name, field in fields
+    ]
 
 
 def _variable(kind: type[Settings], name: str) -> str:

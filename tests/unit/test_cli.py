@@ -91,7 +91,7 @@ def test_each_fault_of_ours_is_one_sentence(
 ) -> None:
     """And an exit status that says whether a person must act; no stack."""
 
-    def fail(_: object) -> None:
+    def fail(_: object, **__: object) -> None:
         raise fault
 
     monkeypatch.setattr("catseye.cli.catseye", fail)

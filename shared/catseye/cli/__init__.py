@@ -46,7 +46,7 @@ class Commands(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-@click.command(cls=Commands)
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def catseye() -> None:
     """Watch road cameras through one model, and keep that model honest.
 
@@ -56,16 +56,19 @@ def catseye() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run one command of `catseye`, and exit."""
-    ended(catseye, argv)
+    ended(catseye, argv, "catseye")
 
 
-def ended(command: click.Command, argv: list[str] | None = None) -> None:
-    """Run *command*. Exit status: 0 done, 1 it failed, 2 a person must change a setting or the command line."""
+def ended(command: click.Command, argv: list[str] | None = None, name: str | None = None) -> None:
+    """Run *command*, which people call *name*.
+
+    Exit status: 0 done, 1 it failed, 2 a person must change a setting or the command line.
+    """
     # The clients log that a broker goes and comes; a command prints its result in one sentence.
     logging.getLogger("catseye.client").addHandler(logging.NullHandler())
     logging.getLogger("catseye.client").propagate = False
     try:
-        command(argv)
+        command(argv, prog_name=name)
     except Misconfigured as fault:
         click.echo(f"Error: {fault}", err=True)
         sys.exit(MISCONFIGURED)
