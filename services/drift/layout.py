@@ -212,15 +212,12 @@ WEIGHTS: Final = _weights()
 
 
 def _source(stream: Stream) -> int:
-    match stream.place.signal.ranking:
-        case Ranking.RANK:
-            return RANKED_PLACES.index(stream.place)
-        case Ranking.MEAN:
-            return RANKED + OUTPUT_PLACES.index(stream.place)
-        case Ranking.LOSS:
-            return RANKED + OUTPUTS
-        case Ranking.FLOOR:
-            return RANKED + OUTPUTS + 1
+    ranking = stream.place.signal.ranking
+    if ranking is Ranking.RANK:
+        return RANKED_PLACES.index(stream.place)
+    if ranking is Ranking.MEAN:
+        return RANKED + OUTPUT_PLACES.index(stream.place)
+    return RANKED + OUTPUTS + (ranking is Ranking.FLOOR)
 
 
 SOURCE: Final = np.array([_source(stream) for stream in STREAM])

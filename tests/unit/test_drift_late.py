@@ -127,3 +127,22 @@ def test_a_night_that_comes_later_is_learned_with_the_decorrelation_lag_of_the_d
     assert watched.table.reference["pace"][0, OPTIONAL].tolist() == lag
     assert watched.table.reference["histogram"][0, 0, OPTIONAL].any(axis=1).all()
     assert watched.kinds() == set()
+
+
+def test_of_a_camera_that_knew_day_and_night_a_signal_is_learned_late_in_both() -> None:
+    """First by day, which gives the decorrelation lag; that stays by night, which has a reference of its own."""
+    camera, watched = Camera(), Watched(QUICK)
+    watched.see(*camera.shots(300))
+    camera.at_s += DUSK_S
+    watched.see(*camera.shots(300, brightness=0.1))
+    known = watched.table.reference
+    assert known["closed"][0].astype(bool).all()
+    camera.at_s += DUSK_S
+    see(watched, camera, 160)
+    lag = known["pace"][0, OPTIONAL].tolist()
+    assert min(lag) >= 1
+    camera.at_s += DUSK_S
+    see(watched, camera, 200, brightness=0.1)
+    assert known["histogram"][0][:, OPTIONAL].any(axis=-1).all()
+    assert (known["pace"][0, OPTIONAL].tolist(), known["late"][0].any()) == (lag, False)
+    assert watched.kinds() == set()
