@@ -38,12 +38,12 @@ class Hop(NamedTuple):
     Attributes:
         hop: One of `HOPS`.
         ms: Until it answered, from the answer of the one before, milliseconds; None for no answer.
-        line: One line for a person.
+        says: One line for a person; a key of the JSON.
     """
 
     hop: str
     ms: float | None
-    line: str
+    says: str
 
 
 @click.command()
@@ -69,7 +69,7 @@ def doctor(context: click.Context, timeout_s: float, json_file: Path | None) -> 
             hops.append(hop)
             if str(json_file) != "-":
                 took = "silent" if hop.ms is None else f"{hop.ms:.0f} ms"
-                click.echo(f"{hop.hop:12}  {took:>8}  {hop.line}")
+                click.echo(f"{hop.hop:12}  {took:>8}  {hop.says}")
     silent = next((hop.hop for hop in hops if hop.ms is None), None)
     content = {
         "healthy": silent is None,
@@ -86,14 +86,14 @@ def asked(road: "Road") -> Iterator[Hop]:
     for name in HOPS:
         began_s = time.monotonic()
         try:
-            line: str = getattr(road, name)()
+            says: str = getattr(road, name)()
         except (Unavailable, KafkaException) as fault:
             yield Hop(name, None, str(fault))
             return
         except TimeoutError:
             yield Hop(name, None, f"the broker did not answer within {_ANSWER_S:g} s")
             return
-        yield Hop(name, round((time.monotonic() - began_s) * 1_000, 1), line)
+        yield Hop(name, round((time.monotonic() - began_s) * 1_000, 1), says)
 
 
 class Road:
