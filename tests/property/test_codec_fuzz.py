@@ -70,9 +70,15 @@ def test_every_earlier_version_comes_as_todays_record(old: Any, data: st.DataObj
         assert codec.leading_fields(value, kind, last) == leading
 
 
+def is_alert(schema: Any) -> bool:
+    """Whether *schema* is one of `Alert`; fastavro puts the namespace into the name of what it has parsed."""
+    name: str = schema["name"]
+    return name.removeprefix("catseye.") == "Alert"
+
+
 @pytest.mark.slow
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.sampled_from(EVERY_VERSION).filter(lambda schema: kind_of(schema) is Alert), max_size=12), st.data())
+@given(st.lists(st.sampled_from([each for each in EVERY_VERSION if is_alert(each)]), max_size=12), st.data())
 def test_a_change_half_way_costs_no_record(versions: list[Any], data: st.DataObject) -> None:
     """Writers of both versions and both envelopes on one topic, in any order: every record is read, in order."""
     prints = {1_000 + number: schema_fingerprint(schema) for number, schema in enumerate(EVERY_VERSION)}
