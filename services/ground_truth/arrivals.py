@@ -10,6 +10,7 @@ import numpy as np
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.heads import Heads, read_heads, texts_of
+from catseye.contract.limits import SEQUENCE_MAX
 from catseye.contract.records import AcceptedLabel, Prediction
 from services.ground_truth.entry import (
     DELAY_MAX_MS,
@@ -27,7 +28,6 @@ from services.ground_truth.entry import (
 from services.ground_truth.entry_batch import EntryBatch
 from services.ground_truth.join_state import JoinState, boot_key, frame_key
 
-SEQUENCE_MAX = 2**62  # as ingest has it
 Names = tuple[str, ...]
 PROBABILITY_MAX = 1.001  # rounding aside 1
 LAST = "brightness"  # of the fields of a prediction that are read: the rest is most of it

@@ -3,11 +3,11 @@
 import math
 
 from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.limits import SEQUENCE_MAX
 from catseye.contract.names import check_camera, check_text
 from catseye.contract.records import Frame, Label
 
 READINGS_MAX = 64  # readings of a device in one frame
-SEQUENCE_MAX = 2**62
 
 
 def check_identity(camera: str, boot: str, sequence: int) -> None:

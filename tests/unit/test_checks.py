@@ -7,11 +7,11 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.limits import SEQUENCE_MAX
 from catseye.contract.names import NAME_MAX
 from catseye.contract.records import Frame, Label
 from services.ingest.checks import (
     READINGS_MAX,
-    SEQUENCE_MAX,
     check_captured,
     check_identity,
     check_label,

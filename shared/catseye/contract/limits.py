@@ -1,4 +1,4 @@
-"""How large a record may be, for who publishes and for who accepts."""
+"""How large a record and its numbers may be, for who publishes and for who accepts."""
 
 from typing import Final
 
@@ -6,3 +6,5 @@ PUBLIC_MAX_BYTES: Final = 4 * 2**20
 """Longest batch that a publisher can write, as it is sent: compressed or not."""
 RECORD_MAX_BYTES: Final = 5 * 2**20
 """Longest record of ours: a dead letter with all that it keeps, and room to say why."""
+SEQUENCE_MAX: Final = 2**62
+"""Sequence numbers of frames are smaller; they count from 0 up."""
