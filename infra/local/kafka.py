@@ -32,6 +32,7 @@ _PROPERTIES = "server.properties"
 _ALONE = "controller-alone.properties"
 _CLEAN = ".kafka_cleanshutdown"
 """A broker that was stopped cleanly leaves this file in its data."""
+_ATTEMPTS = 3
 _FENCED_S = 1.0
 _FENCING_S = 1.5
 """From the end of a session on, at most, until all partitions have lost their leader; seen: half a second."""
@@ -118,25 +119,30 @@ class KafkaCluster:
             Unavailable: A broker ended, or they did not answer within *timeout_s*; the message names the log.
             Misconfigured: Java or Kafka's jars are missing.
         """
-        for last in (False, False, True):
-            first = not any(self.process(broker.node_id) for broker in self.brokers)
-            if first:
-                self._lay_out()
-            self._format()
-            for broker in self.brokers:
-                if self.process(broker.node_id) is None:
-                    if first and self._size == 1:
-                        self._take_leadership_away(broker, timeout_s)
-                    self._start(broker)
+        if any(self.process(broker.node_id) for broker in self.brokers):
+            self._start_missing(timeout_s)
+            return
+        for attempt in range(_ATTEMPTS):
+            # Who lost a port to somebody who chose it at the same time would only meet them again at the next one.
+            self._lay_out(customary=attempt == 0)
             try:
-                self.wait_until_ready(timeout_s)
+                self._start_missing(timeout_s, first=True)
             except Unavailable:
                 # Somebody took a port after it was chosen: choose again, while no client knows the first choice.
-                if last or not first or not self._lost_a_port():
+                if attempt == _ATTEMPTS - 1 or not self._lost_a_port():
                     raise
                 self.stop()
             else:
-                break
+                return
+
+    def _start_missing(self, timeout_s: float, *, first: bool = False) -> None:
+        self._format()
+        for broker in self.brokers:
+            if self.process(broker.node_id) is None:
+                if first and self._size == 1:
+                    self._take_leadership_away(broker, timeout_s)
+                self._start(broker)
+        self.wait_until_ready(timeout_s)
 
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
         """Return when every broker is known to every client that asks.
@@ -226,12 +232,13 @@ class KafkaCluster:
         except FileNotFoundError:
             return None
 
-    def _lay_out(self) -> None:
-        """Choose ports: the ones of last time, else the customary ones, else any."""
+    def _lay_out(self, *, customary: bool) -> None:
+        """Choose ports: the ones of last time, else the customary ones, else any; only any if not *customary*."""
         taken: set[int] = set()
 
         def port(before: int, preferred: int) -> int:
-            chosen = ports.choose(before if before and ports.is_free(before) else preferred, taken=taken)
+            wanted = before if before and ports.is_free(before) else preferred
+            chosen = ports.choose(wanted if customary else 0, taken=taken)
             taken.add(chosen)
             return chosen
 
@@ -340,6 +347,7 @@ class KafkaCluster:
             self._check(broker, until)
             time.sleep(0.02)
         time.sleep(_FENCED_S + _FENCING_S)
+        self._check(broker, until)  # who listened at the port may have been somebody else
         self._running(broker.node_id).stop(15.0)
 
     def _archive_option(self) -> str:

@@ -1,7 +1,7 @@
 """Loopback ports: the customary one if it is free, else another. A busy port is not an error."""
 
 import itertools
-import os
+import random
 import socket
 from collections.abc import Collection
 
@@ -9,7 +9,6 @@ LOOPBACK = "127.0.0.1"
 SPARE = range(20_000, 30_000)
 """Below the ports that systems give to outgoing connections (32768 and up on Linux). Above, a client that tries again
 and again to reach a server that is down may be given that server's port, connect to itself and keep the server out."""
-STRIDE = 16
 
 
 def is_free(port: int) -> bool:
@@ -47,8 +46,8 @@ def choose(preferred: int = 0, *, taken: Collection[int] = ()) -> int:
     Raises:
         OSError: No port of `SPARE` is free.
     """
-    # Processes that choose at the same time begin at different places.
-    begin = os.getpid() * STRIDE % len(SPARE)
+    # Those that choose at the same time begin at different places, and at others when they choose again.
+    begin = random.randrange(len(SPARE))
     spare = itertools.chain(SPARE[begin:], SPARE[:begin])
     for port in itertools.chain([preferred] if preferred else [], spare):
         if port not in taken and is_free(port):

@@ -17,6 +17,7 @@ from infra.local.processes import Process
 
 CUSTOMARY_PORT = 6379
 _NAME = "redis"
+_ATTEMPTS = 3
 
 
 class RedisServer:
@@ -32,6 +33,7 @@ class RedisServer:
         self._directory = directory.resolve()
         self._preferred_port = preferred_port
         self._memory_mb = memory_mb
+        self._log = self._directory / "redis.log"
 
     @property
     def process(self) -> Process | None:
@@ -52,29 +54,39 @@ class RedisServer:
             Unavailable: It ended or did not answer within *timeout_s*; the message names the log.
             Misconfigured: There is no `redis-server` on the PATH.
         """
-        log = self._directory / "redis.log"
-        process = self.process
-        if process is None:
-            program = shutil.which("redis-server")
-            if program is None:
-                raise Misconfigured("redis-server is missing; install it with: sudo apt-get install redis-server")
-            port = ports.choose(self._preferred_port)
-            options = {
-                "bind": ports.LOOPBACK,
-                "port": str(port),
-                "save": "",
-                "appendonly": "no",
-                "maxmemory": f"{self._memory_mb}mb",
-                "maxmemory-policy": "allkeys-lru",
-            }
-            argv = [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
-            process = Process.start(_NAME, argv, records=self._directory, log=log, cwd=self._directory, port=port)
+        for attempt in range(_ATTEMPTS):
+            process = self.process or self._launch(ports.choose(0 if attempt else self._preferred_port))
+            try:
+                self._wait(process, timeout_s)
+            except Unavailable:
+                # Somebody took the port after it was chosen.
+                if attempt == _ATTEMPTS - 1 or process.alive() or ports.is_free(process.port):
+                    raise
+            else:
+                return
+
+    def _launch(self, port: int) -> Process:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise Misconfigured("redis-server is missing; install it with: sudo apt-get install redis-server")
+        options = {
+            "bind": ports.LOOPBACK,
+            "port": str(port),
+            "save": "",
+            "appendonly": "no",
+            "maxmemory": f"{self._memory_mb}mb",
+            "maxmemory-policy": "allkeys-lru",
+        }
+        argv = [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
+        return Process.start(_NAME, argv, records=self._directory, log=self._log, cwd=self._directory, port=port)
+
+    def _wait(self, process: Process, timeout_s: float) -> None:
         until = time.monotonic() + timeout_s
-        while not _answers(process.port):
+        while not _answers(process):
             if not process.alive():
-                raise Unavailable(f"Redis ended: {processes.last_line(log)} (log: {log})")
+                raise Unavailable(f"Redis ended: {processes.last_line(self._log)} (log: {self._log})")
             if time.monotonic() > until:
-                raise Unavailable(f"Redis at port {process.port} does not answer (log: {log})")
+                raise Unavailable(f"Redis at port {process.port} does not answer (log: {self._log})")
             time.sleep(0.01)
 
     def stop(self) -> None:
@@ -93,12 +105,12 @@ class RedisServer:
         self.stop()
 
 
-def _answers(port: int) -> bool:
-    """Tell whether a Redis at *port* answers PING (its inline form needs no client)."""
+def _answers(process: Process) -> bool:
+    """Tell whether the Redis at its port answers and is this one: a port may belong to another by now."""
     try:
-        with socket.create_connection((ports.LOOPBACK, port), timeout=1) as connection:
+        with socket.create_connection((ports.LOOPBACK, process.port), timeout=1) as connection:
             connection.settimeout(1)
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16) == b"+PONG\r\n"
+            connection.sendall(b"INFO server\r\n")  # a command's inline form needs no client
+            return f"process_id:{process.pid}\r\n".encode() in connection.recv(4_096)
     except OSError:
         return False

@@ -17,7 +17,7 @@ from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.models.signing import sign, verify
 from catseye.settings import Settings
 from infra.local import ports
-from infra.local.kafka import KafkaCluster
+from infra.local.kafka import CUSTOMARY_PORT, KafkaCluster
 from infra.local.redis import RedisServer
 from infra.local.services import Service
 from infra.local.stack import Stack, describe
@@ -134,21 +134,26 @@ def test_a_busy_port_is_another_port(tmp_path: Path) -> None:
         assert read(cluster.bootstrap_servers, name, 1) == [b"here"]
 
 
+@pytest.mark.parametrize("lost", [{0: "port"}, {1: "controller_port", 3: "controller_port"}], ids=["once", "twice"])
 def test_a_port_that_is_lost_after_it_was_chosen_is_chosen_again(
-    cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: dict[int, str]
 ) -> None:
-    """Another cluster on our port is not taken for ours, though it answers like a broker."""
-    theirs, choices = cluster.brokers[0].port, []
+    """Another cluster on our port is not taken for ours, though it answers like a broker; nor on our controller's."""
+    (theirs,) = cluster.brokers
+    choices: list[int] = []
 
     def choose(preferred: int = 0, *, taken: Collection[int] = ()) -> int:
-        choices.append(preferred)
-        return theirs if len(choices) == 1 else real_choose(preferred, taken=taken)
+        mine = lost.get(len(choices))
+        choices.append(getattr(theirs, mine) if mine else real_choose(preferred, taken=taken))
+        return choices[-1]
 
     real_choose = ports.choose
     monkeypatch.setattr(ports, "choose", choose)
-    with KafkaCluster(tmp_path, heap_mb=256) as ours:
-        assert ours.brokers[0].port != theirs
+    with KafkaCluster(tmp_path, heap_mb=256, first_port=CUSTOMARY_PORT) as ours:
         assert ours.process() is not None
+        assert {ours.brokers[0].port, ours.brokers[0].controller_port} == set(choices[-2:])
+        assert not set(choices[-2:]) & {theirs.port, theirs.controller_port}
+    assert len(choices) == 2 * (len(lost) + 1)
 
 
 def test_three_brokers_go_on_without_one(tmp_path: Path) -> None:
@@ -265,6 +270,24 @@ def test_an_absent_cluster_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"nobody listens at 127\.0\.0\.1:9, which KAFKA_BOOTSTRAP_SERVERS names"):
         stack.up()
     assert not (tmp_path / "kafka").exists()
+
+
+def test_a_redis_whose_port_is_lost_chooses_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Redis that answers at the port is not taken for ours."""
+    with RedisServer(tmp_path / "theirs") as theirs:
+        assert theirs.process is not None
+        taken, choices = theirs.process.port, []
+
+        def choose(preferred: int = 0, *, taken_port: int = taken) -> int:
+            choices.append(preferred)
+            return taken_port if len(choices) == 1 else real_choose(preferred)
+
+        real_choose = ports.choose
+        monkeypatch.setattr(ports, "choose", choose)
+        with RedisServer(tmp_path / "ours", preferred_port=taken) as ours:
+            assert ours.process is not None
+            assert ours.process.port != taken
+            assert choices == [taken, 0]
 
 
 def test_redis_answers_on_loopback_and_ends(tmp_path: Path) -> None:
