@@ -5,8 +5,9 @@ read (`catseye settings` lists them), so that `KAFKA_BOOTSTRAP_SERVERS` is mostl
 """
 
 from catseye.client.drafts import FrameId
+from catseye.client.process import Forked
 from catseye.client.publisher import Publisher, Undelivered
 from catseye.client.reading import Unreadable
 from catseye.client.subscription import Subscription, subscribe
 
-__all__ = ["FrameId", "Publisher", "Subscription", "Undelivered", "Unreadable", "subscribe"]
+__all__ = ["Forked", "FrameId", "Publisher", "Subscription", "Undelivered", "Unreadable", "subscribe"]

@@ -23,6 +23,7 @@ from catseye.client.aio_config import aio_config, aio_publisher_config
 from catseye.client.aio_group import Membership
 from catseye.client.config import LONGEST_MS, settings_or_environment
 from catseye.client.drafts import Drafts, FrameId, label_of
+from catseye.client.process import OwnProcess
 from catseye.client.publisher import Undelivered
 from catseye.client.reading import From, Reading, Unreadable
 from catseye.client.subscription import log_fallen_off, log_unreadable, no_broker, no_topic
@@ -79,6 +80,7 @@ class Publisher:
         self._frames = full_name("frames", self._settings.topic_prefix)
         self._labels = full_name("labels", self._settings.topic_prefix)
         self._outbox: Any = outbox
+        self._process = OwnProcess("a Publisher")
         self._codec: Codec | None = None
 
     @property
@@ -169,6 +171,7 @@ class Publisher:
         await self.close()
 
     async def _send(self, topic: str, name: FrameId, record: Record) -> None:
+        self._process.check()
         if self._codec is None:
             raise Misconfigured("the publisher was not started: `async with Publisher(…)` or `await publisher.start()`")
         try:
@@ -196,6 +199,7 @@ class Subscription:
         self._from = from_
         self._timeout_s = timeout_s
         self._inbox: Any = inbox
+        self._process = OwnProcess("a subscription")
         self._codec: Codec | None = None
         self._group: Membership | None = None
         self._handed_out: Any = None
@@ -262,6 +266,7 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Any:
+        self._process.check()
         if self._codec is None:
             await self.start()
         self._take(self._handed_out)

@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 from catseye import clock
 from catseye.client.config import kafka_logger, publisher_config, settings_or_environment
 from catseye.client.drafts import Drafts, FrameId, label_of
+from catseye.client.process import OwnProcess
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
 from catseye.contract.records import Record
@@ -49,7 +50,7 @@ class Outbox(Protocol):
 
 
 class Publisher:
-    """Sends frames and labels. Safe to use from several threads.
+    """Sends frames and labels. Safe to use from several threads; a process that is forked makes one of its own.
 
     ::
 
@@ -85,6 +86,7 @@ class Publisher:
         outbox: Outbox | None = None,
     ) -> None:
         settings = settings_or_environment(settings)
+        self._process = OwnProcess("a Publisher")
         self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera)
         self._codec: Codec = codec_for(settings)
         self._frames = full_name("frames", settings.topic_prefix)
@@ -125,9 +127,11 @@ class Publisher:
 
         Raises:
             BadRecord: no ingest would accept it.
+            Forked: another process made this publisher.
             Undelivered: an earlier frame or label was not acknowledged and there is no `on_failure`. This one was
                 not sent.
         """
+        self._process.check()
         self._raise_failures()
         at_ms = clock.now_ms() if captured_at_ms is None else captured_at_ms
         frame = self._drafts.frame(jpeg, at_ms, camera=camera, telemetry=telemetry, explain=explain)
@@ -161,8 +165,9 @@ class Publisher:
 
         Raises:
             BadRecord: no ingest would accept it, or it is of the future.
-            Undelivered: as `publish`.
+            Forked, Undelivered: as `publish`.
         """
+        self._process.check()
         self._raise_failures()
         name = FrameId(camera, boot, sequence)
         now_ms = clock.now_ms()
@@ -174,9 +179,11 @@ class Publisher:
         """Return when the broker has all that was published.
 
         Raises:
+            Forked: another process made this publisher.
             Undelivered: something was refused and there is no `on_failure`.
             Unavailable: something is still under way after *timeout_s* seconds.
         """
+        self._process.check()
         under_way = self._outbox.flush(timeout_s)
         self._raise_failures()
         if under_way:

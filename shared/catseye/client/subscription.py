@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from catseye.client.config import LONGEST_MS, kafka_logger, settings_or_environment
+from catseye.client.process import OwnProcess
 from catseye.client.reading import From, Reading, Unreadable
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Misconfigured, Unavailable
@@ -93,11 +94,13 @@ class Subscription:
         self._ends = ends
         self._ended: set[int] = set()
         self._handed_out: Any = None
+        self._process = OwnProcess("a subscription")
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
+        self._process.check()
         self._take(self._handed_out)
         self._handed_out = None
         deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
@@ -122,6 +125,7 @@ class Subscription:
 
     def close(self) -> None:
         """Leave. The record handed out last counts as taken."""
+        self._process.check()
         self._take(self._handed_out)
         self._handed_out = None
         self._inbox.close()
