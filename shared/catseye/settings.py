@@ -6,6 +6,7 @@ keep their customary names. Names carry their unit.
 
 import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -14,7 +15,9 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from catseye.contract.errors import Misconfigured
+from catseye.contract.masking import masked
 
+_HIDDEN = ("PASSWORD", "SECRET", "TOKEN")
 SERVICES = (
     "ingest",
     "inference",
@@ -124,6 +127,10 @@ class Settings(BaseSettings):
         default="info", description="Least severe line to write"
     )
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        for name, value in super().__repr_args__():
+            yield name, shown(str(name).upper(), value) if isinstance(value, str) else value
+
     @property
     def heartbeat_ms(self) -> int:
         """How often a member of a group gives a sign of life: some may be lost within a session."""
@@ -157,7 +164,8 @@ def load(kind: type[T], *, service: str = "") -> T:
         first = fault.errors()[0]
         name = str(first["loc"][0])
         variable = _variable(kind, name) if name in kind.model_fields else name
-        raise Misconfigured(f"{variable}: {first['msg']}; it is {first['input']!r}") from fault
+        found = shown(variable, str(first["input"]))
+        raise Misconfigured(f"{variable}: {first['msg']}; it is {found!r}") from None  # the cause would show it
 
 
 def listed(kind: type[Settings]) -> list[tuple[str, str, str]]:
@@ -167,6 +175,11 @@ def listed(kind: type[Settings]) -> list[tuple[str, str, str]]:
         (_variable(kind, name), str(field.get_default(call_default_factory=True)), field.description or "")
         for name, field in fields
     ]
+
+
+def shown(variable: str, value: str) -> str:
+    """*value* of a setting as anybody may see it."""
+    return "(set, not shown)" if value and any(word in variable for word in _HIDDEN) else masked(value)
 
 
 def _variable(kind: type[Settings], name: str) -> str:

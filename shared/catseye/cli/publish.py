@@ -8,6 +8,7 @@ import click
 from catseye.cli.common import is_address, json_option, settings_with_broker, write_json
 from catseye.client import FrameId, Publisher
 from catseye.contract.errors import BadRecord, Misconfigured, Reason
+from catseye.contract.masking import masked
 
 _SUFFIXES = frozenset({".jpg", ".jpeg"})
 _START = b"\xff\xd8"  # of every JPEG
@@ -34,7 +35,7 @@ def publish(
             if json_file is not None:
                 names.append(str(frame))
             if str(json_file) != "-":
-                click.echo(f"{frame}\t{source}")
+                click.echo(f"{frame}\t{masked(source)}")
 
         return acknowledged
 

@@ -7,15 +7,13 @@ from pathlib import Path
 import click
 
 from catseye.cli.common import json_option, table, write_json
-from catseye.settings import SERVICES, Settings, listed, load
-
-_HIDDEN = ("PASSWORD", "SECRET", "TOKEN")
+from catseye.settings import SERVICES, Settings, listed, load, shown
 
 
 @click.command()
 @json_option
 def settings(json_file: Path | None) -> None:
-    """List every setting: its variable, value, default and meaning. Passwords are not shown.
+    """List every setting: its variable, value, default and meaning. Passwords are not shown, in addresses neither.
 
     Settings of the services are listed where the checkout's `services` can be imported.
     """
@@ -32,13 +30,9 @@ def settings(json_file: Path | None) -> None:
 def _rows(kind: type[Settings], service: str) -> list[tuple[str, str, str, str]]:
     values = load(kind, service=service)
     return [
-        (variable, _shown(variable, str(getattr(values, name))), default, meaning)
+        (variable, shown(variable, str(getattr(values, name))), default, meaning)
         for name, (variable, default, meaning) in zip(kind.model_fields, listed(kind), strict=True)
     ]
-
-
-def _shown(variable: str, value: str) -> str:
-    return "(set, not shown)" if value and any(word in variable for word in _HIDDEN) else value
 
 
 def _service_settings() -> list[tuple[str, type[Settings]]]:

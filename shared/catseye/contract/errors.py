@@ -3,6 +3,8 @@ a wrong setting stops the start. Nothing else is caught outside of a service's `
 
 from enum import StrEnum
 
+from catseye.contract.masking import masked
+
 
 class Reason(StrEnum):
     """Why a record was refused: stable codes that people filter and alert on. Never renamed, only added to."""
@@ -38,7 +40,14 @@ class Reason(StrEnum):
     JPEG_TOO_MANY_SEGMENTS = "jpeg_too_many_segments"
 
 
-class BadRecord(Exception):
+class Fault(Exception):
+    """What the three have in common: a text that shows no password of an address in it, whoever it came from."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(masked(text))
+
+
+class BadRecord(Fault):
     """One record cannot be accepted; its bytes go to the dead letters and the stream goes on.
 
     Args:
@@ -49,16 +58,16 @@ class BadRecord(Exception):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
-        self.detail = detail
+        self.detail = masked(detail)
 
 
-class BadModel(Exception):
+class BadModel(Fault):
     """A model file breaks the contract of `catseye.models.model_file`; it is not loaded and the one in use stays."""
 
 
-class Unavailable(Exception):
+class Unavailable(Fault):
     """A server does not answer now. Back off; offsets stay where they are."""
 
 
-class Misconfigured(Exception):
+class Misconfigured(Fault):
     """A setting is wrong; the process refuses to start and names the setting."""

@@ -4,6 +4,9 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from catseye.contract.masking import masked
 
 
 def set_up(service: str, instance: str, level: str) -> structlog.typing.FilteringBoundLogger:
@@ -14,6 +17,7 @@ def set_up(service: str, instance: str, level: str) -> structlog.typing.Filterin
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _without_secrets,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -21,3 +25,7 @@ def set_up(service: str, instance: str, level: str) -> structlog.typing.Filterin
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(service=service, instance=instance)
     return logger
+
+
+def _without_secrets(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    return {name: masked(value) if isinstance(value, str) else value for name, value in line.items()}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer
 
-from catseye.contract.errors import Unavailable
+from catseye.contract.errors import Fault, Unavailable
 from catseye.kafka.clients import log_bounds, reader_config
 from catseye.kafka.reading import ENDS_SHOWN, read_to
 from catseye.runtime.stream import State
@@ -14,7 +14,7 @@ from catseye.settings import Settings
 RESTORE_CHUNK = 10_000  # records of the state topic between two signs of life
 
 
-class WorkerFailed(Exception):
+class WorkerFailed(Fault):
     """The worker cannot go on with its clients; a new process can."""
 
 
