@@ -37,12 +37,14 @@ def build(role: Role, settings: InferenceSettings, codec: Codec, logger: Any) ->
     def swapped(swap: Swap) -> None:
         logger.info("predicting", role=role, **swap._asdict())
 
-    models = Follower(settings, codec, logger.info, settings.inference_threads, role)
+    batch = settings.inference_micro_batch
+    models = Follower(settings, codec, logger.info, settings.inference_threads, role, batch)
     models.follow()
     return InferenceCore(
         models.current,
+        models.refuse,
         decode_many,
-        settings.inference_micro_batch,
+        batch,
         role=role,
         shadow_age_ms=int(settings.inference_shadow_age_s * 1_000),
         swapped=swapped,

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.errors import BadModel, BadRecord, Reason, Unavailable
 from catseye.contract.identity import prediction_id
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedFrame, ModelEvent, Prediction, Role
@@ -74,6 +74,7 @@ class InferenceCore(Tally):
 
     Args:
         models: Gives who predicts; asked once a batch. May raise `Unavailable`.
+        refuse: Is called with a version whose net failed over frames, and why.
         decode: Decodes JPEGs, in order; may work ahead.
         micro_batch: Most frames of one run of the net.
         role: In which its models predict.
@@ -84,6 +85,7 @@ class InferenceCore(Tally):
     def __init__(
         self,
         models: Callable[[], Serving[Loaded]],
+        refuse: Callable[[ModelEvent, str], None],
         decode: DecodeMany,
         micro_batch: int,
         *,
@@ -93,6 +95,7 @@ class InferenceCore(Tally):
     ) -> None:
         super().__init__()
         self._models = models
+        self._refuse = refuse
         self._decode = decode
         self._micro_batch = micro_batch
         self._role: Role = role
@@ -176,11 +179,16 @@ class InferenceCore(Tally):
         """Predictions of frames of one version, in order."""
         written: list[Written] = []
         event, net = group[0].model
-        answer = net.predict([job.crop for job in group])
+        try:
+            answer = net.predict([job.crop for job in group])
+        except BadModel as fault:
+            # No frame is lost over it: the batch is taken again, by then with the version before.
+            self._refuse(event, str(fault))
+            raise Unavailable(f"{event.model} {event.version} failed while it served: {fault}") from fault
         for place, job in enumerate(group):
             if not np.isfinite(answer.probabilities[place]).all():
-                fault = BadRecord(Reason.MODEL_GAVE_NO_NUMBER, f"model {event.version} gives NaN for this frame")
-                written.append(Refusal(job.message, fault))
+                no_number = BadRecord(Reason.MODEL_GAVE_NO_NUMBER, f"model {event.version} gives NaN for this frame")
+                written.append(Refusal(job.message, no_number))
                 continue
             written.append(_prediction(job, self._role, answer, place, now_ms))
             self.events["predicted"] += 1

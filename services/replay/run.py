@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from msgspec.structs import replace
 
@@ -125,7 +125,7 @@ class Replay:
         self._pool = ThreadPoolExecutor(settings.inference_decode_threads, thread_name_prefix="decode")
         serving = Serving((candidate.event, candidate.net))
         core = InferenceCore(
-            lambda: serving, lambda jpegs: self._pool.map(decoded, jpegs), settings.inference_micro_batch
+            lambda: serving, _give_up, lambda jpegs: self._pool.map(decoded, jpegs), settings.inference_micro_batch
         )
         self._inference: Router[ServingVersions] = Router(
             core, inference.NAME, inference.BATCHES, inference.WRITES_AS["champion"], self._codec, prefix, len(frames)
@@ -232,3 +232,8 @@ def _until(log: LogReader, wanted: Mapping[Part, tuple[int, int]], to_ms: int) -
     """About where the span ends: for the progress alone, since an archive may have been copied later."""
     ends = log.since(dict(wanted), to_ms + SLACK_MS)
     return {part: (first, ends[part]) for part, (first, _) in wanted.items()}
+
+
+def _give_up(event: ModelEvent, because: str) -> NoReturn:
+    """There is no version before it that could go on."""
+    raise BadModel(f"{event.model} {event.version}: {because}")

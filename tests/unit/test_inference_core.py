@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from catseye.contract.codec import Codec
-from catseye.contract.errors import BadRecord, Reason, Unavailable
+from catseye.contract.errors import BadModel, BadRecord, Reason, Unavailable
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedFrame, DeadLetter, ModelEvent, Prediction, Role
 from catseye.models import net
@@ -112,9 +112,14 @@ class Maps:
         return Answer(chances, np.zeros((len(crops), 0), np.float32), maps)
 
 
+def _never(event: ModelEvent, because: str) -> None:
+    raise AssertionError(f"{event.version} was refused: {because}")
+
+
 def core(models: Any = None, micro_batch: int = 2, role: Role = "champion", **how: Any) -> Router[ServingVersions]:
     """As its worker runs it, of a fleet without prefix."""
-    made = InferenceCore(models or Champions(), decoded, micro_batch, role=role, **how)
+    refuse = how.pop("refuse", _never)
+    made = InferenceCore(models or Champions(), refuse, decoded, micro_batch, role=role, **how)
     return Router(made, NAME, BATCHES, WRITES_AS[role], CODEC, "", PARTITIONS)
 
 
@@ -285,6 +290,28 @@ def test_a_net_that_gives_no_number_costs_the_frame_only() -> None:
 
 
 # -- canaries
+
+
+class Fails(Maps):
+    """A net that fails over any crop."""
+
+    def predict(self, crops: Sequence[Crop]) -> Answer:
+        raise BadModel("the net fails for 2 crops")
+
+
+def test_a_net_that_fails_is_refused_and_the_one_before_takes_the_batch() -> None:
+    """No frame is lost or dead for it: the batch waits until another version is there."""
+    serving: Serving[Loaded] = Serving((event("bad"), cast(Net, Fails([[0.0]]))))
+    refused: list[tuple[str, str]] = []
+    one = core(lambda: serving, refuse=lambda version, because: refused.append((version.version, because)))
+    batch = [frame(sequence) for sequence in range(3)]
+    with pytest.raises(Unavailable, match="bad failed while it served: the net fails for 2 crops"):
+        ran(one, *batch)
+    assert refused == [("bad", "the net fails for 2 crops")]
+    serving = Serving((event("before"), TINY))
+    assert [(each.sequence, each.version) for each in predictions(ran(one, *batch))] == [
+        (sequence, "before") for sequence in range(3)
+    ]
 
 
 def canary(*cameras: str) -> Serving[Loaded]:

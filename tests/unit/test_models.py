@@ -129,7 +129,7 @@ class Fleet:
         self._monkeypatch.setattr(follower_module, "RETRY_S", 0.001)
         # In a process of its own it takes half a second; tests/unit/test_net.py has that.
         self._monkeypatch.setattr(follower_module, "check_file", Net)
-        follower = Follower(
+        follower = self.follower = Follower(
             self.settings, codec, lambda event, **fields: self.reported.append((event, fields)), 1, stage
         )
         follower.follow()
@@ -441,3 +441,18 @@ def test_without_a_signing_key_nothing_is_registered(tmp_path: Path) -> None:
     """The operator is told what makes one."""
     with pytest.raises(Misconfigured, match="`catseye models keys`"):
         register(Settings(data_dir=tmp_path), CODEC, ONNX, "candidate", by="a test", because="a test")
+
+
+def test_a_champion_that_fails_while_it_serves_is_refused_and_the_one_before_serves(fleet: Fleet) -> None:
+    """Whoever predicts with it says so; with nobody before it the reason stands in what is waited for."""
+    one, two = fleet.event("1"), fleet.event("2")
+
+    def fails() -> None:
+        fleet.follower.refuse(two, "the net fails for 3 crops")
+
+    assert version_of(fleet.follow(one, END, two, END, fails, QUIET)) == "1"
+    assert ("champion_refused", {"model": two.model, "version": "2", "what": "the net fails for 3 crops"}) in (
+        fleet.reported
+    )
+    with pytest.raises(Unavailable, match="the net fails for 3 crops"):
+        fleet.follow(two, END, fails, QUIET).current()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from catseye.contract.errors import BadModel
 from catseye.models import net
@@ -140,3 +140,84 @@ def test_a_golden_crop_that_is_no_jpeg_is_the_models_fault(tiny: bytes) -> None:
     golden[0][key] = base64.b64encode(bad_frames()[0].jpeg).decode()
     with pytest.raises(BadModel, match="golden"):
         Net(changed(tiny, "catseye.golden", json.dumps(golden)))
+
+
+def with_graph(onnx_file: bytes, nodes: list[onnx.NodeProto], **constants: list[int]) -> bytes:
+    """The tiny model with other nodes between its pooled colours and `weights`."""
+    model = onnx.load_from_string(onnx_file)
+    first, _, last = model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend([first, *nodes, last])
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.int64), name) for name, value in constants.items()
+    )
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_a_net_that_mixes_its_batch_is_refused(tiny: bytes) -> None:
+    """A mean over all crops is right for a crop alone, and says for each what the others look like."""
+    mixes = [
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[0]),
+        helper.make_node("Sub", ["flat", "mean"], ["own"]),
+        helper.make_node("Add", ["own", "mean"], ["whole"]),
+        helper.make_node("Add", ["whole", "own"], ["features"]),
+    ]
+    with pytest.raises(BadModel, match="golden"):
+        Net(with_graph(tiny, [*mixes[:2], helper.make_node("Add", ["flat", "mean"], ["features"])]))
+    with pytest.raises(BadModel, match=r"between a batch of 2 and the crop alone.*net\.eval\(\)"):
+        Net(with_graph(tiny, mixes))
+
+
+def test_a_net_for_one_crop_is_refused(tiny: bytes) -> None:
+    """The ends of the graph promise any number; in the middle stands the example's one."""
+    one = [helper.make_node("Reshape", ["pooled", "shape"], ["features"])]
+    with pytest.raises(BadModel, match="must leave the number of crops free"):
+        Net(with_graph(tiny, one, shape=[1, 3]))
+    first_row = [
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gather", ["flat", "row"], ["features"], axis=0),
+    ]
+    with pytest.raises(BadModel, match="must leave the number of crops free"):
+        Net(with_graph(tiny, first_row, row=[0]))
+
+
+def test_the_largest_batch_of_a_service_is_tried(tiny: bytes) -> None:
+    """A net that works for up to three crops fails for more than that."""
+    few = [
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Slice", ["flat", "start", "stop", "axis"], ["features"]),
+    ]
+    content = with_graph(tiny, few, start=[0], stop=[3], axis=[0])
+    assert Net(content, micro_batch=3).spec.classes == CLASSES
+    with pytest.raises(BadModel, match="for 16 crops"):
+        Net(content)
+
+
+def test_weights_outside_of_the_file_are_refused_wherever_it_is_loaded(
+    tiny: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder in which they lie too, since nobody signed them; what the refusal names mends the model."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(
+        onnx.load_from_string(tiny), "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    assert Path("weights.bin").exists()
+    with pytest.raises(BadModel, match=r"onnx\.save\(onnx\.load\(FILE\), OUT\)"):
+        Net(Path("model.onnx").read_bytes())
+    onnx.save(onnx.load("model.onnx"), "whole.onnx")
+    assert Net(Path("whole.onnx").read_bytes()).spec.classes == CLASSES
+
+
+def test_a_net_that_answers_for_one_crop_alone_is_refused(tiny: bytes) -> None:
+    """Which rows it keeps is known only when it runs, so that no shape tells."""
+    rows = [
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Shape", ["image"], ["shape"]),
+        helper.make_node("Gather", ["shape", "second"], ["planes"], axis=0),
+        helper.make_node("Sub", ["planes", "two"], ["one"]),
+        helper.make_node("Slice", ["flat", "zero", "one", "zero"], ["features"]),
+    ]
+    with pytest.raises(BadModel, match=r"\[1, 3\] for 2 crops.*their number is fixed"):
+        Net(with_graph(tiny, rows, second=[1], two=[2], zero=[0]))

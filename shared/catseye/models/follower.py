@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
@@ -15,7 +16,7 @@ from catseye.contract.topics import full_name
 from catseye.kafka.clients import log_bounds, reader_config
 from catseye.models import signing
 from catseye.models.check import check_file
-from catseye.models.net import Net
+from catseye.models.net import MICRO_BATCH, Net
 from catseye.models.register import store_of
 from catseye.models.signing import key_folder
 from catseye.models.stages import Serves, Serving, Stages
@@ -38,20 +39,29 @@ class Follower:
         log: Gets an event name and fields.
         threads: Threads of one run of a net.
         stage: Whose models.
+        micro_batch: Most crops of one run of a net.
     """
 
     def __init__(
-        self, settings: Settings, codec: Codec, log: Callable[..., None], threads: int, stage: Serves = "champion"
+        self,
+        settings: Settings,
+        codec: Codec,
+        log: Callable[..., None],
+        threads: int,
+        stage: Serves = "champion",
+        micro_batch: int = MICRO_BATCH,
     ) -> None:
         self._settings = settings
         self._codec = codec
         self._log = log
         self._threads = threads
+        self._micro_batch = micro_batch
         self._stage: Serves = stage
         self._stages = Stages()
         self._wanted: Serving[ModelEvent] = Serving()  # what is served now, by its events
         self._served: Serving[Loaded] = Serving()
         self._failed: str = ""
+        self._found_bad: SimpleQueue[tuple[ModelEvent, str]] = SimpleQueue()
         self._caught_up = Event()
 
     def follow(self) -> None:
@@ -73,6 +83,10 @@ class Follower:
             )
         return self._served
 
+    def refuse(self, event: ModelEvent, because: str) -> None:
+        """A version failed while it served: the one before goes on, as soon as it is loaded."""
+        self._found_bad.put((event, because))
+
     def _follow(self, topic: str, first: int) -> None:
         reader = Consumer(reader_config(self._settings, f"{topic}.follow") | {"enable.partition.eof": True})
         reader.assign([TopicPartition(topic, 0, first)])
@@ -89,6 +103,9 @@ class Follower:
             if message is not None and message.error().code() != KafkaError._PARTITION_EOF:
                 self._log("models_unreadable", what=message.error().str())
             at_end = at_end or (message is not None and message.error().code() == KafkaError._PARTITION_EOF)
+            while not self._found_bad.empty():
+                self._refused(*self._found_bad.get())
+                due = True
             # Only what serves in the end is loaded: all before is history. What could not be fetched is tried again.
             if at_end:
                 due = due and not self._serve()
@@ -116,9 +133,7 @@ class Follower:
                 try:
                     nets[_signed(event)] = self._load(event)
                 except (BadModel, Misconfigured) as fault:
-                    self._failed = f" ({fault})"
-                    self._log(f"{self._stage}_refused", model=event.model, version=event.version, what=str(fault))
-                    self._stages.refuse(event)
+                    self._refused(event, str(fault))
                     break
                 except Unavailable as fault:
                     self._failed = f" ({fault})"
@@ -129,11 +144,16 @@ class Follower:
                 self._report(time.monotonic() - started)
         return True
 
+    def _refused(self, event: ModelEvent, because: str) -> None:
+        self._failed = f" ({because})"
+        self._log(f"{self._stage}_refused", model=event.model, version=event.version, what=because)
+        self._stages.refuse(event)
+
     def _load(self, event: ModelEvent) -> Net:
         content = store_of(self._settings).get(event.sha256)
         signing.verify(event.sha256, event.signature, key_folder(self._settings))
         check_file(content)
-        return Net(content, self._threads)
+        return Net(content, self._threads, self._micro_batch)
 
     def _report(self, load_s: float) -> None:
         event = self._wanted.everywhere

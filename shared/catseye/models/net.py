@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from catseye.contract.errors import BadModel, BadRecord
+from catseye.models.batches import check_batches, check_rows
 from catseye.models.jpeg import decode_rgb
 from catseye.models.model_file import (
     ACTIVATION_MAPS,
@@ -34,6 +35,9 @@ _CANNOT_LOAD = (
     ort_state.RuntimeException,
 )
 EMBEDDING_SIZE = 16
+MICRO_BATCH = 16
+"""Most frames of one run, unless an operator says otherwise."""
+_NOWHERE = "/dev/null/weights"  # the folder of weights outside of the file: a path that cannot exist
 
 Crop = NDArray[np.uint8]
 
@@ -58,20 +62,29 @@ class Net:
     Args:
         onnx: The file.
         threads: Threads of one run, 1 or more.
+        micro_batch: Most crops that will be classified at once.
 
     Raises:
-        BadModel: it breaks the contract of `catseye.models.model_file`, or its golden crops come out differently.
+        BadModel: it breaks the contract of `catseye.models.model_file`, its weights lie elsewhere, its golden crops
+            come out differently, or a crop comes out otherwise in company than alone.
     """
 
-    def __init__(self, onnx: bytes, threads: int = 1) -> None:
+    def __init__(self, onnx: bytes, threads: int = 1, micro_batch: int = MICRO_BATCH) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Else weights outside of the file are looked for in the working folder, under no signature.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
         try:
             self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         except _CANNOT_LOAD as fault:
+            if "External data path" in str(fault):
+                raise BadModel(
+                    "its weights lie in another file, and a model is one file. With the package onnx: "
+                    "onnx.save(onnx.load(FILE), OUT) puts them into it"
+                ) from fault
             raise BadModel(f"onnxruntime cannot load the file: {str(fault)[:300]}") from fault
         self.spec = spec_from_metadata(self._session.get_modelmeta().custom_metadata_map)
         self._outputs = check_graph(self.spec, self._session.get_inputs(), self._session.get_outputs())
@@ -79,18 +92,26 @@ class Net:
             golden = [decode_rgb(crop.jpeg) for crop in self.spec.golden]
         except BadRecord as fault:
             raise BadModel(f"a golden crop cannot be decoded: {fault}") from fault
-        check_golden(self.spec, self.predict(golden).probabilities)
+        inputs = to_input(golden, self.spec)
+        check_golden(self.spec, probabilities(self._run(inputs)[0], self.spec.temperature))
+        check_batches(self._run, self._outputs, inputs, micro_batch)
 
     def predict(self, crops: Sequence[Crop]) -> Answer:
-        """Classify RGB crops of any sizes, uint8 [h, w, 3] each."""
-        found = dict(
-            zip(self._outputs, self._session.run(self._outputs, {IMAGE: to_input(crops, self.spec)}), strict=True)
-        )
+        """Classify RGB crops of any sizes, uint8 [h, w, 3] each. Raises `BadModel` when the net fails over them."""
+        found = dict(zip(self._outputs, self._run(to_input(crops, self.spec)), strict=True))
         features = found.get(FEATURES)
         embedding = (
             np.zeros((len(crops), 0), np.float32) if features is None else features @ projection(features.shape[1])
         )
         return Answer(probabilities(found[LOGITS], self.spec.temperature), embedding, found.get(ACTIVATION_MAPS))
+
+    def _run(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        try:
+            outputs: list[NDArray[np.float32]] = self._session.run(self._outputs, {IMAGE: inputs})
+        except _CANNOT_LOAD as fault:
+            raise BadModel(f"the net fails for {len(inputs)} crops: {str(fault)[:300]}") from fault
+        check_rows(self._outputs, outputs, len(inputs))
+        return outputs
 
 
 @lru_cache(maxsize=8)
