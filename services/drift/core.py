@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,7 @@ class DriftCore(Tally):
         prefix: Of topic names.
     """
 
-    in_parts = ("predictions",)
-    heads: ClassVar = {"dead-letters": "key"}
+    in_parts = ("predictions", "dead-letters")
 
     def __init__(self, rules: Rules, prefix: str = "") -> None:
         super().__init__()
@@ -83,9 +82,8 @@ class DriftCore(Tally):
         self._batch.active.add(cameras)
         return []
 
-    def on_dead_letter(
-        self, letter: Mapping[str, Any], message: Message, cameras: Cameras, now_ms: int
-    ) -> list[Record]:
+    def on_dead_letter(self, unread: Unread, message: Message, cameras: Cameras, now_ms: int) -> list[Record]:
+        letter = unread.leading("key")  # the bytes that were refused are of no use here
         camera = _camera_of(letter, cameras)
         if camera in (None, DOCTOR) or letter["topic"] not in self._frames:
             return []

@@ -143,10 +143,14 @@ def test_who_writes_no_dead_letters_counts_what_it_refuses() -> None:
 
 
 def test_a_core_may_read_the_head_of_records_alone() -> None:
-    """It is handed the fields up to the last one that it names."""
+    """It gets the fields up to the last one that it names."""
 
     class Head(Fixed):
-        heads = {"labels": "sequence"}  # noqa: RUF012
+        in_parts = ("labels",)
+
+        def on_label(self, label: Unread, message: Message, state: NoState, now_ms: int) -> Sequence[Written]:
+            self.handed.append(label.leading("sequence"))
+            return ()
 
     core = Head()
     ran(routed(core), message())

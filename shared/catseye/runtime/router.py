@@ -10,8 +10,8 @@ partition and our clock, and returns what is to be written; it may raise `BadRec
 - ``begin(batch, states, now_ms)``: called before a batch; returns the messages that it takes, in the order wanted.
 - ``end(states, now_ms)``: called after a batch; returns what is to be written.
 - ``on_time(states, now_ms)``: time went by; returns what is to be written.
-- ``heads``: topic to the last field that is read of its records; `on_RECORD` gets the fields up to it, as a mapping.
-- ``in_parts``: topics of whose records more or less is read as the core finds; `on_RECORD` gets an `Unread`.
+- ``in_parts``: topics of whose records the core reads a part, or more or less as it finds; `on_RECORD` gets an
+  `Unread`.
 - ``max_bytes``: topic to the longest value that is decoded.
 - ``on_records(batch, topics, states, now_ms)``: instead of all that comes before, for a core that reads and writes a
   whole batch in one pass. It gets the messages with the names of their topics, decodes them itself, refuses with
@@ -166,14 +166,10 @@ class Router(Generic[S]):
     def _read(self, topic: Topic) -> _Read:
         assert topic.record is not None, "a state topic is restored, not read"
         kind, codec = topic.record, self._codec
-        last: str = getattr(self._core, "heads", {}).get(topic.name, "")
         longest = getattr(self._core, "max_bytes", {}).get(topic.name, 2**31)
 
         def whole(value: bytes | None) -> Record:
             return codec.decode(value, kind, max_bytes=longest)
-
-        def head(value: bytes | None) -> dict[str, Any]:
-            return codec.leading_fields(value, kind, last)
 
         def unread(value: bytes | None) -> Unread:
             return Unread(codec, kind, value)
@@ -183,7 +179,7 @@ class Router(Generic[S]):
         if handle is None and not hasattr(self._core, "on_records"):
             raise TypeError(f"{self._service} reads {topic.name} and {type(self._core).__name__} has no {name}")
         in_parts = topic.name in getattr(self._core, "in_parts", ())
-        return _Read(unread if in_parts else head if last else whole, handle, kind)
+        return _Read(unread if in_parts else whole, handle, kind)
 
     def _rows(self, written: Iterable[Written], now_ms: int) -> Iterator[Output]:
         for each in written:
