@@ -28,6 +28,7 @@ from services.retrain_trigger.leader import Leader
 from services.retrain_trigger.settings import RetrainTriggerSettings, rules_of
 from services.retrain_trigger.trigger import build
 
+CHECK_EVERY_S = 1
 STUCK_S = 30
 """An event loop that gave no sign for so long will give none; taking over on a slow broker takes less."""
 
@@ -86,7 +87,7 @@ def main() -> None:
 def _end_when_stuck(health: Health, logger: FilteringBoundLogger) -> None:
     watchdog = Watchdog(STUCK_S)
     while not watchdog.check(health.beat_at):
-        time.sleep(1)
+        time.sleep(CHECK_EVERY_S)
     logger.error("stuck", what=f"the event loop gave no sign for {STUCK_S} s; a new process is needed")
     os._exit(1)
 

@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from catseye import clock
+from catseye.backoff import Backoff
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.contract.limits import RECORD_MAX_BYTES
@@ -33,8 +34,9 @@ from services.trainer.job import Job, Result
 from services.trainer.settings import TrainerSettings
 
 POLL_S = 0.2
-RETRY_S = 5.0
-"""How long to wait before a training is tried again for which a server was away."""
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 120.0
+"""Before a training is tried again for which a server was away, and after many times."""
 TRANSACTION_S = 30.0
 UNAVAILABLE = 3
 MISCONFIGURED = 2
@@ -64,6 +66,7 @@ class Trainer:
         self._tries = 0
         self._began_s = 0.0
         self._again_s: float | None = None
+        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         identity = f"{settings.topic_prefix}{NAME}.{settings.instance}"
         self._consumer = Consumer(
             reader_config(settings, f"{settings.topic_prefix}{NAME}")
@@ -144,6 +147,7 @@ class Trainer:
             self._answer(answer(decision, "rejected", verdict.because, clock.now_ms()))
         else:
             self._tries = 0
+            self._backoff.reset()
             self._consumer.pause([TopicPartition(self._topic, message.partition())])
             self._start(Job(decision=decision, champion=verdict.champion, cut_off_ms=message.timestamp()[1]))
 
@@ -195,7 +199,7 @@ class Trainer:
         """It ended without a word: a server was away, or it fell."""
         if self._again_s is None:
             self._log.warning("training_ended", status=status, attempt=self._tries)
-            self._again_s = time.monotonic() + RETRY_S
+            self._again_s = time.monotonic() + self._backoff.pause_s()
         if status != UNAVAILABLE and self._tries >= self._settings.trainer_tries:
             how = f"signal {-status}" if status < 0 else f"status {status}"
             because = f"failed: the training ended {self._tries} times, last with {how}"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 from msgspec.structs import replace
 
+from catseye.backoff import Backoff
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, Misconfigured, Unavailable
 from catseye.contract.records import ModelCommand, ModelEvent, Stage
@@ -59,6 +61,7 @@ class Reader:
 
     def __init__(self, script: list[ModelEvent | KafkaError | bytes | str | Callable[[], None]]) -> None:
         self._script = script
+        self.waited_s: list[float] = []
         self.finished = Event()
         self.assigned: list[TopicPartition] = []
 
@@ -72,6 +75,7 @@ class Reader:
 
     def poll(self, timeout_s: float) -> Entry | None:
         """The next of the script; at its end the thread of the test under way is left to sleep."""
+        self.waited_s.append(timeout_s)
         while True:
             if not self._script:
                 self.finished.set()
@@ -95,6 +99,7 @@ class Fleet:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = Settings(data_dir=folder)
         self.reported: list[tuple[str, dict[str, Any]]] = []
+        self.reader = Reader([])
         self._monkeypatch = monkeypatch
         signing.make_keys(key_folder(self.settings))
 
@@ -123,10 +128,11 @@ class Fleet:
         stage: Serves = "champion",
     ) -> Follower:
         """A follower that has read the script to its end."""
-        reader = Reader(list(script))
+        reader = self.reader = Reader(list(script))
         self._monkeypatch.setattr(follower_module, "Consumer", reader)
         self._monkeypatch.setattr(follower_module, "log_bounds", lambda settings, topic, partitions: {0: (3, 9)})
-        self._monkeypatch.setattr(follower_module, "RETRY_S", 0.001)
+        for pause in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
+            self._monkeypatch.setattr(follower_module, pause, 0.001)
         # In a process of its own it takes half a second; tests/unit/test_net.py has that.
         self._monkeypatch.setattr(follower_module, "check_file", Net)
         follower = self.follower = Follower(
@@ -208,6 +214,24 @@ def test_a_store_that_is_away_is_tried_again(fleet: Fleet) -> None:
     champion = fleet.follow(event, END, QUIET, bring_back, QUIET)
     assert version_of(champion) == "1"
     assert fleet.events == ["champion_not_loaded", "champion_not_loaded", "champion"]
+
+
+def test_a_store_that_stays_away_is_asked_ever_less_often(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And as often as ever once its file is loaded: a period again, which an event that comes ends."""
+    event = fleet.event("1")
+    kept = fleet.settings.data_dir / "artifacts" / event.sha256[:2]
+    aside = fleet.settings.data_dir / "aside"
+    kept.rename(aside)
+
+    def bring_back() -> None:
+        aside.rename(kept)
+
+    bounds = partial(Backoff, chance=lambda: 1.0)
+    monkeypatch.setattr(follower_module, "Backoff", lambda *_: bounds(1.0, 4.0))
+    script = (event, END, QUIET, QUIET, QUIET, bring_back, QUIET, QUIET)
+    assert version_of(fleet.follow(*script)) == "1"
+    period_s = follower_module.POLL_S
+    assert fleet.reader.waited_s == [period_s, period_s, 1.0, 2.0, 4.0, 4.0, period_s, period_s]
 
 
 def test_the_reason_is_reported_while_there_is_no_champion(fleet: Fleet) -> None:

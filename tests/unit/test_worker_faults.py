@@ -3,12 +3,14 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
 
+from catseye.backoff import Backoff
 from catseye.contract.errors import Unavailable
 from catseye.runtime import worker as worker_module
 from catseye.runtime.restore import WorkerFailed
@@ -17,7 +19,7 @@ from catseye.runtime.worker import NullProbe, TransactionSize, Worker
 from catseye.settings import Settings
 from tests.simulation.fake_kafka import FakeConsumer, kafka_fault
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
-from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, counts, work
+from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, Until, counts, work
 
 __all__ = ["world"]
 AWAY = KafkaError._TRANSPORT
@@ -319,6 +321,31 @@ def test_a_restored_state_is_committed(world: InMemory) -> None:
     worker, probe = world.worker(Looking(world.full(WRITTEN)))
     worker.run(world.until(lambda: len(probe.causes) >= 3))
     assert seen == [b"77"] * 3
+
+
+def test_a_server_that_stays_away_is_asked_ever_less_often(world: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses double up to a bound; a batch that is done lets them begin anew."""
+
+    class Waiting(Until):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited_s.append(timeout)
+            return False
+
+    waited_s: list[float | None] = []
+    monkeypatch.setattr(worker_module, "Backoff", partial(Backoff, chance=lambda: 1.0))
+    core = Counting(world.full(WRITTEN), away=5)
+    worker, probe = world.worker(core)
+
+    def is_done_twice() -> bool:
+        if probe.records == len(published) and probe.records < 2:
+            core.away = 1 if published else 5
+            world.publish(b"a")
+            published.append(b"a")
+        return probe.records == 2
+
+    published: list[bytes] = []
+    worker.run(Waiting(is_done_twice, turns=2_000))
+    assert waited_s == [0.25, 0.5, 1.0, 2.0, 2.0, 0.25]
 
 
 def warm(size: TransactionSize, cost_s: float, commit_s: float = 0.01) -> list[int]:

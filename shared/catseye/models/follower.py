@@ -7,8 +7,10 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
+import stamina
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from catseye.backoff import Backoff
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.contract.records import ModelEvent
@@ -22,7 +24,9 @@ from catseye.models.signing import key_folder
 from catseye.models.stages import Serves, Serving, Stages
 from catseye.settings import Settings
 
-RETRY_S = 2.0  # how long to wait before a model is fetched again that could not be
+POLL_S = 2.0  # how long one read waits for an event; a period: an event that comes ends it
+FIRST_PAUSE_S = 1.0  # before a store or a registry that was away is asked again,
+LONGEST_PAUSE_S = 15.0  # and after many times
 
 Loaded = tuple[ModelEvent, Net]
 
@@ -91,8 +95,10 @@ class Follower:
         reader = Consumer(reader_config(self._settings, f"{topic}.follow") | {"enable.partition.eof": True})
         reader.assign([TopicPartition(topic, 0, first)])
         due = at_end = False
+        backoff, pause_s = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), POLL_S
         while True:
-            message: Any = reader.poll(RETRY_S)
+            # An event that comes ends the pause: it may name another model, whose file can be had.
+            message: Any = reader.poll(pause_s)
             if message is not None and not message.error():
                 event = self._event_in(message)
                 if event is not None:
@@ -109,18 +115,30 @@ class Follower:
             # Only what serves in the end is loaded: all before is history. What could not be fetched is tried again.
             if at_end:
                 due = due and not self._serve()
+                if not due:
+                    backoff.reset()
+                pause_s = backoff.pause_s() if due else POLL_S
                 self._caught_up.set()
 
     def _event_in(self, message: Any) -> ModelEvent | None:
-        while True:
-            try:
-                return self._codec.decode(message.value(), ModelEvent)
-            except BadRecord as fault:
-                self._log("model_event_unreadable", offset=message.offset(), what=str(fault))
-                return None
-            except Unavailable as fault:
-                self._log("model_event_not_read", offset=message.offset(), what=str(fault))
-                time.sleep(RETRY_S)
+        for attempt in stamina.retry_context(
+            Unavailable,
+            attempts=None,
+            timeout=None,
+            wait_initial=FIRST_PAUSE_S,
+            wait_max=LONGEST_PAUSE_S,
+            wait_jitter=FIRST_PAUSE_S,
+        ):
+            with attempt:
+                try:
+                    return self._codec.decode(message.value(), ModelEvent)
+                except BadRecord as fault:
+                    self._log("model_event_unreadable", offset=message.offset(), what=str(fault))
+                    return None
+                except Unavailable as fault:
+                    self._log("model_event_not_read", offset=message.offset(), what=str(fault))
+                    raise
+        return None
 
     def _serve(self) -> bool:
         """Load who should serve. False when it should be tried again; until then those before go on."""

@@ -17,6 +17,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from catseye.backoff import Backoff
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.limits import RECORD_MAX_BYTES
 from catseye.contract.message import Message
@@ -32,7 +33,8 @@ S = TypeVar("S", bound=State)
 TICK_S = 0.2  # how often on_time of the core is called when nothing comes in
 _SELDOM_MS = 200  # transactions that lie so far apart are seldom
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
-UNAVAILABLE_PAUSE_S = 0.5  # how long to wait before a batch is tried again for which a server was away
+FIRST_PAUSE_S = 0.25  # before a batch is tried again for which a server was away,
+LONGEST_PAUSE_S = 2.0  # and after many times: a server that is back is noticed within this
 
 
 class Probe(Protocol):
@@ -136,6 +138,7 @@ class Worker(Generic[S]):
         self._ticked_at = 0.0
         self._not_before = 0.0
         self._waits = Event()
+        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._undelivered: list[KafkaError] = []
         self._group = f"{settings.topic_prefix}{name}"
         self._identity = f"{self._group}.{settings.instance}"
@@ -255,8 +258,9 @@ class Worker(Generic[S]):
         except Unavailable as fault:
             self._back_to_last_commit()
             self._probe.aborted(str(fault))
-            self._waits.wait(UNAVAILABLE_PAUSE_S)
+            self._waits.wait(self._backoff.pause_s())
             return
+        self._backoff.reset()
         changed: list[Row] = [
             (self._state_topic, partition, key, value)
             for partition, state in self._states.items()
