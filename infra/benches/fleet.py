@@ -89,7 +89,7 @@ class Fleet:
         self.cpu_ns = 0
         self._rules = replace(plan.rules, fleet_cameras=plan.cameras)
         self._watcher = Watcher(self._rules)
-        self._incidents = IncidentsCore(IncidentRules())
+        self._incidents = IncidentsCore(IncidentRules(reopen_ms=0))  # each opening counts
         self._known = self._incidents.new_state()
         self.cameras.knows(1, Version("road", "v1", CLASSES))
         for camera in range(plan.cameras):

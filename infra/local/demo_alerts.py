@@ -93,5 +93,6 @@ def _figures(alert: Alert, started_at_ms: float) -> dict[str, Any]:
         "camera": alert.camera,
         "state": alert.state,
         "opened_at_s": at_s(alert.opened_at_ms),
+        "times_opened": alert.times_opened,
         "resolved_at_s": None if alert.resolved_at_ms is None else at_s(alert.resolved_at_ms),
     }

@@ -65,7 +65,8 @@ def line(board: Scoreboard, *, elapsed_s: float, duration_s: float) -> str:
 
 def news_line(seen: Sighting) -> str:
     """Say that an alert opened or ended."""
-    return f"alert {seen.other}: {seen.value} on {seen.camera or 'the fleet'} ({seen.boot})"
+    again = " again" if seen.other == "opened" and seen.sequence > 0 else ""
+    return f"alert {seen.other}{again}: {seen.value} on {seen.camera or 'the fleet'} ({seen.boot})"
 
 
 def summary_table(figures: Mapping[str, Any]) -> Table:

@@ -21,6 +21,7 @@ def rules_of(settings: IncidentsSettings) -> Rules:
         settle_ms=round(settings.incidents_settle_s * 1_000),
         after_fault_ms=round(settings.incidents_after_fault_s * 1_000),
         resolve_ms=round(settings.incidents_resolve_s * 1_000),
+        reopen_ms=round(settings.incidents_reopen_s * 1_000),
         update_ms=round(settings.incidents_update_s * 1_000),
         group_window_ms=round(settings.incidents_group_window_s * 1_000),
         group_pattern=re.compile(pattern) if pattern else None,

@@ -1,5 +1,6 @@
-"""Reports of all cameras in, alerts out. Law: each cause on a camera has at most one open alert; the same reports give
-the same alerts with the same ids, however often and in however many batches they come.
+"""Reports of all cameras in, alerts out. Law: each cause on a camera has at most one open alert, and at most one new
+one an hour; the same reports give the same alerts with the same ids, however often and in however many batches they
+come.
 
 Time is event time, that of the newest report. Whatever falls due is done as of its own moment, before the report that
 comes after it. While no report comes, the time that passes here is added.

@@ -1,5 +1,5 @@
 """A camera evaluated at a moment. Law: what is raised for longer than it takes to settle has exactly one alert, and an
-alert ends when all behind it has been well for a while.
+alert ends when all behind it has been well for a while. What comes back soon after is the same alert.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,8 +34,9 @@ CAMERAS_EVERY_MS: Final = 1_000
 """Shortest time between two records of an incident's first alert that only name or count further cameras."""
 REMEMBERED: Final = 32
 """Alerts that are over whose revision and end are kept, a camera."""
-ANSWERED: Final = 8
-"""The newest of them whose last record is kept, so that a command that crosses the end has an answer."""
+ANSWERED: Final = 12
+"""The newest of them whose last record is kept, so that a command that crosses the end has an answer, and a cause that
+comes back its alert: more than a camera has causes, and one cause ends one alert in the time in which that goes on."""
 
 
 def evaluate(
@@ -229,7 +230,7 @@ class _Evaluation:
 
     def _written(self, name: str, cause: CauseState, command: AlertCommand | None) -> CauseState:
         """A cause that knows its new record."""
-        before = cause.emitted.alert if cause.emitted else None
+        before = cause.emitted.alert if cause.emitted else self._goes_on_with(name, cause)
         # A person commands what the last record showed, and what is over stays what it was.
         stays = command is not None or cause.state is LifecycleState.RESOLVED
         kind = before.kind if before is not None and stays else self._kind(name, cause)
@@ -238,16 +239,19 @@ class _Evaluation:
             cause = replace(cause, acknowledged_by=None)  # nobody has seen it as it is now
         alert_id = before.alert_id if before else digest("alert", self._name, name, cause.cause)
         more = cause.emitted.more if cause.emitted else 0
-        incident_id, cameras, more = self._incidents.joined(kind, alert_id, before, more)
+        # What comes back is part of what its group has now.
+        last = before if cause.emitted else None
+        incident_id, cameras, more = self._incidents.joined(kind, alert_id, last, more)
         facts = self._facts(kind, cause, cameras, more, self._incidents.name if len(cameras) > 1 else None)
         alert = record_of(
             cause,
             facts,
             severity,
             self._camera,
+            before,
             alert_id=alert_id,
             incident_id=incident_id,
-            revision=before.revision + 1 if before else self._first_revision(alert_id),
+            revision=before.revision + 1 if cause.emitted and before else self._first_revision(alert_id),
             at_ms=max(self._at_ms, before.updated_at_ms if before else 0, command.at_ms if command else 0),
             command_id=command.command_id if command else None,
         )
@@ -259,6 +263,16 @@ class _Evaluation:
             emitted=Emitted(alert=alert, outline=facts.outline(), more=more, at_ms=self._at_ms),
             was_shown=cause.was_shown or alert.state != "suppressed",
         )
+
+    def _goes_on_with(self, name: str, cause: CauseState) -> Alert | None:
+        """The last record of the alert that a cause goes on with: of the one before, unless that has been over for too
+        long; of one that has the same id in any case."""
+        lasts = (self._known.last_record(alert_id) for alert_id in reversed(self._ended))
+        last = next((each for each in lasts if each is not None and cause_of(each.kind) == name), None)
+        resolved_at_ms = last.resolved_at_ms if last is not None else None
+        if resolved_at_ms is not None and cause.since_ms - resolved_at_ms < self._rules.reopen_ms:
+            return last
+        return self._known.last_record(digest("alert", self._name, name, cause.cause))
 
     def _first_revision(self, alert_id: str) -> int:
         """An alert that comes back goes on counting."""

@@ -61,8 +61,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return "|".join([*signals, *sorted(self.raised), *sorted(self.silenced), *sorted(self.also), self.model])
 
 
-def paragraph(facts: Facts) -> str:
-    """Explain an alert that is open."""
+def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
+    """Explain an alert that is open.
+
+    Args:
+        facts: What it is made of.
+        times_opened: How often the alert has opened.
+        opened_at_ms: When it did so first, event time.
+    """
     kind, row = facts.kind, KINDS[facts.kind]
     subject = "the whole fleet" if facts.camera is None else f"camera {facts.camera}"
     since_ms = min(alarm.since_ms for alarm in facts.alarms.values())
@@ -70,6 +76,8 @@ def paragraph(facts: Facts) -> str:
     if kind == "class_mix" and "input" in facts.alarms:
         what = "sees another mix of classes, and its pictures moved after that"
     sentences = [f"Since {_at(since_ms)} {subject} {what}"]
+    if times_opened > 1:
+        sentences.append(f"It comes and goes: opened {times_opened} times since {_at(opened_at_ms)}")
     if facts.group is not None:
         sentences.append(
             f"The same is seen on {_names(facts)}: something that they share is likelier than each camera by itself"

@@ -2,6 +2,9 @@
 
 A cause on a camera goes through these states. What happens to it is an event: `evaluation`
 finds the event, this table finds the next state, and `record` makes of that state what is written.
+
+A cause that is raised again begins in `WAITING` again. Whether its alert is then the one before or another is no state:
+`evaluation` asks how long ago that one was resolved.
 """
 
 from collections.abc import Mapping

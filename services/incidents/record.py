@@ -14,6 +14,7 @@ def record_of(
     facts: Facts,
     severity: Severity,
     camera: CameraState,
+    before: Alert | None,
     *,
     alert_id: str,
     incident_id: str,
@@ -24,31 +25,36 @@ def record_of(
     """What is written of an alert.
 
     Args:
-        cause: In the state that it is in now; its `emitted` is the record before, if any.
+        cause: In the state that it is in now.
         facts: What the explanation is made of.
         severity: How soon a person should look.
         camera: What is known of the camera.
+        before: The alert's record before, if any; one that is resolved has come back.
         alert_id: Of the alert.
         incident_id: Of its incident.
         revision: Counts its records.
         at_ms: Event time.
         command_id: The command that led to this record; None where no command did.
     """
-    before = cause.emitted.alert if cause.emitted else None
     alarm = facts.main
+    state = _named(cause)
     opened_at_ms = before.opened_at_ms if before else at_ms
+    times_opened = (before.times_opened if before else 0) + (state == "opened")
+    reopened_at_ms = before.reopened_at_ms if before else None
+    if state == "opened" and times_opened > 1:
+        reopened_at_ms = at_ms
     suppression = cause.suppression if cause.state is LifecycleState.SUPPRESSED else None
     match cause.state:
         case LifecycleState.RESOLVED:
-            explanation = resolved(before.explanation if before else "", opened_at_ms, at_ms)
+            explanation = resolved(before.explanation if before else "", reopened_at_ms or opened_at_ms, at_ms)
         case LifecycleState.HELD_BACK:
-            explanation = held_back(paragraph(facts))
+            explanation = held_back(paragraph(facts, times_opened, opened_at_ms))
         case _:
-            explanation = paragraph(facts)
+            explanation = paragraph(facts, times_opened, opened_at_ms)
     return Alert(
         alert_id=alert_id,
         revision=revision,
-        state=_named(cause),
+        state=state,
         kind=facts.kind,
         severity=severity,
         camera=facts.camera,
@@ -78,6 +84,8 @@ def record_of(
         suppressed_because=suppression.because if suppression else "",
         acknowledged_by=cause.acknowledged_by,
         command_id=command_id,
+        times_opened=times_opened,
+        reopened_at_ms=reopened_at_ms,
     )
 
 

@@ -12,6 +12,7 @@ class Rules:
         settle_ms: How long a statistical alarm waits for others.
         after_fault_ms: The same for what is still raised when a fault of the camera has ended.
         resolve_ms: How long all must be well before an alert is resolved.
+        reopen_ms: A cause that comes back so soon after its alert was resolved goes on as the same alert.
         update_ms: Shortest time between two updates that change neither kind nor severity nor cameras.
         group_window_ms: Alerts that open so soon after the first are one incident.
         group_pattern: Its one group names a camera's group; without it all cameras are one.
@@ -22,6 +23,7 @@ class Rules:
     settle_ms: int = 5_000
     after_fault_ms: int = 30_000
     resolve_ms: int = 10_000
+    reopen_ms: int = 3_600_000
     update_ms: int = 30_000
     group_window_ms: int = 3_600_000
     group_pattern: re.Pattern[str] | None = None

@@ -30,6 +30,12 @@ class IncidentsSettings(Settings):
     incidents_resolve_s: float = Field(
         default=10, ge=0, description="How long all must be well before an alert is resolved, seconds of event time"
     )
+    incidents_reopen_s: float = Field(
+        default=3_600,
+        ge=0,
+        description="What comes back so soon after its alert was resolved goes on as the same alert: a camera has at "
+        "most one new alert of a cause in that time, seconds of event time",
+    )
     incidents_update_s: float = Field(
         default=30,
         ge=0,

@@ -56,6 +56,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
                 "state": alert.state,
                 "since_ms": alert.since_ms,
                 "opened_at_ms": alert.opened_at_ms,
+                "times_opened": alert.times_opened,
                 "resolved_at_ms": alert.resolved_at_ms,
                 "explanation": alert.explanation,
             }

@@ -133,7 +133,9 @@ class _Decider:
         for alert in sorted(self._state.alerts.values(), key=lambda alert: alert.alert_id):
             refusal = self._of_alert(alert)
             if refusal is None:
-                if self._now_ms - alert.opened_at_ms >= self._rules.confirm_ms:
+                # One that comes and goes has been open since it came back.
+                opened_at_ms = alert.reopened_at_ms or alert.opened_at_ms
+                if self._now_ms - opened_at_ms >= self._rules.confirm_ms:
                     counting.append(alert)
             else:
                 refused.setdefault(refusal.because, ([], refusal.detail))[0].append(alert)

@@ -20,8 +20,11 @@ STATISTICAL = ("input", "predictions", "accuracy", "accuracy_floor", "labels_mis
 KINDS = (*STATISTICAL, "camera_frozen", "camera_black", "camera_silent")
 CHANGES = st.tuples(st.sampled_from(CAMERAS), st.integers(1, 20), st.sets(st.sampled_from(KINDS), max_size=3))
 ACTIONS: tuple[AlertAction, ...] = ("acknowledge", "suppress", "unsuppress")
+HOUR_MS = 3_600_000
 READ = 10
 """So many of the newest records may be what a person has read."""
+PAUSES_S = (1, 9, 11, 20, 45, 700, 3_590, 3_611, 7_300)
+"""Under and over what it takes to settle, to resolve, to get over a fault, and to be another alert."""
 LONG_S = 200.0
 """More than it takes to settle, to resolve and to get over a fault."""
 
@@ -36,6 +39,20 @@ def roads(draw: st.DrawFn) -> list[CameraReport]:
         before = raised[camera]
         raised[camera] = {kind: before.get(kind) or alarm(kind, at_s) for kind in sorted(kinds)}
         reports.append(report(camera, at_s, *raised[camera].values(), version=f"v{at_s // 100}"))
+    return reports
+
+
+@st.composite
+def storms(draw: st.DrawFn) -> list[CameraReport]:
+    """Reports of cameras whose alarms come and go for hours: each time that one is raised its cause is a new one."""
+    raised: dict[str, dict[str, Alarm]] = {camera: {} for camera in CAMERAS}
+    reports, at_s = [], 0
+    changes = st.tuples(st.sampled_from(CAMERAS), st.sampled_from(PAUSES_S), st.sampled_from(KINDS))
+    for camera, pause_s, kind in draw(st.lists(changes, max_size=40)):
+        at_s += pause_s
+        if raised[camera].pop(kind, None) is None:
+            raised[camera][kind] = alarm(kind, at_s)
+        reports.append(report(camera, at_s, *raised[camera].values()))
     return reports
 
 
@@ -66,6 +83,29 @@ def check(alerts: Sequence[Alert]) -> None:
             open_now.discard(place)
 
 
+def check_reopened(alerts: Sequence[Alert]) -> None:
+    """At most one new alert a cause, camera and hour, and what comes back within it goes on with the one before."""
+    newest: dict[tuple[str | None, str], Alert] = {}
+    for alert in alerts:
+        place = (alert.camera, cause_of(alert.kind))
+        before = newest.get(place)
+        newest[place] = alert
+        if before is None or alert.alert_id == before.alert_id:
+            continue
+        assert alert.revision == 0
+        assert before.state == "resolved"
+        assert before.resolved_at_ms is not None
+        assert alert.opened_at_ms - before.resolved_at_ms >= HOUR_MS
+    for lifecycle in lifecycles(alerts).values():
+        openings = [alert for alert in lifecycle if alert.state == "opened"]
+        assert [alert.times_opened for alert in openings] == list(range(1, len(openings) + 1))
+        assert [alert.reopened_at_ms for alert in openings] == [
+            None,
+            *[alert.updated_at_ms for alert in openings[1:]],
+        ]
+        assert {alert.opened_at_ms for alert in lifecycle} == {lifecycle[0].updated_at_ms}
+
+
 def straight(reports: Sequence[CameraReport]) -> Incidents:
     """All in one go."""
     incidents = Incidents()
@@ -76,6 +116,28 @@ def straight(reports: Sequence[CameraReport]) -> Incidents:
 def at_ms(reports: Sequence[CameraReport]) -> int:
     """The end of a road."""
     return max((each.at_ms for each in reports), default=report("a", 0).at_ms)
+
+
+@given(storms(), st.data())
+def test_a_cause_on_a_camera_has_at_most_one_new_alert_an_hour(
+    reports: list[CameraReport], data: st.DataObject
+) -> None:
+    """However its alarms come and go, in whatever batches, with repeats, aborts and crashes between."""
+    incidents, left = Incidents(), list(reports)
+    while left:
+        size = data.draw(st.integers(1, len(left)), "batch")
+        batch, left = left[:size], left[size:]
+        match data.draw(st.sampled_from(["take", "abort", "crash", "repeat"])):
+            case "abort":
+                incidents.partition.abort([message(each) for each in batch])
+            case "crash":
+                incidents.partition.crash()
+            case "repeat":
+                incidents.take(*batch[:1], *batch[:1])
+        incidents.take(*batch)
+    incidents.wait(LONG_S)
+    check(incidents.alerts)
+    check_reopened(incidents.alerts)
 
 
 @given(roads())
@@ -130,6 +192,7 @@ def test_in_any_order_each_alert_has_one_lifecycle(reports: list[CameraReport], 
     incidents = straight(reports)
     incidents.wait(LONG_S)
     check(incidents.alerts)
+    check_reopened(incidents.alerts)
     assert straight(reports).alerts == incidents.alerts[: len(straight(reports).alerts)]
 
 

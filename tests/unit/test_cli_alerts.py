@@ -103,6 +103,15 @@ def test_what_is_open_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [(each["alert_id"][0], each["revision"]) for each in listed] == [("b", 0), ("a", 1)]
 
 
+def test_an_alert_that_came_back_is_listed_by_when_it_did(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """First, since it opened last, and with how often it has opened."""
+    broker.records.append(replace(A, revision=3, times_opened=2, reopened_at_ms=NOW_MS - 1_000))
+    first, second = run(capsys, "list")[1].splitlines()[1:]
+    assert first.startswith("a" * 12 + "  2027-01-15 07:59:59")
+    assert "opened (2 times)" in first
+    assert second.startswith("b" * 12)
+
+
 def test_an_alert_is_silenced_until_it_resolves(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """A command about its newest record, with who asks."""
     status, out, _ = run(capsys, "suppress", "aaaa", "--reason", "road works")

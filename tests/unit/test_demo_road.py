@@ -154,6 +154,7 @@ def test_alerts_are_as_they_were_when_publishing_ended() -> None:
             "camera": None,
             "state": "resolved",
             "opened_at_s": 5.0,
+            "times_opened": 1,
             "resolved_at_s": 20.0,
         },
         {
@@ -162,6 +163,7 @@ def test_alerts_are_as_they_were_when_publishing_ended() -> None:
             "camera": "gate",
             "state": "updated",
             "opened_at_s": 10.0,
+            "times_opened": 1,
             "resolved_at_s": None,
         },
     ]

@@ -16,6 +16,8 @@ from tests.simulation.incidents import CODEC, Incidents, alarm, message, ms, rep
 
 INPUT, PREDICTIONS, ACCURACY = (alarm(kind, 0) for kind in ("input", "predictions", "accuracy"))
 FROZEN = alarm("camera_frozen", 0)
+NEVER_AGAIN = Rules(reopen_ms=0)
+"""What is over is over: whatever comes back is another alert."""
 
 
 def summaries(alerts: list[Alert]) -> list[tuple[str | None, str, str]]:
@@ -171,7 +173,7 @@ def test_the_end_states_how_long_it_lasted(end_s: float, expected: str) -> None:
 
 def test_another_cause_is_another_alert_and_the_same_cause_the_same() -> None:
     """Ids are made of causes; one that comes back goes on counting its records."""
-    incidents, first = opened(INPUT)
+    incidents, first = opened(INPUT, rules=NEVER_AGAIN)
     incidents.take(report("a", 20), report("a", 30))
     again = alarm("input", 40)
     (second,) = incidents.take(report("a", 40, again), report("b", 45))
@@ -416,7 +418,7 @@ def test_a_pattern_names_the_groups() -> None:
 
 def test_the_fleet_has_a_floor_of_its_own() -> None:
     """Opened when 95 % sure and labels suffice, resolved when the number itself is back."""
-    incidents = Incidents()
+    incidents = Incidents(NEVER_AGAIN)
     assert incidents.take(report("a", 0, recent_labels=99, recent_errors=99)) == []
     assert incidents.take(report("b", 0.5, recent_labels=50, recent_errors=50)) == []  # looked at once a second
     (alert,) = incidents.take(report("b", 1, recent_labels=51, recent_errors=26))

@@ -10,14 +10,17 @@ from catseye.contract.errors import Reason
 from catseye.contract.records import Alert, AlertAction, AlertCommand
 from services.incidents import NAME, READS, WRITES
 from services.incidents.evaluation import ANSWERED, REMEMBERED
+from services.incidents.rules import Rules
 from tests.simulation.incidents import Incidents, alarm, asked, message, ms, report, seen, silenced
 
 INPUT, OTHER = alarm("input", 0), alarm("predictions", 50)
+NEVER_AGAIN = Rules(reopen_ms=0)
+"""What is over is over: whatever comes back is another alert."""
 
 
-def opened() -> tuple[Incidents, Alert]:
+def opened(rules: Rules | None = None) -> tuple[Incidents, Alert]:
     """A service that has opened one alert."""
-    incidents = Incidents()
+    incidents = Incidents(rules)
     incidents.take(report("a", 0, INPUT))
     (alert,) = incidents.take(report("z", 5))
     return incidents, alert
@@ -45,7 +48,7 @@ def test_a_suppression_that_ends_lets_the_alert_issue_again() -> None:
 
 def test_suppression_for_a_time_holds_for_the_next_alert_of_the_kind() -> None:
     """It is suppressed from its first record on, names who suppressed it, and opens when the time is over."""
-    incidents, alert = opened()
+    incidents, alert = opened(NEVER_AGAIN)
     incidents.take(silenced(alert, ms(100)), report("a", 10), report("a", 20))
     (first,) = incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))
     assert (first.state, first.revision) == ("suppressed", 0)
@@ -71,9 +74,9 @@ def test_a_command_on_an_alert_that_is_over_holds_for_the_next_one() -> None:
     assert [each.state for each in incidents.take(report("b", 40, alarm("camera_frozen", 40)))] == ["opened"]
 
 
-def ended() -> tuple[Incidents, Alert, Alert]:
+def ended(rules: Rules | None = None) -> tuple[Incidents, Alert, Alert]:
     """A service whose one alert is over: its first record and its last."""
-    incidents, alert = opened()
+    incidents, alert = opened(rules)
     (over,) = incidents.take(report("a", 10), report("a", 20))
     assert (over.state, over.revision) == ("resolved", 1)
     return incidents, alert, over
@@ -125,7 +128,7 @@ def test_each_command_that_crosses_the_end_is_answered() -> None:
 
 def test_a_command_on_an_alert_that_is_over_leaves_the_next_one_alone() -> None:
     """The cause has another alert by now: that one stays open, and takes the command for the kind only."""
-    incidents, alert, _ = ended()
+    incidents, alert, _ = ended(NEVER_AGAIN)
     (later,) = incidents.take(report("a", 30, alarm("input", 30)), report("z", 35))
     (again,) = incidents.ask(seen(alert))
     assert (again.alert_id, again.state) == (alert.alert_id, "resolved")
@@ -135,7 +138,7 @@ def test_a_command_on_an_alert_that_is_over_leaves_the_next_one_alone() -> None:
 
 def test_only_the_newest_ends_are_remembered() -> None:
     """What a camera keeps of them is bounded; a command on one that is forgotten is refused."""
-    incidents, alert, _ = ended()
+    incidents, alert, _ = ended(NEVER_AGAIN)
     for number in range(REMEMBERED):
         at_s = 100 + 100 * number
         raised = alarm("camera_clock", at_s)
@@ -265,7 +268,7 @@ def test_a_command_in_nobody_s_name_is_refused() -> None:
 
 def test_unsuppressing_lets_an_alert_be_received_again() -> None:
     """It, and the next ones of its kind; one that was never open opens."""
-    incidents, alert = opened()
+    incidents, alert = opened(NEVER_AGAIN)
     incidents.take(silenced(alert, ms(1_000)))
     (back,) = incidents.ask(asked(alert, "unsuppress"))
     assert (back.state, back.revision, back.suppressed_by) == ("updated", 2, None)

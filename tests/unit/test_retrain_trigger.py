@@ -213,6 +213,40 @@ def test_a_fault_of_the_same_camera_holds_its_drift_back() -> None:
     assert trigger.reasons() == ["drift"]
 
 
+def reopened(trigger: Trigger, times: int, **changes: Any) -> Alert:
+    """The record that an alert came back."""
+    back = alert(revision=2 * times, times_opened=times, reopened_at_ms=trigger.now_ms, **changes)
+    trigger.state.on_alert(back)
+    return back
+
+
+def test_an_alert_that_comes_and_goes_starts_no_training_until_it_stays() -> None:
+    """It has been open since it came back, not since it first opened; nor is it held back for having come and gone."""
+    trigger = Trigger()
+    trigger.labelled("a", ENOUGH)
+    for times in range(1, 20):
+        back = reopened(trigger, times)
+        assert trigger.evaluate(trigger.rules.confirm_ms - 1) == []
+        trigger.state.on_alert(replace(back, state="resolved", revision=back.revision + 1))
+        assert trigger.evaluate() == []
+    reopened(trigger, 20)
+    assert trigger.reasons(trigger.rules.confirm_ms) == ["drift"]
+
+
+def test_a_fault_that_comes_and_goes_is_answered_once_and_holds_drift_back_no_longer_than_it_lasts() -> None:
+    """The same alert each time it is back: one refusal of each alert in the log, and the training once it is away."""
+    trigger = Trigger()
+    trigger.labelled("a", ENOUGH)
+    trigger.state.on_alert(alert())
+    reasons = []
+    for times in range(1, 20):
+        fault = reopened(trigger, times, kind="camera_silent")
+        reasons += trigger.reasons(10_000)
+        trigger.state.on_alert(replace(fault, state="resolved", revision=fault.revision + 1))
+    assert reasons == ["camera_fault"]
+    assert trigger.reasons() == ["drift"]
+
+
 def test_labels_of_a_faulty_camera_do_not_count() -> None:
     """The fleet's alert counts all others."""
     trigger = Trigger()

@@ -151,7 +151,7 @@ def command_on(
 def newest_of(records: list[Alert]) -> list[Alert]:
     """The record that holds of each alert, the alert that opened last first."""
     holds = {alert.alert_id: alert for alert in records}
-    return sorted(holds.values(), key=lambda alert: (-alert.opened_at_ms, alert.alert_id))
+    return sorted(holds.values(), key=lambda alert: (-_opened_at_ms(alert), alert.alert_id))
 
 
 def chosen(records: list[Alert], alert_id: str, *, also_over: bool = False) -> Alert:
@@ -223,11 +223,16 @@ def _where(alert: Alert) -> str:
     return alert.camera or alert.group or "fleet"
 
 
+def _opened_at_ms(alert: Alert) -> int:
+    """When it opened last."""
+    return alert.reopened_at_ms or alert.opened_at_ms
+
+
 def _row(alert: Alert) -> tuple[Any, ...]:
     return (
         alert.alert_id[:12],
-        at(alert.opened_at_ms),
-        alert.state,
+        at(_opened_at_ms(alert)),
+        f"{alert.state} ({alert.times_opened} times)" if alert.times_opened > 1 else alert.state,
         alert.severity,
         alert.kind,
         _where(alert),

@@ -119,7 +119,8 @@ class Alert(Record, frozen=True, kw_only=True):
     Attributes:
         alert_id: 32 hexadecimal digits: a hash of what caused it.
         revision: Counts the records of this alert from 0.
-        state: State of the alert in its lifecycle.
+        state: State of the alert in its lifecycle: only opened follows on resolved, or suppressed where a person wants
+            no alert of the kind.
         kind: What is wrong: camera_silent, camera_frozen, input, class_mix, concept, accuracy_floor, labels_missing
             and so on.
         severity: How soon a person should look.
@@ -137,10 +138,10 @@ class Alert(Record, frozen=True, kw_only=True):
         threshold: Evidence at which the alert opened.
         model: Name of the model.
         version: Version of the model.
-        since_ms: First suspect time, Unix milliseconds.
-        opened_at_ms: Event time, Unix milliseconds.
+        since_ms: First suspect time, of an alert that came back that of the last time, Unix milliseconds.
+        opened_at_ms: When it opened first, event time, Unix milliseconds.
         updated_at_ms: Event time of this record, Unix milliseconds.
-        resolved_at_ms: Event time, Unix milliseconds.
+        resolved_at_ms: When it was over, event time, Unix milliseconds; null while it is not.
         explanation: One paragraph for a person.
         by: Service or person that wrote this record.
         examples_before: Frames from before the change.
@@ -153,6 +154,11 @@ class Alert(Record, frozen=True, kw_only=True):
         suppressed_because: Why it was suppressed; empty where no reason was given.
         acknowledged_by: Who acknowledged it as it is; null while nobody has.
         command_id: Command that led to this record; null where no command did.
+        times_opened: How often this alert has opened: 0 while it was only ever suppressed; over 1 once its cause came
+            back soon after resolved_at_ms (within an hour, unless an operator chose otherwise). It is opened again
+            then, and nobody has acknowledged it. A subscriber that notifies people once for each alert does so where
+            this is 1.
+        reopened_at_ms: When it opened last, event time, Unix milliseconds; null until it has opened twice.
     """
 
     schema_name: ClassVar[str] = "catseye.Alert"
@@ -189,6 +195,8 @@ class Alert(Record, frozen=True, kw_only=True):
     suppressed_because: str = ""
     acknowledged_by: str | None = None
     command_id: str | None = None
+    times_opened: int = 1
+    reopened_at_ms: int | None = None
 
 
 AlertAction = Literal["acknowledge", "suppress", "unsuppress"]
