@@ -38,6 +38,14 @@ class InMemory:
         for key in keys:
             self.broker.append((PREFIX + READ, partition), key, b"")
 
+    def publish_in_transaction(self, *keys: bytes) -> None:
+        place = (PREFIX + READ, 0)
+        self.broker.end([(place, self.broker.append(place, key, b"", "open")) for key in keys], "committed")
+
+    def lag(self) -> int:
+        places = [(PREFIX + READ, partition) for partition in range(PARTITIONS)]
+        return sum(len(self.broker.logs[place]) - self.broker.offsets.get(place, 0) for place in places)
+
     def seen(self) -> list[tuple[int, bytes | None, bytes | None]]:
         return self.broker.committed(PREFIX + WRITTEN)
 

@@ -143,6 +143,12 @@ class World(Protocol):
     def publish(self, *keys: bytes, partition: int = 0) -> None:
         """One record a key on the topic that the worker reads."""
 
+    def publish_in_transaction(self, *keys: bytes) -> None:
+        """The same on its first partition, with a marker behind them."""
+
+    def lag(self) -> int:
+        """From the offsets that the group committed to the ends of what the worker reads."""
+
     def seen(self) -> list[tuple[int, bytes | None, bytes | None]]:
         """What a read_committed reader sees of the topic that the worker writes, in order of partitions."""
 
@@ -297,6 +303,16 @@ def test_a_worker_that_has_nothing_to_do_ends_when_notified(world: World) -> Non
     worker.run(world.until(lambda: bool(core.ticks)))
     assert probe.assignments == [(PARTITIONS, False), (PARTITIONS, True), (0, False)]
     assert (core.ticks[0], probe.records, world.seen()) == ({0: {}, 1: {}}, 0, [])
+
+
+def test_a_worker_at_rest_has_committed_the_end_of_what_it_reads(world: World) -> None:
+    """The marker of a publisher's transaction too: whoever follows its offsets sees that nothing waits."""
+    world.publish_in_transaction(b"a", b"b")
+    worker, probe = world.worker()
+    worker.run(world.until(lambda: world.lag() == 0))
+    assert (probe.records, world.seen()) == (2, counts(b"a", b"b"))
+    world.publish(b"a")
+    assert world.lag() == 1
 
 
 def _has_done(probe: Recorder, records: int) -> bool:

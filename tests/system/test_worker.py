@@ -49,6 +49,24 @@ class OnBroker:
             self._writer.produce(self.full(READ), b"", key, partition)
         assert self._writer.flush(10) == 0
 
+    def publish_in_transaction(self, *keys: bytes) -> None:
+        producer = Producer(
+            client_config(self.settings) | {"transactional.id": f"{self.settings.topic_prefix}publisher"}
+        )
+        producer.init_transactions(10)
+        producer.begin_transaction()
+        for key in keys:
+            producer.produce(self.full(READ), b"", key, 0)
+        producer.commit_transaction(10)
+
+    def lag(self) -> int:
+        reader = Consumer(reader_config(self.settings, f"{self.settings.topic_prefix}ingest"))
+        places = [TopicPartition(self.full(READ), partition) for partition in range(PARTITIONS)]
+        ends = [reader.get_watermark_offsets(place, timeout=10)[1] for place in places]
+        committed = [max(place.offset, 0) for place in reader.committed(places, timeout=10)]
+        reader.close()
+        return sum(ends) - sum(committed)
+
     def seen(self) -> list[tuple[int, bytes | None, bytes | None]]:
         found = sorted(read_to_end(self.settings, WRITTEN), key=lambda message: int(message.partition()))
         return [(message.partition(), message.key(), message.value()) for message in found]

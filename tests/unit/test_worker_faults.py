@@ -252,6 +252,36 @@ def test_time_alone_writes_nothing(world: InMemory) -> None:
     worker.run(world.until(lambda: len(core.ticks) >= 5))
 
 
+def test_a_marker_is_passed_once(world: InMemory) -> None:
+    """Then the worker rests: its own offsets bring no marker that another commit would have to pass."""
+    world.publish_in_transaction(b"a")
+    core = Counting(world.full(WRITTEN))
+    worker, _ = world.worker(core)
+    worker.run(world.until(lambda: world.lag() == 0))
+    world.broker.fail("begin_transaction", kafka_fault(KafkaError._FATAL, fatal=True))
+    core.ticks.clear()
+    worker, _ = world.worker(core)
+    worker.run(world.until(lambda: len(core.ticks) >= 5))
+
+
+def test_progress_is_handed_to_the_core_before_time(world: InMemory) -> None:
+    """When there is something new, and not again."""
+
+    class Asking(Counting):
+        handed: list[object]
+
+        def on_progress(self, *roads: object) -> None:
+            self.handed.append((len(self.ticks), *roads))
+
+    core = Asking(world.full(WRITTEN))
+    core.handed = []
+    news: list[object] = [None, ("frames", "labels"), None]
+    worker, _ = world.worker(core)
+    vars(worker)["_progress"] = lambda: news.pop(0) if news else None
+    worker.run(world.until(lambda: len(core.ticks) >= 5))
+    assert core.handed == [(1, "frames", "labels")]
+
+
 def test_what_time_brings_is_written_without_records(world: InMemory) -> None:
     """Outputs and state of a tick are a transaction as well; before the first record with the offsets there were."""
 

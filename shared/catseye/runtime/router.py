@@ -10,6 +10,8 @@ partition and our clock, and returns what is to be written; it may raise `BadRec
 - ``begin(batch, states, now_ms)``: called before a batch; returns the messages that it takes, in the order wanted.
 - ``end(states, now_ms)``: called after a batch; returns what is to be written.
 - ``on_time(states, now_ms)``: time went by; returns what is to be written.
+- ``roads``: hops of which it is to know how far they have worked, and ``on_progress(*roads)``: gets the `Progress` of
+  each before a batch or `on_time`, whenever there is a new one.
 - ``in_parts``: topics of whose records the core reads a part, or more or less as it finds; `on_RECORD` gets an
   `Unread`.
 - ``max_bytes``: topic to the longest value that is decoded.
@@ -31,6 +33,7 @@ from catseye.contract.message import Message
 from catseye.contract.names import check_camera
 from catseye.contract.records import Record
 from catseye.contract.topics import BY_NAME, Topic, full_name
+from catseye.runtime.progress import Progress
 from catseye.runtime.stream import Output, S
 
 DEAD_LETTERS = "dead-letters"
@@ -162,6 +165,9 @@ class Router(Generic[S]):
 
     def on_time(self, states: Mapping[int, S], now_ms: int) -> list[Output]:
         return list(self._rows(self._core.on_time(states, now_ms), now_ms))
+
+    def on_progress(self, *roads: Progress) -> None:
+        self._core.on_progress(*roads)
 
     def _read(self, topic: Topic) -> _Read:
         assert topic.record is not None, "a state topic is restored, not read"

@@ -20,6 +20,7 @@ from catseye.kafka.registry import codec_for
 from catseye.runtime import log
 from catseye.runtime.health import Health, Watchdog
 from catseye.runtime.metrics import Metrics
+from catseye.runtime.observer import Observer
 from catseye.runtime.restore import WorkerFailed
 from catseye.runtime.router import Router
 from catseye.runtime.worker import Worker
@@ -63,6 +64,8 @@ def run(
         codec, prefix = codec_for(settings), settings.topic_prefix
         core = build(settings, codec, logger)
         state = f"{name}.state"
+        lines = ClientLines(logger)
+        observer = Observer(settings, getattr(core, "roads", ()), clock=clock.now_ms, client_log=lines)
         worker: Worker[Any] = Worker(
             name,
             Router(core, name, reads, writes, codec, prefix, settings.partitions),
@@ -71,8 +74,10 @@ def run(
             settings,
             clock=clock.now_ms,
             probe=health,
-            client_log=ClientLines(logger),
+            client_log=lines,
+            progress=observer.news,
         )
+        observer.start()
         health.beat()
         Thread(target=_end_when_stuck, args=(health, logger.error), name="watchdog", daemon=True).start()
         worker.run(stop)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from catseye.contract.message import Message
+from catseye.runtime.progress import Progress
 
 Row = tuple[str, int, bytes | None, bytes | None]
 """A record to write: full topic name, partition, key and value. Made three times as fast as an `Output`, for cores
@@ -51,12 +52,16 @@ class Core(Protocol[S]):
     def on_time(self, states: Mapping[int, S], now_ms: int) -> Sequence[Row]:
         """Time went by; called between batches, at least every second."""
 
+    def on_progress(self, *roads: Progress) -> None:
+        """How far the services before have worked, of each road that the core asks about; not called before that is
+        observed."""
+
     def counted(self) -> Counter[str]:
         """How often what happened since this was last asked, by event, for example ``duplicate``."""
 
 
 class Tally:
-    """Counts events between two transactions, so that what was rolled back is not counted."""
+    """Counts events between two transactions, so that what was rolled back is not counted; asks about no road."""
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()
@@ -65,6 +70,9 @@ class Tally:
         """Hand over the counts and start from nothing."""
         events, self.events = self.events, Counter()
         return events
+
+    def on_progress(self, *roads: Progress) -> None:
+        """How far the services before have worked is all the same to it."""
 
 
 class NoState:

@@ -24,6 +24,7 @@ from catseye.contract.message import Message
 from catseye.kafka.admin import check_partitions
 from catseye.kafka.clients import client_config, partition_bounds, reader_config
 from catseye.kafka.reading import FATAL_CODES
+from catseye.runtime.progress import Progress
 from catseye.runtime.restore import Restore, WorkerFailed
 from catseye.runtime.stream import Core, Row, State
 from catseye.settings import Settings
@@ -33,6 +34,7 @@ S = TypeVar("S", bound=State)
 TICK_S = 0.2  # how often on_time of the core is called when nothing comes in
 _SELDOM_MS = 200  # transactions that lie so far apart are seldom
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
+IDLE_COMMIT_S = 1.0  # shortest time between two commits of places that moved though no record came
 FIRST_PAUSE_S = 0.25  # before a batch is tried again for which a server was away,
 LONGEST_PAUSE_S = 2.0  # and after many times: a server that is back is noticed within this
 
@@ -109,6 +111,7 @@ class Worker(Generic[S]):
         clock: Unix milliseconds.
         probe: Observes what happens.
         client_log: Its `log` gets librdkafka's own lines while a client is polled; None leaves them on standard error.
+        progress: Gives what the core's `on_progress` takes when there is something new, None when there is not.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class Worker(Generic[S]):
         clock: Callable[[], int],
         probe: Probe | None = None,
         client_log: object | None = None,
+        progress: Callable[[], Sequence[Progress] | None] = lambda: None,
     ) -> None:
         self._core = core
         self._reads = list(reads)
@@ -129,6 +133,7 @@ class Worker(Generic[S]):
         self._settings = settings
         self._clock = clock
         self._probe = probe or NullProbe()
+        self._progress = progress
         times_ms = settings.transaction_target_ms, settings.transaction_interval_ms
         self._size = TransactionSize(*(ms / 1_000 for ms in times_ms), most=settings.transaction_max_records)
         self._states: dict[int, S] = {}
@@ -136,6 +141,7 @@ class Worker(Generic[S]):
         self._restore: Restore | None = None
         self._paused = False
         self._ticked_at = 0.0
+        self._idle_commit_at = 0.0
         self._not_before = 0.0
         self._waits = Event()
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
@@ -267,7 +273,7 @@ class Worker(Generic[S]):
             for key, value in state.changes()
             if self._state_topic
         ]
-        if not (batch or outputs or changed):
+        if not (batch or outputs or changed or self._passed_markers()):
             return
         if self._transactional:
             self._call_until_done(self._producer.begin_transaction, "begin_transaction")
@@ -295,6 +301,8 @@ class Worker(Generic[S]):
 
     def _decided(self, batch: list[Message], *, tick: bool) -> Sequence[Row]:
         now_ms = self._clock()
+        if (news := self._progress()) is not None:
+            self._core.on_progress(*news)
         outputs = self._core.on_batch(batch, self._states, now_ms) if batch else []
         if tick:
             self._ticked_at = time.monotonic()
@@ -333,9 +341,22 @@ class Worker(Generic[S]):
         return time.perf_counter() - began
 
     def _positions(self) -> list[TopicPartition]:
-        """Where to go on: never empty, since only with offsets is it asked whether the partitions are still ours."""
+        """Where to go on, of each partition: only with offsets is it asked whether the partitions are still ours, and
+        who follows our offsets need not know where the log of a topic that has no records begins."""
         positions = self._consumer.position(self._consumer.assignment())
-        return [position for position in positions if position.offset >= 0] or self._last_commit()
+        moved = {(each.topic, each.partition): each.offset for each in positions if each.offset >= 0}
+        return [TopicPartition(*place, offset) for place, offset in (self._next | moved).items()]
+
+    def _passed_markers(self) -> bool:
+        """Whether places have moved though no record came: a position stays before the marker of the last transaction
+        until a poll brings nothing, and whoever follows our offsets would take that for records that wait."""
+        if time.monotonic() < self._idle_commit_at:
+            return False
+        # Two places of one partition are equal to the client, whatever their offsets.
+        if all(self._next[place.topic, place.partition] == place.offset for place in self._positions()):
+            return False
+        self._idle_commit_at = time.monotonic() + IDLE_COMMIT_S
+        return True
 
     def _last_commit(self) -> list[TopicPartition]:
         """The positions of the last commit, or the start where there is none."""
