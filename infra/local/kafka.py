@@ -8,12 +8,14 @@ its folder: `cluster.json` (ports), and per broker `server.properties`, `data/`,
 cluster outlives the program that started it unless that program stops it; the same folder finds it again.
 """
 
+import fcntl
 import sys
 import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -119,6 +121,23 @@ class KafkaCluster:
             Unavailable: A broker ended, or they did not answer within *timeout_s*; the message names the log.
             Misconfigured: Java or Kafka's jars are missing.
         """
+        with self._locked():
+            self._start_all(timeout_s)
+            self._marker.touch()
+
+    def ended(self) -> list[Process]:
+        """Return the brokers that ended by themselves: whoever stops or kills one through this class wants it down."""
+        records = [processes.read(self.directory, _name(broker.node_id)) for broker in self.brokers]
+        with self._locked():
+            return [each for each in records if each and self._marker.exists() and each.ended()]
+
+    def start_ended(self, timeout_s: float = 60.0) -> None:
+        """Start those again, at their ports: their clients know no others. Raises as `start`."""
+        with self._locked():
+            if self._marker.exists():
+                self._start_missing(timeout_s, first=True)
+
+    def _start_all(self, timeout_s: float) -> None:
         if any(self.process(broker.node_id) for broker in self.brokers):
             self._start_missing(timeout_s)
             return
@@ -176,6 +195,7 @@ class KafkaCluster:
 
     def stop(self, grace_s: float = 15.0) -> None:
         """Stop all brokers, cleanly where they do so within *grace_s*. Their data stays."""
+        self._marker.unlink(missing_ok=True)
         running = [process for broker in self.brokers if (process := self.process(broker.node_id))]
         processes.stop_all(running, grace_s)
         for broker in self.brokers:
@@ -183,6 +203,7 @@ class KafkaCluster:
 
     def kill(self, node_id: int = 1) -> None:
         """End a broker with kill -9; it stays down until `start`, on the same port with the same data."""
+        self._marker.unlink(missing_ok=True)
         self._running(node_id).kill()
 
     def pause(self, node_id: int = 1) -> None:
@@ -195,8 +216,23 @@ class KafkaCluster:
 
     def restart(self, node_id: int = 1, *, timeout_s: float = 60.0) -> None:
         """Stop a broker cleanly and start it again, on the same port with the same data."""
+        self._marker.unlink(missing_ok=True)
         self._running(node_id).stop(15.0)
         self.start(timeout_s)
+
+    @property
+    def _marker(self) -> Path:
+        """There while a broker that ends is to be started again."""
+        return self.directory / "wanted"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One start at a time: a supervisor may want the same."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "start.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._layout = self._read_layout()
+            yield
 
     def __enter__(self) -> Self:
         self.start()

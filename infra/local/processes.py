@@ -100,6 +100,12 @@ class Process(msgspec.Struct, frozen=True):
         child = _children.get(self.pid)
         return child.poll() if child else None
 
+    def ended(self) -> bool:
+        """Tell whether it is gone; `reap` still gives the status of a child of this very process."""
+        if self.pid in _children:
+            return self.reap() is not None
+        return not self.alive()
+
     def alive(self) -> bool:
         """Tell whether it still runs (or is stopped by a signal). An exited child of this process is reaped."""
         if (child := _children.get(self.pid)) is not None:

@@ -256,7 +256,7 @@ class Stack:
         if supervisor is None:
             Process.start(
                 _SUPERVISOR,
-                [sys.executable, "-m", "infra.local.supervise", str(self._run_dir)],
+                [sys.executable, "-m", "infra.local.supervise", str(self._run_dir), *self._own_brokers(plan)],
                 records=self._run_dir,
                 log=self.data_dir / "logs" / f"{_SUPERVISOR}.log",
                 env={name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)},
@@ -265,6 +265,9 @@ class Stack:
         elif wanted != listed:
             supervisor.hang_up()
         self._wait_until_ready(wanted, starts)
+
+    def _own_brokers(self, plan: Plan) -> list[str]:
+        return [str(self._cluster(plan.brokers).directory), str(plan.brokers)] if plan.brokers else []
 
     def _keeps_its_port(self, child: Child) -> bool:
         return self._find(child) is not None or ports.is_free(child.port)

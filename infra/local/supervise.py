@@ -1,9 +1,12 @@
-"""Keep processes running: `python -m infra.local.supervise FOLDER`, started by `infra.local.stack`.
+"""Keep processes running: `python -m infra.local.supervise FOLDER [CLUSTER BROKERS]`, started by `infra.local.stack`.
 
 A service that meets a fatal error exits and leaves the new start to whoever supervises. This is who does so on one
 machine: it starts what `FOLDER/children.json` names, starts what exits again after a pause that doubles, and reads the
 file again on SIGHUP. A child that exits with 2 is misconfigured: only a person can help it, so it stays down.
 SIGTERM stops all children, then this.
+
+It starts brokers again too, where the stack has any, and writes who ended how and what it started: one line of JSON a
+fact, as services do.
 """
 
 import os
@@ -12,12 +15,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
+from typing import NoReturn
 
 import msgspec
 
+from catseye.contract.errors import Unavailable
+from catseye.runtime import log
 from infra.local import processes
+from infra.local.kafka import KafkaCluster
 from infra.local.processes import Process
 
 FIRST_PAUSE_S = 0.2
@@ -25,7 +33,10 @@ LONGEST_PAUSE_S = 5.0
 STEADY_S = 30.0
 """A child that ran for so long is not in a loop of failures: its next pause is the first one again."""
 GRACE_S = 10.0
+LOOK_S = 1.0
+"""Between two looks at the brokers: the first ones are no children of this process, which so hears nothing of them."""
 MISCONFIGURED = 2
+Log = Callable[..., object]
 
 
 class Child(msgspec.Struct, frozen=True):
@@ -65,10 +76,12 @@ class Slot:
         child: What to run.
         folder: Where its record goes; its log goes to `logs` beside.
         now_s: Monotonic clock, seconds: it is due at once.
+        log: Gets an event name and fields.
     """
 
-    def __init__(self, child: Child, folder: Path, now_s: float) -> None:
+    def __init__(self, child: Child, folder: Path, now_s: float, log: Log) -> None:
         self.child = child
+        self._log = log
         self.process: Process | None = None
         self._folder = folder
         self._backoff = Backoff()
@@ -85,8 +98,10 @@ class Slot:
         if self.process and (status := self.process.reap()) is not None:
             msgspec.structs.replace(self.process, exit_status=status).record(self._folder)
             self.process = None
-            pause_s = self._backoff.after(now_s - self._started_s)
-            self._due_s = None if status == MISCONFIGURED else now_s + pause_s
+            ran_s = now_s - self._started_s
+            pause_s = None if status == MISCONFIGURED else self._backoff.after(ran_s)
+            self._due_s = None if pause_s is None else now_s + pause_s
+            self._log("ended", name=self.child.name, **how(status), ran_s=round(ran_s, 1), starts_again_in_s=pause_s)
         if self._due_s is not None and self._due_s <= now_s:
             self._starts += 1
             self._started_s, self._due_s = now_s, None
@@ -99,13 +114,27 @@ class Slot:
                 port=self.child.port,
                 starts=self._starts,
             )
+            self._log("started", name=self.child.name, pid=self.process.pid, starts=self._starts)
         return self._due_s
 
 
-class Supervisor:
-    """All children of one folder. Time is an argument; signals are `main`'s."""
+def how(status: int | None) -> dict[str, object]:
+    """How a process ended, as fields of a line: its exit status, or the signal that ended it, or neither if unknown."""
+    if status is not None and status < 0:
+        return {"signal": signal.Signals(-status).name}
+    return {"exit_status": status}
 
-    def __init__(self, folder: Path) -> None:
+
+class Supervisor:
+    """All children of one folder. Time is an argument; signals are `main`'s.
+
+    Args:
+        folder: Of their records.
+        log: Gets an event name and fields.
+    """
+
+    def __init__(self, folder: Path, log: Log) -> None:
+        self._log = log
         self._folder = folder
         self._slots: dict[str, Slot] = {}
 
@@ -117,7 +146,7 @@ class Supervisor:
         for child in children:
             if child.name not in self._slots:
                 self._stop_orphan(child.name)
-                self._slots[child.name] = Slot(child, self._folder, now_s)
+                self._slots[child.name] = Slot(child, self._folder, now_s, self._log)
 
     def tick(self, now_s: float) -> float | None:
         """Notice ends, start what is due; return when to look again at the latest."""
@@ -133,11 +162,29 @@ class Supervisor:
         processes.stop_all([slot.process for slot in slots if slot.process], GRACE_S)
         for slot in slots:
             processes.forget(self._folder, slot.child.name)
+            self._log("stopped", name=slot.child.name)
 
     def _stop_orphan(self, name: str) -> None:
         # Left by a supervisor that was killed: it is not our child, so we would not hear of its end.
         if orphan := processes.find(self._folder, name):
             orphan.stop(GRACE_S)
+
+
+def keep_brokers(cluster: KafkaCluster, log: Log) -> NoReturn:
+    """Start brokers that end by themselves again, for ever."""
+    while True:
+        if ended := cluster.ended():
+            for broker in ended:
+                log("ended", name=broker.name, pid=broker.pid, **how(broker.reap()))
+            try:
+                cluster.start_ended()
+            except Unavailable as fault:
+                log("not_started", what=str(fault))
+            else:
+                for broker in ended:
+                    again = processes.find(cluster.directory, broker.name)
+                    log("started", name=broker.name, pid=again and again.pid)
+        time.sleep(LOOK_S)
 
 
 def write_children(folder: Path, children: Sequence[Child]) -> None:
@@ -157,15 +204,18 @@ def read_children(folder: Path) -> list[Child]:
         return []
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, cluster: KafkaCluster | None = None) -> None:
     """Supervise until SIGTERM."""
+    logger = log.set_up("supervisor", "0", "info").info
     ears, mouth = socket.socketpair()
     ears.setblocking(False)
     mouth.setblocking(False)
     signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
-    supervisor = Supervisor(folder)
+    if cluster:
+        Thread(target=keep_brokers, args=(cluster, logger), name="brokers", daemon=True).start()
+    supervisor = Supervisor(folder, logger)
     supervisor.want(read_children(folder), time.monotonic())
     while True:
         now_s = time.monotonic()
@@ -187,4 +237,5 @@ def _drain(ears: socket.socket) -> set[int]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    _, run, *brokers = sys.argv
+    main(Path(run), KafkaCluster(Path(brokers[0]), brokers=int(brokers[1])) if brokers else None)

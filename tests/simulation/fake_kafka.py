@@ -290,6 +290,13 @@ class FakeProducer:
     def flush(self) -> int:
         return 0
 
+    def list_topics(self, topic: str, timeout: float) -> None:
+        self._broker.ask("list_topics")
+
+    def lose_connections(self) -> None:
+        """No broker answers any more."""
+        self.config["error_cb"](KafkaError(KafkaError._ALL_BROKERS_DOWN))
+
     def send_offsets_to_transaction(self, places: list[TopicPartition], metadata: FakeConsumer, timeout: float) -> None:
         self._broker.ask("send_offsets_to_transaction")
         assert places, "nothing is sent to the group then, and nothing is checked"

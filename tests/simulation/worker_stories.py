@@ -66,6 +66,7 @@ class Recorder:
         self.causes: list[str] = []
         self.assignments: list[tuple[int, bool]] = []
         self.beats = 0
+        self.connections: list[bool] = []
 
     @property
     def ready(self) -> bool:
@@ -74,6 +75,9 @@ class Recorder:
 
     def beat(self) -> None:
         self.beats += 1
+
+    def connected(self, *, connected: bool) -> None:
+        self.connections.append(connected)
 
     def assigned(self, partitions: int, *, ready: bool) -> None:
         self.assignments.append((partitions, ready))

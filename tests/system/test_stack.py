@@ -1,5 +1,7 @@
 """The stack as an operator meets it: up, up again, a service that dies, other ports, three brokers, down."""
 
+import json
+import os
 import signal
 import socket
 import sys
@@ -7,6 +9,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -25,6 +28,8 @@ from infra.local.stack import Stack, describe
 pytestmark = pytest.mark.broker
 
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +171,40 @@ def test_three_brokers_go_on_without_one(tmp_path: Path) -> None:
         cluster.start()
         assert read(cluster.bootstrap_servers, "t", 1) == [b"without"]
         assert len(admin.list_topics(timeout=10).brokers) == 3
+
+
+def test_a_broker_that_ends_by_itself_is_started_again_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its port, with its data, by the supervisor, whose log names the end and the start; `kill` keeps it down."""
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'shared'}:{ROOT}")
+    stack = Stack(Settings(data_dir=tmp_path), services=())
+    plan = stack.up()
+    try:
+        cluster = stack.cluster()
+        first = cluster.process()
+        assert first is not None
+        publish(plan.bootstrap_servers, "catseye.frames", [b"here"])
+        os.kill(first.pid, signal.SIGKILL)
+        assert first.wait(PATIENCE_S)
+        log = tmp_path / "logs" / "supervisor.log"
+        until = time.monotonic() + PATIENCE_S
+        lines: list[dict[str, Any]] = []
+        while [line["event"] for line in lines] != ["ended", "started"]:
+            assert time.monotonic() < until, lines
+            time.sleep(0.1)
+            lines = [json.loads(line) for line in log.read_text().splitlines()]
+        again = cluster.process()
+        assert again is not None
+        assert [line["pid"] for line in lines] == [first.pid, again.pid]
+        assert stack.status()["bootstrap_servers"] == plan.bootstrap_servers
+        assert read(plan.bootstrap_servers, "catseye.frames", 1) == [b"here"]
+        assert cluster.ended() == []
+        cluster.kill()
+        assert cluster.ended() == [], "whoever kills it here wants it down"
+    finally:
+        stack.down()
 
 
 def test_up_twice_is_harmless_and_down_leaves_nothing(cluster: KafkaCluster, tmp_path: Path) -> None:

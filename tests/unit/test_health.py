@@ -86,6 +86,25 @@ def test_a_worker_is_ready_with_partitions_and_state(health: Health, clock: Cloc
     assert notified == [no, no, yes, no, yes, no]
 
 
+def test_a_worker_that_stands_or_has_no_broker_is_not_ready(clock: Clock, log: Log) -> None:
+    """It hangs in a call, or waits for a broker; either way nothing is predicted now, and it is alive."""
+    health = Health(Metrics(CollectorRegistry()), log, clock, quiet_s=5.0)
+    health.assigned(3, ready=True)
+    notified = [status_of(health, "/ready")]
+    clock.now_s += 5.0
+    notified.append(status_of(health, "/ready"))
+    assert "catseye_ready 0.0" in page(health).splitlines()
+    assert status_of(health, "/live") == "200 OK"
+    health.beat()
+    notified.append(status_of(health, "/ready"))
+    for connected in (False, True):
+        health.connected(connected=connected)
+        notified.append(status_of(health, "/ready"))
+    yes, no = "200 OK", "503 Service Unavailable"
+    assert notified == [yes, no, yes, no, yes]
+    assert [event for event, _ in log.lines] == ["assigned", "disconnected", "connected"]
+
+
 def test_other_paths_are_not_found(health: Health) -> None:
     """Nothing else is served."""
     assert status_of(health, "/") == "404 Not Found"

@@ -5,7 +5,11 @@ from pathlib import Path
 
 from infra.local import processes
 from infra.local.processes import Process
-from infra.local.supervise import Backoff, Child, Supervisor, read_children, write_children
+from infra.local.supervise import Backoff, Child, Supervisor, how, read_children, write_children
+
+
+def silent(event: str, **fields: object) -> None:
+    pass
 
 
 def ended(folder: Path, name: str) -> Process:
@@ -31,7 +35,7 @@ def test_pauses_double_to_a_bound_and_begin_anew_after_a_steady_run() -> None:
 
 def test_a_child_that_fails_is_started_again_when_its_pause_is_over(tmp_path: Path) -> None:
     """Time is an argument: nothing waits here."""
-    supervisor = Supervisor(tmp_path / "run")
+    supervisor = Supervisor(tmp_path / "run", silent)
     supervisor.want([exits(1)], now_s=100.0)
     assert supervisor.tick(100.0) is None
     first = ended(tmp_path / "run", "c")
@@ -48,7 +52,7 @@ def test_a_child_that_fails_is_started_again_when_its_pause_is_over(tmp_path: Pa
 
 def test_a_misconfigured_child_stays_down(tmp_path: Path) -> None:
     """Exit status 2: only a person can help."""
-    supervisor = Supervisor(tmp_path / "run")
+    supervisor = Supervisor(tmp_path / "run", silent)
     supervisor.want([exits(2)], now_s=0.0)
     supervisor.tick(0.0)
     ended(tmp_path / "run", "c")
@@ -63,7 +67,7 @@ def test_a_child_that_changed_is_started_anew_and_others_stay(tmp_path: Path) ->
     """`want` compares: the same child goes on, one with another environment begins again."""
     folder = tmp_path / "run"
     sleep = (sys.executable, "-c", "import time; time.sleep(60)")
-    supervisor = Supervisor(folder)
+    supervisor = Supervisor(folder, silent)
     supervisor.want([Child("a", sleep, {}), Child("b", sleep, {"X": "1"})], now_s=0.0)
     supervisor.tick(0.0)
     a, b = processes.find(folder, "a"), processes.find(folder, "b")
@@ -85,3 +89,20 @@ def test_children_are_for_the_owners_eyes(tmp_path: Path) -> None:
     write_children(tmp_path, [child])
     assert read_children(tmp_path) == [child]
     assert (tmp_path / "children.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_supervisor_reports_who_ended_how_and_what_it_started(tmp_path: Path) -> None:
+    """One fact a line: the exit status or the signal, how long it ran, when it is started again."""
+    lines: list[tuple[str, dict[str, object]]] = []
+    supervisor = Supervisor(tmp_path / "run", lambda event, **fields: lines.append((event, fields)))
+    supervisor.want([exits(3)], now_s=0.0)
+    supervisor.tick(0.0)
+    pid = ended(tmp_path / "run", "c").pid
+    supervisor.tick(7.0)
+    supervisor.stop()
+    assert lines == [
+        ("started", {"name": "c", "pid": pid, "starts": 1}),
+        ("ended", {"name": "c", "exit_status": 3, "ran_s": 7.0, "starts_again_in_s": 0.2}),
+        ("stopped", {"name": "c"}),
+    ]
+    assert how(-9) == {"signal": "SIGKILL"}

@@ -141,6 +141,29 @@ def test_a_call_is_not_made_again_for_ever(world: InMemory, monkeypatch: pytest.
     assert probe.beats == pytest.approx(max(30, 3 * Settings().transaction_timeout_ms / 1_000), abs=3)
 
 
+def test_a_worker_notices_that_no_broker_answers_and_that_one_does_again(
+    world: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing comes in either way: it asks until there is an answer, and each change is told once."""
+    monkeypatch.setattr(worker_module, "ASK_EVERY_S", 0.0)
+    worker, probe = world.worker()
+
+    def lose() -> None:
+        world.broker.fail("list_topics", *[kafka_fault(KafkaError._TRANSPORT)] * 3)
+        vars(worker)["_producer"].lose_connections()
+        vars(worker)["_producer"].lose_connections()
+
+    world.broker.on_poll += [None, lose, None, None, lambda: world.publish(b"a")]
+    worker.run(world.until(lambda: probe.records >= 1 and len(probe.connections) >= 2))
+    assert probe.connections == [False, True]
+
+
+def test_a_producer_keeps_the_brokers_that_an_answer_does_not_name(world: InMemory) -> None:
+    """The setting without which offsets are sent for ever to a broker that was restarted."""
+    worker, _ = world.worker()
+    assert vars(worker)["_producer"].config["metadata.recovery.strategy"] == "none"
+
+
 @pytest.mark.parametrize(
     "code",
     [KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART],

@@ -28,26 +28,38 @@ class Health:
         metrics: Of this process.
         log: Gets an event name and fields for what an operator should see.
         monotonic: Seconds that only grow.
+        quiet_s: A worker that gave no sign for so long is not ready.
     """
 
     def __init__(
-        self, metrics: Metrics, log: Callable[..., None], monotonic: Callable[[], float] = time.monotonic
+        self,
+        metrics: Metrics,
+        log: Callable[..., None],
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        quiet_s: float = STILL_S,
     ) -> None:
+        self._quiet_s = quiet_s
         self._metrics = metrics
         self._log = log
         self._monotonic = monotonic
         self._beat_at = monotonic()
         self._logged_at: dict[str, float] = {}
-        self.ready = False
+        self._assigned = False
+        self._connected = True
+        metrics.ready.set_function(lambda: self.ready)
 
     def beat(self) -> None:
         self._beat_at = self._monotonic()
 
     def assigned(self, partitions: int, *, ready: bool) -> None:
-        self.ready = ready
+        self._assigned = ready
         self._metrics.partitions.set(partitions)
-        self._metrics.ready.set(ready)
         self._log("assigned", partitions=partitions, ready=ready)
+
+    def connected(self, *, connected: bool) -> None:
+        self._connected = connected
+        self._log("connected" if connected else "disconnected")
 
     def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None:
         self._metrics.records.inc(records)
@@ -67,6 +79,11 @@ class Health:
         self._logged_at = recent
 
     @property
+    def ready(self) -> bool:
+        """Whether it works on its partitions: they are assigned and restored, a broker answers, the worker moves."""
+        return self._assigned and self._connected and self._monotonic() - self._beat_at < self._quiet_s
+
+    @property
     def live(self) -> bool:
         return self._monotonic() - self._beat_at < STILL_S
 
@@ -81,7 +98,7 @@ class Health:
         if path == "/metrics":
             answer: Iterable[bytes] = make_wsgi_app(self._metrics.registry)(environ, start_response)
             return answer
-        verdict = {"/live": self.live, "/ready": self.live and self.ready}.get(path)
+        verdict = {"/live": self.live, "/ready": self.ready}.get(path)
         status = {None: "404 Not Found", True: "200 OK", False: "503 Service Unavailable"}[verdict]
         # Who answers: on a port that changed hands a neighbour may.
         headers = [("Content-Type", "text/plain; charset=utf-8"), ("Catseye-Pid", str(os.getpid()))]

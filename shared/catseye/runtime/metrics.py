@@ -30,4 +30,4 @@ class Metrics:
             "catseye_commit_seconds", "Committing, a transaction.", buckets=SECONDS, registry=registry
         )
         self.partitions = Gauge("catseye_partitions", "Partitions assigned to this worker.", registry=registry)
-        self.ready = Gauge("catseye_ready", "1 when this worker has its partitions and state.", registry=registry)
+        self.ready = Gauge("catseye_ready", "1 when this worker works on its partitions.", registry=registry)

@@ -26,6 +26,7 @@ from catseye.runtime.router import Router
 from catseye.runtime.worker import Worker
 from catseye.settings import T, load
 
+QUIET_S = 5.0  # a worker that gives no sign for so long is not ready: it waits for a broker, or hangs
 STUCK_S = 20  # longer than any call of ours may last; two in a row are shorter than a group may stand still
 
 
@@ -56,7 +57,7 @@ def run(
     stop = Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
-    health = Health(Metrics(CollectorRegistry()), logger.info)
+    health = Health(Metrics(CollectorRegistry()), logger.info, quiet_s=QUIET_S)
     try:
         port = health.serve(settings.health_host, settings.health_port)
         logger.info("listening", host=settings.health_host, port=port)

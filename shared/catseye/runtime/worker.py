@@ -33,6 +33,8 @@ S = TypeVar("S", bound=State)
 
 TICK_S = 0.2  # how often on_time of the core is called when nothing comes in
 _SELDOM_MS = 200  # transactions that lie so far apart are seldom
+ASK_EVERY_S = 1.0  # how often a broker that was away is asked for,
+ASK_WAIT_S = 0.3  # and how long its answer is waited for
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
 IDLE_COMMIT_S = 1.0  # shortest time between two commits of places that moved though no record came
 FIRST_PAUSE_S = 0.25  # before a batch is tried again for which a server was away,
@@ -44,6 +46,7 @@ class Probe(Protocol):
 
     def beat(self) -> None: ...
     def assigned(self, partitions: int, *, ready: bool) -> None: ...
+    def connected(self, *, connected: bool) -> None: ...
     def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None: ...
     def aborted(self, cause: str) -> None: ...
 
@@ -55,6 +58,9 @@ class NullProbe:
         pass
 
     def assigned(self, partitions: int, *, ready: bool) -> None:
+        pass
+
+    def connected(self, *, connected: bool) -> None:
         pass
 
     def committed(self, records: int, events: Counter[str], work_s: float, commit_s: float) -> None:
@@ -146,6 +152,7 @@ class Worker(Generic[S]):
         self._waits = Event()
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._undelivered: list[KafkaError] = []
+        self._ask_at: float | None = None  # when to ask whether a broker answers again; None while one does
         self._group = f"{settings.topic_prefix}{name}"
         self._identity = f"{self._group}.{settings.instance}"
         self._transactional = settings.delivery == "exactly_once"
@@ -177,6 +184,10 @@ class Worker(Generic[S]):
                 # CONCURRENT_TRANSACTIONS): librdkafka's default of 100 ms turns 10 ms a transaction into 60.
                 "retry.backoff.ms": 5,
                 "retry.backoff.max.ms": 100,
+                # The default forgets every broker that an answer does not name, and one that has just begun names
+                # none: the offsets are then sent to a broker that is no more, without end (decision 0016).
+                "metadata.recovery.strategy": "none",
+                "error_cb": self._on_client_error,
             }
             | (
                 {"transactional.id": self._identity, "transaction.timeout.ms": settings.transaction_timeout_ms}
@@ -207,6 +218,7 @@ class Worker(Generic[S]):
             while not stop.is_set():
                 self._probe.beat()
                 self._serve_callbacks()
+                self._ask_again()
                 self._step()
         finally:
             if self._restore:
@@ -411,6 +423,24 @@ class Worker(Generic[S]):
         for _ in range(2):  # a fatal error comes out too, before the rest; the next call raises it again by type
             with suppress(KafkaException):
                 self._producer.poll(0)
+
+    def _on_client_error(self, error: KafkaError) -> None:
+        """Faults of connections come here, and fatal ones, which the next call raises again."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._ask_at is None:
+            self._ask_at = time.monotonic()
+            self._probe.connected(connected=False)
+
+    def _ask_again(self) -> None:
+        """While no broker answers nothing comes in, as on a quiet road: only an answer tells the two apart."""
+        if self._ask_at is None or time.monotonic() < self._ask_at:
+            return
+        try:
+            self._producer.list_topics(self._reads[0], ASK_WAIT_S)
+        except KafkaException:
+            self._ask_at = time.monotonic() + ASK_EVERY_S
+        else:
+            self._ask_at = None
+            self._probe.connected(connected=True)
 
     def _on_read_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
