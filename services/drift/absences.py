@@ -1,4 +1,9 @@
-"""What does not come: frames, labels; and what comes but cannot be accepted."""
+"""What does not come: frames, labels; and what comes but cannot be accepted.
+
+What was absent is back once it has come for as long as it took to be missed: one frame after a silence is no camera
+that works again. A frame, or a label, stands for the usual time between two of them, so that a camera of a frame in
+ten minutes is back with the first one, as are labels that come in one batch a day.
+"""
 
 from typing import Any, Final
 
@@ -6,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.drift import arrivals, faults
-from services.drift.alarms import CLOCK, DEAD_LETTERS, LABELS_MISSING, SILENT, clear_alarm, raise_alarm
+from services.drift.alarms import (
+    CLOCK,
+    DEAD_LETTERS,
+    FIRST_ABSENCE,
+    LABELS_MISSING,
+    SILENT,
+    clear_alarm,
+    raise_alarm,
+)
 from services.drift.layout import FAULT_ALARMS
 from services.drift.sample import Ints
 from services.drift.table import Table
@@ -68,8 +81,9 @@ def came(table: Table, rows: Ints, at_ms: Ints, alarm: int) -> set[int]:
     changed = set()
     for place in np.flatnonzero(table.watch["raised"][rows, alarm]).tolist():
         row = int(rows[place])
-        clear_alarm(table, row, alarm, at_ms=int(at_ms[place]))
-        changed.add(row)
+        if _is_back(table.watch, row, alarm, int(at_ms[place])):
+            clear_alarm(table, row, alarm, at_ms=int(at_ms[place]))
+            changed.add(row)
     return changed
 
 
@@ -83,17 +97,31 @@ def refused(table: Table, row: int, reason: str, at_ms: int) -> set[int]:
     frames = max(_DEAD_FADE_MS / gap_ms, _DEAD_FADE_GAPS) if watch["frames"][row] > 1 else 0.0
     many = watch["dead"][row] >= max(_DEAD_MANY, _DEAD_SHARE * frames)
     alarm = CLOCK if reason in _CLOCK_REASONS else DEAD_LETTERS
-    if not many or watch["raised"][row, alarm]:
-        return set()
     if alarm == CLOCK:
         faults.wait_for_calm(watch, row, CLOCK - FAULT_ALARMS.start)
+    if not many or watch["raised"][row, alarm]:
+        return set()
     _raise(table, row, alarm, at_ms, at_ms)
     return {row}
 
 
 def _raise(table: Table, row: int, alarm: int, since_ms: int, at_ms: int) -> None:
-    cause = table.watch["last_cause"][row].tobytes()
+    watch = table.watch
+    if alarm in (SILENT, LABELS_MISSING):
+        watch["back_from_s"][row, alarm - FIRST_ABSENCE] = 0
+    cause = watch["last_cause"][row].tobytes()
     raise_alarm(table, row, alarm, since_ms=since_ms, at_ms=at_ms, cause=cause)
+
+
+def _is_back(watch: NDArray[Any], row: int, alarm: int, at_ms: int) -> bool:
+    """Whether what was absent has come for long enough, now that it comes at *at_ms* and is not counted yet."""
+    of, absence = "label_" if alarm == LABELS_MISSING else "", alarm - FIRST_ABSENCE
+    took_ms = int(watch["raised_at_ms"][row, alarm] - watch["raised_since_ms"][row, alarm])
+    paused = at_ms - int(watch[f"{of}seen_ms"][row]) > took_ms
+    if paused or not watch["back_from_s"][row, absence]:
+        watch["back_from_s"][row, absence] = -(-at_ms // 1_000)
+    came_ms = at_ms - 1_000 * int(watch["back_from_s"][row, absence]) + float(watch[f"{of}every_ms"][row])
+    return came_ms >= min(took_ms, faults.CLEAR_MOST_MS)
 
 
 def _dead_now(watch: NDArray[Any], rows: Ints, now_ms: Ints) -> NDArray[np.float64]:

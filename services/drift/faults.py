@@ -1,8 +1,8 @@
 """Camera faults: rules that a person can check, on runs of frames. While one holds, all else about the camera is moot.
 
 A rule must hold for `RUN` frames in a row and for as long as its row requires; it ends when it does not hold for
-`CLEAR` in a row. A clock that has kept its new time for an hour is taken to be right from then on: most jumps are
-repairs.
+`CLEAR` in a row, nor for as long as it took to be raised. A clock that has kept its new time for an hour is taken to be
+right from then on: most jumps are repairs.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.drift.fault_rules import FRAME_FAULTS, RUN, Mask, Round, one_more
-from services.drift.layout import PICTURE
+from services.drift.layout import FAULT_ALARMS, PICTURE
 from services.drift.reference import usual
 from services.drift.sample import Frames, Ints
 
 CLEAR: Final = 20
+CLEAR_MOST_MS: Final = 60_000
+"""As long as it took to be raised, but no longer than this: `infra/decisions/0016-as-long-as-it-took.md`."""
 _LASTING_MS: Final = np.array([fault.lasting_ms for fault in FRAME_FAULTS])
 _RULES: Final[list[tuple[int, Callable[[Round], Mask]]]] = [
     (place, fault.rule) for place, fault in enumerate(FRAME_FAULTS) if fault.rule
@@ -48,17 +50,33 @@ def evaluate(
     holds = np.zeros((len(rows), len(FRAME_FAULTS)), bool)
     for place, rule in _RULES:
         holds[:, place] = rule(now)
-    watch["fault_clear"][rows] = one_more(watch["fault_clear"][rows]) * ~holds
-    if not holds.any():
+    raised = watch["raised"][rows, FAULT_ALARMS].astype(bool)
+    clear = one_more(watch["fault_clear"][rows]) * ~holds
+    watch["fault_clear"][rows] = clear
+    if not (holds | raised).any():
         watch["fault_run"][rows] = 0
         return holds
     run = one_more(watch["fault_run"][rows]) * holds
-    from_ms = np.where(run == 1, seen.at_ms[:, None], watch["fault_from_ms"][rows])
+    # Since when a rule holds; of one that is raised also since when it does not.
+    begins = (run == 1) | (raised & (clear == 1))
+    from_ms = np.where(begins, seen.at_ms[:, None], watch["fault_from_ms"][rows])
     watch["fault_run"][rows], watch["fault_from_ms"][rows] = run, from_ms
     lasting: NDArray[np.bool_] = (run >= RUN) & (seen.at_ms[:, None] - from_ms >= _LASTING_MS)
     return lasting
 
 
+def cleared(watch: NDArray[Any], seen: Frames) -> NDArray[np.bool_]:
+    """Which rules that are raised have not held for long enough, [n, FAULTS], now that `evaluate` took a frame."""
+    rows, at_ms = seen.rows, seen.at_ms[:, None]
+    took_ms = watch["raised_at_ms"][rows, FAULT_ALARMS] - watch["raised_since_ms"][rows, FAULT_ALARMS]
+    needed_ms = np.minimum(np.maximum(took_ms, _LASTING_MS), CLEAR_MOST_MS)
+    long_enough = at_ms - watch["fault_from_ms"][rows] >= needed_ms
+    raised = watch["raised"][rows, FAULT_ALARMS].astype(bool)
+    over: NDArray[np.bool_] = raised & (watch["fault_clear"][rows] >= CLEAR) & long_enough
+    return over
+
+
 def wait_for_calm(watch: NDArray[Any], row: int, fault: int) -> None:
-    """A fault that no frame raised ends when frames that do not fulfil its rule come again."""
+    """Something other than a frame fulfils the rule of a fault: it ends when frames that do not have come for long
+    enough since."""
     watch["fault_clear"][row, fault] = 0

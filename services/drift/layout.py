@@ -191,6 +191,7 @@ OF_THE_ROAD: Final = [place for place, kind in enumerate(KINDS) if kind.of_the_r
 
 FAULTS: Final = tuple(fault.kind for fault in fault_rules.FRAME_FAULTS)
 ABSENCES: Final = tuple(fault.kind for fault in fault_rules.ABSENCES)
+MISSED: Final = tuple(fault.kind for fault in fault_rules.ABSENCES if fault.by == "time")
 FAULT_ALARMS: Final = slice(ALARMS.index(FAULTS[0]), ALARMS.index(FAULTS[-1]) + 1)
 BLINDING: Final = [place for place, fault in enumerate(fault_rules.FRAME_FAULTS) if fault.blinds]
 """Faults of frames that make everything else that is seen of the camera worthless."""
@@ -234,6 +235,7 @@ STREAM_AXIS: Final = Axis("stream", tuple(stream.name for stream in STREAM))
 _FAMILY: Final = Axis("family", tuple(family.kind for family in FAMILIES))
 _ALARM: Final = Axis("alarm", ALARMS)
 _FAULT: Final = Axis("fault", FAULTS)
+_MISSED: Final = Axis("missed", MISSED)
 
 REFERENCE_FIELDS: Final = (
     Field("reference", "began_s", "u4", (_PHASE,)),
@@ -326,6 +328,7 @@ SEEN_FIELDS: Final = (
     Field("alarms", "blind_until_s", "u4", (BLIND_TIMES,)),
     Field("absences", "dead", "f4"),
     Field("absences", "dead_at_ms", "i8"),
+    Field("absences", "back_from_s", "u4", (_MISSED,)),
     Field("watcher", "offsets", "i8", (4,)),
     Field("sampling", "values", "f4", (_VALUE,)),
     Field("outcomes", "recent_labels", "f4"),

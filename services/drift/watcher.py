@@ -322,7 +322,7 @@ def _faults(table: Table, seen: Frames, holds: NDArray[np.bool_]) -> set[int]:
         cause = seen.cause[place].tobytes()
         raise_alarm(table, row, FAULT_ALARMS.start + fault, since_ms=since, at_ms=int(seen.at_ms[place]), cause=cause)
         changed.add(row)
-    over = raised & (watch["fault_clear"][rows] >= faults.CLEAR)
+    over = raised & faults.cleared(watch, seen)
     for place, fault in zip(*(each.tolist() for each in np.nonzero(over)), strict=True):
         clear_alarm(table, int(rows[place]), FAULT_ALARMS.start + fault, at_ms=int(seen.at_ms[place]))
         changed.add(int(rows[place]))

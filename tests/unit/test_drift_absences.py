@@ -15,7 +15,7 @@ def refuse(watched: Watched, count: int, at_s: float, reason: str = "jpeg_corrup
 
 
 def test_a_camera_that_stops_is_silent_and_comes_back() -> None:
-    """After five times its longest pause and a grace, since its last frame; the first frame ends it."""
+    """After five times its longest pause and a grace, since its last frame; it ends when frames came for as long."""
     camera, watched = Camera(fps=20), Watched()
     watched.see(*camera.shots(100))
     stopped_s = camera.at_s - 0.05
@@ -29,8 +29,53 @@ def test_a_camera_that_stops_is_silent_and_comes_back() -> None:
     watched.evaluate(stopped_s + 60)
     assert len(watched.history()) == 1
     camera.at_s = stopped_s + 60
-    watched.see(camera.shot())
+    watched.see(*camera.shots(280))
+    assert watched.history() == [("camera_silent", True)]
+    watched.see(*camera.shots(30))
     assert watched.history() == [("camera_silent", True), ("camera_silent", False)]
+
+
+def test_a_frame_now_and_then_does_not_end_a_silence() -> None:
+    """Of a camera that sent 20 a second: frames must come for as long as their absence took to be noticed, without a
+    pause of that length."""
+    camera, watched = Camera(fps=20), Watched()
+    watched.see(*camera.shots(100))
+    camera.at_s += 15.3
+    watched.evaluate(camera.at_s)
+    for _ in range(10):
+        camera.at_s += 16
+        watched.see(*camera.shots(100))
+        watched.evaluate(camera.at_s)
+    assert watched.history() == [("camera_silent", True)]
+    watched.see(*camera.shots(300))
+    assert watched.history() == [("camera_silent", True), ("camera_silent", False)]
+
+
+def test_what_took_long_to_be_missed_is_back_after_a_minute() -> None:
+    """This service was down, or held up: how long has nothing to do with the camera."""
+    camera, watched = Camera(fps=1), Watched()
+    watched.see(*camera.shots(1_000))
+    camera.at_s += 7_200
+    watched.evaluate(camera.at_s)
+    watched.see(*camera.shots(50))
+    assert watched.kinds() == {"camera_silent"}
+    watched.see(*camera.shots(10))
+    assert watched.kinds() == set()
+
+
+@pytest.mark.parametrize("pause_s", [16.0, 70.0])
+def test_a_slow_camera_is_back_after_a_minute_or_its_first_frame(pause_s: float) -> None:
+    """One frame stands for the usual time between two of them, and more than a minute nobody waits."""
+    camera, watched = Camera(fps=1 / pause_s), Watched()
+    watched.see(*camera.shots(200))
+    camera.at_s += 10 * pause_s
+    watched.evaluate(camera.at_s)
+    assert watched.kinds() == {"camera_silent"}
+    frames = 0
+    while watched.kinds():
+        watched.see(camera.shot())
+        frames += 1
+    assert frames == (4 if pause_s < 70 else 1)
 
 
 def test_a_pause_that_is_usual_is_no_silence() -> None:
@@ -57,10 +102,12 @@ def test_labels_that_stop_are_missed_while_frames_come() -> None:
     """And not while none come: no frames, no labels."""
     camera, watched = Camera(), Watched()
     watched.live(camera, 300)
-    watched.see(*camera.shots(400))
+    watched.see(*camera.shots(150))
     watched.evaluate(camera.at_s)
     assert watched.history() == [("labels_missing", True)]
-    watched.live(camera, 1)
+    watched.live(camera, 120)
+    assert watched.history() == [("labels_missing", True)]
+    watched.live(camera, 30)
     assert watched.history() == [("labels_missing", True), ("labels_missing", False)]
     silent, alone = Camera(), Watched()
     alone.live(silent, 150)
@@ -80,6 +127,8 @@ def test_labels_that_come_in_one_batch_a_day_are_not_missed_between() -> None:
     watched.see(*camera.shots(7 * 144))
     watched.evaluate(camera.at_s)
     assert "labels_missing" in watched.kinds()
+    watched.label(outcome(camera.shot(), "car", label_received_at_ms=ms(camera.at_s)))
+    assert "labels_missing" not in watched.kinds()
 
 
 def test_labels_that_never_came_are_not_missed() -> None:
@@ -135,6 +184,20 @@ def test_frames_refused_for_their_time_are_a_wrong_clock(reason: str) -> None:
     assert watched.history() == [("camera_clock", True)]
     watched.see(*camera.shots(2))
     assert watched.history() == [("camera_clock", True), ("camera_clock", False)]
+
+
+def test_a_clock_that_is_right_now_and_then_is_wrong() -> None:
+    """Twenty right frames end it only if none was refused for its time for as long as a wrong clock takes to be one."""
+    camera, watched = Camera(fps=20), Watched()
+    watched.see(*camera.shots(60))
+    refuse(watched, 300, camera.at_s, "captured_in_future")
+    for _ in range(10):
+        watched.see(*camera.shots(200))
+        refuse(watched, 1, camera.at_s, "captured_in_future")
+    clock = [raised for kind, raised in watched.history() if kind == "camera_clock"]
+    assert clock == [True]
+    watched.see(*camera.shots(310))
+    assert watched.history()[-1] == ("camera_clock", False)
 
 
 def test_a_backlog_is_no_silence() -> None:

@@ -238,13 +238,13 @@ def test_who_comes_back_with_frames_from_before_is_reported_last() -> None:
     service, camera = Service(), Camera()
     service.take(*camera.shots(250))
     service.core.on_time(service.states, ms(0))
-    (silent,) = reports(service.core.on_time(service.states, ms(30)))
+    (silent,) = reports(service.core.on_time(service.states, ms(90)))
     assert [alarm.kind for alarm in silent.alarms] == ["camera_silent"]
     restored = service.core.new_state()
     for key, value in service.states[0].changes():
         restored.restore(key, value)
     service.states[0] = restored
-    back = reports(service.take(*camera.shots(3)))
+    back = reports(service.take(*camera.shots(1_250)))
     assert [each.alarms for each in back] == [[]]
     assert back[0].at_ms == silent.at_ms
 

@@ -51,7 +51,7 @@ def test_a_fault_is_raised_after_a_run_and_cleared_after_another(kind: str) -> N
     assert ms(began_s) <= alarm.since_ms <= ms(began_s + 2)
     assert lasting_ms <= alarm.raised_at_ms - alarm.since_ms <= lasting_ms + 200
     assert (alarm.detector, alarm.signal, alarm.estimate, alarm.reference) == ("rule", kind, 1.0, 0.0)
-    watched.see(*camera.shots(CLEAR + 80))
+    watched.see(*camera.shots(CLEAR + 80 + (lasting_ms - LASTING_MS) // 50))
     assert watched.history() == [(kind, True), (kind, False)]
 
 
@@ -75,6 +75,33 @@ def test_a_fault_that_comes_and_goes_is_raised_once() -> None:
         watched.see(*camera.shots(RUN, brightness=0.01), *camera.shots(CLEAR - 1))
     assert watched.history() == [("camera_black", True)]
     watched.see(camera.shot())
+    assert watched.history() == [("camera_black", True), ("camera_black", False)]
+
+
+def test_a_fault_ends_after_as_long_as_it_took() -> None:
+    """Fifteen seconds for a clock, however many right frames come in less; each wrong one begins them anew."""
+    camera, watched = Camera(), Watched()
+    watched.see(*camera.shots(300))
+    for _ in range(5):
+        for _ in range(320):
+            watched.see(an_hour_behind(camera))
+        watched.see(*camera.shots(290))
+    assert watched.history() == [("camera_clock", True)]
+    watched.see(*camera.shots(20))
+    assert watched.history() == [("camera_clock", True), ("camera_clock", False)]
+
+
+def test_a_fault_that_took_long_to_be_one_ends_after_a_minute() -> None:
+    """Its frames came hours apart, which the right ones do not."""
+    camera, watched = Camera(fps=1), Watched()
+    watched.see(*camera.shots(50))
+    for _ in range(RUN):
+        camera.at_s += 3_600
+        watched.see(camera.shot(brightness=0.01))
+    assert watched.history() == [("camera_black", True)]
+    watched.see(*camera.shots(60))
+    assert watched.history() == [("camera_black", True)]
+    watched.see(*camera.shots(2))
     assert watched.history() == [("camera_black", True), ("camera_black", False)]
 
 
