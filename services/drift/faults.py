@@ -18,7 +18,7 @@ from services.drift.sample import Frames, Ints
 
 CLEAR: Final = 20
 CLEAR_MOST_MS: Final = 60_000
-"""As long as it took to be raised, but no longer than this: `infra/decisions/0016-as-long-as-it-took.md`."""
+"""As long as it took to be raised, but no longer than this: `infra/decisions/0017-as-long-as-it-took.md`."""
 _LASTING_MS: Final = np.array([fault.lasting_ms for fault in FRAME_FAULTS])
 _RULES: Final[list[tuple[int, Callable[[Round], Mask]]]] = [
     (place, fault.rule) for place, fault in enumerate(FRAME_FAULTS) if fault.rule

@@ -313,7 +313,7 @@ def test_leading_fields_of_the_first_version_are_read() -> None:
     """Fields that it has, without the rest; those that were added since with their defaults."""
     expected = {"alert_id": "9f2c", "revision": 2}
     assert CODEC.leading_fields(ALERT_1[:20], Alert, "revision") == expected
-    assert CODEC.leading_fields(ALERT_1, Alert, "command_id") == msgspec.to_builtins(OLD_ALERT)
+    assert CODEC.leading_fields(ALERT_1, Alert, "reopened_at_ms") == msgspec.to_builtins(OLD_ALERT)
     low = CODEC.leading_fields(STATISTIC_1, DriftStatistic, "low")
     assert list(low.items())[-2:] == [("suspect_since_ms", 1_699_999_000_000), ("low", None)]
 
@@ -322,7 +322,8 @@ def test_what_is_written_is_todays() -> None:
     """A record that came from an earlier version is written as one of today's."""
     value = CODEC.encode(CODEC.decode(ALERT_1, Alert))
     assert value[:10] == SINGLE_OBJECT + schema_fingerprint(schemas()["catseye.Alert"]) != ALERT_1[:10]
-    assert value[10:] == ALERT_1[10:] + bytes(6)  # an empty incident, and that no person has said anything
+    # An empty incident, that no person has said anything, and that it has opened once.
+    assert value[10:] == ALERT_1[10:] + bytes(6) + b"\x02\x00"
 
 
 @pytest.mark.parametrize(
