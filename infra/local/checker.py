@@ -10,7 +10,7 @@ What is checked, by the numbers of the delivery promise:
 - I2 no prediction id, no accepted frame and no dead letter twice;
 - I3 nothing visible whose source is not;
 - I4 accepted frames of a camera in the publisher's order, predictions in the order of the accepted frames;
-- I5 every label has exactly one end, no (prediction, label) pair stands twice, and the outcome that holds in the end is
+- I5 every label has exactly one end, within a time where its frame was never predicted, no (prediction, label) pair stands twice, and the outcome that holds in the end is
   that of the label that holds;
 - I9 ids of alerts, decisions and model events once each.
 """
@@ -24,6 +24,10 @@ from typing import Any, NamedTuple
 from infra.local.evidence import LABEL_TOPICS, DeadAt, FrameKey, Ledger, Log, OutcomeAt, PredictionAt
 
 EXAMPLES = 5
+LABEL_WAIT_MS = 3_600_000
+"""Default of CATSEYE_GROUND_TRUTH_EARLY_S."""
+LABEL_SLACK_MS = 30_000
+"""What may go by until a watermark has come along its road, and the label's end has been written."""
 
 
 class Finding(NamedTuple):
@@ -50,7 +54,7 @@ class Report:
     """The checker's answer: the counts, and what is wrong with them.
 
     Attributes:
-        labels_waiting: Accepted labels of frames that have no prediction (yet).
+        labels_waiting: Accepted labels of frames that have no prediction (yet), and whose time is not over.
         lost: Acknowledged frames and labels without an end.
         repeated: Ends too many: of frames, of labels, ids that stand twice.
         findings: Everything that breaks the promise; empty when it was kept.
@@ -87,13 +91,19 @@ class Report:
         return len(found)
 
 
-def check(ledger: Ledger, log: Log) -> Report:
-    """Compare *ledger* and *log*; both must be whole: the publisher done, the topics read to their ends."""
+def check(ledger: Ledger, log: Log, *, label_wait_ms: int = LABEL_WAIT_MS) -> Report:
+    """Compare *ledger* and *log*; both must be whole: the publisher done, the topics read to their ends.
+
+    Args:
+        ledger: What was acknowledged.
+        log: What lies on the topics.
+        label_wait_ms: How long a label waits for its prediction, by setting. No service may have stood still meanwhile.
+    """
     report = Report()
     _check_frames(ledger, log, report)
     _check_sources(log, report)
     _check_order(log, report)
-    _check_labels(ledger, log, report)
+    _check_labels(ledger, log, report, label_wait_ms)
     _check_outcomes(log, report)
     for what, ids in log.ids.items():
         report.repeat("I9", f"{what} twice", _extra(Counter(ids)))
@@ -208,7 +218,7 @@ def _check_order(log: Log, report: Report) -> None:
     report.find("I4", "prediction out of the order of the accepted frames", overtaking)
 
 
-def _check_labels(ledger: Ledger, log: Log, report: Report) -> None:
+def _check_labels(ledger: Ledger, log: Log, report: Report, label_wait_ms: int) -> None:
     letters = [letter for letter in log.dead if letter.source[0] in LABEL_TOPICS]
     dead = Counter(letter.label for letter in letters if letter.label is not None)
     on_topic = Counter(record.label for record in log.labels if record.label)
@@ -225,8 +235,13 @@ def _check_labels(ledger: Ledger, log: Log, report: Report) -> None:
     report.lose("I5", "label neither accepted nor dead", (on_topic - accepted - dead).elements())
     predicted = {record.frame for record in log.predictions}
     endless = list((accepted - ends).elements())
-    # A label may come before its prediction; while there is none, it waits.
-    report.labels_waiting = sum(label[0] not in predicted for label in endless)
+    # A label may come before its prediction; while there is none, it waits, but not for ever.
+    came_ms = {record.label: record.at_ms for record in log.labels_accepted}
+    over_ms = log.until_ms - label_wait_ms - LABEL_SLACK_MS
+    waiting = [label for label in endless if label[0] not in predicted]
+    overdue = [label for label in waiting if came_ms[label] < over_ms]
+    report.labels_waiting = len(waiting) - len(overdue)
+    report.lose("I5", "label of a frame without a prediction that has no end after its time", overdue)
     report.lose("I5", "accepted label without an end", (label for label in endless if label[0] in predicted))
     report.repeat("I5", "accepted label that was not published so often", (accepted + dead - on_topic).elements())
     report.repeat("I5", "label with more ends than copies", (ends - accepted).elements())

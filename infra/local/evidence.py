@@ -153,6 +153,7 @@ class Log:
     Attributes:
         duplicates: Frames that ingest dropped, by camera, from its durable state.
         ids: Ids that may stand once only, by what they are of.
+        until_ms: The broker's clock when the topics were read to their ends, or a little before; 0 where it is unknown.
     """
 
     frames: Sequence[FrameAt] = ()
@@ -165,3 +166,4 @@ class Log:
     dead: Sequence[DeadAt] = ()
     duplicates: Mapping[str, int] = field(default_factory=dict)
     ids: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    until_ms: int = 0

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import fastavro
 
+from catseye import clock
 from catseye.contract.codec import schema_texts
 from catseye.contract.records import (
     AcceptedFrame,
@@ -89,6 +90,7 @@ def last_values(settings: Settings, name: str) -> dict[bytes, bytes]:
 
 def read_log(settings: Settings) -> Log:
     """Read every topic that the checker looks at. 100,000 frames and their labels take about 15 s on one core."""
+    until_ms = clock.now_ms()
     return Log(
         frames=_each(settings, "frames", _frame_reader(Frame)),
         accepted=_each(settings, "frames.accepted", _frame_reader(AcceptedFrame)),
@@ -103,6 +105,7 @@ def read_log(settings: Settings) -> Log:
             for camera, stored in last_values(settings, "ingest.state").items()
         },
         ids=_ids(settings),
+        until_ms=until_ms,
     )
 
 

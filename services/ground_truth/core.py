@@ -6,6 +6,10 @@ Of the labels of a frame the one with the greatest `label_rank` holds: the label
 Where a shadow predicted the frame too, the first outcome of the frame makes a pair: at most one a frame, whatever
 becomes of the label later.
 
+A label that has no prediction waits. It is unknown when the prediction cannot come any more: all that was published
+until a while after the label has been worked on by the services before, and by this one. So a frame that is held up
+behind others costs no label its outcome, and where no camera lives a label ends too: watermarks go on with our clock.
+
 Records are read and outcomes are written a batch at a time; in between each has its turn, in the order of the batch.
 """
 
@@ -17,6 +21,7 @@ from catseye.contract.errors import BadRecord
 from catseye.contract.heads import FEWEST
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedLabel, Change, PairedOutcome, UnmatchedLabel, UnmatchedReason
+from catseye.runtime.progress import UNKNOWN, Progress, road_of_frames
 from catseye.runtime.router import Refusal, Written
 from catseye.runtime.stream import Output, Tally
 from services.ground_truth.arrivals import Labelled, Predicted, label_alone, read_labels, read_predictions
@@ -65,11 +70,15 @@ class GroundTruthCore(Tally):
     Args:
         codec: Reads and writes records: a batch of them in one pass.
         horizon_ms: Longest time from a frame's arrival to its label's.
-        early_ms: How long a label waits for its prediction, in time of the frames that are predicted.
+        early_ms: A label is unknown when all that was published until so long after it came in has been worked on. Where
+            the services before stand still, or nothing is known of them, it waits for the horizon and this by our
+            clock, so that no label stays for ever.
         margin_ms: How long accepted frames and labels are kept beyond the horizon. Twice both after a boot's last frame
             came in, its labels are unknown and no longer late.
         fewest: Of fewer records in a batch each is read alone, of fewer outcomes each is written alone.
     """
+
+    roads = (road_of_frames("ground_truth", "predictions"),)
 
     def __init__(
         self, codec: Codec, horizon_ms: int, early_ms: int, margin_ms: int = 0, *, fewest: int = FEWEST
@@ -80,6 +89,11 @@ class GroundTruthCore(Tally):
         self._early_ms = early_ms
         self._margin_ms = margin_ms
         self._fewest = fewest
+        self._progress = UNKNOWN
+
+    def on_progress(self, *roads: Progress) -> None:
+        """How far frames have been worked on, up to their predictions' being read here."""
+        (self._progress,) = roads
 
     def new_state(self) -> JoinState:
         return JoinState(self._horizon_ms, self._margin_ms)
@@ -137,10 +151,13 @@ class GroundTruthCore(Tally):
             turn.outputs[place] = outcome_of(joined, label)
 
     def on_time(self, states: Mapping[int, JoinState], now_ms: int) -> list[Written]:
-        """Let go of labels that waited long enough and of predictions past the horizon. Time is that of the frames."""
+        """Let go of labels whose prediction cannot come any more, and of predictions past the horizon, in time of the
+        frames."""
         outputs: list[Written] = []
-        for state in states.values():
-            for key, packed in state.early_before(state.newest_ms - self._early_ms):
+        waited_ms = now_ms - self._horizon_ms
+        for partition, state in states.items():
+            until_ms = max(self._progress.worked_until_ms(partition), waited_ms) - self._early_ms
+            for key, packed in state.early_before(until_ms):
                 state.take_early(key)
                 outputs.append(self._left(self._early_label(packed), "unknown"))
             self.events["expired"] += state.expire(EXPIRE_AT_ONCE)

@@ -22,7 +22,7 @@ from services.ground_truth.segments import Entries, Segments
 from services.ground_truth.state_formats import BOOT, EARLY, MODEL, NUMBER, PREDICTION, SHADOW, as_known, as_written
 
 BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the horizon late
-EARLY_BUCKET_MS = 1_000  # labels that wait are checked this often, in time of the frames
+EARLY_BUCKET_MS = 1_000  # a label that waits is let go so much late at most
 MARK_BUCKETS = 50  # a mark stays at most one in so many longer than it must
 MARK = Struct(">Qq")  # big-endian: sequence number, forgot_at_ms
 

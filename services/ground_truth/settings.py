@@ -16,5 +16,6 @@ class GroundTruthSettings(Settings):
     ground_truth_early_s: float = Field(
         default=3_600,
         gt=0,
-        description="How long a label waits for its prediction, in time of the frames that are predicted, seconds",
+        description="How long a label waits for its prediction, seconds. It waits on while frames that were published "
+        "until then are not predicted yet",
     )

@@ -14,10 +14,11 @@ from catseye.contract.codec import Codec
 from catseye.contract.heads import FEWEST
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction, UnmatchedLabel
+from catseye.runtime.progress import Progress
 from catseye.runtime.router import Router
 from services.ground_truth import NAME, READS, WRITES
 from services.ground_truth.core import GroundTruthCore, label_rank
-from services.ground_truth.join_state import JoinState, frame_key
+from services.ground_truth.join_state import EARLY_BUCKET_MS, JoinState, frame_key
 from tests.simulation.partitions import FakeMessage, Partition
 
 CODEC = Codec()
@@ -191,14 +192,56 @@ def test_labels_before_their_prediction_are_joined_when_it_comes() -> None:
     assert (outcome.label, outcome.change, outcome.label_delay_ms) == ("car", "matched", -300)
 
 
-def test_a_label_for_a_frame_that_nobody_predicted_is_unknown_in_the_time_of_the_frames() -> None:
-    """It leaves when predictions have moved past its time and the grace; silence alone does not make it leave."""
+def worked_until(at_ms: int) -> Progress:
+    return Progress(at_ms, {0: at_ms})
+
+
+def unmatched(partition: Partition[JoinState]) -> list[tuple[int, str]]:
+    return [(each.sequence, each.reason) for each in decoded(partition, "labels.unmatched", UnmatchedLabel)]
+
+
+def test_a_label_for_a_frame_that_nobody_predicted_is_unknown_when_all_has_been_worked_on() -> None:
+    """It leaves when the watermark has moved past its time and the grace; our clock alone does not make it leave."""
     partition = Partition(core)
     partition.take([prediction(0, 1_000), label(77, 1_000, "car", 1)])
-    partition.take([], now_ms=10**12)
-    assert decoded(partition, "labels.unmatched", UnmatchedLabel) == []
-    partition.take([prediction(1, 1_000 + EARLY_MS + 2_000)])
-    assert [(u.sequence, u.reason) for u in decoded(partition, "labels.unmatched", UnmatchedLabel)] == [(77, "unknown")]
+    partition.core.on_progress(worked_until(1_000 + EARLY_MS))
+    partition.take([], now_ms=HORIZON_MS)
+    assert unmatched(partition) == []
+    partition.core.on_progress(worked_until(1_000 + EARLY_MS + EARLY_BUCKET_MS))
+    partition.take([])
+    assert unmatched(partition) == [(77, "unknown")]
+    assert partition.rebuilt().items() == partition.state.items()
+
+
+def test_a_label_waits_for_a_frame_that_is_held_up_behind_others() -> None:
+    """Others of its partition are predicted long after it; its own frame has not been worked on, so it waits."""
+    partition = Partition(core)
+    partition.take([label(77, 1_000, "car", 1)])
+    partition.core.on_progress(worked_until(900))
+    partition.take([prediction(0, 1_000 + 2 * EARLY_MS, camera="other")])
+    assert unmatched(partition) == []
+    partition.take([prediction(77, 1_000 + 3 * EARLY_MS)])
+    (outcome,) = decoded(partition, "outcomes", Outcome)
+    assert (outcome.sequence, outcome.change) == (77, "matched")
+
+
+def test_a_label_where_no_camera_lives_has_an_end() -> None:
+    """No prediction ever comes on its partition; the watermark goes on with our clock."""
+    partition = Partition(core)
+    partition.take([label(77, 1_000, "car", 1)])
+    partition.core.on_progress(worked_until(1_000 + EARLY_MS + EARLY_BUCKET_MS))
+    partition.take([])
+    assert unmatched(partition) == [(77, "unknown")]
+
+
+def test_a_label_waits_no_longer_than_the_horizon_where_nothing_is_known_of_the_services_before() -> None:
+    """By our clock, so that what waits is bounded."""
+    partition = Partition(core)
+    partition.take([label(77, 1_000, "car", 1)])
+    partition.take([], now_ms=1_000 + EARLY_MS + HORIZON_MS)
+    assert unmatched(partition) == []
+    partition.take([], now_ms=1_000 + EARLY_MS + HORIZON_MS + EARLY_BUCKET_MS)
+    assert unmatched(partition) == [(77, "unknown")]
 
 
 def test_labels_beyond_the_horizon_are_late_before_and_after_their_prediction_is_forgotten() -> None:
@@ -220,6 +263,7 @@ def test_a_label_of_a_frame_that_nobody_can_see_any_more_is_unknown() -> None:
         partition.take([prediction(1, at_ms, camera="other")])
     assert not partition.state.is_expired(frame_key("cam", "b", 0))
     partition.take([label(0, 5 * HORIZON_MS, "car", 2)])
+    partition.core.on_progress(worked_until(6 * HORIZON_MS))
     partition.take([prediction(2, 6 * HORIZON_MS, camera="other")])
     reasons = [unmatched.reason for unmatched in decoded(partition, "labels.unmatched", UnmatchedLabel)]
     assert reasons == ["unknown"]

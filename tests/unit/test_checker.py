@@ -8,7 +8,7 @@ import pytest
 
 from catseye.contract.codec import Codec
 from catseye.contract.records import Frame, Prediction
-from infra.local.checker import check
+from infra.local.checker import LABEL_SLACK_MS, check
 from infra.local.evidence import DeadAt, FrameAt, LabelAt, Ledger, Log, OutcomeAt, PredictionAt, UnmatchedAt
 from infra.local.log_reader import MALFORMED, HeadReader
 
@@ -289,6 +289,26 @@ def test_a_label_waits_while_its_frame_has_no_prediction() -> None:
         ),
     )
     assert (report.labels_waiting, report.lost, report.findings) == (1, 0, [])
+
+
+def test_a_label_that_waits_beyond_its_time_is_lost() -> None:
+    """I5 has a time in it: a label of a camera that does not exist has an end too, within what the setting says."""
+    ledger, log = good()
+    of_nobody = (("nobody", BOOT, 0), "car", 10)
+    ledger.labels[of_nobody] += 1
+    at_ms = 1_000_000
+    came = replace(
+        log,
+        labels=[*log.labels, LabelAt(0, 9, of_nobody, at_ms)],
+        labels_accepted=[*log.labels_accepted, LabelAt(1, 9, of_nobody, at_ms)],
+    )
+    wait_ms = 5_000
+    in_time, too_late = at_ms + wait_ms, at_ms + wait_ms + LABEL_SLACK_MS + 1
+    assert check(ledger, replace(came, until_ms=in_time), label_wait_ms=wait_ms).findings == []
+    report = check(ledger, replace(came, until_ms=too_late), label_wait_ms=wait_ms)
+    assert (report.lost, report.labels_waiting, {finding.invariant for finding in report.findings}) == (1, 0, {"I5"})
+    ended = replace(came, until_ms=too_late, unmatched=[*log.unmatched, UnmatchedAt(1, 9, of_nobody, "unknown")])
+    assert check(ledger, ended, label_wait_ms=wait_ms).findings == []
 
 
 def test_an_unreadable_frame_is_known_by_its_place() -> None:
