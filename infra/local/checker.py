@@ -10,8 +10,8 @@ What is checked, by the numbers of the delivery promise:
 - I2 no prediction id, no accepted frame and no dead letter twice;
 - I3 nothing visible whose source is not;
 - I4 accepted frames of a camera in the publisher's order, predictions in the order of the accepted frames;
-- I5 every label has exactly one end, within a time where its frame was never predicted, no (prediction, label) pair stands twice, and the outcome that holds in the end is
-  that of the label that holds;
+- I5 every label has exactly one end, within a time where its frame was never predicted, no (prediction, label) pair
+  stands twice, and the outcome that holds in the end is that of the label that holds;
 - I9 ids of alerts, decisions and model events once each.
 """
 

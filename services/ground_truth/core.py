@@ -70,9 +70,9 @@ class GroundTruthCore(Tally):
     Args:
         codec: Reads and writes records: a batch of them in one pass.
         horizon_ms: Longest time from a frame's arrival to its label's.
-        early_ms: A label is unknown when all that was published until so long after it came in has been worked on. Where
-            the services before stand still, or nothing is known of them, it waits for the horizon and this by our
-            clock, so that no label stays for ever.
+        early_ms: A label is unknown when all that was published until so long after it came in has been worked on.
+            Where the services before stand still, or nothing is known of them, it waits for the horizon and this by
+            our clock, so that no label stays for ever.
         margin_ms: How long accepted frames and labels are kept beyond the horizon. Twice both after a boot's last frame
             came in, its labels are unknown and no longer late.
         fewest: Of fewer records in a batch each is read alone, of fewer outcomes each is written alone.

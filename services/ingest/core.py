@@ -11,6 +11,7 @@ from typing import NamedTuple
 from catseye.contract.dead_letters import written_ms
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
+from catseye.contract.limits import FRAME_AHEAD_MAX_MS, LABEL_AHEAD_MAX_MS
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedFrame, AcceptedLabel, Frame, Label
 from catseye.models.jpeg import JpegLimits, decode_rgb, inspect
@@ -33,14 +34,16 @@ class Limits(NamedTuple):
     Attributes:
         frame_max_bytes: Longest frame record.
         label_max_bytes: Longest label record.
-        future_max_ms: How far a camera's or a labeller's clock may be ahead.
+        future_max_ms: How far a camera's clock may be ahead.
+        label_future_max_ms: How far a labeller's clock may be ahead.
         age_max_ms: How old a frame may be.
         jpeg: Limits of the picture.
     """
 
     frame_max_bytes: int = 2 * 2**20
     label_max_bytes: int = 8_192
-    future_max_ms: int = 2_000
+    future_max_ms: int = FRAME_AHEAD_MAX_MS
+    label_future_max_ms: int = LABEL_AHEAD_MAX_MS
     age_max_ms: int = 7 * 24 * 3_600_000
     jpeg: JpegLimits = JpegLimits()
 
@@ -98,7 +101,7 @@ class IngestCore(Tally):
         """Accept one label. Raises `BadRecord`."""
         check_identity(label.camera, label.boot, label.sequence)
         at_ms = written_ms(message, now_ms)
-        check_label(label, at_ms, future_max_ms=self._limits.future_max_ms)
+        check_label(label, at_ms, future_max_ms=self._limits.label_future_max_ms)
         accepted = AcceptedLabel(
             camera=label.camera,
             boot=label.boot,

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from catseye.contract.limits import FRAME_AHEAD_MAX_MS
 from catseye.settings import Settings
 
 
@@ -19,7 +20,9 @@ class IngestSettings(Settings):
         default=16_000_000, ge=1, description="Most pixels of a frame, width times height"
     )
     ingest_future_max_ms: int = Field(
-        default=2_000, ge=0, description="How far a camera's or a labeller's clock may be ahead, milliseconds"
+        default=FRAME_AHEAD_MAX_MS,
+        ge=0,
+        description="How far a camera's clock may be ahead of the broker's, milliseconds",
     )
     ingest_age_max_ms: int = Field(
         default=7 * 24 * 3_600_000, ge=1, description="How old a frame may be when it comes in, milliseconds"

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.contract.errors import BadRecord, Reason
-from catseye.contract.limits import SEQUENCE_MAX
+from catseye.contract.limits import LABEL_AHEAD_MAX_MS, SEQUENCE_MAX
 from catseye.contract.names import NAME_MAX
 from catseye.contract.records import Frame, Label
 from services.ingest.checks import (
@@ -97,8 +97,8 @@ def test_a_cameras_clock_may_be_off_by_so_much(ahead_ms: int, expected: Reason |
         (replace(LABEL, labelled_at_ms=-1), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, label="a truck\n"), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, source="\x1b[2J"), Reason.FIELD_OUT_OF_RANGE),
-        (replace(LABEL, labelled_at_ms=NOW_MS + 2_000), None),
-        (replace(LABEL, labelled_at_ms=NOW_MS + 2_001), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, labelled_at_ms=NOW_MS + LABEL_AHEAD_MAX_MS), None),
+        (replace(LABEL, labelled_at_ms=NOW_MS + LABEL_AHEAD_MAX_MS + 1), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, labelled_at_ms=NOW_MS * 1_000_000), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, labelled_at_ms=2**63 - 1), Reason.FIELD_OUT_OF_RANGE),
     ],
@@ -106,7 +106,7 @@ def test_a_cameras_clock_may_be_off_by_so_much(ahead_ms: int, expected: Reason |
 def test_a_label_says_what_can_be(label: Label, expected: Reason | None) -> None:
     """A withdrawal is null, not an empty text; a propensity divides, so it is never zero; the latest label holds, so
     that one from the future could never be corrected."""
-    assert reason_of(lambda: check_label(label, NOW_MS, future_max_ms=2_000)) == expected
+    assert reason_of(lambda: check_label(label, NOW_MS, future_max_ms=LABEL_AHEAD_MAX_MS)) == expected
 
 
 def test_a_control_character_is_reported_without_being_written() -> None:

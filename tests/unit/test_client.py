@@ -19,6 +19,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
 from catseye.contract.records import Frame, Label
 from catseye.settings import Settings
+from services.ingest.core import Limits
 
 JPEG = b"\xff\xd8 a picture"
 SETTINGS = Settings(kafka_bootstrap_servers="nowhere:1", topic_prefix="t.", schema_registry_url="")
@@ -263,12 +264,12 @@ def test_labels_that_no_ingest_would_accept_are_refused(
 
 
 def test_a_label_of_the_future_is_refused() -> None:
-    """Nanoseconds by mistake: nothing could correct it. By both publishers, before it is sent; a day ahead will do."""
-    day_ms, ahead_ms = 86_400_000, time.time_ns()
+    """Nanoseconds by mistake: nothing could correct it. By both publishers, before it is sent; as ingest does."""
+    most_ms, ahead_ms = Limits().label_future_max_ms, time.time_ns()
     frame = FrameId("gate", "b", 0)
-    assert label_of(frame, "car", day_ms, now_ms=0, source="person", propensity=1.0).labelled_at_ms == day_ms
-    with pytest.raises(BadRecord, match=r"labelled_at_ms is 86400001, 86400001 ms after now"):
-        label_of(frame, "car", day_ms + 1, now_ms=0, source="person", propensity=1.0)
+    assert label_of(frame, "car", most_ms, now_ms=0, source="person", propensity=1.0).labelled_at_ms == most_ms
+    with pytest.raises(BadRecord, match=r"labelled_at_ms is 300001, 300001 ms after now"):
+        label_of(frame, "car", most_ms + 1, now_ms=0, source="person", propensity=1.0)
 
     plain, outbox = Outbox(), AsyncOutbox()
     with pytest.raises(BadRecord, match="it counts Unix milliseconds"):

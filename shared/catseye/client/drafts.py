@@ -6,12 +6,11 @@ from typing import NamedTuple, Self
 
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import frame_id
-from catseye.contract.limits import PUBLIC_MAX_BYTES
+from catseye.contract.limits import LABEL_AHEAD_MAX_MS, PUBLIC_MAX_BYTES
 from catseye.contract.names import check_camera, check_text
 from catseye.contract.records import Frame, Label
 
 _JPEG_MAX_BYTES = PUBLIC_MAX_BYTES - 64 * 1024  # leaves room for names and telemetry
-_AHEAD_MAX_MS = 86_400_000  # a label's clock may be a day ahead, whatever its time zone was taken for
 _START_OF_IMAGE = b"\xff\xd8"
 
 
@@ -114,11 +113,12 @@ def label_of(
     if not 0 < propensity <= 1:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity is {propensity}; it is a chance over 0 up to 1")
     ahead_ms = labelled_at_ms - now_ms
-    if ahead_ms > _AHEAD_MAX_MS:
+    if ahead_ms > LABEL_AHEAD_MAX_MS:
         raise BadRecord(
             Reason.FIELD_OUT_OF_RANGE,
-            f"labelled_at_ms is {labelled_at_ms}, {ahead_ms} ms after now: at most a day is taken, since of two labels "
-            "the later one holds, so that this one could not be corrected; it counts Unix milliseconds",
+            f"labelled_at_ms is {labelled_at_ms}, {ahead_ms} ms after now: at most {LABEL_AHEAD_MAX_MS} ms are taken, "
+            "since of two labels the later one holds, so that this one could not be corrected; it counts Unix "
+            "milliseconds",
         )
     return Label(
         camera=frame.camera,

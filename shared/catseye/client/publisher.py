@@ -153,12 +153,16 @@ class Publisher:
     ) -> None:
         """Say what a frame showed. Of two labels for one frame the later `labelled_at_ms` holds.
 
+        A label may come before its frame: it waits for an hour (`CATSEYE_GROUND_TRUTH_EARLY_S`), and longer while
+        frames that were published until then are not predicted yet. It may come up to `CATSEYE_LABEL_HORIZON_H`
+        after it.
+
         Args:
             camera: Camera of the frame.
             boot: Boot of the frame.
             sequence: Number of the frame.
             label: Its class; None withdraws an earlier label.
-            labelled_at_ms: When that was seen to be so, Unix milliseconds, at most a day ahead; left out, now.
+            labelled_at_ms: When that was seen to be so, Unix milliseconds, at most 5 minutes ahead; left out, now.
             source: Who says so: person, sensor, audit, or a name of your own.
             propensity: Probability, over 0 to 1, with which this frame was chosen to be labelled.
             on_acknowledged: Called when the broker has the label.

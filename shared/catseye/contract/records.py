@@ -389,8 +389,10 @@ class Frame(Record, frozen=True, kw_only=True):
         camera: Name of the camera, 1 to 200 characters; the key of the record.
         boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
             new one.
-        sequence: Number of the frame within the boot, from 0 up.
-        captured_at_ms: The camera's clock when the frame was taken, Unix milliseconds; not trusted.
+        sequence: Number of the frame within the boot, from 0 up. A repeat is found among the 2,048 numbers behind the
+            highest of a boot, for the eight boots used last; a frame further behind is refused (sequence_too_old).
+        captured_at_ms: The camera's clock when the frame was taken, Unix milliseconds; not trusted. Refused when it is
+            over 2 seconds after the broker's clock, or over 7 days before.
         jpeg: The picture, baseline or progressive JPEG, grey or colour.
         telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
         explain: Asks for a class activation map with the prediction.
@@ -408,7 +410,7 @@ class Frame(Record, frozen=True, kw_only=True):
 
 
 class Label(Record, frozen=True, kw_only=True):
-    """The true class of a frame, from a person, a sensor or an audit.
+    """The true class of a frame, from a person, a sensor or an audit. May come up to 7 days after its frame, or before.
 
     Attributes:
         camera: Name of the camera, 1 to 200 characters; the key of the record.
@@ -417,7 +419,7 @@ class Label(Record, frozen=True, kw_only=True):
         sequence: Number of the frame within the boot, from 0 up.
         label: The true class; null withdraws an earlier label of this frame.
         labelled_at_ms: The labeller's clock, Unix milliseconds. Of two labels for a frame the one with the later clock
-            holds.
+            holds. Refused when it is over 5 minutes after the broker's clock.
         source: Where the label comes from: person, sensor, audit, or a name of your own.
         propensity: Probability, over 0 to 1, with which this frame was chosen to be labelled; 1 when every frame is.
     """
