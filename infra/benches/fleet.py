@@ -110,7 +110,8 @@ class Fleet:
             changed |= self._watcher.labels(table, labels, self._counts(labels))
         for row in refused.tolist():
             changed |= absences.refused(table, row, "bad_jpeg", road.now_ms)
-        changed |= absences.evaluate(table, self.cameras.rows, np.full(len(self.cameras), road.now_ms))
+        now_ms = np.full(len(self.cameras), road.now_ms)
+        changed |= absences.evaluate(table, self.cameras.rows, now_ms, now_ms)
         self.cpu_ns += time.process_time_ns() - began_ns
         self.frames += len(seen.rows)
         if road.tick % _COMMIT_TICKS == 0:

@@ -1,5 +1,7 @@
 """What does not come: frames, labels; and what comes but cannot be accepted.
 
+Law: what may still be on its way is not absent. So times here go no further than the services before have worked.
+
 What was absent is back once it has come for as long as it took to be missed: one frame after a silence is no camera
 that works again. A frame, or a label, stands for the usual time between two of them, so that a camera of a frame in
 ten minutes is back with the first one, as are labels that come in one batch a day.
@@ -35,12 +37,13 @@ _DEAD_OVER: Final = 2
 _CLOCK_REASONS: Final = ("captured_in_future", "captured_too_long_ago")
 
 
-def evaluate(table: Table, rows: Ints, now_ms: Ints) -> set[int]:
+def evaluate(table: Table, rows: Ints, now_ms: Ints, labels_until_ms: Ints) -> set[int]:
     """Raise and clear what the passing of time alone decides; returns the rows whose alarms changed.
 
     Args:
         rows: [n], no two alike.
-        now_ms: Event time for each, [n].
+        now_ms: Event time for each, [n]: every frame that was published before is known here.
+        labels_until_ms: Every label that was published before then is known here, [n].
     """
     watch = table.watch
     raised = watch["raised"][rows].astype(bool)
@@ -51,7 +54,8 @@ def evaluate(table: Table, rows: Ints, now_ms: Ints) -> set[int]:
     overdue_ms = arrivals.overdue_ms(watch, rows, "label_")
     # Of labels that came in one batch nobody knows yet when the next is due.
     known = (labels >= _LABELS_FIRST) & (labels * watch["label_every_ms"][rows] >= _LABELS_LONG * overdue_ms)
-    unlabelled = known & (seen_ms - label_seen_ms > overdue_ms)
+    labels_at_ms = np.minimum(seen_ms, labels_until_ms)
+    unlabelled = known & (labels_at_ms - label_seen_ms > overdue_ms)
     changed = set()
     for place in np.flatnonzero(silent & ~raised[:, SILENT] & ~fresh_dead).tolist():
         row = int(rows[place])
@@ -61,7 +65,7 @@ def evaluate(table: Table, rows: Ints, now_ms: Ints) -> set[int]:
     for place in np.flatnonzero(unlabelled & ~silent & ~raised[:, LABELS_MISSING]).tolist():
         row = int(rows[place])
         table.touch([row], b"w")
-        _raise(table, row, LABELS_MISSING, int(label_seen_ms[place]), int(seen_ms[place]))
+        _raise(table, row, LABELS_MISSING, int(label_seen_ms[place]), int(labels_at_ms[place]))
         changed.add(row)
     for place in np.flatnonzero(raised[:, DEAD_LETTERS] & ~fresh_dead).tolist():
         row = int(rows[place])

@@ -11,6 +11,7 @@ from catseye.contract.identity import DOCTOR, digest, partition_of
 from catseye.contract.message import Message
 from catseye.contract.records import CameraReport, DriftStatistic, Outcome, Prediction, Record
 from catseye.contract.topics import full_name
+from catseye.runtime.progress import UNKNOWN, Progress, road_of_frames, road_of_labels
 from catseye.runtime.router import Unread
 from catseye.runtime.stream import Tally
 from services.drift import absences, arrivals, renewal
@@ -41,6 +42,10 @@ class DriftCore(Tally):
         prefix: Of topic names.
     """
 
+    roads: Final = (
+        road_of_frames("drift", "predictions", "dead-letters"),
+        road_of_labels("drift", "predictions", "outcomes"),
+    )
     in_parts = ("predictions", "dead-letters")
 
     def __init__(self, rules: Rules, prefix: str = "") -> None:
@@ -51,6 +56,11 @@ class DriftCore(Tally):
         self._frames = tuple(full_name(name, prefix) for name in ("frames", "frames.rekeyed"))
         self._archive = full_name("frames.accepted", prefix)
         self._batch = Batch(rules)
+        self._worked = (UNKNOWN, UNKNOWN)
+
+    def on_progress(self, *roads: Progress) -> None:
+        """How far frames, and labels, have been worked off: absence is judged up to there."""
+        self._worked = (roads[0], roads[1])
 
     def new_state(self) -> Cameras:
         return Cameras(self._table)
@@ -112,13 +122,14 @@ class DriftCore(Tally):
         for cameras, camera, reason, at_ms in sorted_.refused:
             cameras.saw(at_ms)
             emit(absences.refused(self._table, cameras.row(camera), reason, at_ms))
-        emit(self._evaluate_absences({cameras: cameras.shared.newest_ms for cameras in active}))
+        emit(self._evaluate_absences({cameras: cameras.shared.newest_ms for cameras in active}, active))
         for cameras in active:
             outputs += self._statistics_in_turn(cameras, emit)
         return outputs
 
     def on_time(self, states: Mapping[int, Cameras], now_ms: int) -> list[Record]:
-        """Notice what does not come. While records come event time goes on with them; after that with our clock."""
+        """Notice what does not come. While records come event time goes on with them; after that with our clock, and
+        never further than the services before have worked."""
         at_ms: dict[Cameras, int] = {}
         for cameras in states.values():
             shared = cameras.shared
@@ -127,7 +138,7 @@ class DriftCore(Tally):
             elif shared.newest_ms:
                 at_ms[cameras] = shared.newest_ms + max(0, now_ms - shared.last_record_at_ms)
         partitions = {cameras: partition for partition, cameras in states.items()}
-        changed = self._by_name(self._evaluate_absences(at_ms))
+        changed = self._by_name(self._evaluate_absences(at_ms, partitions))
         return [self._report(row, partitions[cameras], at_ms[cameras]) for row, cameras in changed]
 
     def on_predictions(
@@ -229,11 +240,16 @@ class DriftCore(Tally):
         of_it = [(each.model, each.version) == (it.model, it.version) for each, it in zip(matched, now, strict=True)]
         return np.array(of_it) & ~was_blind(self._table.watch, seen.rows, seen.received_ms)
 
-    def _evaluate_absences(self, at_ms: Mapping[Cameras, int]) -> set[int]:
+    def _evaluate_absences(self, at_ms: Mapping[Cameras, int], partitions: Mapping[Cameras, int]) -> set[int]:
         """Look for what is absent from partitions at a time of each; returns the rows whose alarms changed."""
-        times = np.array([*at_ms.values()], np.int64)
+        frames, labels = (
+            np.array([road.worked_until_ms(partitions[cameras]) for cameras in at_ms], np.int64)
+            for road in self._worked
+        )
+        times = np.minimum(np.array([*at_ms.values()], np.int64), frames)
         rows = np.concatenate([np.zeros(0, np.int64), *(cameras.rows for cameras in at_ms)])
-        return absences.evaluate(self._table, rows, np.repeat(times, [len(cameras) for cameras in at_ms]))
+        counts = [len(cameras) for cameras in at_ms]
+        return absences.evaluate(self._table, rows, np.repeat(times, counts), np.repeat(labels, counts))
 
     def _statistics_in_turn(self, cameras: Cameras, emit: Emit) -> list[DriftStatistic]:
         """Every few seconds of event time: statistics of some cameras, and how accurate they are."""

@@ -8,6 +8,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.message import Message
 from catseye.contract.records import Alert
 from catseye.contract.topics import full_name
+from catseye.runtime.progress import ALL_WORKED
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.drift import NAME as DRIFT
@@ -73,6 +74,7 @@ class Watch:
         self._codec = codec
         self._rules = drift
         core = DriftCore(drift, prefix)
+        core.on_progress(ALL_WORKED, ALL_WORKED)
         self._drift: Router[Cameras] = Router(
             core, DRIFT, DRIFT_READS, DRIFT_WRITES, codec, prefix, max(drift.partitions, 1)
         )

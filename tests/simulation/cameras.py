@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from catseye.contract.codec import Codec
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import Alarm, CameraReport, DriftStatistic, Outcome, Prediction
+from catseye.runtime.progress import ALL_WORKED
 from catseye.runtime.router import Router
 from services.drift import NAME, READS, WRITES, absences
 from services.drift.core import DriftCore
@@ -157,7 +158,14 @@ def outcome(prediction: Prediction, label: str, *, delay_s: float = 1.0, **chang
 
 def drift_service(rules: Rules, partitions: int = 1) -> Router[Cameras]:
     """The drift service, bytes in and bytes out."""
-    return Router(DriftCore(rules), NAME, READS, WRITES, CODEC, "", partitions)
+    return Router(_drift(rules), NAME, READS, WRITES, CODEC, "", partitions)
+
+
+def _drift(rules: Rules) -> DriftCore:
+    """Nothing is on its way to it but what a test gives it."""
+    core = DriftCore(rules)
+    core.on_progress(ALL_WORKED, ALL_WORKED)
+    return core
 
 
 class Watched:
@@ -169,7 +177,7 @@ class Watched:
 
     def __init__(self, rules: Rules = QUICK) -> None:
         self.rules = rules
-        self.core = DriftCore(rules)
+        self.core = _drift(rules)
         self.service: Router[Cameras] = Router(self.core, NAME, READS, WRITES, CODEC, "", 1)
         self.cameras = self.core.new_state()
         self.table = self.cameras.table
@@ -202,7 +210,8 @@ class Watched:
 
     def evaluate(self, at_s: float) -> None:
         """Time has gone on to *at_s*."""
-        self._note(absences.evaluate(self.table, self.cameras.rows, np.full(len(self.cameras), ms(at_s))))
+        now_ms = np.full(len(self.cameras), ms(at_s))
+        self._note(absences.evaluate(self.table, self.cameras.rows, now_ms, now_ms))
 
     def report(self, camera: str = "a") -> CameraReport:
         """All that is wrong with a camera."""

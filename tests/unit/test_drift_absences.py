@@ -2,6 +2,7 @@
 
 import pytest
 
+from catseye.runtime.progress import ALL_WORKED, UNKNOWN, Progress
 from services.drift import absences
 from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, ms, outcome
 from tests.simulation.partitions import FakeMessage
@@ -210,6 +211,75 @@ def test_a_backlog_is_no_silence() -> None:
     (output,) = service.on_time({0: cameras}, ms(10_016))
     assert (output.topic, output.key) == ("drift.reports", b"a")
     assert watched.kinds() == {"camera_silent"}
+
+
+def worked(until_s: float, partition: int = 0) -> Progress:
+    """The services before have worked until then, on one partition."""
+    return Progress(ms(until_s), {partition: ms(until_s)})
+
+
+def test_a_service_that_stands_silences_nobody() -> None:
+    """What was published waits on the log: not one of the cameras is absent, for as long as it takes."""
+    watched = Watched()
+    service, states = watched.service, {0: watched.cameras}
+    cameras = [Camera(name, fps=20) for name in "abc"]
+    for camera in cameras:
+        watched.see(*camera.shots(100))
+    watched.core.on_progress(worked(5), worked(5))
+    watched.cameras.shares().last_record_at_ms = ms(5)
+    for at_s in range(6, 600):
+        assert service.on_time(states, ms(at_s)) == []
+    for camera in cameras:  # it goes on, and reads what came in meanwhile as taken now
+        camera.at_s = 600
+        watched.see(*camera.shots(20))
+    watched.core.on_progress(worked(601), worked(601))
+    assert service.on_time(states, ms(601)) == []
+    assert watched.history() == []
+
+
+def test_a_camera_that_falls_silent_during_a_stall_is_found_after_it() -> None:
+    """Within its bound from the time that the services before have worked until, and its neighbour is not."""
+    watched = Watched()
+    service, states = watched.service, {0: watched.cameras}
+    silent, well = Camera("silent", fps=20), Camera("well", fps=20)
+    watched.see(*silent.shots(100), *well.shots(100))
+    watched.cameras.shares().last_record_at_ms = ms(5)
+    watched.core.on_progress(worked(5), worked(5))
+    assert service.on_time(states, ms(60)) == []
+    well.at_s = 60
+    watched.see(*well.shots(20))
+    watched.cameras.shares().last_record_at_ms = ms(61)
+    watched.core.on_progress(worked(20), worked(20))
+    assert service.on_time(states, ms(61)) == []
+    watched.core.on_progress(worked(60.9), worked(60.9))
+    (output,) = service.on_time(states, ms(61))
+    assert (output.topic, output.key) == ("drift.reports", b"silent")
+    assert [(alarm.kind, alarm.since_ms) for alarm in watched.report("silent").alarms] == [("camera_silent", ms(4.95))]
+
+
+def test_labels_that_wait_in_a_service_are_not_missing() -> None:
+    """Frames go on past ingest; labels are missed up to where their own road is worked off, and then they are."""
+    camera, watched = Camera(), Watched()
+    service, states = watched.service, {0: watched.cameras}
+    watched.live(camera, 300)
+    watched.core.on_progress(ALL_WORKED, worked(camera.at_s))
+    watched.see(*camera.shots(2_000))
+    watched.cameras.shares().last_record_at_ms = ms(camera.at_s)
+    assert service.on_time(states, ms(camera.at_s)) == []
+    watched.core.on_progress(ALL_WORKED, worked(camera.at_s))
+    assert len(service.on_time(states, ms(camera.at_s))) == 1
+    assert watched.kinds() == {"labels_missing"}
+
+
+def test_nobody_is_missed_before_it_is_known_how_far_services_have_worked() -> None:
+    """Nor where only another partition has been worked off."""
+    camera, watched = Camera(fps=20), Watched()
+    service, states = watched.service, {0: watched.cameras}
+    watched.see(*camera.shots(100))
+    watched.cameras.shares().last_record_at_ms = ms(5)
+    for progress in (UNKNOWN, worked(1_000, partition=1)):
+        watched.core.on_progress(progress, progress)
+        assert service.on_time(states, ms(1_000)) == []
 
 
 def test_time_in_which_nobody_listened_is_no_silence() -> None:
