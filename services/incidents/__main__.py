@@ -25,6 +25,7 @@ def rules_of(settings: IncidentsSettings) -> Rules:
         update_ms=round(settings.incidents_update_s * 1_000),
         group_window_ms=round(settings.incidents_group_window_s * 1_000),
         group_pattern=re.compile(pattern) if pattern else None,
+        stalled_ms=round(settings.incidents_stalled_s * 1_000),
         accuracy_floor=settings.incidents_accuracy_floor,
         floor_labels=settings.incidents_floor_labels,
     )

@@ -3,17 +3,21 @@ one an hour; the same reports give the same alerts with the same ids, however of
 come.
 
 Time is event time, that of the newest report. Whatever falls due is done as of its own moment, before the report that
-comes after it. While no report comes, the time that passes here is added.
+comes after it. While no report comes, the time that passes here is added. A service that stands does so by our clock:
+event time has reached that then.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec.structs import replace
 
 from catseye.contract.alert_kinds import unknown
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.records import Alert, AlertCommand, CameraReport, ModelEvent
+from catseye.runtime.progress import ROAD, UNKNOWN, Progress, road_of_labels
 from catseye.runtime.stream import Tally
+from services.incidents import stall
 from services.incidents.commands import carry_out
 from services.incidents.evaluation import evaluate
 from services.incidents.fleet import assessed, is_due
@@ -30,10 +34,14 @@ class IncidentsCore(Tally):
         rules: What an operator can turn.
     """
 
+    roads: Final = (road_of_labels("drift", *ROAD[-1].topics),)
+
     def __init__(self, rules: Rules) -> None:
         super().__init__()
         self._rules = rules
-        self._quiet_since: tuple[int, int] = (0, 0)  # newest report's event time, and our clock when it was first seen
+        self._road = UNKNOWN
+        self._fleet_at_ms = 0  # our clock when a service was last seen to stand, or to work again
+        self._quiet_since: tuple[int, int] = (0, 0)  # how far event time is known, and our clock when it was first seen
 
     def new_state(self) -> IncidentsState:
         return IncidentsState()
@@ -42,11 +50,17 @@ class IncidentsCore(Tally):
         """Do what has fallen due while no report came."""
         alerts: list[Alert] = []
         for known in states.values():
-            if self._quiet_since[0] != known.newest_ms:
-                self._quiet_since = (known.newest_ms, now_ms)
+            newest_ms = max(known.newest_ms, self._fleet_at_ms)
+            if self._quiet_since[0] != newest_ms:
+                self._quiet_since = (newest_ms, now_ms)
             idle_ms = max(0, now_ms - self._quiet_since[1])
-            alerts += self._until(known, known.newest_ms + idle_ms)
+            alerts += self._until(known, newest_ms + idle_ms)
+            alerts += self._services_assessed(known)
         return self._counted(alerts)
+
+    def on_progress(self, *roads: Progress) -> None:
+        """How far the services before have worked: one that stands is an incident of the fleet."""
+        self._road = roads[0]
 
     def on_camera_report(self, report: CameraReport, _: object, known: IncidentsState, now_ms: int) -> list[Alert]:
         """Take what is wrong with one camera now.
@@ -90,6 +104,16 @@ class IncidentsCore(Tally):
     def on_model_event(self, event: ModelEvent, _: object, known: IncidentsState, now_ms: int) -> list[Alert]:
         """Report a rollback; no other step of a model is worth an alert."""
         return self._counted(alerts_of(event))
+
+    def _services_assessed(self, known: IncidentsState) -> list[Alert]:
+        """Note that a service stands, or works again."""
+        before, at_ms = known.camera(FLEET), max(known.clock_ms, self._road.at_ms)
+        fleet = stall.assessed(self._rules, before, self._road, at_ms)
+        if fleet is before:
+            return []
+        self._fleet_at_ms = known.clock_ms = at_ms
+        known.put_camera(FLEET, fleet)
+        return evaluate(self._rules, known, FLEET, at_ms)
 
     def _until(self, known: IncidentsState, to_ms: int) -> list[Alert]:
         """Do what falls due until *to_ms*, each as of its own moment."""

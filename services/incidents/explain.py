@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from catseye.contract.alert_kinds import DRIFT, EVIDENCE_OF_DRIFT, KINDS, PICTURE
+from catseye.contract.alert_kinds import DRIFT, EVIDENCE_OF_DRIFT, KINDS, PICTURE, SERVICE_STALLED
 from catseye.contract.records import Alarm
 
 _SILENT_TOGETHER: Final = (
@@ -82,7 +82,7 @@ def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
         sentences.append(
             f"The same is seen on {_names(facts)}: something that they share is likelier than each camera by itself"
         )
-    sentences.append(_numbers(facts.main))
+    sentences.append(_wait(facts.main) if kind == SERVICE_STALLED else _numbers(facts.main))
     if row.cause == DRIFT:
         sentences += _families(facts)
     elif row.cause == PICTURE:
@@ -93,7 +93,8 @@ def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
         )
     if facts.also:
         sentences.append(f"Raised besides: {', '.join(facts.also)}")
-    sentences.append(_version(facts))
+    if kind != SERVICE_STALLED:
+        sentences.append(_version(facts))
     if kind == "camera_silent" and facts.group is not None:
         sentences.append(f"{_SILENT_TOGETHER}. Then {_lowered(row.action)}")
     else:
@@ -118,6 +119,14 @@ def _numbers(alarm: Alarm) -> str:
         f"Signal {alarm.signal}{about}{phase} is {alarm.estimate:.4g}, normally {alarm.reference:.4g} "
         f"(evidence {alarm.evidence:.3g}, threshold {alarm.threshold:.3g}, {alarm.detector}, "
         f"raised {_at(alarm.raised_at_ms)})"
+    )
+
+
+def _wait(alarm: Alarm) -> str:
+    return (
+        f"The first that stands is {alarm.signal}: when this was raised ({_at(alarm.raised_at_ms)}), what it reads had "
+        f"waited for {alarm.estimate:.0f} s, over the limit of {alarm.threshold:.0f} s; services after it may "
+        "only wait for it"
     )
 
 

@@ -33,12 +33,15 @@ def assessed(rules: Rules, known: IncidentsState, report: CameraReport, at_ms: i
     )
     if labels < rules.floor_labels:  # with fewer, what was so before holds
         return fleet
-    was_under = bool(fleet.alarms)
+    before = next((alarm for alarm in fleet.alarms if alarm.kind == ACCURACY_FLOOR), None)
+    was_under = before is not None
     # It takes certainty to raise it, and no more than the number itself to let it go.
     is_under = right / labels < floor if was_under else upper_bound(right, labels) < floor
     episodes = fleet.episodes + (is_under and not was_under)
-    alarms = (_alarm(fleet, right, labels, floor, episodes, at_ms),) if is_under else ()
-    return replace(fleet, alarms=alarms, episodes=episodes)
+    since_ms = before.since_ms if before else at_ms
+    alarms = (_alarm(right, labels, floor, episodes, since_ms),) if is_under else ()
+    others = tuple(alarm for alarm in fleet.alarms if alarm.kind != ACCURACY_FLOOR)
+    return replace(fleet, alarms=(*alarms, *others), episodes=episodes)
 
 
 def upper_bound(right: float, labels: float) -> float:
@@ -53,8 +56,7 @@ def upper_bound(right: float, labels: float) -> float:
     return (share + z * z / (2 * labels) + spread) / (1 + z * z / labels)
 
 
-def _alarm(fleet: CameraState, right: float, labels: float, floor: float, episode: int, at_ms: int) -> Alarm:
-    since_ms = fleet.alarms[0].since_ms if fleet.alarms else at_ms
+def _alarm(right: float, labels: float, floor: float, episode: int, since_ms: int) -> Alarm:
     return Alarm(
         kind=ACCURACY_FLOOR,
         cause=digest("fleet", ACCURACY_FLOOR, episode),

@@ -16,6 +16,7 @@ class Rules:
         update_ms: Shortest time between two updates that change neither kind nor severity nor cameras.
         group_window_ms: Alerts that open so soon after the first are one incident.
         group_pattern: Its one group names a camera's group; without it all cameras are one.
+        stalled_ms: A service that lets records wait for longer stands, in time that was observed.
         accuracy_floor: Accuracy of the fleet, 0 to 1, under which an alert opens.
         floor_labels: Labels needed before it is assessed.
     """
@@ -27,5 +28,6 @@ class Rules:
     update_ms: int = 30_000
     group_window_ms: int = 3_600_000
     group_pattern: re.Pattern[str] | None = None
+    stalled_ms: int = 15_000
     accuracy_floor: float = 0.40
     floor_labels: float = 100.0

@@ -51,6 +51,11 @@ class IncidentsSettings(Settings):
         ge=0,
         description="Alerts of a kind that open in a group so soon after the first are one incident, seconds",
     )
+    incidents_stalled_s: float = Field(
+        default=15,
+        ge=2,
+        description="A service that lets records wait for longer is an incident of the whole fleet, seconds",
+    )
     incidents_accuracy_floor: float = Field(
         default=0.40, gt=0, lt=1, description="Accuracy of the whole fleet under which an alert opens"
     )

@@ -20,6 +20,7 @@ EVIDENCE_OF_DRIFT: Final = ("input", "predictions", "accuracy")
 LABELS_MISSING: Final = "labels_missing"
 ACCURACY_FLOOR: Final = "accuracy_floor"
 MODEL_VERSION: Final = "model_version"
+SERVICE_STALLED: Final = "service_stalled"
 
 
 class AlertKind(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +199,14 @@ _ROWS: Final = (
         name="service_slow",
         meaning="gets its predictions late",
         action="Look at lag and load of the services, and start more workers",
+    ),
+    AlertKind(
+        name=SERVICE_STALLED,
+        meaning="waits for a service that does not work off what it reads: frames and labels wait on the log, none is "
+        "lost, and no camera behind it is taken for silent",
+        action="See with `infra/stack status` whether the service runs and what the machine is busy with; end a "
+        "process that hangs (`kill -9`): another takes its place and goes on where it was",
+        severity="critical",
     ),
 )
 KINDS: Final = {row.name: row for row in _ROWS}
