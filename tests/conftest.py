@@ -1,6 +1,7 @@
 """What tests with a broker share: one cluster for the session, a topic prefix for each test."""
 
 import secrets
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,6 +48,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 def prefix() -> str:
     """A topic prefix that no other test has."""
     return f"test-{secrets.token_hex(4)}."
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """What a test has set up for logs ends with it: pytest closes the stream that they went to."""
+    yield
+    if structlog := sys.modules.get("structlog"):
+        structlog.reset_defaults()
 
 
 @pytest.fixture

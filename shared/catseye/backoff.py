@@ -1,6 +1,5 @@
-"""How long to wait before a server that was away is asked again, for whoever has other work to do meanwhile.
-
-Where there is none, `stamina` does the waiting too.
+"""How long to wait before a server that was away is asked again, for services that must do other work meanwhile: see
+events, serve a group, end when they are asked to. `stamina` sleeps by itself, and nothing else can happen then.
 """
 
 import random

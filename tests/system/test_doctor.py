@@ -20,7 +20,8 @@ from tests.system.running import CROPS, ROOT, Running, catseye, running, wait_un
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
-PATIENCE_S, IMPATIENCE_S = 15, 4
+PATIENCE_S, IMPATIENCE_S = 60, 10
+"""For a service that answers, and for one that does not, which takes all of it."""
 
 
 def command(*argv: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:

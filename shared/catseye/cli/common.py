@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from catseye.settings import Settings
 
-_ANSWER_S = 5.0
+_ANSWER_S = 10.0
 
 
 class OutFile(click.Path):

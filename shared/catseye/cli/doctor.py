@@ -25,7 +25,7 @@ GREY: Final = base64.b64decode(
     "GBIUFRT/wAALCAAQABABAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AAP/Z"
 )
 """A JPEG of 16 x 16 grey pixels."""
-_LETTER_S: Final = 1.0  # how long to look whether a frame that was not accepted was refused
+_LETTER_S: Final = 5.0  # how long to look whether a frame that was not accepted was refused
 _POLL_S: Final = 0.05
 _ANSWER_S: Final = 10.0
 _NOBODY: Final = "no worker takes part; `infra/stack status` says what runs, `infra/stack up` starts it"
@@ -53,7 +53,7 @@ class Hop(NamedTuple):
     type=click.FloatRange(0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Seconds to wait for each hop.",
+    help="Seconds to wait for each service; the broker has at least ten.",
 )
 @json_option
 @click.pass_context
@@ -127,14 +127,15 @@ class Road:
     def publish(self) -> str:
         publisher = Publisher(self._settings, camera=DOCTOR)
         self._frame = publisher.publish(GREY)
-        publisher.flush(self._timeout_s)
+        publisher.flush(max(_ANSWER_S, self._timeout_s))  # the broker's matter, as the hops before
         return str(self._frame)
 
     def ingest(self) -> str:
         if self._came(self._accepted) is None:
-            for letter in self._letters:
-                raise Unavailable(f"refused the frame: {letter.reason}: {letter.detail}")
-            raise Unavailable(self._why("ingest"))
+            if (why := self._why("ingest")) != _NOBODY:
+                for letter in self._letters:
+                    raise Unavailable(f"refused the frame: {letter.reason}: {letter.detail}")
+            raise Unavailable(why)
         return "accepted"
 
     def inference(self) -> str:

@@ -94,7 +94,7 @@ def topic_config(topic: Topic, settings: Settings) -> dict[str, str]:
     return config | {"retention.ms": "-1" if topic.kept is Kept.FOR_EVER else str(topic.kept.value * 3_600_000)}
 
 
-CREATED_S = 2.0
+CREATED_S = 10.0
 """A topic that has just been created may be unknown to a broker for so long."""
 
 

@@ -7,7 +7,6 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
-import stamina
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from catseye.backoff import Backoff
@@ -121,24 +120,16 @@ class Follower:
                 self._caught_up.set()
 
     def _event_in(self, message: Any) -> ModelEvent | None:
-        for attempt in stamina.retry_context(
-            Unavailable,
-            attempts=None,
-            timeout=None,
-            wait_initial=FIRST_PAUSE_S,
-            wait_max=LONGEST_PAUSE_S,
-            wait_jitter=FIRST_PAUSE_S,
-        ):
-            with attempt:
-                try:
-                    return self._codec.decode(message.value(), ModelEvent)
-                except BadRecord as fault:
-                    self._log("model_event_unreadable", offset=message.offset(), what=str(fault))
-                    return None
-                except Unavailable as fault:
-                    self._log("model_event_not_read", offset=message.offset(), what=str(fault))
-                    raise
-        return None
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        while True:
+            try:
+                return self._codec.decode(message.value(), ModelEvent)
+            except BadRecord as fault:
+                self._log("model_event_unreadable", offset=message.offset(), what=str(fault))
+                return None
+            except Unavailable as fault:
+                self._log("model_event_not_read", offset=message.offset(), what=str(fault))
+                time.sleep(backoff.pause_s())
 
     def _serve(self) -> bool:
         """Load who should serve. False when it should be tried again; until then those before go on."""
