@@ -191,7 +191,7 @@ def measured(options: Options) -> list[Row]:
         warm_broker(bootstrap, size.warm_up_s)
         for cameras in size.cameras:
             fleet = Fleet(bootstrap, BUILT / "bench", f"share-{cameras}")
-            fleet.crown(MODEL.read_bytes())
+            fleet.make_champion(MODEL.read_bytes())
             with ExitStack() as running:
                 pipeline = Pipeline(fleet, cameras, size.learning, running)
                 for samples in SAMPLES:

@@ -164,7 +164,7 @@ class Fleet:
         """Full name of a topic."""
         return full_name(name, self.settings.topic_prefix)
 
-    def crown(self, onnx_file: bytes) -> None:
+    def make_champion(self, onnx_file: bytes) -> None:
         """Make a model the champion."""
         signing.make_keys(key_folder(self.settings))
         register_without_rollout(

@@ -251,7 +251,7 @@ class Bench:
         """
         fleet = Fleet(self._bootstrap, BUILT / "bench", f"latency-{side.name}")
         if side is OURS:
-            fleet.crown(MODEL.read_bytes())
+            fleet.make_champion(MODEL.read_bytes())
         warm, made = self._size.warm, Frames(self._crops, time.time_ns() // 1_000_000)
         with ExitStack() as running:
             reader = Arrivals(fleet, side.kind, (warm, warm + frames, warm + frames + more))

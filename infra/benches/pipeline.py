@@ -148,7 +148,7 @@ class Bench:
             BenchError: it died, was too slow, or its predictions are wrong.
         """
         fleet = Fleet(self._bootstrap, BUILT / "bench", "pipeline")
-        fleet.crown(model.file)
+        fleet.make_champion(model.file)
         child = Child((RUNTIME, "-m", "services.inference"), fleet.directory / "log", fleet.environment)
         try:
             row = self._measure(child, model, fleet)

@@ -123,7 +123,7 @@ class _Evaluation:
             case "suppress":
                 event = LifecycleEvent.SUPPRESS
                 cause = replace(cause, suppression=suppression_of(command), acknowledged_by=None)
-            case "unsuppress":
+            case _:  # unsuppress
                 event = LifecycleEvent.UNSUPPRESS
         return self._stepped(name, cause, event, command)
 

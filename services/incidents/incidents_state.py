@@ -150,7 +150,7 @@ def _written(value: _Value | None) -> bytes | None:
             return INCIDENTS.write(value)
         case Alert():
             return LAST_RECORDS.write(value)
-        case None:
+        case _:
             return None
 
 

@@ -128,7 +128,7 @@ def core() -> Router[Cameras]:
 def known(cameras: Cameras) -> Kept:
     """All that is known of cameras, to the bit."""
     table = cameras.table
-    rows = [room[cameras.rows].tobytes() for room in (table.reference, table.watch, table.learning)]
+    rows = [part[cameras.rows].tobytes() for part in (table.reference, table.watch, table.learning)]
     return [*cameras], rows, dict(cameras.versions), structs.replace(cameras.shared)
 
 
@@ -140,14 +140,14 @@ def by_camera(cameras: Cameras) -> dict[str, list[bytes]]:
     watch["told_ms"] = 0
     for field in ("raised_since_ms", "raised_at_ms", "cause"):
         watch[field][:, FIRST_ABSENCE:] = np.zeros((), watch[field].dtype)
-    rooms = (table.reference, watch, table.learning)
-    return {name: [room[row].tobytes() for room in rooms] for name, row in zip(cameras, cameras.rows, strict=True)}
+    parts = (table.reference, watch, table.learning)
+    return {name: [part[row].tobytes() for part in parts] for name, row in zip(cameras, cameras.rows, strict=True)}
 
 
 def kept_normal(cameras: Cameras) -> list[list[bytes]]:
     """What is kept as following from references, as far as it claims to be known."""
     kept = cameras.table.normal[cameras.rows]
-    return [[room[name].tobytes() for name in kept.dtype.names or () if room["known"]] for room in kept]
+    return [[part[name].tobytes() for name in kept.dtype.names or () if part["known"]] for part in kept]
 
 
 def normal_now(cameras: Cameras) -> list[list[bytes]]:

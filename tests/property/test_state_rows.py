@@ -92,8 +92,8 @@ def test_every_number_is_found_under_its_name_again(data: st.DataObject, fields:
     chance = np.random.default_rng(data.draw(st.integers(0, 99), "seed"))
     rows = np.zeros(3, stored)
     default = np.zeros((), today)
-    for room in (rows, default.reshape(1)):
-        _fill(room, chance)
+    for filled in (rows, default.reshape(1)):
+        _fill(filled, chance)
     copies = RowCopy(stored, today, axes, default)
     found = copies(rows)
     for row, copy in zip(rows, found, strict=True):
@@ -102,15 +102,15 @@ def test_every_number_is_found_under_its_name_again(data: st.DataObject, fields:
     assert copies.row(rows[1].tobytes()) == found[1].tobytes()
 
 
-def _fill(room: "np.ndarray[Any, Any]", chance: np.random.Generator) -> None:
-    for name in room.dtype.names or ():
-        if room[name].dtype.names:
-            _fill(room[name], chance)
-        elif room[name].dtype.kind in "SV":
-            letters = chance.integers(65, 90, room[name].nbytes, np.uint8).tobytes()
-            room[name] = np.frombuffer(letters, room[name].dtype).reshape(room[name].shape)
+def _fill(filled: "np.ndarray[Any, Any]", chance: np.random.Generator) -> None:
+    for name in filled.dtype.names or ():
+        if filled[name].dtype.names:
+            _fill(filled[name], chance)
+        elif filled[name].dtype.kind in "SV":
+            letters = chance.integers(65, 90, filled[name].nbytes, np.uint8).tobytes()
+            filled[name] = np.frombuffer(letters, filled[name].dtype).reshape(filled[name].shape)
         else:
-            room[name] = chance.integers(0, 2 if room[name].dtype.kind == "b" else 100, room[name].shape)
+            filled[name] = chance.integers(0, 2 if filled[name].dtype.kind == "b" else 100, filled[name].shape)
 
 
 def _as_held(value: Any, like: Any) -> Any:

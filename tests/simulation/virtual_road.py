@@ -124,7 +124,7 @@ class VirtualRoad:
         self._telemetry = telemetry
         self._worse_from_ms = worse_from_ms
         self._truth = joining(HORIZON_MS, BATCH_MS)
-        self._room = self._truth.new_state()
+        self._joined = self._truth.new_state()
         self._drift = drift_service(rules)
         self._cameras = self._drift.new_state()
         self._incidents = Incidents()
@@ -156,8 +156,8 @@ class VirtualRoad:
             elif jpeg is not None and self._is_accepted(item):
                 messages.append(_message("predictions", self._prediction(item, next(views))))
         clock_ms = START_MS + now_ms
-        joined = self._truth.on_batch(messages, {0: self._room}, clock_ms)
-        self._room.commit()
+        joined = self._truth.on_batch(messages, {0: self._joined}, clock_ms)
+        self._joined.commit()
         batch = [message for message in messages if message.topic_name == "predictions"]
         batch += [FakeMessage(topic, value) for topic, _, _, value in joined if topic == "outcomes"]
         reported = self._drift.on_batch(batch, {0: self._cameras}, clock_ms) if batch else []

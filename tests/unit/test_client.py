@@ -30,19 +30,19 @@ class Outbox:
 
     Args:
         fails: Sequence numbers that it does not deliver.
-        room: How many records it holds between two polls.
+        capacity: How many records it holds between two polls.
         stuck: How many records a flush leaves under way.
     """
 
-    def __init__(self, *, fails: frozenset[int] = frozenset(), room: int = 10, stuck: int = 0) -> None:
+    def __init__(self, *, fails: frozenset[int] = frozenset(), capacity: int = 10, stuck: int = 0) -> None:
         self.taken: list[tuple[str, bytes, bytes]] = []
         self._fails = fails
-        self._room = room
+        self._capacity = capacity
         self._stuck = stuck
         self._waiting: list[tuple[Callable[[Any, Any], None], str | None]] = []
 
     def produce(self, topic: str, value: bytes, key: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None:
-        if len(self._waiting) >= self._room:
+        if len(self._waiting) >= self._capacity:
             raise BufferError
         kind: type[Frame | Label] = Frame if topic == "t.frames" else Label
         failed = Codec().decode(value, kind).sequence in self._fails
@@ -132,7 +132,7 @@ def test_acknowledgements_reach_the_caller() -> None:
 
 def test_what_was_not_acknowledged_is_raised_once_by_the_next_call() -> None:
     """By flush, publish, label and close; the call that raises has sent nothing."""
-    outbox = Outbox(fails=frozenset({1}), room=2)
+    outbox = Outbox(fails=frozenset({1}), capacity=2)
     publisher = Publisher(SETTINGS, camera="gate", boot="b", outbox=outbox)
     frames = [publisher.publish(JPEG) for _ in range(3)]  # the queue was full once: the first two were answered
     with pytest.raises(Undelivered, match=r"1 of what was published \(gate/b/1\): timed out") as caught:

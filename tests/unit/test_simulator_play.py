@@ -30,21 +30,21 @@ class Broker:
 
     Args:
         fails: Sequence numbers of frames that it never takes.
-        room: How many records it holds between two polls.
+        capacity: How many records it holds between two polls.
     """
 
-    def __init__(self, fails: frozenset[int] = frozenset(), room: int = 1_000) -> None:
+    def __init__(self, fails: frozenset[int] = frozenset(), capacity: int = 1_000) -> None:
         self.now_s = 1_000.0
         self.taken: list[tuple[str, bytes, bytes]] = []
         self._fails = fails
-        self._room = room
+        self._capacity = capacity
         self._waiting: list[tuple[Callable[[Any, Any], None], bool]] = []
 
     def now_ms(self) -> int:
         return int(self.now_s * 1_000)
 
     def produce(self, topic: str, value: bytes, key: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None:
-        if len(self._waiting) >= self._room:
+        if len(self._waiting) >= self._capacity:
             raise BufferError
         failed = topic == "frames" and Codec().decode(value, Frame).sequence in self._fails
         if not failed:
@@ -123,10 +123,10 @@ def test_what_the_broker_did_not_take_is_reported_to_have_failed(tmp_path: Path)
 
 def test_a_full_queue_makes_it_late_and_loses_nothing(tmp_path: Path) -> None:
     """With room for one record at a time everything still goes out once, and the delay is reported."""
-    roomy, narrow = Broker(), Broker(room=1)
+    roomy, narrow = Broker(), Broker(capacity=1)
     assert len(play(tmp_path, roomy)[0]) == len(play(tmp_path, narrow)[0])
     assert narrow.taken[0] == roomy.taken[0]
-    lines, _ = play(tmp_path, Broker(room=1))
+    lines, _ = play(tmp_path, Broker(capacity=1))
     assert lines[-1]["latest_ms"] > 0
 
 

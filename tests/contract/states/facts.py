@@ -157,8 +157,8 @@ def _frame(key: bytes) -> str:
     return f"{_named(key[:-8])} {int.from_bytes(key[-8:], 'big')}"
 
 
-def _named(lane: bytes) -> str:
-    length, _, names = lane.partition(b":")
+def _named(packed: bytes) -> str:
+    length, _, names = packed.partition(b":")
     return f"{names[: int(length)].decode()} {names[int(length) :].decode()}"
 
 
@@ -237,10 +237,10 @@ def _of_row(table: Any, row: int) -> Facts:
     axes = _axes(table, row)
     facts: Facts = {}
     for part in ("reference", "watch", "learning"):
-        room = getattr(table, part)
-        for name in room.dtype.names:
+        columns = getattr(table, part)
+        for name in columns.dtype.names:
             if name != "version":
-                facts[f"{part}.{name}"] = _by_name(room[name][row], axes.get(f"{part}.{name}", ()))
+                facts[f"{part}.{name}"] = _by_name(columns[name][row], axes.get(f"{part}.{name}", ()))
     for alarm in facts["watch.alarmed"].values():
         alarm["stream"] = axes["streams"][0][alarm["stream"]] if alarm["threshold"] else ""
         alarm["detector"] = NAMES[alarm["detector"]] if alarm["threshold"] else ""
