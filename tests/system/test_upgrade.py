@@ -567,7 +567,10 @@ def test_states_that_are_lost_are_missed(upgraded: Upgraded) -> None:
     ]
     for check in checks:
         check(upgraded)
-    _live_without_states(upgraded.road, upgraded.watch, upgraded.fleet)
+    road, watch = (
+        Plane(each.settings, each.build, each.folder / "control") for each in (upgraded.road, upgraded.watch)
+    )
+    _live_without_states(road, watch, upgraded.fleet)
     missed = []
     for check in checks:
         try:
