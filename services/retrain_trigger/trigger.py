@@ -21,11 +21,11 @@ from mode.supervisors import CrashingSupervisor  # type: ignore[import-not-found
 from catseye import clock
 from catseye.client.aio_config import aio_config
 from catseye.contract.codec import Codec
-from catseye.contract.dead_letters import dead_letter, source_of
 from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.records import Outcome
 from catseye.contract.topics import full_name, state_topic
 from catseye.runtime.health import Health
+from catseye.runtime.router import refused
 from services.retrain_trigger import NAME, READS
 from services.retrain_trigger.committed import CommittedTransport, FlowControl
 from services.retrain_trigger.labels import Held, counted, newer, packed, unpacked
@@ -235,8 +235,9 @@ class _Tasks:
     async def _refuse(self, event: Any, fault: BadRecord) -> None:
         record = _Record(event)
         self._leader.events[f"dead_{fault.reason}"] += 1
-        letter = self._codec.encode(dead_letter(NAME, record, fault, clock.now_ms()))
-        await self._letters.send(key=source_of(record), value=letter, partition=record.partition())
+        partitions = self._settings.partitions
+        home, key, letter = refused(NAME, self._codec, Outcome, record, fault, clock.now_ms(), partitions)
+        await self._letters.send(key=key, value=letter, partition=home)
 
     # -- the timer
 

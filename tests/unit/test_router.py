@@ -11,7 +11,7 @@ from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedLabel, DeadLetter, Label, ModelEvent
-from catseye.runtime.router import Forward, Refusal, Router, Unread, Written
+from catseye.runtime.router import Forward, Refusal, Router, Unread, Written, refused
 from catseye.runtime.stream import NoState, Output, Tally
 from tests.simulation.partitions import FakeMessage
 
@@ -124,6 +124,17 @@ def test_what_a_core_refuses_is_a_dead_letter_at_its_cameras_home(later: bool) -
         Reason.FIELD_OUT_OF_RANGE,
         "too much",
     )
+
+
+def test_who_runs_no_worker_makes_the_same_dead_letter() -> None:
+    """The retrain trigger, on Faust, refuses by the same function: with camera, and at its home."""
+    fault = BadRecord(Reason.FIELD_OUT_OF_RANGE, "too much")
+    came = message(CODEC.encode(LABEL)[:-1])
+    partition, key, value = refused("some_service", CODEC, Label, came, fault, 9, PARTITIONS)
+    letter = CODEC.decode(value, DeadLetter)
+    assert (partition, letter.camera, letter.reason, letter.service) == (HOME, "gate", fault.reason, "some_service")
+    (output,) = ran(routed(Fixed(fault=fault)), message())
+    assert (output.partition, output.key) == (partition, key)
 
 
 def test_a_camera_that_is_no_name_is_none() -> None:

@@ -211,19 +211,41 @@ class Router(Generic[S]):
         self._core.events[f"dead_{fault.reason}"] += 1
         if not self._refuses:
             return []
-        camera = self._camera(message)
-        home = message.partition() if camera is None else partition_of(camera, self._partitions)
-        letter = dead_letter(self._service, message, fault, now_ms, camera=camera)
-        return [Output(self._names[DEAD_LETTERS], home, source_of(message), self._codec.encode(letter))]
-
-    def _camera(self, message: Message) -> str | None:
-        """Camera of a record that is refused; None where it has none, or none that is a name."""
         kind = self._reads[message.topic()].kind
-        if kind.__struct_fields__[0] != "camera":
-            return None
-        try:
-            camera = str(self._codec.leading_fields(message.value(), kind, "camera")["camera"])
-            check_camera(camera)
-        except BadRecord:
-            return None
-        return camera
+        return [
+            Output(
+                self._names[DEAD_LETTERS],
+                *refused(self._service, self._codec, kind, message, fault, now_ms, self._partitions),
+            )
+        ]
+
+
+def refused(
+    service: str,
+    codec: Codec,
+    kind: type[Record],
+    message: Message,
+    fault: BadRecord,
+    now_ms: int,
+    partitions: int,
+) -> tuple[int, bytes, bytes]:
+    """Partition, key and value of the dead letter of a *message* that should have been a *kind*.
+
+    It has the camera where that can be read, and lies where that camera's records do.
+    """
+    camera = _camera(codec, kind, message)
+    home = message.partition() if camera is None else partition_of(camera, partitions)
+    letter = dead_letter(service, message, fault, now_ms, camera=camera)
+    return home, source_of(message), codec.encode(letter)
+
+
+def _camera(codec: Codec, kind: type[Record], message: Message) -> str | None:
+    """Camera of a record that is refused; None where it has none, or none that is a name."""
+    if kind.__struct_fields__[0] != "camera":
+        return None
+    try:
+        camera = str(codec.leading_fields(message.value(), kind, "camera")["camera"])
+        check_camera(camera)
+    except BadRecord:
+        return None
+    return camera
