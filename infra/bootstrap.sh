@@ -17,6 +17,10 @@ export PYTHONPATH="$ROOT/shared:$ROOT"
 # Else `python -m` puts the working directory first, and a folder there called "services" would be ours.
 export PYTHONSAFEPATH=1
 export ORT_DISABLE_TELEMETRY=1 # as catseye/__init__.py has it, for what imports onnxruntime first
+# Compiled modules are kept, all in one place: uv compiles none, and a service that compiles what it imports takes four
+# times the CPU to start, each time.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX="$ROOT/.catseye/cache/bytecode"
 mkdir -p "$ROOT/.catseye/run" "$ROOT/.catseye/logs"
 
 UV_VERSION=0.13.9

@@ -8,7 +8,7 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /catseye
 
 COPY infra/requirements/runtime.txt infra/requirements/runtime.txt
-RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes \
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes \
       -r infra/requirements/runtime.txt \
  && useradd --system --uid 10001 --user-group --home-dir /var/lib/catseye --create-home catseye
 
@@ -16,6 +16,9 @@ COPY schemas schemas
 COPY shared shared
 COPY services services
 COPY infra/example/vehicles.onnx infra/example/vehicles.onnx
+
+# Nothing is written later: what is not compiled here is compiled at each start.
+RUN python -m compileall -q shared services
 
 USER catseye
 ENV CATSEYE_DATA_DIR=/var/lib/catseye \

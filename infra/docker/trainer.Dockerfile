@@ -8,13 +8,16 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /catseye
 
 COPY infra/requirements/trainer.txt infra/requirements/trainer.txt
-RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes \
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes \
       -r infra/requirements/trainer.txt \
  && useradd --system --uid 10001 --user-group --home-dir /var/lib/catseye --create-home catseye
 
 COPY schemas schemas
 COPY shared shared
 COPY services services
+
+# Nothing is written later: what is not compiled here is compiled at each start.
+RUN python -m compileall -q shared services
 
 USER catseye
 ENV CATSEYE_DATA_DIR=/var/lib/catseye \

@@ -1,5 +1,6 @@
 """What an import brings with it: who publishes or asks for help waits for no package that is not used."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,28 @@ def test_help_brings_the_command_line_alone() -> None:
 def test_help_of_a_command_brings_the_sdk_at_most(command: str) -> None:
     """Settings, tables and what looks into pictures are loaded when the command runs."""
     assert brought(COMMAND.format(argv=[*command.split(), "--help"])) <= {"click", *CLIENT}
+
+
+def test_what_infra_starts_keeps_what_it_compiled(tmp_path: Path) -> None:
+    """Whatever the caller's environment says: in one folder below .catseye, and beside no source."""
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra" / "bootstrap.sh").write_text((ROOT / "infra" / "bootstrap.sh").read_text())
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "imported.py").write_text("")
+    subprocess.run(
+        ["bash", "-c", 'source "$0/infra/bootstrap.sh" && "$1" -c "import imported"', tmp_path, sys.executable],
+        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+        check=True,
+    )
+    kept = [path.relative_to(tmp_path).parts[:3] for path in tmp_path.rglob("imported.*.pyc")]
+    assert kept == [(".catseye", "cache", "bytecode")]
+
+
+@pytest.mark.parametrize("image", sorted((ROOT / "infra" / "docker").glob("*.Dockerfile")), ids=lambda path: path.stem)
+def test_an_image_holds_what_python_compiles(image: Path) -> None:
+    """Its user may write nothing there: what is not compiled when it is built is compiled at each start."""
+    lines = image.read_text().splitlines()
+    compiled = lines.index("RUN python -m compileall -q shared services")
+    copied = [number for number, line in enumerate(lines) if line.startswith(("COPY shared", "COPY services"))]
+    assert max(copied) < compiled < lines.index("USER catseye")
+    assert not any("--no-compile" in line for line in lines)
