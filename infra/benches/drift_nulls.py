@@ -17,7 +17,7 @@ import numpy as np
 from infra.benches.drift_streams import Engine, Floats, Unchanged, passages
 from infra.benches.harness import Interval
 from services.drift.decorrelation import decorrelation_lag, measure
-from services.drift.layout import CORRELATED, LEARNING, LOSS_LAG
+from services.drift.layout import CORRELATED, LOSS_LAG, NARROWEST
 from services.drift.streams import SURE
 
 ERROR: Final = 0.05
@@ -68,7 +68,7 @@ def thinned(rng: np.random.Generator, rows: int) -> Unchanged:
     Of such a chain every k-th sample is a chain again, that repeats with the k-th power. Samples that are taken count.
     """
     source = every_sample(rng, rows)
-    learning = np.zeros(rows, LEARNING)
+    learning = np.zeros(rows, NARROWEST.learning)
     values, _ = source.draw(REFERENCE)
     column = slice(LOSS_LAG, CORRELATED)  # what is measured of losses
     for x in values.astype(np.float32):

@@ -28,10 +28,10 @@ from infra.benches.fleet_road import CLASSES, DAY_MIN, TICK_MS, Road
 from infra.benches.harness import Figure, Interval, Options, Report, Row
 from services.drift import absences, renewal
 from services.drift.alarms import was_blind
+from services.drift.cameras import Cameras, Version
 from services.drift.outcomes import Outcomes
 from services.drift.report import report as camera_report
 from services.drift.rules import Rules
-from services.drift.table import Cameras, Version
 from services.drift.watcher import Watcher
 from services.incidents.core import IncidentsCore
 from services.incidents.rules import Rules as IncidentRules

@@ -21,7 +21,7 @@ from infra.benches.fleet_road import CLASSES, START_MS
 from infra.benches.harness import Figure, Options, Row
 from infra.benches.jpeg import one_core
 from services.drift.core import DriftCore
-from services.drift.layout import LEARNING, REFERENCE, WATCH
+from services.drift.layout import layout_of
 from services.drift.rules import Rules
 
 SIZES: Final = (10, 1_000, 10_000)
@@ -141,11 +141,12 @@ def measured(options: Options) -> tuple[list[Figure], list[Row], list[str]]:
     for name in others:
         pair = harness.paired(rows, {"side": name}, {"side": first}, "cpu_us")
         figures.append(Figure(f"CPU a frame: {names[name]:,} cameras / {names[first]}", harness.ratio(*pair), 1.1))
-    state = REFERENCE.itemsize + WATCH.itemsize
+    layout = layout_of(len(CLASSES))
+    state = layout.reference.itemsize + layout.watch.itemsize
     figures.append(Figure("state a camera / 8 KB", harness.ratio([state], [STATE_BYTES]), 1.0))
     notes = [
-        f"state of a camera: reference {REFERENCE.itemsize:,}, watch {WATCH.itemsize:,} and, till its first reference "
-        f"is whole, learning {LEARNING.itemsize} bytes",
+        f"state of a camera: reference {layout.reference.itemsize:,}, watch {layout.watch.itemsize:,} and, till its "
+        f"first reference is whole, learning {layout.learning.itemsize:,} bytes",
         "of it written: "
         + ", ".join(
             f"{np.median([float(row['state_bytes']) for row in rows if row['side'] == name]):,.0f} bytes a frame with "

@@ -14,12 +14,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BUCKETS, ENTROPY, FOCUS, MARGIN, OUTPUTS, PICTURE, RANKED
+from services.drift.layout import FOCUS, PICTURE, RANKED, layout_of
 from services.drift.outcomes import Outcomes
 from services.drift.sample import Floats, Frames, Ints
 from services.drift.signals import FEATURES
 
 CLASSES: Final = ("bus", "car", "motorcycle", "pedestrian", "truck", "van")
+LAYOUT: Final = layout_of(len(CLASSES))
 START_MS: Final = 1_700_000_000_000
 DAY_MIN: Final = 24 * 60
 TICK_MS: Final = 60_000
@@ -296,15 +297,15 @@ _LABEL: Final = np.dtype(
 
 
 def _probabilities(bucket: Ints, confidence: Floats, seen_as: Ints, other: Ints) -> Floats:
-    """What the model says in numbers, [n, OUTPUTS]: most of what is left goes to one other class."""
+    """What the model says in numbers, [n, outputs]: most of what is left goes to one other class."""
     count, width = len(bucket), len(CLASSES)
     second = np.where(bucket == seen_as, other, seen_as)
     left = 1 - confidence
     odds = np.repeat((0.3 * left / (width - 2))[:, None], width, axis=1).astype(np.float32)
     odds[np.arange(count), second] = 0.7 * left
     odds[np.arange(count), bucket] = confidence
-    answer = np.full((count, OUTPUTS), np.nan, np.float32)
-    answer[:, : min(width, BUCKETS)] = odds
-    answer[:, ENTROPY] = -(odds * np.log(odds + 1e-6)).sum(axis=1) / np.log(width)
-    answer[:, MARGIN] = confidence - 0.7 * left
+    answer = np.full((count, LAYOUT.outputs), np.nan, np.float32)
+    answer[:, LAYOUT.shares][:, :width] = odds
+    answer[:, LAYOUT.entropy] = -(odds * np.log(odds + 1e-6)).sum(axis=1) / np.log(width)
+    answer[:, LAYOUT.margin] = confidence - 0.7 * left
     return answer

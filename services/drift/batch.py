@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from catseye.contract.records import Outcome, Prediction
+from services.drift.cameras import Cameras
 from services.drift.rules import Rules
 from services.drift.sample import Inspection
-from services.drift.table import Cameras
 
 
 class Worth(Enum):
@@ -77,7 +77,7 @@ class Batch:
         if found is None:
             found = 0, 0
             if camera in cameras:
-                watch, row = cameras.table.watch, cameras.row(camera)
-                found = int(watch["seen_ms"][row]), int(watch["sampled_ms"][row])
+                table, row = cameras.home(camera)
+                found = int(table.watch["seen_ms"][row]), int(table.watch["sampled_ms"][row])
             self._last_ms[cameras, camera] = found
         return found

@@ -53,6 +53,17 @@ def _shape(field: Field) -> tuple[int, ...]:
     return tuple(axis if isinstance(axis, int) else len(axis.places) for axis in field.axes)
 
 
+def places_given(fields: Fields, places: Mapping[str, tuple[str, ...]]) -> tuple[Field, ...]:
+    """*fields* whose axes with a name have the *places* of that name."""
+    return tuple(
+        field._replace(
+            kind=field.kind if isinstance(field.kind, str) else places_given(field.kind, places),
+            axes=tuple(axis if isinstance(axis, int) else Axis(axis.name, places[axis.name]) for axis in field.axes),
+        )
+        for field in fields
+    )
+
+
 def text_of(fields: Fields) -> str:
     """Fields as later versions read them: ``began_s u4[phase], alarmed (evidence f4, moved ?)[family]``."""
     return ", ".join(

@@ -1,8 +1,10 @@
 """Watches cameras. Law: reports on a camera depend on its own records alone, and are the same after a crash."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +19,15 @@ from catseye.runtime.stream import Tally
 from services.drift import absences, arrivals, renewal
 from services.drift.alarms import was_blind
 from services.drift.batch import Batch, Worth
-from services.drift.layout import TELEMETRY_SLOTS
+from services.drift.cameras import Cameras, Home, Version
+from services.drift.fields import TELEMETRY_SLOTS
+from services.drift.layout import Layout, layout_of
 from services.drift.outcomes import Outcomes, outcomes
 from services.drift.report import report, version_of
 from services.drift.rules import Rules
 from services.drift.sample import Frames, Inspection, frames
 from services.drift.statistics import statistics
-from services.drift.table import Cameras, Table, Version
+from services.drift.table import Table, Tables
 from services.drift.watcher import Watcher
 
 _CAMERAS_AT_ONCE: Final = 200
@@ -31,7 +35,9 @@ _CAMERAS_AT_ONCE: Final = 200
 _NAME_BYTES: Final = 16  # of telemetry, as its column in the layout holds it
 
 
-Emit = Callable[[set[int]], None]
+_Of = TypeVar("_Of")
+Emit = Callable[[Table, set[int]], None]
+"""Takes rows of a table whose alarms have just changed."""
 
 
 class DriftCore(Tally):
@@ -51,7 +57,7 @@ class DriftCore(Tally):
     def __init__(self, rules: Rules, prefix: str = "") -> None:
         super().__init__()
         self._rules = rules
-        self._table = Table()
+        self._tables = Tables()
         self._watcher = Watcher(rules)
         self._frames = tuple(full_name(name, prefix) for name in ("frames", "frames.rekeyed"))
         self._archive = full_name("frames.accepted", prefix)
@@ -63,7 +69,7 @@ class DriftCore(Tally):
         self._worked = (roads[0], roads[1])
 
     def new_state(self) -> Cameras:
-        return Cameras(self._table)
+        return Cameras(self._tables)
 
     def begin(self, batch: Sequence[Message], states: Mapping[int, Cameras], now_ms: int) -> Sequence[Message]:
         """Records of a batch are taken together at its end: predictions, outcomes, then frames that were refused."""
@@ -110,10 +116,11 @@ class DriftCore(Tally):
         for cameras in active:
             cameras.shares().last_record_at_ms = now_ms
 
-        def emit(rows: set[int]) -> None:
+        def emit(table: Table, rows: set[int]) -> None:
             # At once, not at the end of the batch: what began and ended while a backlog was read is reported too.
             outputs.extend(
-                self._report(row, active[cameras], cameras.shared.newest_ms) for row, cameras in self._by_name(rows)
+                self._report(table, row, active[cameras], cameras.shared.newest_ms)
+                for row, cameras in _by_name(table, rows)
             )
 
         self.on_predictions(sorted_.predictions, emit, sorted_.inspections)
@@ -121,8 +128,9 @@ class DriftCore(Tally):
         self.on_outcomes(sorted_.outcomes, emit)
         for cameras, camera, reason, at_ms in sorted_.refused:
             cameras.saw(at_ms)
-            emit(absences.refused(self._table, cameras.row(camera), reason, at_ms))
-        emit(self._evaluate_absences({cameras: cameras.shared.newest_ms for cameras in active}, active))
+            table, row = cameras.home(camera)
+            emit(table, absences.refused(table, row, reason, at_ms))
+        self._evaluate_absences({cameras: cameras.shared.newest_ms for cameras in active}, active, emit)
         for cameras in active:
             outputs += self._statistics_in_turn(cameras, emit)
         return outputs
@@ -138,16 +146,23 @@ class DriftCore(Tally):
             elif shared.newest_ms:
                 at_ms[cameras] = shared.newest_ms + max(0, now_ms - shared.last_record_at_ms)
         partitions = {cameras: partition for partition, cameras in states.items()}
-        changed = self._by_name(self._evaluate_absences(at_ms, partitions))
-        return [self._report(row, partitions[cameras], at_ms[cameras]) for row, cameras in changed]
+        outputs: list[Record] = []
+        self._evaluate_absences(
+            at_ms,
+            partitions,
+            lambda table, rows: outputs.extend(
+                self._report(table, row, partitions[cameras], at_ms[cameras]) for row, cameras in _by_name(table, rows)
+            ),
+        )
+        return outputs
 
     def on_predictions(
         self,
         predictions: Sequence[tuple[Cameras, Prediction]],
-        emit: Emit = lambda _: None,
+        emit: Emit = lambda _table, _rows: None,
         inspections: Sequence[Inspection] | None = None,
-    ) -> set[int]:
-        """Take predictions, each camera's in order; returns the rows whose alarms changed.
+    ) -> None:
+        """Take predictions, each camera's in order.
 
         Args:
             predictions: Each with the cameras of its partition.
@@ -155,48 +170,65 @@ class DriftCore(Tally):
             inspections: What each is inspected for; all of them for everything where it is None.
         """
         if not predictions:
-            return set()
-        changed: set[int] = set()
-        rounds = _rounds([cameras.row(each.camera) for cameras, each in predictions])
-        places = [place for these in rounds for place in these]
-        ordered = [predictions[place] for place in places]
-        rows = [cameras.row(each.camera) for cameras, each in ordered]
-        slots = [self._slots(row, each.telemetry) for row, (_, each) in zip(rows, ordered, strict=True)]
-        columns = frames(
-            rows, [each for _, each in ordered], slots, inspections and [inspections[place] for place in places]
-        )
-        versions = np.array([_version_number(each.model, each.version) for _, each in ordered], np.uint64)
-        end = 0
+            return
+        homes, layouts, moves = _places_of(predictions)
+        rounds = _rounds(homes)
+        columns, firsts = {}, {}
+        for layout in sorted({*layouts}, key=attrgetter("buckets")):
+            places = [place for these in rounds for place in these if layouts[place] is layout]
+            columns[layout], firsts[layout] = self._columns(layout, places, homes, predictions, inspections), 0
+        numbers = [_version_number(each.model, each.version) for _, each in predictions]
         for these in rounds:
-            first, end = end, end + len(these)
-            seen = columns.part(first, end)
-            now_changed = self._renewed(seen, versions[first:end], ordered[first:end])
-            now_changed |= self._watcher.frames(self._table, seen)
-            for cameras, each in ordered[first:end]:
-                cameras.saw(each.received_at_ms)
-            emit(now_changed)
-            changed |= now_changed
+            for layout, all_of_it in columns.items():
+                now = these if len(columns) == 1 else [place for place in these if layouts[place] is layout]
+                if not now:
+                    continue
+                first, firsts[layout] = firsts[layout], firsts[layout] + len(now)
+                seen, shown = all_of_it.part(first, firsts[layout]), [predictions[place] for place in now]
+                if moves:
+                    seen = replace(seen, rows=np.array([_moved(*each, layout).row for each in shown], np.int64))
+                table = self._tables.of(layout)
+                changed = self._renewed(table, seen, np.array([numbers[place] for place in now], np.uint64), shown)
+                changed |= self._watcher.frames(table, seen)
+                for cameras, each in shown:
+                    cameras.saw(each.received_at_ms)
+                emit(table, changed)
         self.events["frames_watched"] += len(predictions)
-        return changed
 
-    def on_outcomes(self, matched: Sequence[tuple[Cameras, Outcome]], emit: Emit = lambda _: None) -> set[int]:
+    def _columns(
+        self,
+        layout: Layout,
+        places: Sequence[int],
+        homes: Sequence[Home],
+        predictions: Sequence[tuple[Cameras, Prediction]],
+        inspections: Sequence[Inspection] | None,
+    ) -> Frames:
+        """Those in *places* as columns; of a camera that moves before them the row is where it was."""
+        of_it = [predictions[place][1] for place in places]
+        slots = [self._slots(*homes[place], each.telemetry) for place, each in zip(places, of_it, strict=True)]
+        rows = [homes[place].row for place in places]
+        return frames(layout, rows, of_it, slots, inspections and [inspections[place] for place in places])
+
+    def on_outcomes(self, matched: Sequence[tuple[Cameras, Outcome]], emit: Emit = lambda _table, _rows: None) -> None:
         """Take outcomes, each camera's in order; as `on_predictions`."""
-        changed: set[int] = set()
-        matched = [each for each in matched if each[1].change == "matched" and each[1].role == "champion"]
-        rows = [cameras.row(each.camera) for cameras, each in matched]
-        for these in _rounds(rows):
-            now_rows, now = [rows[place] for place in these], [matched[place][1] for place in these]
-            versions = [version_of(self._table, row) for row in now_rows]
-            seen = outcomes(now_rows, now, [version.classes for version in versions], self._rules.night)
-            counts = self._counts(seen, now, versions)
-            now_changed = self._watcher.labels(self._table, seen, counts)
-            for place in these:
-                cameras, each = matched[place]
-                cameras.saw(each.label_received_at_ms)
-            emit(now_changed)
-            changed |= now_changed
-            self.events["labels_watched"] += int(counts.sum())
-        return changed
+        by_table: dict[Table, list[tuple[Cameras, Outcome]]] = {}
+        for cameras, each in matched:
+            if each.change == "matched" and each.role == "champion":
+                by_table.setdefault(cameras.home(each.camera).table, []).append((cameras, each))
+        for table, of_it in _by_width(by_table):
+            rows = [cameras.row(each.camera) for cameras, each in of_it]
+            for these in _rounds(rows):
+                now_rows, now = [rows[place] for place in these], [of_it[place][1] for place in these]
+                versions = [version_of(table, row) for row in now_rows]
+                classes = [version.classes for version in versions]
+                seen = outcomes(table.layout, now_rows, now, classes, self._rules.night)
+                counts = _counts(table, seen, now, versions)
+                changed = self._watcher.labels(table, seen, counts)
+                for place in these:
+                    cameras, each = of_it[place]
+                    cameras.saw(each.label_received_at_ms)
+                emit(table, changed)
+                self.events["labels_watched"] += int(counts.sum())
 
     def _remember_passed(self, batch: Batch) -> None:
         """Take note of frames that were passed over."""
@@ -205,25 +237,34 @@ class DriftCore(Tally):
         if batch.passed_ms:
             self.events["frames_passed_over"] += batch.passed_over
         if batch.passed:
-            rows = [cameras.row(camera) for cameras, camera in batch.passed]
-            self._table.touch(rows, b"w")
-            arrivals.passed_over(self._table.watch, rows, np.array([*batch.passed.values()]))
+            by_table: dict[Table, dict[int, int]] = {}
+            for (cameras, camera), count in batch.passed.items():
+                table, row = cameras.home(camera)
+                by_table.setdefault(table, {})[row] = count
+            for table, counts in by_table.items():
+                table.touch([*counts], b"w")
+                arrivals.passed_over(table.watch, [*counts], np.array([*counts.values()]))
 
     def _renewed(
-        self, seen: Frames, versions: NDArray[np.uint64], predictions: Sequence[tuple[Cameras, Prediction]]
+        self,
+        table: Table,
+        seen: Frames,
+        versions: NDArray[np.uint64],
+        predictions: Sequence[tuple[Cameras, Prediction]],
     ) -> set[int]:
         """A new version of the model for a camera: what its predictions were like before no longer matters."""
-        new = np.flatnonzero(self._table.watch["version"][seen.rows] != versions).tolist()
+        new = np.flatnonzero(table.watch["version"][seen.rows] != versions).tolist()
         for place in new:
             row, number, (cameras, prediction) = int(seen.rows[place]), int(versions[place]), predictions[place]
             cameras.knows(number, Version(prediction.model, prediction.version, tuple(prediction.probabilities)))
-            self._table.touch([row], b"wrl")
-            renewal.renew(self._table, row, number, prediction.received_at_ms)
+            same = version_of(table, row).classes == cameras.versions[number].classes
+            table.touch([row], b"wrl")
+            renewal.renew(table, row, number, prediction.received_at_ms, same_classes=same)
         return {int(seen.rows[place]) for place in new}
 
-    def _slots(self, row: int, telemetry: Mapping[str, float]) -> tuple[str, ...]:
+    def _slots(self, table: Table, row: int, telemetry: Mapping[str, float]) -> tuple[str, ...]:
         """Names of the telemetry that the camera's slots hold; a new name takes a free one."""
-        kept = self._table.slots(row)
+        kept = table.slots(row)
         if len(kept) < TELEMETRY_SLOTS and not telemetry.keys() <= set(kept):
             new = [
                 name
@@ -231,25 +272,20 @@ class DriftCore(Tally):
                 if name not in kept and name.isascii() and name.isprintable() and 0 < len(name) <= _NAME_BYTES
             ]
             if new:
-                self._table.touch([row], b"r")
-                kept = self._table.keep_slots(row, (*kept, *new)[:TELEMETRY_SLOTS])
+                table.touch([row], b"r")
+                kept = table.keep_slots(row, (*kept, *new)[:TELEMETRY_SLOTS])
         return kept
 
-    def _counts(self, seen: Outcomes, matched: Sequence[Outcome], now: Sequence[Version]) -> NDArray[np.bool_]:
-        """Which outcomes, [n], are evidence about the model that predicts *now* and of a camera that saw the road."""
-        of_it = [(each.model, each.version) == (it.model, it.version) for each, it in zip(matched, now, strict=True)]
-        return np.array(of_it) & ~was_blind(self._table.watch, seen.rows, seen.received_ms)
-
-    def _evaluate_absences(self, at_ms: Mapping[Cameras, int], partitions: Mapping[Cameras, int]) -> set[int]:
-        """Look for what is absent from partitions at a time of each; returns the rows whose alarms changed."""
-        frames, labels = (
-            np.array([road.worked_until_ms(partitions[cameras]) for cameras in at_ms], np.int64)
-            for road in self._worked
-        )
-        times = np.minimum(np.array([*at_ms.values()], np.int64), frames)
-        rows = np.concatenate([np.zeros(0, np.int64), *(cameras.rows for cameras in at_ms)])
-        counts = [len(cameras) for cameras in at_ms]
-        return absences.evaluate(self._table, rows, np.repeat(times, counts), np.repeat(labels, counts))
+    def _evaluate_absences(self, at_ms: Mapping[Cameras, int], partitions: Mapping[Cameras, int], emit: Emit) -> None:
+        """Look for what is absent from partitions at a time of each."""
+        by_table: dict[Table, list[NDArray[np.int64]]] = {}
+        for cameras, its_ms in at_ms.items():
+            frames_ms, labels_ms = (road.worked_until_ms(partitions[cameras]) for road in self._worked)
+            for table, _, rows in cameras.placed:
+                times = (np.full(len(rows), each, np.int64) for each in (min(its_ms, frames_ms), labels_ms))
+                by_table.setdefault(table, []).append(np.stack([rows, *times]))
+        for table, of_it in _by_width(by_table):
+            emit(table, absences.evaluate(table, *np.concatenate(of_it, axis=1)))
 
     def _statistics_in_turn(self, cameras: Cameras, emit: Emit) -> list[DriftStatistic]:
         """Every few seconds of event time: statistics of some cameras, and how accurate they are."""
@@ -258,31 +294,38 @@ class DriftCore(Tally):
             return []
         shared = cameras.shares()
         shared.statistics_up_to_ms = at_ms
-        watch, rows = self._table.watch, np.roll(cameras.rows, -shared.turn)
-        newest_ms = np.maximum(watch["sampled_ms"][rows], watch["label_seen_ms"][rows])
-        # Where no sample and no label came since, everything has been published.
-        news = np.flatnonzero((newest_ms > watch["told_ms"][rows]) & (watch["version"][rows] > 0))[:_CAMERAS_AT_ONCE]
-        if not len(news):
+        newest_ms, news = np.zeros(len(cameras), np.int64), np.zeros(len(cameras), bool)
+        for table, places, rows in cameras.placed:
+            watch = table.watch
+            newest_ms[places] = np.maximum(watch["sampled_ms"][rows], watch["label_seen_ms"][rows])
+            # Where no sample and no label came since, everything has been published.
+            news[places] = (newest_ms[places] > watch["told_ms"][rows]) & (watch["version"][rows] > 0)
+        turns = np.flatnonzero(np.roll(news, -shared.turn))[:_CAMERAS_AT_ONCE]
+        if not len(turns):
             return []
-        shared.turn = (shared.turn + int(news[-1]) + 1) % len(rows)
-        rows, newest_ms = rows[news], newest_ms[news]
-        self._table.touch(rows, b"w")
-        watch["told_ms"][rows] = newest_ms
-        emit(set(rows[watch["labels"][rows] > 0].tolist()))
-        thresholds = (self._watcher.thresholds(self._table, rows, of) for of in ("", "label_"))
-        return [*statistics(self._table, rows, self._rules, at_ms, *thresholds)]
+        order = np.full(len(cameras), -1)
+        order[(turns + shared.turn) % len(cameras)] = turns
+        shared.turn = (shared.turn + int(turns[-1]) + 1) % len(cameras)
+        found: list[DriftStatistic] = []
+        for table, places, rows in cameras.placed:
+            mine = np.flatnonzero(order[places] >= 0)
+            mine = mine[np.argsort(order[places][mine])]
+            if not len(mine):
+                continue
+            chosen = rows[mine]
+            table.touch(chosen, b"w")
+            table.watch["told_ms"][chosen] = newest_ms[places][mine]
+            emit(table, set(chosen[table.watch["labels"][chosen] > 0].tolist()))
+            thresholds = (self._watcher.thresholds(table, chosen, of) for of in ("", "label_"))
+            found += statistics(table, chosen, self._rules, at_ms, *thresholds)
+        return found
 
-    def _by_name(self, rows: set[int]) -> list[tuple[int, Cameras]]:
-        """*rows*, each with the cameras of its partition, in an order that no process chose: by name."""
-        table = self._table
-        return [(row, table.cameras(row)) for row in sorted(rows, key=table.names.__getitem__)]
-
-    def _report(self, row: int, partition: int, at_ms: int) -> CameraReport:
+    def _report(self, table: Table, row: int, partition: int, at_ms: int) -> CameraReport:
         # Silence is judged by our own clock: frames that come after all were taken before, yet what they change is new.
-        shared = self._table.cameras(row).shares()
+        shared = table.cameras(row).shares()
         shared.last_report_ms = max(at_ms, shared.last_report_ms)
         self.events["reported"] += 1
-        return report(self._table, row, self._rules, shared.last_report_ms, (self._archive, partition))
+        return report(table, row, self._rules, shared.last_report_ms, (self._archive, partition))
 
 
 @lru_cache(maxsize=1_000)
@@ -291,9 +334,9 @@ def _version_number(model: str, version: str) -> int:
     return int(digest("version", model, version)[:15], 16)
 
 
-def _rounds(rows: Sequence[int]) -> list[list[int]]:
-    """Places of the first record of each row, of the second of each that has one, and so on."""
-    counts: dict[int, int] = {}
+def _rounds(rows: Sequence[Hashable]) -> list[list[int]]:
+    """Places of the first record of each row or home, of the second of each that has one, and so on."""
+    counts: dict[Hashable, int] = {}
     rounds: list[list[int]] = []
     for place, row in enumerate(rows):
         nth = counts.get(row, 0)
@@ -302,6 +345,57 @@ def _rounds(rows: Sequence[int]) -> list[list[int]]:
             rounds.append([])
         rounds[nth].append(place)
     return rounds
+
+
+def _places_of(predictions: Sequence[tuple[Cameras, Prediction]]) -> tuple[list[Home], list[Layout], bool]:
+    """Where the camera of each is known now, the layout that its rows have when it is taken, and whether any moves.
+
+    A camera moves with a new version of its model which needs another layout. What an earlier build has learned of more
+    classes in rows of eight stays as it is until then.
+    """
+    homes: list[Home] = []
+    layouts: list[Layout] = []
+    latest: dict[Home, tuple[tuple[str, str], Layout]] = {}
+    moves = False
+    for cameras, each in predictions:
+        needed, version = layout_of(len(each.probabilities)), (each.model, each.version)
+        home = cameras.home(each.camera, needed)
+        before, layout = latest.get(home) or (None, home.table.layout)
+        if layout is not needed and version != (before or _version(home)):
+            layout, moves = needed, True
+        latest[home] = version, layout
+        homes.append(home)
+        layouts.append(layout)
+    return homes, layouts, moves
+
+
+def _moved(cameras: Cameras, prediction: Prediction, layout: Layout) -> Home:
+    """Where the camera of a prediction is known, with rows of *layout*."""
+    if cameras.home(prediction.camera).table.layout is not layout:
+        cameras.move(prediction.camera, layout)
+    return cameras.home(prediction.camera)
+
+
+def _version(home: Home) -> tuple[str, str]:
+    """Model and version of a camera."""
+    found = version_of(*home)
+    return found.model, found.version
+
+
+def _by_width(by_table: Mapping[Table, _Of]) -> list[tuple[Table, _Of]]:
+    """What is of each table, in an order that no other partition's cameras choose."""
+    return sorted(by_table.items(), key=lambda each: each[0].layout.buckets)
+
+
+def _by_name(table: Table, rows: set[int]) -> list[tuple[int, Cameras]]:
+    """*rows*, each with the cameras of its partition, in an order that no process chose: by name."""
+    return [(row, table.cameras(row)) for row in sorted(rows, key=table.names.__getitem__)]
+
+
+def _counts(table: Table, seen: Outcomes, matched: Sequence[Outcome], now: Sequence[Version]) -> NDArray[np.bool_]:
+    """Which outcomes, [n], are evidence about the model that predicts *now* and of a camera that saw the road."""
+    of_it = [(each.model, each.version) == (it.model, it.version) for each, it in zip(matched, now, strict=True)]
+    return np.array(of_it) & ~was_blind(table.watch, seen.rows, seen.received_ms)
 
 
 def _camera_of(letter: Mapping[str, Any], cameras: Cameras) -> str | None:

@@ -20,7 +20,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BLOCKS, LAGS, LOSS_LAG, MOST
+from services.drift.fields import BLOCKS, LAGS, MOST
+from services.drift.layout import LOSS_LAG
 from services.drift.sample import Floats, Ints
 
 _LAGS: Final = np.array(LAGS)

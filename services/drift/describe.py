@@ -1,21 +1,11 @@
 """What streams and families are called, and what is reported of them."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import (
-    BUCKETS,
-    COMPOSITION,
-    FAMILIES,
-    INPUT,
-    LIGHT,
-    RANK_WAYS,
-    RANKED,
-    STREAM,
-)
+from services.drift.layout import COMPOSITION, INPUT, LIGHT, RANK_WAYS, RANKED
 from services.drift.outcomes import expected
 from services.drift.reference import usual
 from services.drift.sample import Floats, Ints
@@ -28,7 +18,7 @@ _MOVED: Final = 1e-3
 
 def signal_of(table: Table, row: int, stream: int) -> tuple[str, int | None]:
     """Name of the signal of a stream, and the bucket of the class that it is about."""
-    place = STREAM[stream].place
+    place = table.layout.stream[stream].place
     match place.signal.along:
         case "slot":
             return f"{place.signal.name}.{table.reference['telemetry'][row, place.number].decode()}", None
@@ -38,22 +28,20 @@ def signal_of(table: Table, row: int, stream: int) -> tuple[str, int | None]:
             return place.signal.name, None
 
 
-def class_of(bucket: int, classes: Sequence[str]) -> str | None:
-    """Class of a bucket; None where it has several or none."""
-    alone = bucket < BUCKETS - 1 or len(classes) == BUCKETS
-    return classes[bucket] if alone and bucket < len(classes) else None
-
-
 def estimates(table: Table, rows: Ints, floor: float) -> tuple[Floats, Floats]:
-    """Current estimate of the signal of each stream, and what is normal for it in the camera's phase, [n, STREAMS]."""
+    """Current estimate of the signal of each stream, and what is normal for it in the camera's phase, [n, streams]."""
     watch, known = table.watch, table.reference
     phase = watch["phase"][rows].astype(np.int64)
     now, loss = watch["values"][rows], recent_loss(watch, rows)
     normal, _ = usual(known, rows, phase)
     return (
-        by_stream(now[:, :RANKED], now[:, RANKED:], loss, 1 - loss),
+        by_stream(table.layout, now[:, :RANKED], now[:, RANKED:], loss, 1 - loss),
         by_stream(
-            normal, known["said_mean"][rows, phase], np.nan_to_num(expected(known, rows)), np.full_like(loss, floor)
+            table.layout,
+            normal,
+            known["said_mean"][rows, phase],
+            np.nan_to_num(expected(known, rows)),
+            np.full_like(loss, floor),
         ),
     )
 
@@ -73,18 +61,18 @@ def alarmed(
     Args:
         chosen: Stream and number of the detector, where it was not the engine that raised it.
     """
-    watch = table.watch[row]
+    watch, of_it = table.watch[row], table.layout.families[family]
     rows = np.array([row])
     shares = weighed(table.watch, table.reference, rows)[0]
-    most = FAMILIES[family].first + int(shares[FAMILIES[family].slice].argmax())
+    most = of_it.first + int(shares[of_it.slice].argmax())
     stream, detector = chosen or (most, 0)
     estimate, reference = (float(each[0, stream]) for each in estimates(table, rows, floor))
-    moved = FAMILIES[family] is INPUT and _has_moved(shares)
+    moved = family == INPUT and _has_moved(shares[of_it.slice])
     evidence = float(watch["family"][family]) if chosen is None else threshold
     return evidence, threshold, stream, estimate, reference, moved, detector
 
 
 def _has_moved(shares: Floats) -> bool:
-    """Another view under the same light, by the *shares* of evidence, [STREAMS]."""
-    by_signal = shares[INPUT.slice].reshape(-1, RANK_WAYS).sum(axis=1)
+    """Another view under the same light, by the *shares* of evidence, [streams of pictures]."""
+    by_signal = shares.reshape(-1, RANK_WAYS).sum(axis=1)
     return bool(by_signal[LIGHT].max() < _MOVED * by_signal[COMPOSITION])

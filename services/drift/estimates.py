@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import CONFIDENCE_BINS, MOST
+from services.drift.fields import CONFIDENCE_BINS, MOST
 from services.drift.sample import Floats, Frames, Ints
 
 _SMOOTH: Final = np.float32(0.02)

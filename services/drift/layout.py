@@ -1,42 +1,36 @@
-"""What is known of one camera, as two packed rows: at most 8 KB together, and the same bytes after a restart.
+"""Where what is known of a camera lies: two packed rows, at most 8 KB together for a model of up to eight classes.
 
-`REFERENCE` is written while a camera learns and then stays; `WATCH` changes with every frame. Streams are what the
-engine keeps evidence of, one row of `BETS` numbers each, in the order of `STREAM`. All places follow from the rows of
-`signals.SIGNALS`, `signals.KINDS` and `fault_rules.FAULTS`.
+The `reference` row is written while a camera learns and then stays; the `watch` row changes with every frame. Streams
+are what the engine keeps evidence of, one row of `BETS` numbers each, in the order of `Layout.stream`. All places
+follow from the rows of `signals.SIGNALS`, `signals.KINDS` and `fault_rules.FAULTS`, and those that classes have from
+how many are told apart: a `Layout` has room for 8, 16 or 32, and a camera's rows have the one that its model needs.
 """
 
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.drift import fault_rules
-from services.drift.columns import Axis, Field, row_of
+from services.drift.columns import Fields, places_given, row_of
 from services.drift.fault_rules import ALARMS
-from services.drift.signals import FEATURES, KINDS, SIGNALS, WAYS, Kind, Ranking, Signal, Slowest
+from services.drift.fields import (
+    ALARMED_FIELDS,
+    BINS,
+    EVIDENCE_FIELDS,
+    LEARNING_FIELDS,
+    REFERENCE_FIELDS,
+    SEEN_FIELDS,
+    TELEMETRY_SLOTS,
+)
+from services.drift.signals import KINDS, SIGNALS, WAYS, Kind, Ranking, Signal, Slowest
 
-BETS: Final = 8
-BUCKETS: Final = 8
-"""Classes that are told apart: the model's first seven and the rest, or all of up to eight."""
+BUCKETS: Final = (8, 16, 32)
+"""Classes that may be told apart: all of a model, or its first and in the last bucket the rest."""
 PHASE_NAMES: Final = ("night", "day")
 PHASES: Final = len(PHASE_NAMES)
 """Night and day: brightness under and over an edge."""
-BINS: Final = 20
-TELEMETRY_SLOTS: Final = 4
-CONFIDENCE_BINS: Final = 16
-"""Of -log10(1 - confidence), 0 to 4: most answers of a good model lie beyond 0.99."""
-BLIND_TIMES: Final = 4
-"""Times in which a camera saw nothing that are remembered, the newest first: labels come days later."""
-LAGS: Final = (1, 4, 16)
-BLOCKS: Final = (4, 16, 64)
-MOST: Final = 60_000
-"""Counts that are 16 bits wide end here."""
-
-_PLACES_ALONG: Final = {
-    "": ("",),
-    "slot": tuple(f" {slot}" for slot in range(TELEMETRY_SLOTS)),
-    "class": tuple(f" {bucket}" for bucket in range(BUCKETS)),
-    "phase": tuple(f" {phase}" for phase in PHASE_NAMES),
-}
 
 
 class Place(NamedTuple):
@@ -53,7 +47,13 @@ class Place(NamedTuple):
     @property
     def name(self) -> str:
         """Its name along axes."""
-        return self.signal.name + _PLACES_ALONG[self.signal.along][self.number]
+        match self.signal.along:
+            case "":
+                return self.signal.name
+            case "phase":
+                return f"{self.signal.name} {PHASE_NAMES[self.number]}"
+            case _:
+                return f"{self.signal.name} {self.number}"
 
 
 class Stream(NamedTuple):
@@ -71,85 +71,6 @@ class Stream(NamedTuple):
     def name(self) -> str:
         """Its name along axes."""
         return f"{self.place.name} {self.way}"
-
-
-def _places(ranking: Ranking, family: str = "") -> tuple[Place, ...]:
-    """Places of all signals of a ranking, family by family."""
-    return tuple(
-        Place(signal, number)
-        for kind in KINDS
-        for signal in SIGNALS
-        if signal.family == kind.name and signal.ranking is ranking and family in ("", kind.name)
-        for number in range(len(_PLACES_ALONG[signal.along]))
-    )
-
-
-def _streams(kind: Kind) -> list[Stream]:
-    """Streams of a family: of ranks all ways of a signal stand together, of other numbers all signals of a way."""
-    found = []
-    for ranking, ways in WAYS.items():
-        places = _places(ranking, kind.name)
-        if ranking is Ranking.RANK:
-            found += [Stream(place, way) for place in places for way in ways]
-        else:
-            found += [Stream(place, way) for way in ways for place in places]
-    return found
-
-
-STREAMS_OF: Final = {kind.name: _streams(kind) for kind in KINDS}
-STREAM: Final = tuple(stream for streams in STREAMS_OF.values() for stream in streams)
-STREAMS: Final = len(STREAM)
-
-RANKED_PLACES: Final = _places(Ranking.RANK)
-RANKED: Final = len(RANKED_PLACES)
-"""Signals that are ranked within their reference: a conformal p-value needs no model of them."""
-PICTURE: Final = tuple(place.name for place in RANKED_PLACES if not place.signal.along)
-RANK_WAYS: Final = len(WAYS[Ranking.RANK])
-RANK_STREAMS: Final = RANK_WAYS * RANKED
-"""Streams of ranks, the first of all."""
-OUTPUT_PLACES: Final = _places(Ranking.MEAN)
-OUTPUTS: Final = len(OUTPUT_PLACES)
-"""Numbers of a prediction: probability of each bucket, entropy over ln(classes), first margin over the second."""
-
-
-def _outputs(name: str) -> int:
-    return next(place for place, each in enumerate(OUTPUT_PLACES) if each.signal.name == name)
-
-
-COMPOSITION: Final = PICTURE.index("composition")
-EMBEDDING: Final = PICTURE.index("embedding")
-FOCUS: Final = PICTURE.index("focus")
-SHARES: Final = slice(_outputs("class_share"), _outputs("class_share") + BUCKETS)
-ENTROPY: Final = _outputs("entropy")
-MARGIN: Final = _outputs("margin")
-SLOTS: Final = slice(len(PICTURE), RANKED)
-"""Telemetry among what is ranked."""
-
-
-def held(slowest: Slowest) -> list[int]:
-    """Places of the ranked signals that are no faster than that."""
-    return [number for number, each in enumerate(RANKED_PLACES) if each.signal.slowest is slowest]
-
-
-LIGHT: Final = [number for number in held(Slowest.LIGHT) if RANKED_PLACES[number].signal.in_most]
-"""Signals of how light it is."""
-IN_MOST: Final = [number for number, each in enumerate(RANKED_PLACES) if each.signal.in_most]
-OPTIONAL: Final = [number for number, each in enumerate(RANKED_PLACES) if each.signal.optional]
-"""Places of those that frames may lack."""
-SURE: Final = [number for number, each in enumerate(OUTPUT_PLACES) if not each.signal.along]
-"""Numbers of a prediction that measure how sure the model is."""
-CORRELATED_NAMES: Final = (
-    *(place.name for place in RANKED_PLACES),
-    *(OUTPUT_PLACES[number].name for number in SURE),
-    "class_share",
-    "loss",
-)
-"""Numbers whose autocorrelation is measured: the ranked ones, entropy, margin, predicted class and loss."""
-CORRELATED: Final = len(CORRELATED_NAMES)
-ANSWERS_LAG: Final = slice(RANKED, CORRELATED - 1)
-"""Those of a prediction: entropy, margin and predicted class."""
-CLASS_LAG: Final = CORRELATED_NAMES.index("class_share")
-LOSS_LAG: Final = CORRELATED_NAMES.index("loss")
 
 
 class Family(NamedTuple):
@@ -171,22 +92,61 @@ class Family(NamedTuple):
         return slice(self.first, self.first + self.streams)
 
 
-def _families() -> tuple[Family, ...]:
-    found, first = [], 0
-    for kind, streams in STREAMS_OF.items():
-        found.append(Family(kind, first, len(streams)))
-        first += len(streams)
-    return tuple(found)
+def _places(ranking: Ranking, buckets: int = 0, family: str = "") -> tuple[Place, ...]:
+    """Places of all signals of a ranking, family by family."""
+    along = {"": 1, "slot": TELEMETRY_SLOTS, "class": buckets, "phase": PHASES}
+    return tuple(
+        Place(signal, number)
+        for kind in KINDS
+        for signal in SIGNALS
+        if signal.family == kind.name and signal.ranking is ranking and family in ("", kind.name)
+        for number in range(along[signal.along])
+    )
 
 
-FAMILIES: Final = _families()
+RANKED_PLACES: Final = _places(Ranking.RANK)
+RANKED: Final = len(RANKED_PLACES)
+"""Signals that are ranked within their reference: a conformal p-value needs no model of them."""
+PICTURE: Final = tuple(place.name for place in RANKED_PLACES if not place.signal.along)
+RANK_WAYS: Final = len(WAYS[Ranking.RANK])
+RANK_STREAMS: Final = RANK_WAYS * RANKED
+"""Streams of ranks, the first of all."""
+COMPOSITION: Final = PICTURE.index("composition")
+EMBEDDING: Final = PICTURE.index("embedding")
+FOCUS: Final = PICTURE.index("focus")
+SLOTS: Final = slice(len(PICTURE), RANKED)
+"""Telemetry among what is ranked."""
+
+
+def held(slowest: Slowest) -> list[int]:
+    """Places of the ranked signals that are no faster than that."""
+    return [number for number, each in enumerate(RANKED_PLACES) if each.signal.slowest is slowest]
+
+
+LIGHT: Final = [number for number in held(Slowest.LIGHT) if RANKED_PLACES[number].signal.in_most]
+"""Signals of how light it is."""
+IN_MOST: Final = [number for number, each in enumerate(RANKED_PLACES) if each.signal.in_most]
+OPTIONAL: Final = [number for number, each in enumerate(RANKED_PLACES) if each.signal.optional]
+"""Places of those that frames may lack."""
+CORRELATED_NAMES: Final = (
+    *(place.name for place in RANKED_PLACES),
+    *(signal.name for signal in SIGNALS if signal.ranking is Ranking.MEAN and not signal.along),
+    "class_share",
+    "loss",
+)
+"""Numbers whose autocorrelation is measured: the ranked ones, entropy, margin, predicted class and loss."""
+CORRELATED: Final = len(CORRELATED_NAMES)
+ANSWERS_LAG: Final = slice(RANKED, CORRELATED - 1)
+"""Those of a prediction: entropy, margin and predicted class."""
+CLASS_LAG: Final = CORRELATED_NAMES.index("class_share")
+LOSS_LAG: Final = CORRELATED_NAMES.index("loss")
+
+FAMILIES: Final = tuple(kind.name for kind in KINDS)
 INPUT, TELEMETRY, PREDICTIONS, ACCURACY, FLOOR = (
-    next(family for family in FAMILIES if family.kind == kind)
-    for kind in ("input", "telemetry", "predictions", "accuracy", "accuracy_floor")
+    FAMILIES.index(kind) for kind in ("input", "telemetry", "predictions", "accuracy", "accuracy_floor")
 )
 FRAMES_FAMILIES: Final = slice(0, sum(kind.by == "frames" for kind in KINDS))
 OUTCOME_FAMILIES: Final = slice(FRAMES_FAMILIES.stop, len(FAMILIES))
-FRAME_STREAMS: Final = FAMILIES[OUTCOME_FAMILIES][0].first
 OF_THE_ROAD: Final = [place for place, kind in enumerate(KINDS) if kind.of_the_road]
 
 FAULTS: Final = tuple(fault.kind for fault in fault_rules.FRAME_FAULTS)
@@ -197,176 +157,146 @@ BLINDING: Final = [place for place, fault in enumerate(fault_rules.FRAME_FAULTS)
 """Faults of frames that make everything else that is seen of the camera worthless."""
 BLIND: Final = [ALARMS.index(fault.kind) for fault in fault_rules.FAULTS if fault.blinds]
 """Alarms while which the camera's frames show nothing of the road."""
-
-
-def _weights() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    weights = np.zeros((STREAMS, len(FAMILIES)), np.float32)
-    for number, (family, streams) in enumerate(zip(FAMILIES, STREAMS_OF.values(), strict=True)):
-        of_row = [stream.place.signal for stream in streams]
-        weights[family.slice, number] = [
-            1 / len(streams) if signal.share is None else signal.share / of_row.count(signal) for signal in of_row
-        ]
-    return weights
-
-
-WEIGHTS: Final = _weights()
-
-
-def _source(stream: Stream) -> int:
-    ranking = stream.place.signal.ranking
-    if ranking is Ranking.RANK:
-        return RANKED_PLACES.index(stream.place)
-    if ranking is Ranking.MEAN:
-        return RANKED + OUTPUT_PLACES.index(stream.place)
-    return RANKED + OUTPUTS + (ranking is Ranking.FLOOR)
-
-
-SOURCE: Final = np.array([_source(stream) for stream in STREAM])
-"""Of each stream the number that it is of, among those of ranked signals, of predictions, of loss and of its floor."""
-
-_PHASE: Final = Axis("phase", PHASE_NAMES)
-_CLASS: Final = Axis("class", tuple(str(bucket) for bucket in range(BUCKETS)))
-_LABEL: Final = Axis("label", ("all", *_CLASS.places))
-_RANKED: Final = Axis("ranked", tuple(place.name for place in RANKED_PLACES))
-_OUTPUT: Final = Axis("output", tuple(place.name for place in OUTPUT_PLACES))
-_VALUE: Final = Axis("value", (*_RANKED.places, *_OUTPUT.places))
-_CORRELATED: Final = Axis("correlated", CORRELATED_NAMES)
-STREAM_AXIS: Final = Axis("stream", tuple(stream.name for stream in STREAM))
-_FAMILY: Final = Axis("family", tuple(family.kind for family in FAMILIES))
-_ALARM: Final = Axis("alarm", ALARMS)
-_FAULT: Final = Axis("fault", FAULTS)
-_MISSED: Final = Axis("missed", MISSED)
-
-REFERENCE_FIELDS: Final = (
-    Field("reference", "began_s", "u4", (_PHASE,)),
-    Field("reference", "frames", "u4", (_PHASE,)),
-    Field("reference", "closed", "u1", (_PHASE,)),
-    Field("table", "telemetry", "S16", (TELEMETRY_SLOTS,)),
-    Field("reference", "bits", "u2", (64,)),
-    Field("reference", "bits_of", "u2"),
-    Field("reference", "class_frames", "u2", (_PHASE, _CLASS)),
-    Field("reference", "features", "f2", (_PHASE, _CLASS, FEATURES)),
-    Field("reference", "features_m2", "f4", (_PHASE, FEATURES)),
-    Field("reference", "counts", "u2", (_PHASE, _RANKED, _CLASS)),
-    Field("reference", "means", "f4", (_PHASE, _RANKED, _CLASS)),
-    Field("reference", "m2", "f4", (_PHASE, _RANKED)),
-    Field("reference", "histogram", "u2", (_PHASE, _RANKED, BINS)),
-    Field("reference", "said_mean", "f4", (_PHASE, _OUTPUT)),
-    Field("reference", "said_m2", "f4", (_PHASE, _OUTPUT)),
-    Field("decorrelation", "pace", "u2", (_CORRELATED,)),
-    Field("decorrelation", "inflation", "f2", (_CORRELATED,)),
-    Field("reference", "examples", "i8", (4,)),
-    Field("late", "late", "u1", (_RANKED,)),
-    Field("late", "late_began_s", "u4", (_PHASE,)),
-    Field("outcomes", "labels_began_s", "u4", (_PHASE,)),
-    Field("outcomes", "labels_closed", "u1", (_PHASE,)),
-    Field("outcomes", "label_weights", "f4", (_PHASE, _LABEL)),
-    Field("outcomes", "label_squares", "f4", (_PHASE, _LABEL)),
-    Field("outcomes", "label_losses", "f4", (_PHASE, _LABEL)),
-    Field("estimates", "confidence", "f4"),
-    Field("estimates", "confidences", "u2", (CONFIDENCE_BINS,)),
-)
-REFERENCE: Final = row_of(REFERENCE_FIELDS)
-
-ALARMED_FIELDS: Final = (
-    Field("alarms", "evidence", "f4"),
-    Field("alarms", "threshold", "f4"),
-    Field("alarms", "stream", "u1"),
-    Field("alarms", "estimate", "f4"),
-    Field("alarms", "reference", "f4"),
-    Field("alarms", "moved", "?"),
-    Field("alarms", "detector", "u1"),
-)
-"""The numbers of an alarm of a family for as long as it lasts: how things were when it was raised."""
 ALARMED: Final = row_of(ALARMED_FIELDS)
 
-EVIDENCE_FIELDS: Final = (
-    Field("streams", "evidence", "f4", (STREAM_AXIS, BETS)),
-    Field("streams", "excess", "f4", (STREAM_AXIS,)),
-    Field("streams", "family", "f4", (_FAMILY,)),
-    Field("streams", "cusum", "f4", (_FAMILY,)),
-    Field("streams", "since_ms", "i8", (_FAMILY,)),
-    Field("streams", "run", "u4", (_FAMILY,)),
-    Field("streams", "window", "u4", (_FAMILY,)),
-    Field("alarms", "span", "u4", (_FAMILY,)),
-    Field("alarms", "raised", "u1", (_ALARM,)),
-    Field("alarms", "raised_since_ms", "i8", (_ALARM,)),
-    Field("alarms", "raised_at_ms", "i8", (_ALARM,)),
-    Field("alarms", "cause", "V16", (_ALARM,)),
-    Field("alarms", "alarmed", ALARMED_FIELDS, (_FAMILY,)),
-)
-"""What moves with samples."""
-SEEN_FIELDS: Final = (
-    Field("watcher", "phase", "u1"),
-    Field("watcher", "light", "f4"),
-    Field("sampling", "tested", "u4"),
-    Field("sampling", "labelled", "u4"),
-    Field("arrivals", "seen_ms", "i8"),
-    Field("arrivals", "label_seen_ms", "i8"),
-    Field("arrivals", "gap_ms", "f4"),
-    Field("arrivals", "gap_max_ms", "f4"),
-    Field("arrivals", "every_ms", "f8"),
-    Field("arrivals", "label_gap_max_ms", "f4"),
-    Field("arrivals", "label_every_ms", "f8"),
-    Field("outcomes", "propensity", "f4"),
-    Field("arrivals", "frames", "u4"),
-    Field("arrivals", "labels", "u4"),
-    Field("fault_rules", "content", "i8"),
-    Field("fault_rules", "contrast", "f4"),
-    Field("fault_rules", "focus", "f4"),
-    Field("fault_rules", "blur_run", "u1"),
-    Field("fault_rules", "skew_ms", "f8"),
-    Field("fault_rules", "skew_run_ms", "f8"),
-    Field("sampling", "sampled_ms", "i8"),
-    Field("core", "told_ms", "i8"),
-    Field("arrivals", "passed", "u1"),
-    Field("fault_rules", "latency_ms", "f4"),
-    Field("faults", "fault_run", "u1", (_FAULT,)),
-    Field("faults", "fault_clear", "u1", (_FAULT,)),
-    Field("faults", "fault_from_ms", "i8", (_FAULT,)),
-    Field("alarms", "blind_from_s", "u4", (BLIND_TIMES,)),
-    Field("alarms", "blind_until_s", "u4", (BLIND_TIMES,)),
-    Field("absences", "dead", "f4"),
-    Field("absences", "dead_at_ms", "i8"),
-    Field("absences", "back_from_s", "u4", (_MISSED,)),
-    Field("watcher", "offsets", "i8", (4,)),
-    Field("sampling", "values", "f4", (_VALUE,)),
-    Field("outcomes", "recent_labels", "f4"),
-    Field("outcomes", "recent_errors", "f4"),
-    Field("estimates", "recent_confidence", "f4"),
-    Field("estimates", "recent_histogram", "f4", (CONFIDENCE_BINS,)),
-    Field("estimates", "recent_variance", "f4"),
-    Field("renewal", "version", "u8"),
-    Field("renewal", "version_since_ms", "i8"),
-    Field("watcher", "last_cause", "V16"),
-)
-"""What moves with every frame that is inspected."""
-WATCH_FIELDS: Final = (*EVIDENCE_FIELDS, *SEEN_FIELDS)
-WATCH: Final = row_of(WATCH_FIELDS)
 
-LEARNING_FIELDS: Final = (
-    Field("decorrelation", "count", "u2", (_CORRELATED,)),
-    Field("decorrelation", "mean", "f4", (_CORRELATED,)),
-    Field("decorrelation", "m2", "f4", (_CORRELATED,)),
-    Field("decorrelation", "last", "f4", (_CORRELATED, len(LAGS))),
-    Field("decorrelation", "products", "f4", (_CORRELATED, len(LAGS))),
-    Field("decorrelation", "block", "f4", (_CORRELATED, len(BLOCKS))),
-    Field("decorrelation", "squares", "f4", (_CORRELATED, len(BLOCKS))),
-)
-"""Autocorrelation so far; gone as soon as the first reference is whole."""
-LEARNING: Final = row_of(LEARNING_FIELDS)
+class Layout:
+    """Places in rows that tell so many classes apart. There is one of each size, see `layout_of`.
 
-NORMAL: Final[np.dtype[Any]] = np.dtype(
-    [
-        ("known", "?"),
-        ("pace", "u2", STREAMS),
-        ("weight", "f4", STREAMS),
-        ("bound", "f4", (PHASES, FRAME_STREAMS)),
-        ("centre", "f4", (PHASES, RANKED, BUCKETS)),
-        ("spread", "f4", (PHASES, RANKED)),
-        ("ranks", "f4", (PHASES, RANKED, BINS)),
-        ("unknown", "?", (PHASES, len(OPTIONAL))),
-    ],
-    align=True,
-)
-"""What follows from a reference (`services.drift.normal`); nobody's state, since it can be made of it again."""
+    Attributes:
+        buckets: Classes that are told apart: the model's first and the rest, or all of up to so many.
+        output_places: Numbers of a prediction: probability of each bucket, entropy over ln(classes), first margin over
+            the second.
+        outputs: How many these are.
+        shares, entropy, margin, sure: Places among them; *sure* are those that measure how sure the model is.
+        stream: All streams in their order.
+        streams: How many.
+        families: Of streams, in the order of `FAMILIES`.
+        frame_streams: Streams that frames feed, the first of all.
+        weights: Share of each stream in the evidence of each family, [streams, families].
+        source: Of each stream the number that it is of, among those of ranked signals, of predictions, of loss and of
+            its floor, [streams].
+        pieces: Fields of each piece of a camera's rows that has a key of its own on the state topic, by its letter.
+        reference, watch, learning: Types of rows: what is normal, what is seen, and what is measured while the first
+            reference grows.
+        normal: What follows from a reference (`services.drift.normal`); nobody's state, since it can be made of it
+            again.
+    """
+
+    def __init__(self, buckets: int) -> None:
+        self.buckets = buckets
+        self.output_places = _places(Ranking.MEAN, buckets)
+        self.outputs = len(self.output_places)
+        names = [place.signal.name for place in self.output_places]
+        self.shares = slice(names.index("class_share"), names.index("class_share") + buckets)
+        self.entropy, self.margin = names.index("entropy"), names.index("margin")
+        self.sure = [number for number, each in enumerate(self.output_places) if not each.signal.along]
+        of_kinds = [_streams(kind, buckets) for kind in KINDS]
+        self.stream = tuple(stream for streams in of_kinds for stream in streams)
+        self.streams = len(self.stream)
+        firsts = np.cumsum([0, *map(len, of_kinds)]).tolist()
+        self.families = tuple(
+            Family(kind, first, len(streams)) for kind, first, streams in zip(FAMILIES, firsts, of_kinds, strict=False)
+        )
+        self.frame_streams = self.families[OUTCOME_FAMILIES.start].first
+        self.weights = self._weights()
+        self.source = np.array([self._source(stream) for stream in self.stream])
+        self.pieces = self._pieces()
+        self.reference, self.learning = row_of(self.pieces[b"r"]), row_of(self.pieces[b"l"])
+        self.watch = row_of((*self.pieces[b"e"], *self.pieces[b"w"]))
+        self.normal = self._normal()
+
+    def along(self, family: int, what: str) -> slice:
+        """Streams of a family of which there is one for each *what*, counted from its first one."""
+        streams = self.stream[self.families[family].slice]
+        places = [number for number, stream in enumerate(streams) if stream.place.signal.along == what]
+        return slice(places[0], places[-1] + 1)
+
+    def class_of(self, bucket: int, classes: tuple[str, ...]) -> str | None:
+        """Class of a bucket; None where it has several or none."""
+        alone = bucket < self.buckets - 1 or len(classes) == self.buckets
+        return classes[bucket] if alone and bucket < len(classes) else None
+
+    def _weights(self) -> NDArray[np.float32]:
+        weights = np.zeros((self.streams, len(FAMILIES)), np.float32)
+        for number, family in enumerate(self.families):
+            of_row = [stream.place.signal for stream in self.stream[family.slice]]
+            weights[family.slice, number] = [
+                1 / len(of_row) if signal.share is None else signal.share / of_row.count(signal) for signal in of_row
+            ]
+        return weights
+
+    def _source(self, stream: Stream) -> int:
+        ranking = stream.place.signal.ranking
+        if ranking is Ranking.RANK:
+            return RANKED_PLACES.index(stream.place)
+        if ranking is Ranking.MEAN:
+            return RANKED + self.output_places.index(stream.place)
+        return RANKED + self.outputs + (ranking is Ranking.FLOOR)
+
+    def _pieces(self) -> dict[bytes, Fields]:
+        ranked, output = (tuple(place.name for place in places) for places in (RANKED_PLACES, self.output_places))
+        classes = tuple(str(bucket) for bucket in range(self.buckets))
+        places = {
+            "phase": PHASE_NAMES,
+            "class": classes,
+            "label": ("all", *classes),
+            "ranked": ranked,
+            "output": output,
+            "value": (*ranked, *output),
+            "correlated": CORRELATED_NAMES,
+            "stream": tuple(stream.name for stream in self.stream),
+            "family": FAMILIES,
+            "alarm": ALARMS,
+            "fault": FAULTS,
+            "missed": MISSED,
+        }
+        fields = {b"r": REFERENCE_FIELDS, b"e": EVIDENCE_FIELDS, b"w": SEEN_FIELDS, b"l": LEARNING_FIELDS}
+        return {letter: places_given(of_it, places) for letter, of_it in fields.items()}
+
+    def _normal(self) -> np.dtype[Any]:
+        return np.dtype(
+            [
+                ("known", "?"),
+                ("pace", "u2", self.streams),
+                ("weight", "f4", self.streams),
+                ("bound", "f4", (PHASES, self.frame_streams)),
+                ("centre", "f4", (PHASES, RANKED, self.buckets)),
+                ("spread", "f4", (PHASES, RANKED)),
+                ("ranks", "f4", (PHASES, RANKED, BINS)),
+                ("unknown", "?", (PHASES, len(OPTIONAL))),
+            ],
+            align=True,
+        )
+
+
+@lru_cache
+def layout_of(classes: int) -> Layout:
+    """The narrowest layout that tells *classes* apart; of more than 32 the first 31 and the rest.
+
+    As every row, one of the widest would do for all; but evidence of a family is shared by its streams, and rows of 32
+    take 18 KB.
+    """
+    return _LAYOUTS[next((buckets for buckets in BUCKETS if buckets >= classes), BUCKETS[-1])]
+
+
+def of_rows(rows: NDArray[Any]) -> Layout:
+    """The layout that references or watch rows of a table have."""
+    return _BY_TYPE[rows.dtype]
+
+
+def _streams(kind: Kind, buckets: int) -> list[Stream]:
+    """Streams of a family: of ranks all ways of a signal stand together, of other numbers all signals of a way."""
+    found = []
+    for ranking, ways in WAYS.items():
+        places = _places(ranking, buckets, kind.name)
+        if ranking is Ranking.RANK:
+            found += [Stream(place, way) for place in places for way in ways]
+        else:
+            found += [Stream(place, way) for way in ways for place in places]
+    return found
+
+
+_LAYOUTS: Final = {buckets: Layout(buckets) for buckets in BUCKETS}
+_BY_TYPE: Final = {row: layout for layout in _LAYOUTS.values() for row in (layout.reference, layout.watch)}
+NARROWEST: Final = _LAYOUTS[BUCKETS[0]]

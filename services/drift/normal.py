@@ -11,13 +11,13 @@ from services.drift.table import Rows, Table
 
 
 def normal(table: Table, rows: Ints, rules: Rules) -> Rows:
-    """Rows of `layout.NORMAL`, of which those of *rows*, [n], are up to date with their references."""
+    """Rows of `Layout.normal`, of which those of *rows*, [n], are up to date with their references."""
     kept = table.normal
     stale = rows[~kept["known"][rows]]
     if len(stale):
         known = table.reference
         lag = streams.lags(known, stale)
-        kept["pace"][stale], kept["weight"][stale] = lag, streams.weights(lag, known["pace"][stale])
+        kept["pace"][stale], kept["weight"][stale] = lag, streams.weights(table.layout, lag, known["pace"][stale])
         kept["bound"][stale] = streams.bounds(
             known, stale, lag, rank=rules.tolerance_rank, probability=rules.tolerance_probability
         )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.records import Outcome
-from services.drift.layout import ACCURACY, FLOOR, LOSS_LAG, STREAM
+from services.drift.layout import ACCURACY, LOSS_LAG, Layout, of_rows
 from services.drift.sample import Floats, Ints, bucket_of
 from services.drift.streams import SURE, Fed
 
@@ -21,18 +21,6 @@ _RECENT: Final = np.float32(1 / 200)
 _FEWEST_OF_CLASS: Final = 30
 _LEAST_WEIGHT: Final = np.float32(0.01)
 _LEAST_FADES: Final = np.float32(1.002)  # a label: after a stray .001 a propensity of 1 counts fully 3,500 labels on
-_STREAMS: Final = ACCURACY.streams + FLOOR.streams
-"""Streams of an outcome."""
-
-
-def _along(what: str) -> slice:
-    """Streams of the loss of each *what*, among those of an outcome."""
-    places = [number for number, stream in enumerate(STREAM[ACCURACY.slice]) if stream.place.signal.along == what]
-    return slice(places[0], places[-1] + 1)
-
-
-_ALL, _CLASSES, _BY_PHASE = _along("").start, _along("class"), _along("phase")
-_FLOOR: Final = FLOOR.first - ACCURACY.first
 
 
 @dataclass(frozen=True)
@@ -67,11 +55,12 @@ class Outcomes:
 
 
 def outcomes(
-    rows: Sequence[int], matched: Sequence[Outcome], classes: Sequence[Sequence[str]], edge: float
+    layout: Layout, rows: Sequence[int], matched: Sequence[Outcome], classes: Sequence[Sequence[str]], edge: float
 ) -> Outcomes:
     """Put *matched* into columns.
 
     Args:
+        layout: That of the rows of all cameras.
         rows: Row of the camera of each.
         matched: At most one of each camera.
         classes: Classes of the model of each.
@@ -82,7 +71,9 @@ def outcomes(
         at_ms=np.array([each.label_received_at_ms for each in matched], np.int64),
         received_ms=np.array([each.received_at_ms for each in matched], np.int64),
         phase=np.array([each.brightness >= edge for each in matched], np.int64),
-        bucket=np.array([bucket_of(each.label, of) for each, of in zip(matched, classes, strict=True)], np.int64),
+        bucket=np.array(
+            [bucket_of(layout, each.label, of) for each, of in zip(matched, classes, strict=True)], np.int64
+        ),
         loss=np.array([not each.correct for each in matched], np.float32),
         propensity=np.array([min(max(each.propensity, 1e-3), 1) for each in matched], np.float32),
         confidence=np.array([each.confidence for each in matched], np.float32),
@@ -132,7 +123,8 @@ def learn(reference: NDArray[Any], seen: Outcomes, weight: Floats, chosen: NDArr
 def of_outcomes(
     reference: NDArray[Any], seen: Outcomes, weight: Floats, *, accuracy: float, new_phase: float, floor: float
 ) -> Fed:
-    """Streams of an outcome: loss of all, of its class, of its phase, and against the floor, [n, 12].
+    """Streams of an outcome: loss of all, of its class, of its phase, and against the floor, [n, streams of outcomes]:
+    for eight classes 12.
 
     Args:
         accuracy: Tolerance against the reference of this phase.
@@ -141,22 +133,25 @@ def of_outcomes(
     """
     rows = seen.rows
     count = len(rows)
-    x = np.full((count, _STREAMS), np.nan, np.float32)
+    layout = of_rows(reference)
+    of_all, of_class, of_phase = (layout.along(ACCURACY, what) for what in ("", "class", "phase"))
+    of_floor = layout.families[ACCURACY].streams
+    x = np.full((count, layout.streams - layout.frame_streams), np.nan, np.float32)
     bound = np.full_like(x, 0.5)
-    limit = _limits(reference, rows)  # [n, PHASES, 1 + BUCKETS]
+    limit = _limits(reference, rows)  # [n, PHASES, 1 + buckets]
     closed = reference["labels_closed"][rows].astype(bool)
     known = closed[np.arange(count), seen.phase]
     own = limit[np.arange(count), seen.phase] + accuracy
-    bound[:, _ALL] = np.where(known, own[:, 0], _of_new_phase(closed, limit, new_phase))
+    bound[:, of_all.start] = np.where(known, own[:, 0], _of_new_phase(closed, limit, new_phase))
     tested = known | closed.any(axis=1)
-    x[:, _ALL] = np.where(tested, seen.loss, np.nan)
-    here = np.arange(count), _CLASSES.start + seen.bucket
+    x[:, of_all.start] = np.where(tested, seen.loss, np.nan)
+    here = np.arange(count), of_class.start + seen.bucket
     often = reference["label_weights"][rows, seen.phase, 1 + seen.bucket] >= _FEWEST_OF_CLASS
-    bound[:, _CLASSES] = own[:, 1:]
+    bound[:, of_class] = own[:, 1:]
     x[here] = np.where(known & often, seen.loss, np.nan)
-    bound[:, _BY_PHASE] = bound[:, [_ALL]]
-    x[np.arange(count), _BY_PHASE.start + seen.phase] = x[:, _ALL]
-    bound[:, _FLOOR], x[:, _FLOOR] = 1 - floor, seen.loss
+    bound[:, of_phase] = bound[:, of_all]
+    x[np.arange(count), of_phase.start + seen.phase] = x[:, of_all.start]
+    bound[:, of_floor], x[:, of_floor] = 1 - floor, seen.loss
     x[bound > 0.98] = np.nan
     bound = np.clip(bound, 1e-3, 0.98)
     # A bet that is scaled by the weight is the bet on a sample that lies so much nearer to its bound.
@@ -202,7 +197,7 @@ def worst(reference: NDArray[Any], row: int) -> float:
 
 
 def _limits(reference: NDArray[Any], rows: Ints) -> Floats:
-    """Upper confidence bound of the mean loss, by phase and class, [n, PHASES, 1 + BUCKETS]."""
+    """Upper confidence bound of the mean loss, by phase and class, [n, PHASES, 1 + buckets]."""
     weights = np.maximum(reference["label_weights"][rows], 1e-9)
     mean = reference["label_losses"][rows] / weights
     samples = weights**2 / np.maximum(reference["label_squares"][rows], 1e-9)

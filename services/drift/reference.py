@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import BINS, MOST, RANKED, RANKED_PLACES, SLOTS
+from services.drift.fields import BINS, MOST
+from services.drift.layout import RANKED, RANKED_PLACES, SLOTS
 from services.drift.sample import Floats, Frames, Ints
 
 EDGE: Final = 3.0
@@ -200,11 +201,11 @@ def scaled(reference: Reference, phase: Ints, seen: Frames, ranked: Floats) -> F
 
 
 def scales(counts: NDArray[np.uint16], means: Floats, m2: Floats) -> tuple[Floats, Floats]:
-    """Mean of each signal within each class, [..., RANKED, BUCKETS], that of all classes where it was seldom seen, and
+    """Mean of each signal within each class, [..., RANKED, buckets], that of all classes where it was seldom seen, and
     the standard deviation within a class, [..., RANKED]; NaN where it is not known.
 
     Args:
-        counts, means: [..., RANKED, BUCKETS].
+        counts, means: [..., RANKED, buckets].
         m2: Sum of squares off the means, [..., RANKED].
     """
     frames = counts.astype(np.float32)

@@ -6,13 +6,14 @@ from typing import Any, Final
 import numpy as np
 
 from catseye.contract.records import Alarm, CameraReport, Place
-from services.drift.describe import class_of, signal_of
+from services.drift.cameras import Version
+from services.drift.describe import signal_of
 from services.drift.detector_choice import NAMES
 from services.drift.fault_rules import ALARMS
 from services.drift.layout import ALARMED, FAMILIES, FAULT_ALARMS, INPUT, PHASE_NAMES
 from services.drift.outcomes import expected, worst
 from services.drift.rules import Rules
-from services.drift.table import Table, Version
+from services.drift.table import Table
 
 RULE: Final = "rule"
 _SAME: Final = 0.05  # confidence and accuracy of the reference lie so near each other when confidence can be believed
@@ -66,7 +67,7 @@ def accuracy_without_labels(table: Table, row: int) -> tuple[float | None, bool]
         return None, False
     loss = float(expected(table.reference, np.array([row]))[0])
     agreed = abs((1 - loss) - reference_confidence(known)) <= _SAME  # false for NaN: no label yet
-    calm = not watch["raised"][FAMILIES.index(INPUT)] and not watch["raised"][len(FAMILIES) :].any()
+    calm = not watch["raised"][INPUT] and not watch["raised"][len(FAMILIES) :].any()
     return float(watch["recent_confidence"]), bool(agreed and calm)
 
 
@@ -85,7 +86,7 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
         evidence, threshold = numbers["evidence"], numbers["threshold"]
         estimate, reference = numbers["estimate"], numbers["reference"]
         signal, bucket = signal_of(table, row, numbers["stream"])
-        label = None if bucket is None else class_of(bucket, version.classes)
+        label = None if bucket is None else table.layout.class_of(bucket, version.classes)
         detector = NAMES[numbers["detector"]]
         kind = "camera_moved" if numbers["moved"] else kind
     frames_seen = int(watch["frames"])

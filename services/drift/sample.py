@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.records import Prediction
-from services.drift.layout import BUCKETS, ENTROPY, MARGIN, OUTPUTS, PICTURE, RANKED, RANKED_PLACES, SHARES, SLOTS
+from services.drift.layout import PICTURE, RANKED, RANKED_PLACES, SLOTS, Layout
 from services.drift.signals import FEATURES
 
 _TINY: Final = 1e-6
@@ -52,7 +52,7 @@ class Frames:
         bits: Bits of the perceptual hash, [n, 64], 0 or 1.
         features: Projected features, [n, FEATURES]; NaN when the model gives none.
         bucket: Bucket of the predicted class, [n].
-        outputs: Probabilities of the buckets (NaN where the model has none), entropy and margin, [n, OUTPUTS], 0 to 1.
+        outputs: Probabilities of the buckets (NaN where the model has none), entropy and margin, [n, outputs], 0 to 1.
         confidence: Probability of the predicted class, [n].
         content: What two identical pictures share and two others hardly do, [n].
         offset: Offset of the frame in frames.accepted, [n].
@@ -85,6 +85,7 @@ class Frames:
 
 
 def frames(
+    layout: Layout,
     rows: Sequence[int],
     predictions: Sequence[Prediction],
     slots: Sequence[Sequence[str]],
@@ -93,6 +94,7 @@ def frames(
     """Put *predictions* into columns.
 
     Args:
+        layout: That of the rows of all cameras.
         rows: Row of the camera of each.
         predictions: In any order; `Frames.part` gives what may be one round.
         slots: Names of the telemetry that each camera's slots hold.
@@ -115,12 +117,12 @@ def frames(
     sharpness = np.ascontiguousarray(ranked[:, _SHARPNESS]).view(np.uint32).astype(np.int64)
     light = np.ascontiguousarray(ranked[:, _BRIGHTNESS]).view(np.uint32).astype(np.int64)
     features, bits = np.full((count, FEATURES), np.nan, np.float32), np.zeros((count, 64), np.float32)
-    bucket, outputs = np.zeros(count, np.int64), np.full((count, OUTPUTS), np.nan, np.float32)
+    bucket, outputs = np.zeros(count, np.int64), np.full((count, layout.outputs), np.nan, np.float32)
     confidence = np.zeros(count, np.float32)
     if samples:
         features[samples] = [each.embedding if len(each.embedding) == FEATURES else _NO_FEATURES for each in of_samples]
         bits[samples] = np.unpackbits(hashes[samples].view(np.uint8), bitorder="little").reshape(-1, 64)
-        bucket[samples], outputs[samples], confidence[samples] = _outputs(of_samples)
+        bucket[samples], outputs[samples], confidence[samples] = _outputs(layout, of_samples)
     received = np.array([each.received_at_ms for each in predictions], np.int64)
     return Frames(
         rows=np.array(rows, np.int64),
@@ -140,15 +142,16 @@ def frames(
     )
 
 
-def bucket_of(label: str | None, classes: Sequence[str]) -> int:
+def bucket_of(layout: Layout, label: str | None, classes: Sequence[str]) -> int:
     """Bucket of a class; the last one also takes classes that the model does not know."""
-    place = classes.index(label) if label in classes else BUCKETS - 1
-    return min(place, BUCKETS - 1)
+    place = classes.index(label) if label in classes else layout.buckets - 1
+    return min(place, layout.buckets - 1)
 
 
-def _outputs(predictions: Sequence[Prediction]) -> tuple[Ints, Floats, Floats]:
+def _outputs(layout: Layout, predictions: Sequence[Prediction]) -> tuple[Ints, Floats, Floats]:
     """Bucket of the predicted class, outputs of the model in numbers, and confidence."""
-    outputs = np.full((len(predictions), OUTPUTS), np.nan, np.float32)
+    buckets, shares = layout.buckets, layout.shares
+    outputs = np.full((len(predictions), layout.outputs), np.nan, np.float32)
     by_width: dict[int, list[int]] = {}
     for place, each in enumerate(predictions):
         by_width.setdefault(len(each.probabilities), []).append(place)
@@ -157,13 +160,15 @@ def _outputs(predictions: Sequence[Prediction]) -> tuple[Ints, Floats, Floats]:
     for width, places in by_width.items():
         odds = np.array([list(predictions[place].probabilities.values()) for place in places], np.float32)
         odds = np.clip(odds, 0, 1)
-        shown = min(width, BUCKETS)
-        outputs[places, SHARES.start : SHARES.start + shown] = odds[:, :shown]
-        if width > BUCKETS:
-            outputs[places, SHARES.stop - 1] = np.minimum(odds[:, BUCKETS - 1 :].sum(axis=1), 1)
-        outputs[places, ENTROPY] = np.clip(-(odds * np.log(odds + _TINY)).sum(axis=1) / np.log(max(width, 2)), 0, 1)
+        shown = min(width, buckets)
+        outputs[places, shares.start : shares.start + shown] = odds[:, :shown]
+        if width > buckets:
+            outputs[places, shares.stop - 1] = np.minimum(odds[:, buckets - 1 :].sum(axis=1), 1)
+        outputs[places, layout.entropy] = np.clip(
+            -(odds * np.log(odds + _TINY)).sum(axis=1) / np.log(max(width, 2)), 0, 1
+        )
         order = np.sort(odds, axis=1)
-        outputs[places, MARGIN] = order[:, -1] - (order[:, -2] if width > 1 else 0)
-        best[places] = np.minimum(odds.argmax(axis=1), BUCKETS - 1)
+        outputs[places, layout.margin] = order[:, -1] - (order[:, -2] if width > 1 else 0)
+        best[places] = np.minimum(odds.argmax(axis=1), buckets - 1)
         confidence[places] = order[:, -1]
     return best, outputs, confidence

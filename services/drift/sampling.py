@@ -36,7 +36,7 @@ def share_of_one(watch: NDArray[Any], rows: Ints) -> Floats:
 
 
 def estimate(watch: NDArray[Any], rows: Ints, values: Floats, of_all: Floats) -> None:
-    """Move the running mean of each signal by *values*, [n, RANKED + OUTPUTS]; NaN moves nothing."""
+    """Move the running mean of each signal by *values*, [n, RANKED + outputs]; NaN moves nothing."""
     kept = watch["values"][rows]
     share = np.maximum(_NOW, of_all)[:, None]
     watch["values"][rows] = np.where(np.isnan(values), kept, kept + share * (values - kept))

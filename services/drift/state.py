@@ -5,7 +5,6 @@ names what each field and each place along an axis is called, lies once on each 
 names it. So a new signal or field needs no new format: rows are copied by name.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -17,22 +16,17 @@ from catseye.contract.identity import digest
 from catseye.runtime.state_format import HIGHEST, Format, Unnumbered, same_body
 from catseye.runtime.state_rows import RowCopy
 from services.drift import state_0
-from services.drift.columns import Fields, axes_of, copy, fields_of, row_of, text_of
+from services.drift.columns import axes_of, copy, fields_of, row_of, text_of
 from services.drift.detectors.registry import DETECTORS
-from services.drift.layout import EVIDENCE_FIELDS, LEARNING_FIELDS, REFERENCE_FIELDS, SEEN_FIELDS, STREAM_AXIS
+from services.drift.layout import BUCKETS, Layout, layout_of
 
 EVIDENCE: Final = b"e"
+PIECES: Final = (b"r", EVIDENCE, b"w", b"l")
+"""Of a camera's rows, those that have keys of their own."""
 _ID_BYTES: Final = 8
-PIECES: Final[Mapping[bytes, Fields]] = {
-    b"r": REFERENCE_FIELDS,
-    EVIDENCE: EVIDENCE_FIELDS,
-    b"w": SEEN_FIELDS,
-    b"l": LEARNING_FIELDS,
-}
-"""Fields of each piece of a camera's rows that has a key of its own."""
 
 
-class Layout(msgspec.Struct, frozen=True):
+class StoredLayout(msgspec.Struct, frozen=True):
     """What rows of a time hold.
 
     Attributes:
@@ -48,17 +42,41 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def streams(self) -> tuple[str, ...]:
         """Names of the streams that numbers in rows mean."""
-        return self.axes[STREAM_AXIS.name]
+        return self.axes["stream"]
+
+    @property
+    def buckets(self) -> int:
+        """Classes that they tell apart."""
+        return len(self.axes["class"])
 
 
-TODAY: Final = Layout(
-    {letter.decode(): text_of(fields) for letter, fields in PIECES.items()},
-    {name: places for fields in PIECES.values() for name, places in axes_of(fields).items()},
-    tuple(DETECTORS),
-)
-TODAY_JSON: Final = msgspec.json.encode(TODAY)
-TODAY_ID: Final = bytes.fromhex(digest("layout", TODAY_JSON.decode()))[:_ID_BYTES]
-FORMAT_0: Final = Layout(state_0.PIECES, state_0.AXES, state_0.DETECTORS)
+class Written(NamedTuple):
+    """A layout of today as it goes to the log.
+
+    Attributes:
+        name: Its own, 8 bytes.
+        value: The layout.
+        stored: What later versions make of it.
+    """
+
+    name: bytes
+    value: bytes
+    stored: StoredLayout
+
+
+def _written(layout: Layout) -> Written:
+    stored = StoredLayout(
+        {letter.decode(): text_of(fields) for letter, fields in layout.pieces.items()},
+        {name: places for fields in layout.pieces.values() for name, places in axes_of(fields).items()},
+        tuple(DETECTORS),
+    )
+    value = msgspec.json.encode(stored)
+    return Written(bytes.fromhex(digest("layout", value.decode()))[:_ID_BYTES], value, stored)
+
+
+TODAY: Final = {buckets: _written(layout_of(buckets)) for buckets in BUCKETS}
+"""By how many classes they tell apart."""
+FORMAT_0: Final = StoredLayout(state_0.PIECES, state_0.AXES, state_0.DETECTORS)
 _ID_0: Final = bytes(_ID_BYTES)
 _LENGTHS_0: Final = {
     letter: row_of(fields_of(FORMAT_0.pieces[letter.decode()], FORMAT_0.axes)).itemsize for letter in PIECES
@@ -96,21 +114,21 @@ class Layouts:
     """Layouts that rows of a partition have, as far as its log holds them.
 
     Attributes:
-        on_log: Whether today's is among them.
+        on_log: Names of those.
     """
 
     def __init__(self) -> None:
-        self._known = {_ID_0: FORMAT_0, TODAY_ID: TODAY}
-        self.on_log = False
+        self._known = {_ID_0: FORMAT_0} | {written.name: written.stored for written in TODAY.values()}
+        self.on_log: set[bytes] = set()
 
     def restore(self, name: bytes, value: bytes) -> None:
         """Take one that lies on the log."""
-        self.on_log |= name == TODAY_ID
-        self._known[name] = msgspec.json.decode(read_json(value), type=Layout)
+        self.on_log.add(name)
+        self._known.setdefault(name, msgspec.json.decode(read_json(value), type=StoredLayout))
 
-    def read(self, letter: bytes, value: bytes) -> bytes | None:
-        """A piece as today's layout has it; None where it was written before there were numbers by another build than
-        the one that format 0 is of: such a camera learns anew.
+    def read(self, letter: bytes, value: bytes) -> tuple[Layout, bytes] | None:
+        """A piece as the layout of today for as many classes has it; None where it was written before there were
+        numbers by another build than the one that format 0 is of: such a camera learns anew.
 
         Raises:
             Misconfigured: it is of a format of the future.
@@ -122,12 +140,18 @@ class Layouts:
         layout = self._known.get(piece.layout)
         if layout is None:
             return None
-        return piece.numbers if layout == TODAY else _copied(_identity(layout), letter, piece.numbers)
+        now = layout_of(layout.buckets)
+        return now, _copied(layout, now, letter, piece.numbers)
 
 
-def write_row(letter: bytes, numbers: bytes) -> bytes:
-    """A piece of today's layout as it goes to the log."""
-    return _ROWS[letter].write(Piece(TODAY_ID, numbers))
+def write_row(layout: Layout, letter: bytes, numbers: bytes) -> bytes:
+    """A piece of a layout of today as it goes to the log."""
+    return _ROWS[letter].write(Piece(TODAY[layout.buckets].name, numbers))
+
+
+def moved(before: Layout, after: Layout, letter: bytes, numbers: bytes) -> bytes:
+    """A piece of one layout of today as another has it: what has no place there is left out."""
+    return _copied(TODAY[before.buckets].stored, after, letter, numbers)
 
 
 def read_json(value: bytes) -> bytes:
@@ -150,12 +174,13 @@ def write_detector(value: bytes) -> bytes:
     return _DETECTOR.write(value)
 
 
-def stream_called(name: str) -> int | None:
+def stream_called(layout: Layout, name: str) -> int | None:
     """Number of the stream that a detector's key names; by its number where the key is of format 0. None where there
     is no such stream any more."""
+    names = TODAY[layout.buckets].stored.streams
     if name.isdigit():
         name = FORMAT_0.streams[int(name)]
-    return STREAM_AXIS.places.index(name) if name in STREAM_AXIS.places else None
+    return names.index(name) if name in names else None
 
 
 def is_of_format_0(name: str) -> bool:
@@ -163,16 +188,12 @@ def is_of_format_0(name: str) -> bool:
     return name.isdigit()
 
 
-def _identity(layout: Layout) -> bytes:
-    return msgspec.json.encode(layout)
-
-
 @lru_cache(maxsize=64)
-def _copies(layout_json: bytes, letter: bytes) -> tuple[RowCopy, NDArray[np.uint8], NDArray[np.uint8]]:
+def _copies(layout_json: bytes, now: Layout, letter: bytes) -> tuple[RowCopy, NDArray[np.uint8], NDArray[np.uint8]]:
     """What copies pieces of a layout, and numbers of streams and of detectors today by those in it."""
-    layout = msgspec.json.decode(layout_json, type=Layout)
-    rows = copy(fields_of(layout.pieces[letter.decode()], layout.axes), PIECES[letter])
-    return rows, _renumbered(layout.streams, STREAM_AXIS.places), _renumbered(layout.detectors, tuple(DETECTORS))
+    layout, today = msgspec.json.decode(layout_json, type=StoredLayout), TODAY[now.buckets].stored
+    rows = copy(fields_of(layout.pieces[letter.decode()], layout.axes), now.pieces[letter])
+    return rows, _renumbered(layout.streams, today.streams), _renumbered(layout.detectors, today.detectors)
 
 
 def _renumbered(stored: tuple[str, ...], today: tuple[str, ...]) -> NDArray[np.uint8]:
@@ -182,8 +203,10 @@ def _renumbered(stored: tuple[str, ...], today: tuple[str, ...]) -> NDArray[np.u
     return numbers
 
 
-def _copied(layout_json: bytes, letter: bytes, numbers: bytes) -> bytes:
-    rows, streams, detectors = _copies(layout_json, letter)
+def _copied(layout: StoredLayout, now: Layout, letter: bytes, numbers: bytes) -> bytes:
+    if layout is TODAY[now.buckets].stored:
+        return numbers
+    rows, streams, detectors = _copies(msgspec.json.encode(layout), now, letter)
     found: NDArray[Any] = rows(np.frombuffer(numbers, rows.stored))
     if letter == EVIDENCE:
         alarmed = found["alarmed"]

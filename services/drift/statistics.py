@@ -1,24 +1,16 @@
 """Statistics of cameras: how each signal is now, how it usually is, and how much evidence there is that it changed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 
 from catseye.contract.records import DriftStatistic
-from services.drift.describe import class_of, estimates, signal_of
+from services.drift.describe import estimates, signal_of
 from services.drift.detector_choice import NAMES
-from services.drift.layout import (
-    ACCURACY,
-    CONFIDENCE_BINS,
-    FAMILIES,
-    INPUT,
-    OUTPUT_PLACES,
-    PHASE_NAMES,
-    RANKED_PLACES,
-    STREAM,
-    Place,
-)
+from services.drift.fields import CONFIDENCE_BINS
+from services.drift.layout import ACCURACY, INPUT, PHASE_NAMES, RANKED_PLACES, Layout, Place
 from services.drift.outcomes import expected
 from services.drift.report import accuracy_without_labels, learning_left, reference_confidence, version_of
 from services.drift.rules import Rules
@@ -37,12 +29,13 @@ _Z95: Final = 1.96
 _RECENT: Final = 50  # samples in a running mean that forgets 2 % a sample
 
 
-def _streams_of(place: Place) -> list[int]:
-    return [number for number, stream in enumerate(STREAM) if stream.place == place]
-
-
-_PLACES: Final = [(place, _streams_of(place)) for place in (*RANKED_PLACES, *OUTPUT_PLACES)]
-"""What frames are watched by, each with its streams."""
+@lru_cache
+def _places(layout: Layout) -> list[tuple[Place, list[int]]]:
+    """What frames are watched by, each with its streams."""
+    return [
+        (place, [number for number, stream in enumerate(layout.stream) if stream.place == place])
+        for place in (*RANKED_PLACES, *layout.output_places)
+    ]
 
 
 def statistics(
@@ -54,6 +47,7 @@ def statistics(
         of_frames, of_labels: Thresholds of the families of each, [n].
     """
     # All cameras at once: numbers of one at a time are most of what a large fleet would cost.
+    of_loss = table.layout.families[ACCURACY].first
     now, normal = estimates(table, rows, rules.accuracy_floor)
     shares, usual_loss = weighed(table.watch, table.reference, rows), expected(table.reference, rows)
     for place, row in enumerate(rows.tolist()):
@@ -82,21 +76,21 @@ def statistics(
         ]
         for family, stream, more in (
             *_of_frames(table, row, shares[place], version.classes),
-            *_of_labels(watch, shares[place], float(now[place, ACCURACY.first])),
+            *_of_labels(table, row, shares[place], float(now[place, of_loss])),
             *_without_labels(table, row, float(usual_loss[place])),
         ):
             numbers: dict[str, Any] = {"estimate": float(now[place, stream]), "reference": float(normal[place, stream])}
             yield DriftStatistic(**of_camera, **of_family[family], **numbers | more)
 
 
-def _of_frames(table: Table, row: int, shares: Floats, classes: Sequence[str]) -> _Signals:
+def _of_frames(table: Table, row: int, shares: Floats, classes: tuple[str, ...]) -> _Signals:
     """Signals of pictures, telemetry and predictions.
 
     Args:
-        shares: Of each stream in its family's evidence, [STREAMS].
+        shares: Of each stream in its family's evidence, [streams].
     """
     slots, lags = table.reference["telemetry"][row], table.reference["pace"][row]
-    for place, streams in _PLACES:
+    for place, streams in _places(table.layout):
         signal = place.signal
         if (signal.along == "slot" and not slots[place.number]) or (
             signal.along == "class" and place.number >= len(classes)
@@ -105,19 +99,19 @@ def _of_frames(table: Table, row: int, shares: Floats, classes: Sequence[str]) -
         if signal.optional and not lags[RANKED_PLACES.index(place)]:
             continue  # nothing is known of it
         called, bucket = signal_of(table, row, streams[0])
-        called = called if bucket is None else f"{called}.{class_of(bucket, classes) or 'others'}"
+        called = called if bucket is None else f"{called}.{table.layout.class_of(bucket, classes) or 'others'}"
         evidence = float(shares[streams].sum())
         yield _KIND[signal.family], streams[0], {"signal": called, "evidence": evidence}
 
 
-def _of_labels(watch: Any, shares: Floats, loss: float) -> _Signals:
-    """The loss of a camera, a row of the table, once there are labels of its model; with a 95 % interval."""
-    labels = float(watch["recent_labels"])
+def _of_labels(table: Table, row: int, shares: Floats, loss: float) -> _Signals:
+    """The loss of a camera once there are labels of its model; with a 95 % interval."""
+    labels, family = float(table.watch["recent_labels"][row]), table.layout.families[ACCURACY]
     if labels > 0:  # of a new version none may have come yet
         spread = _Z95 * float(np.sqrt(max(loss * (1 - loss), 0.0) / max(labels, 1)))
-        evidence = float(shares[ACCURACY.slice].sum())
+        evidence = float(shares[family.slice].sum())
         numbers_of_it = {"signal": "loss", "evidence": evidence} | _interval(loss, spread)
-        yield FAMILIES.index(ACCURACY), ACCURACY.first, numbers_of_it
+        yield ACCURACY, family.first, numbers_of_it
 
 
 def _without_labels(table: Table, row: int, usual_loss: float) -> _Signals:
@@ -147,7 +141,7 @@ def _without_labels(table: Table, row: int, usual_loss: float) -> _Signals:
     _, valid = accuracy_without_labels(table, row)
     for signal, value, half in found:
         numbers_of_it = {"signal": signal, "evidence": 0.0, "estimate": value, "reference": reference, "valid": valid}
-        yield FAMILIES.index(INPUT), ACCURACY.first, numbers_of_it | _interval(value, half)
+        yield INPUT, table.layout.families[ACCURACY].first, numbers_of_it | _interval(value, half)
 
 
 def _interval(share: float, half: float) -> dict[str, float]:

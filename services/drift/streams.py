@@ -9,6 +9,7 @@ times as frames make one sample of it, and on average each gives the same share 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -19,28 +20,20 @@ from services.drift.detectors.esr import advance, combined
 from services.drift.layout import (
     ANSWERS_LAG,
     CLASS_LAG,
-    FAMILIES,
-    FRAME_STREAMS,
     IN_MOST,
     LIGHT,
     LOSS_LAG,
     OPTIONAL,
     OUTCOME_FAMILIES,
-    OUTPUTS,
     PHASES,
     PREDICTIONS,
     RANK_STREAMS,
     RANK_WAYS,
     RANKED,
     RANKED_PLACES,
-    SHARES,
-    SOURCE,
-    STREAM,
-    WEIGHTS,
+    Layout,
     held,
-)
-from services.drift.layout import (
-    SURE as OF_SURE,
+    of_rows,
 )
 from services.drift.sample import Floats, Ints
 from services.drift.signals import WAYS, Ranking, Slowest
@@ -57,10 +50,6 @@ _SPREAD_OF_FAR: Final = float(np.sqrt(1 / (2 * FAR + 1) - USUALLY_FAR**2))
 _HIGHEST: Final = 0.98  # a bound over this leaves nothing to see
 _LOWEST: Final = 1e-3
 _UP, _DOWN, _FAR = (slice(WAYS[Ranking.RANK].index(way), RANK_STREAMS, RANK_WAYS) for way in ("up", "down", "far"))
-_OUTPUTS_UP, _OUTPUTS_DOWN = (
-    slice(PREDICTIONS.first + OUTPUTS * number, PREDICTIONS.first + OUTPUTS * (number + 1))
-    for number in map(WAYS[Ranking.MEAN].index, ("up", "down"))
-)
 SHORTEST_WINDOW: Final = 60
 _FASTER: Final = 3
 """How many times as fast as most signals of a picture one may be: a thousand frames do not show a correlation of .05,
@@ -70,24 +59,6 @@ _LIKE_LIGHT: Final = held(Slowest.LIGHT)
 _QUIET: Final = 10.0
 """Without a change evidence after R samples is R on average: ten times that comes in one window of ten at most."""
 
-
-_WEIGHTS: Final = WEIGHTS.sum(axis=1)  # each stream is of one family
-
-
-def _shared() -> list[tuple[list[int], list[int], slice]]:
-    """Of each family that has optional signals: their places, their streams, and the streams of all."""
-    found = []
-    for family in FAMILIES:
-        optional = [number for number in OPTIONAL if RANKED_PLACES[number].signal.family == family.kind]
-        of_them = [
-            number for number, stream in enumerate(STREAM) if stream.place in [RANKED_PLACES[each] for each in optional]
-        ]
-        if optional:
-            found.append((optional, of_them, family.slice))
-    return found
-
-
-_SHARED: Final = _shared()
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -106,50 +77,52 @@ class Fed:
 
 
 def of_frames(ranks: Floats, outputs: Floats, bound: Floats) -> Fed:
-    """Streams of a frame, [n, FRAME_STREAMS].
+    """Streams of a frame, [n, frame streams].
 
     Args:
         ranks: [n, RANKED].
-        outputs: [n, OUTPUTS].
+        outputs: [n, outputs].
         bound: What `bounds` gives for each frame's phase.
     """
-    x = np.empty((len(ranks), FRAME_STREAMS), np.float32)
+    x = np.empty(bound.shape, np.float32)
     x[:, _UP], x[:, _DOWN], x[:, _FAR] = ranks, 1 - ranks, np.abs(2 * ranks - 1) ** FAR
-    x[:, _OUTPUTS_UP], x[:, _OUTPUTS_DOWN] = outputs, 1 - outputs
+    x[:, RANK_STREAMS:] = np.concatenate([outputs, 1 - outputs], axis=1)  # up, down
     x[np.isnan(bound)] = np.nan
     return Fed(x, bound)
 
 
 def bounds(reference: NDArray[Any], rows: Ints, lag: NDArray[np.uint16], *, rank: float, probability: float) -> Floats:
-    """Means that streams of frames must not exceed, [n, PHASES, FRAME_STREAMS]; NaN where there is nothing to see.
+    """Means that streams of frames must not exceed, [n, PHASES, frame streams]; NaN where there is nothing to see.
 
     Args:
         lag: What `lags` gives for the same rows.
         rank, probability: Tolerances.
     """
+    layout = of_rows(reference)
+    up, down = _of_answers(layout)
     ranked = reference["histogram"][rows].sum(axis=3, dtype=np.float32)
     larger = inflations(reference, rows, lag)[:, None]
     error = SURE * np.sqrt(larger[..., _UP] / np.maximum(ranked, 1))
-    bound = np.empty((len(rows), PHASES, FRAME_STREAMS), np.float32)
+    bound = np.empty((len(rows), PHASES, layout.frame_streams), np.float32)
     bound[..., _UP] = bound[..., _DOWN] = 0.5 + rank + _UNIFORM * error
     bound[..., _FAR] = USUALLY_FAR + rank + _SPREAD_OF_FAR * error
     mean, frames = reference["said_mean"][rows], reference["frames"][rows].astype(np.float32)
-    of_outputs = reference["said_m2"][rows] * larger[..., _OUTPUTS_UP]
+    of_outputs = reference["said_m2"][rows] * larger[..., up]
     slack = SURE * np.sqrt(of_outputs) / np.maximum(frames, 1)[..., None] + probability
-    bound[..., _OUTPUTS_UP], bound[..., _OUTPUTS_DOWN] = mean + slack, 1 - mean + slack
+    bound[..., up], bound[..., down] = mean + slack, 1 - mean + slack
     seen = (bound > 0) & (bound <= _HIGHEST)
     return np.where(seen, np.maximum(bound, _LOWEST), np.nan).astype(np.float32)
 
 
 def lags(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
-    """How many frames, or labels, are one sample of each stream, [n, STREAMS].
+    """How many frames, or labels, are one sample of each stream, [n, streams].
 
     How sure the model is depends on the picture, so that is taken for no faster than most of the picture's signals are.
     The four that measure light change with the light, so none of them is faster than most of them; and no other,
     nor the mix of classes, is more than three times as fast as most. In a fleet some cameras show too little of what is
     slow, dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow light.
     """
-    lag = reference["pace"][rows]
+    layout, lag = of_rows(reference), reference["pace"][rows]
     of_picture, of_light = _middle(lag[:, IN_MOST]), _middle(lag[:, LIGHT])
     ranked = lag[:, :RANKED].copy()
     ranked[:, _LIKE_LIGHT] = np.maximum(ranked[:, _LIKE_LIGHT], of_light[:, None])
@@ -159,17 +132,20 @@ def lags(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     shares = np.maximum(lag[:, CLASS_LAG], of_picture // _FASTER)
     sure = np.maximum(lag[:, ANSWERS_LAG].max(axis=1), of_picture)
     loss = lag[:, LOSS_LAG]
-    every: NDArray[np.uint16] = np.maximum(by_stream(ranked, _of_outputs(shares, sure), loss, loss), 1)
+    of_outputs = _of_outputs(layout, shares, sure)
+    every: NDArray[np.uint16] = np.maximum(by_stream(layout, ranked, of_outputs, loss, loss), 1)
     return every
 
 
 def inflations(reference: NDArray[Any], rows: Ints, lag: NDArray[np.uint16]) -> Floats:
-    """By how much the variance of a stream's mean is larger than if its frames were independent, [n, STREAMS]: as it
+    """By how much the variance of a stream's mean is larger than if its frames were independent, [n, streams]: as it
     was measured, and where *lag*, which `lags` gives for the same rows, is longer than what was measured, by that."""
+    layout = of_rows(reference)
     measured, own = (
         by_stream(
+            layout,
             each[:, :RANKED],
-            _of_outputs(each[:, CLASS_LAG], each[:, ANSWERS_LAG].max(axis=1)),
+            _of_outputs(layout, each[:, CLASS_LAG], each[:, ANSWERS_LAG].max(axis=1)),
             each[:, LOSS_LAG],
             each[:, LOSS_LAG],
         )
@@ -180,19 +156,33 @@ def inflations(reference: NDArray[Any], rows: Ints, lag: NDArray[np.uint16]) -> 
 
 
 def by_stream(
-    ranked: NDArray[_Number], outputs: NDArray[_Number], accuracy: NDArray[_Number], floor: NDArray[_Number]
+    layout: Layout,
+    ranked: NDArray[_Number],
+    outputs: NDArray[_Number],
+    accuracy: NDArray[_Number],
+    floor: NDArray[_Number],
 ) -> NDArray[_Number]:
-    """Numbers of ranked signals, [n, RANKED], of outputs of a prediction, [n, OUTPUTS], of accuracy and of its floor,
-    [n] each, as those of their streams, [n, STREAMS]."""
+    """Numbers of ranked signals, [n, RANKED], of outputs of a prediction, [n, outputs], of accuracy and of its floor,
+    [n] each, as those of their streams, [n, streams]."""
     numbers = np.concatenate([ranked, outputs, accuracy[:, None], floor[:, None]], axis=1)
-    return numbers[:, SOURCE]
+    return numbers[:, layout.source]
 
 
-def _of_outputs(shares: NDArray[_Number], sure: NDArray[_Number]) -> NDArray[_Number]:
-    """Numbers of shares of classes, and of entropy and margin, [n] each, as those of a prediction, [n, OUTPUTS]."""
-    found = np.empty((len(shares), OUTPUTS), np.result_type(shares, sure))
-    found[:, SHARES], found[:, OF_SURE] = shares[:, None], sure[:, None]
+def _of_outputs(layout: Layout, shares: NDArray[_Number], sure: NDArray[_Number]) -> NDArray[_Number]:
+    """Numbers of shares of classes, and of entropy and margin, [n] each, as those of a prediction, [n, outputs]."""
+    found = np.empty((len(shares), layout.outputs), np.result_type(shares, sure))
+    found[:, layout.shares], found[:, layout.sure] = shares[:, None], sure[:, None]
     return found
+
+
+def _of_answers(layout: Layout) -> tuple[slice, slice]:
+    """Streams of the outputs of a prediction that go up, and those that go down."""
+    first, each = layout.families[PREDICTIONS].first, layout.outputs
+    up, down = (
+        slice(first + each * number, first + each * (number + 1))
+        for number in map(WAYS[Ranking.MEAN].index, ("up", "down"))
+    )
+    return up, down
 
 
 def _middle(lag: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -212,7 +202,7 @@ def gathered(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, lag: ND
         families: As for `take`.
         lag: [n, streams].
     """
-    streams = of(families)
+    streams = of(of_rows(watch), families)
     off = watch["excess"][rows, streams] + np.where(np.isnan(fed.x), 0, fed.x - fed.bound)
     count = watch["labelled" if families == OUTCOME_FAMILIES else "tested"][rows]
     due = count[:, None] % lag == 0
@@ -228,18 +218,19 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
         watch: Rows of the table; changed in place.
         rows: [n], no two alike.
         fed: For all streams of *families*.
-        families: Which of `FAMILIES`: those of frames or those of outcomes.
+        families: Which of `layout.FAMILIES`: those of frames or those of outcomes.
         at_ms: Event time, [n].
         weight: What `weights` gives for these streams, [n, streams].
     """
-    streams = of(families)
+    layout = of_rows(watch)
+    streams = of(layout, families)
     taken = ~np.isnan(fed.x)
     # Most streams are slow: few of them take a sample now.
     place, stream = np.nonzero(taken)
     moved = rows[place], streams.start + stream
     watch["evidence"][moved] = advance(watch["evidence"][moved], fed.x[taken], fed.bound[taken])
     # Sums of a row at a time: what a product of matrices gives depends, in its last bits, on the rows beside it.
-    starts = _starts(families)
+    starts = _starts(layout, families)
     now = np.add.reduceat(combined(watch["evidence"][rows, streams]) * weight, starts, axis=1)
     was = watch["family"][rows, families]
     share = np.add.reduceat(taken * weight, starts, axis=1)  # what chance alone adds
@@ -256,16 +247,17 @@ def take(watch: NDArray[Any], rows: Ints, fed: Fed, families: slice, at_ms: Ints
     watch["window"][rows, families] += share > 0
 
 
-def weights(lag: NDArray[np.uint16], measured: NDArray[np.uint16] | None = None) -> Floats:
-    """What a stream's evidence counts for in its family's, [n, STREAMS], by its *lag*, [n, STREAMS].
+def weights(layout: Layout, lag: NDArray[np.uint16], measured: NDArray[np.uint16] | None = None) -> Floats:
+    """What a stream's evidence counts for in its family's, [n, streams], by its *lag*, [n, streams].
 
     Args:
         measured: Pace of each of the correlated numbers, [n, CORRELATED]: optional signals whose own is not known have
             no share, and leave theirs to the others. By default all are known.
     """
-    weight: Floats = (_WEIGHTS * lag).astype(np.float32)
+    one_each, shared = _shares(layout)
+    weight: Floats = (one_each * lag).astype(np.float32)
     if measured is not None:
-        for optional, of_them, all_of_it in _SHARED:
+        for optional, of_them, all_of_it in shared:
             known = measured[:, optional] > 0
             streams = all_of_it.stop - all_of_it.start - RANK_WAYS * (len(optional) - known.sum(axis=1))
             weight[:, all_of_it] = (1 / streams).astype(np.float32)[:, None] * lag[:, all_of_it]
@@ -273,21 +265,36 @@ def weights(lag: NDArray[np.uint16], measured: NDArray[np.uint16] | None = None)
     return weight
 
 
+@lru_cache
+def _shares(layout: Layout) -> tuple[Floats, list[tuple[list[int], list[int], slice]]]:
+    """Share of each stream in its family's evidence, [streams]; and of each family that has optional signals: their
+    places, their streams, and the streams of all."""
+    found = []
+    for family in layout.families:
+        optional = [number for number in OPTIONAL if RANKED_PLACES[number].signal.family == family.kind]
+        places = [RANKED_PLACES[each] for each in optional]
+        of_them = [number for number, stream in enumerate(layout.stream) if stream.place in places]
+        if optional:
+            found.append((optional, of_them, family.slice))
+    return layout.weights.sum(axis=1), found  # each stream is of one family
+
+
 def weighed(watch: NDArray[Any], reference: NDArray[Any], rows: Ints) -> Floats:
-    """Each stream's share of its family's evidence, [n, STREAMS]."""
-    share: Floats = combined(watch["evidence"][rows]) * weights(lags(reference, rows), reference["pace"][rows])
+    """Each stream's share of its family's evidence, [n, streams]."""
+    weight = weights(of_rows(reference), lags(reference, rows), reference["pace"][rows])
+    share: Floats = combined(watch["evidence"][rows]) * weight
     return share
 
 
-def of(families: slice) -> slice:
+def of(layout: Layout, families: slice) -> slice:
     """Streams of these families."""
-    chosen = FAMILIES[families]
+    chosen = layout.families[families]
     return slice(chosen[0].first, chosen[-1].first + chosen[-1].streams)
 
 
-def _starts(families: slice) -> list[int]:
+def _starts(layout: Layout, families: slice) -> list[int]:
     """Where the streams of each begin among those of all of them."""
-    chosen = FAMILIES[families]
+    chosen = layout.families[families]
     return [family.first - chosen[0].first for family in chosen]
 
 
@@ -308,7 +315,7 @@ def calmed(
     Args:
         lag: [n, streams of *families*].
     """
-    fastest = np.minimum.reduceat(lag, _starts(families), axis=1)
+    fastest = np.minimum.reduceat(lag, _starts(of_rows(watch), families), axis=1)
     raised = watch["raised"][rows, families].astype(bool)
     window = watch["window"][rows, families]
     ended = raised & (window >= np.maximum(SHORTEST_WINDOW, 2 * watch["span"][rows, families]))
@@ -318,7 +325,7 @@ def calmed(
 
 def forget(watch: NDArray[Any], row: int, family: int) -> None:
     """Begin again with a family: no evidence, a new window."""
-    streams = FAMILIES[family].slice
+    streams = of_rows(watch).families[family].slice
     watch["evidence"][row, streams] = 0
     watch["excess"][row, streams] = 0
     watch["family"][row, family] = 0

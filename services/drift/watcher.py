@@ -32,7 +32,6 @@ from services.drift.layout import (
     OPTIONAL,
     OUTCOME_FAMILIES,
     PICTURE,
-    SURE,
 )
 from services.drift.normal import normal
 from services.drift.outcomes import Outcomes
@@ -167,7 +166,7 @@ class Watcher:
             off = reference.scaled(known, its_phase, some, reference.relative(known, its_phase, some))
             # As far as ranks tell them apart: a few that lie far out would hide how alike the others are.
             off = np.clip(off, -reference.EDGE, reference.EDGE)
-            outputs = (some.outputs - known["said_mean"][some.rows, its_phase])[:, SURE]
+            outputs = (some.outputs - known["said_mean"][some.rows, its_phase])[:, table.layout.sure]
             columns = [off, outputs, some.bucket[:, None].astype(np.float32)]
             decorrelation.measure(learning, some.rows, slice(0, LOSS_LAG), np.concatenate(columns, axis=1))
         reference.learn(known, phase, seen, rules.reference_samples)
@@ -216,7 +215,7 @@ class Watcher:
     ) -> set[int]:
         """Let streams take what they are fed; raise what crossed its threshold and clear what calmed."""
         watch = table.watch
-        usual, of_them = normal(table, rows, self._rules), (rows, streams.of(families))
+        usual, of_them = normal(table, rows, self._rules), (rows, streams.of(table.layout, families))
         lag = usual["pace"][of_them]
         fed = streams.gathered(watch, rows, fed, families, lag)
         theirs = self._choice.take(table, rows, fed, families)
@@ -306,7 +305,7 @@ def _close_labels(table: Table, row: int, phase: int) -> None:
         table.touch([row], b"r")
         decorrelation.keep(known, table.learning, row, slice(LOSS_LAG, CORRELATED))
     outcomes.close(known, row, phase)
-    streams.forget(table.watch, row, FAMILIES.index(ACCURACY))
+    streams.forget(table.watch, row, ACCURACY)
 
 
 def _faults(table: Table, seen: Frames, holds: NDArray[np.bool_]) -> set[int]:

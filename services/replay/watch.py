@@ -14,10 +14,10 @@ from catseye.runtime.stream import Output
 from services.drift import NAME as DRIFT
 from services.drift import READS as DRIFT_READS
 from services.drift import WRITES as DRIFT_WRITES
+from services.drift.cameras import Cameras
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules as DriftRules
-from services.drift.table import Cameras
 from services.incidents import NAME, READS, WRITES
 from services.incidents.core import IncidentsCore
 from services.incidents.incidents_state import IncidentsState
@@ -116,9 +116,9 @@ class Watch:
     def learning(self) -> dict[str, int]:
         """Cameras that drift cannot claim anything of yet, to the samples that it still needs."""
         reports = (
-            report(cameras.table, row, self._rules, cameras.shared.newest_ms, ("", partition))
+            report(*cameras.home(camera), self._rules, cameras.shared.newest_ms, ("", partition))
             for partition, cameras in self._cameras.items()
-            for row in cameras.rows.tolist()
+            for camera in cameras
         )
         return {each.camera: each.learning_left for each in reports if each.learning_left}
 

@@ -22,12 +22,13 @@ from catseye.contract.records import CameraReport, Outcome, Prediction
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.drift.alarms import FIRST_ABSENCE
-from services.drift.layout import REFERENCE, WATCH
+from services.drift.cameras import Cameras, Shared, Version
 from services.drift.normal import normal
 from services.drift.report import report
 from services.drift.rules import Rules
-from services.drift.table import Cameras, Shared, Table, Version
+from services.drift.table import Table
 from tests.simulation.cameras import QUICK, Camera, Watched, drift_service, ms, outcome
+from tests.simulation.eight_classes import REFERENCE, WATCH
 from tests.simulation.partitions import FakeMessage, Partition
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,7 @@ MODES: Final = (
     "wrong labels",
     "no labels",
     "next version",
+    "other classes",
     "telemetry",
     "pause",
 )
@@ -67,12 +69,15 @@ class Road:
     def __init__(self, seed: int) -> None:
         self._cameras = {name: Camera(name, seed=seed, fps=20) for name in NAMES}
         self._versions = dict.fromkeys(NAMES, 1)
+        self._more_classes = dict.fromkeys(NAMES, False)
         self._last: dict[str, Prediction] = {}
 
     def records(self, camera_name: str, mode: str, count: int) -> list[Prediction | Outcome]:
         """What comes of *count* more frames of a camera, and of as many of the other one."""
         camera = self._cameras[camera_name]
-        if mode == "next version":
+        if mode == "other classes":
+            self._more_classes[camera_name] = not self._more_classes[camera_name]
+        if mode in ("next version", "other classes"):
             self._versions[camera_name] += 1
             camera.version = f"v{self._versions[camera_name]}"
         if mode == "pause":
@@ -106,7 +111,11 @@ class Road:
         if mode == "frozen" and camera.name in self._last:
             last = self._last[camera.name]
             changes = {name: getattr(last, name) for name in ("brightness", "sharpness", "perceptual_hash")}
-        return camera.shot(**changes)
+        shot = camera.shot(**changes)
+        if self._more_classes[camera.name]:
+            more = {f"class {number}": 0.0 for number in range(7)}
+            shot = structs.replace(shot, probabilities=shot.probabilities | more)
+        return shot
 
 
 def records_of(seed: int, story: Sequence[tuple[str, str, int]]) -> list[Prediction | Outcome]:
@@ -127,35 +136,37 @@ def core() -> Router[Cameras]:
 
 def known(cameras: Cameras) -> Kept:
     """All that is known of cameras, to the bit."""
-    table = cameras.table
-    rows = [part[cameras.rows].tobytes() for part in (table.reference, table.watch, table.learning)]
+    homes = map(cameras.home, cameras)
+    rows = [table.part(row, part) for table, row in homes for part in (b"r", b"w", b"l")]
     return [*cameras], rows, dict(cameras.versions), structs.replace(cameras.shared)
 
 
 def by_camera(cameras: Cameras) -> dict[str, list[bytes]]:
     """The same without what cameras share, whatever their order, and without when absences were noticed and statistics
     told: that is at the end of a batch, also of one that the other side does not have."""
-    table = cameras.table
-    watch = table.watch.copy()
-    watch["told_ms"] = 0
-    for field in ("raised_since_ms", "raised_at_ms", "cause"):
-        watch[field][:, FIRST_ABSENCE:] = np.zeros((), watch[field].dtype)
-    parts = (table.reference, watch, table.learning)
-    return {name: [part[row].tobytes() for part in parts] for name, row in zip(cameras, cameras.rows, strict=True)}
+    found = {}
+    for name in cameras:
+        table, row = cameras.home(name)
+        watch = table.watch[row].copy()
+        watch["told_ms"] = 0
+        for field in ("raised_since_ms", "raised_at_ms", "cause"):
+            watch[field][FIRST_ABSENCE:] = np.zeros((), watch[field].dtype)
+        found[name] = [part.tobytes() for part in (table.reference[row], watch, table.learning[row])]
+    return found
 
 
 def kept_normal(cameras: Cameras) -> list[list[bytes]]:
     """What is kept as following from references, as far as it claims to be known."""
-    kept = cameras.table.normal[cameras.rows]
-    return [[part[name].tobytes() for name in kept.dtype.names or () if part["known"]] for part in kept]
+    kept = [table.normal[row] for table, row in map(cameras.home, cameras)]
+    return [[part[name].tobytes() for name in part.dtype.names or () if part["known"]] for part in kept]
 
 
 def normal_now(cameras: Cameras) -> list[list[bytes]]:
     """The same, made of the references anew."""
-    table, rows = cameras.table, cameras.rows
-    known = table.normal["known"][rows]
-    table.normal["known"] = False
-    normal(table, rows[known], RULES)
+    for table, _, rows in cameras.placed:
+        known = table.normal["known"][rows]
+        table.normal["known"] = False
+        normal(table, rows[known], RULES)
     return kept_normal(cameras)
 
 
@@ -326,7 +337,7 @@ def test_partitions_whose_rows_are_mixed_up_are_found(monkeypatch: pytest.Monkey
 
 def alarms(cameras: Cameras) -> list[CameraReport]:
     """What is said of each camera now, at one time."""
-    return [report(cameras.table, cameras.row(name), RULES, 0, ("frames.accepted", 0)) for name in sorted(cameras)]
+    return [report(*cameras.home(name), RULES, 0, ("frames.accepted", 0)) for name in sorted(cameras)]
 
 
 @settings(max_examples=25, deadline=None)

@@ -15,11 +15,12 @@ from catseye.contract.records import Alarm, CameraReport, DriftStatistic, Outcom
 from catseye.runtime.progress import ALL_WORKED
 from catseye.runtime.router import Router
 from services.drift import NAME, READS, WRITES, absences
+from services.drift.cameras import Cameras
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules
 from services.drift.statistics import statistics
-from services.drift.table import Cameras
+from services.drift.table import Table
 
 CODEC: Final = Codec()
 CLASSES: Final = ("bike", "car", "truck")
@@ -188,7 +189,7 @@ class Watched:
     def see(self, *predictions: Prediction) -> None:
         """Predictions, one batch a frame of each camera so that no alarm is missed."""
         for each in predictions:
-            self._note(self.core.on_predictions([(self.cameras, each)]))
+            self.core.on_predictions([(self.cameras, each)], self._note)
 
     def see_and_keep(self, predictions: list[Prediction]) -> list[Prediction]:
         """The same, and they are returned."""
@@ -198,7 +199,7 @@ class Watched:
     def label(self, *outcomes: Outcome) -> None:
         """Outcomes, one by one."""
         for each in outcomes:
-            self._note(self.core.on_outcomes([(self.cameras, each)]))
+            self.core.on_outcomes([(self.cameras, each)], self._note)
 
     def live(self, camera: Camera, count: int, **changes: Any) -> list[Prediction]:
         """The next frames of *camera*, each labelled truly at once."""
@@ -210,19 +211,20 @@ class Watched:
 
     def evaluate(self, at_s: float) -> None:
         """Time has gone on to *at_s*."""
-        now_ms = np.full(len(self.cameras), ms(at_s))
-        self._note(absences.evaluate(self.table, self.cameras.rows, now_ms, now_ms))
+        for table, _, rows in self.cameras.placed:
+            now_ms = np.full(len(rows), ms(at_s))
+            self._note(table, absences.evaluate(table, rows, now_ms, now_ms))
 
     def report(self, camera: str = "a") -> CameraReport:
         """All that is wrong with a camera."""
-        row = self.cameras.row(camera)
-        return report(self.table, row, self.rules, self.cameras.shared.newest_ms, ("frames.accepted", 0))
+        table, row = self.cameras.home(camera)
+        return report(table, row, self.rules, self.cameras.shared.newest_ms, ("frames.accepted", 0))
 
     def statistics(self, camera: str = "a") -> list[DriftStatistic]:
         """Every signal of a camera now; 10,000 is the threshold of frames, 20,000 of labels."""
-        rows = np.array([self.cameras.row(camera)])
-        thresholds = np.array([1e4]), np.array([2e4])
-        return [*statistics(self.table, rows, self.rules, self.cameras.shared.newest_ms, *thresholds)]
+        table, row = self.cameras.home(camera)
+        rows, thresholds = np.array([row]), (np.array([1e4]), np.array([2e4]))
+        return [*statistics(table, rows, self.rules, self.cameras.shared.newest_ms, *thresholds)]
 
     def alarm(self, kind: str, camera: str = "a") -> Alarm:
         """The one alarm of that kind."""
@@ -237,9 +239,9 @@ class Watched:
         """What was raised (True) and cleared, in order."""
         return [(kind, raised) for name, kind, raised in self.raised if name == camera]
 
-    def _note(self, rows: set[int]) -> None:
+    def _note(self, table: Table, rows: set[int]) -> None:
         for row in sorted(rows):
-            name = self.table.names[row]
+            name = table.names[row]
             now, before = self.kinds(name), self._before.get(name, set())
             self.raised += [(name, kind, True) for kind in sorted(now - before)]
             self.raised += [(name, kind, False) for kind in sorted(before - now)]

@@ -23,9 +23,9 @@ from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING
 from services.drift.__main__ import rules_of
 from services.drift.alarms import FIRST_ABSENCE
+from services.drift.cameras import Cameras
 from services.drift.layout import ABSENCES
 from services.drift.settings import DriftSettings
-from services.drift.table import Cameras
 from tests.simulation.cameras import Camera, drift_service
 from tests.simulation.incidents import Incidents
 from tests.simulation.partitions import FakeMessage

@@ -12,7 +12,7 @@ def refuse(watched: Watched, count: int, at_s: float, reason: str = "jpeg_corrup
     """So many frames of a camera became dead letters."""
     for number in range(count):
         row = watched.cameras.row(camera)
-        watched._note(absences.refused(watched.table, row, reason, ms(at_s) + number))
+        watched._note(watched.table, absences.refused(watched.table, row, reason, ms(at_s) + number))
 
 
 def test_a_camera_that_stops_is_silent_and_comes_back() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 
 from services.drift.alarms import FIRST_FAULT, LABELS_MISSING, SILENT, clear_alarm, raise_alarm, was_blind
 from services.drift.fault_rules import ALARMS
-from services.drift.layout import FAMILIES, INPUT
 from services.drift.table import Table
 from tests.simulation.cameras import ms
+from tests.simulation.eight_classes import FAMILIES, INPUT
 
 INPUT_PLACE = FAMILIES.index(INPUT)
 BLACK = ALARMS.index("camera_black")

@@ -11,8 +11,8 @@ from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import DOCTOR, partition_of
 from catseye.contract.records import CameraReport, DeadLetter, DriftStatistic, Outcome, Prediction
 from catseye.runtime.stream import Output
+from services.drift.cameras import Cameras
 from services.drift.report import version_of
-from services.drift.table import Cameras
 from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, drift_service, ms, outcome
 from tests.simulation.partitions import FakeMessage
 

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from services.drift.decorrelation import decorrelation_lag, measure
-from services.drift.layout import LEARNING, LOSS_LAG
+from services.drift.layout import LOSS_LAG
+from tests.simulation.eight_classes import LEARNING
 
 
 def measured(values: NDArray[Any], column: int = 0) -> NDArray[Any]:

@@ -3,18 +3,11 @@
 import numpy as np
 import pytest
 
+from services.drift.cameras import Cameras
 from services.drift.detector_choice import NAMES, DetectorChoice, streams_of
-from services.drift.layout import (
-    ACCURACY,
-    FAMILIES,
-    FRAME_STREAMS,
-    FRAMES_FAMILIES,
-    OUTCOME_FAMILIES,
-    PICTURE,
-    PREDICTIONS,
-)
+from services.drift.layout import FRAMES_FAMILIES, OUTCOME_FAMILIES, PICTURE
 from services.drift.streams import Fed
-from services.drift.table import Cameras
+from tests.simulation.eight_classes import ACCURACY, FAMILIES, FRAME_STREAMS, PREDICTIONS
 
 ROWS = np.array([0])
 

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.drift.layout import FAMILIES, INPUT, OPTIONAL, PICTURE, STREAM
+from services.drift.layout import OPTIONAL, PICTURE
 from services.drift.normal import normal
 from tests.simulation.cameras import QUICK, Camera, Watched
+from tests.simulation.eight_classes import FAMILIES, INPUT, STREAM
 
 ROW = np.array([0])
 DUSK_S = 700.0

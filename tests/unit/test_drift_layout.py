@@ -8,19 +8,11 @@ import pytest
 import services.drift
 from catseye.contract import alert_kinds
 from services.drift.fault_rules import FAULTS
-from services.drift.layout import (
-    EVIDENCE_FIELDS,
-    FAMILIES,
-    FRAMES_FAMILIES,
-    LEARNING_FIELDS,
-    OUTCOME_FAMILIES,
-    REFERENCE_FIELDS,
-    STREAM,
-    WATCH_FIELDS,
-    WEIGHTS,
-)
+from services.drift.fields import EVIDENCE_FIELDS, LEARNING_FIELDS, REFERENCE_FIELDS
+from services.drift.layout import FRAMES_FAMILIES, OUTCOME_FAMILIES
 from services.drift.settings import DriftSettings
 from services.drift.signals import KINDS, SIGNALS
+from tests.simulation.eight_classes import FAMILIES, STREAM, WATCH_FIELDS, WEIGHTS
 
 FOLDER = Path(services.drift.__file__).parent
 FIELDS = (*REFERENCE_FIELDS, *WATCH_FIELDS, *LEARNING_FIELDS)

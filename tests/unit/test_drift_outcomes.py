@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from catseye.contract.records import Outcome
 from services.drift.detectors.esr import combined
-from services.drift.layout import ACCURACY, BUCKETS, FAMILIES, OUTCOME_FAMILIES, REFERENCE, STREAMS, WATCH
+from services.drift.layout import OUTCOME_FAMILIES
 from services.drift.outcomes import Outcomes, expected, of_outcomes, outcomes, weigh
 from services.drift.streams import Fed, take, weights
 from tests.simulation.cameras import CLASSES, QUICK, Camera, Watched, outcome
+from tests.simulation.eight_classes import ACCURACY, BUCKETS, FAMILIES, LAYOUT, REFERENCE, STREAMS, WATCH
 
 ROWS = np.zeros(1, np.int64)
 STRICT = changed_rules(QUICK, false_per_week=1.0)
@@ -22,7 +23,7 @@ STRICT = changed_rules(QUICK, false_per_week=1.0)
 
 def column(outputs: Outcome) -> Outcomes:
     """One outcome of row 0."""
-    return outcomes([0], [outputs], [CLASSES], 0.18)
+    return outcomes(LAYOUT, [0], [outputs], [CLASSES], 0.18)
 
 
 def one(**changes: Any) -> Outcome:
@@ -146,7 +147,9 @@ def test_what_is_wrong_by_night_alone_is_reported_though_the_day_goes_on_as_befo
         night, wrong = number % 10 == 0, number % 30 == 0 or number % 20 == 1
         seen = column(one(brightness=0.1 if night else 0.5, correct=not wrong))
         each = fed(known, seen)
-        take(watch, ROWS, each, OUTCOME_FAMILIES, seen.at_ms, weights(np.ones((1, STREAMS), np.uint16))[:, -12:])
+        take(
+            watch, ROWS, each, OUTCOME_FAMILIES, seen.at_ms, weights(LAYOUT, np.ones((1, STREAMS), np.uint16))[:, -12:]
+        )
     evidence = combined(watch["evidence"][0, ACCURACY.slice])
     assert evidence[1 + BUCKETS] > 1e7
     assert evidence[0] < 1e3

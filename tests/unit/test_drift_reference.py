@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from catseye.contract.records import Prediction
-from services.drift.layout import BINS, COMPOSITION, EMBEDDING, FOCUS, PICTURE, RANKED
+from services.drift.fields import BINS
+from services.drift.layout import COMPOSITION, EMBEDDING, FOCUS, NARROWEST, PICTURE, RANKED
 from services.drift.normal import normal
 from services.drift.reference import learn, quarter, ranks, relative, usual
 from services.drift.rules import Rules
@@ -22,7 +23,7 @@ BRIGHTNESS = PICTURE.index("brightness")
 
 def seen(prediction: Prediction) -> Frames:
     """One round of one camera, in row 0."""
-    return frames([0], [prediction], [()])
+    return frames(NARROWEST, [0], [prediction], [()])
 
 
 def day(count: int = 1) -> NDArray[np.int64]:

@@ -12,10 +12,11 @@ import pytest
 from catseye.contract.records import Alarm, CameraReport, DriftStatistic, Record
 from services.drift.alarms import FIRST_FAULT, raise_alarm
 from services.drift.describe import estimates, recent_loss, signal_of
-from services.drift.layout import ACCURACY, FLOOR, OUTPUTS, PICTURE, PREDICTIONS, STREAMS, TELEMETRY
+from services.drift.layout import PICTURE
 from services.drift.report import accuracy_without_labels
 from services.drift.statistics import statistics
 from tests.simulation.cameras import CLASSES, CODEC, QUICK, Camera, Watched, ms
+from tests.simulation.eight_classes import ACCURACY, FLOOR, OUTPUTS, PREDICTIONS, STREAMS, TELEMETRY
 
 FIRST = ["brightness", "contrast", "sharpness", "focus", "dark_share", "bright_share", "composition", "embedding"]
 MEASURED_LATER = ["chroma_blue", "chroma_red", "bits_per_pixel"]

@@ -8,15 +8,17 @@ import pytest
 
 from catseye.contract.errors import Misconfigured
 from services.drift import state
+from services.drift.cameras import Cameras
 from services.drift.columns import Axis, Field, axes_of, fields_of, row_of, text_of
 from services.drift.columns import copy as copy_of
 from services.drift.fault_rules import ALARMS
-from services.drift.layout import FAMILIES, INPUT, PICTURE, STREAM, WATCH_FIELDS
-from services.drift.table import Cameras
+from services.drift.layout import BUCKETS, PICTURE, layout_of
 from tests.simulation.cameras import QUICK, Camera, Watched
+from tests.simulation.eight_classes import FAMILIES, INPUT, LAYOUT, STREAM, WATCH_FIELDS
 
-LAYOUT = b"\0l"
-"""Key of a layout, before its name."""
+LAYOUT_KEY = b"\0l"
+"""Before the name of a layout."""
+TODAY = state.TODAY[LAYOUT.buckets]
 
 
 def run_through() -> tuple[Watched, list[tuple[bytes, bytes | None]]]:
@@ -53,24 +55,27 @@ def turned(fields: Any, axes: dict[str, tuple[str, ...]]) -> Any:
 
 def of_another_time(log: list[tuple[bytes, bytes | None]]) -> list[tuple[bytes, bytes | None]]:
     """The same log as another version would have left it: fields and signals in another order, and one more of each."""
-    axes = {name: (f"a new {name}", *reversed(places)) for name, places in state.TODAY.axes.items()}
-    pieces = {letter: [*turned(fields, axes), Field("", "new", "f4")] for letter, fields in state.PIECES.items()}
-    detectors = ("new", *reversed(state.TODAY.detectors))
-    layout = state.Layout({letter.decode(): text_of(each) for letter, each in pieces.items()}, axes, detectors)
+    axes = {name: (f"a new {name}", *reversed(places)) for name, places in TODAY.stored.axes.items()}
+    axes["class"] = axes["class"][1:]  # how many classes it tells apart is what its rows are read as
+    pieces = {letter: [*turned(fields, axes), Field("", "new", "f4")] for letter, fields in LAYOUT.pieces.items()}
+    detectors = ("new", *reversed(TODAY.stored.detectors))
+    layout = state.StoredLayout({letter.decode(): text_of(each) for letter, each in pieces.items()}, axes, detectors)
     streams = [axes["stream"].index(stream.name) for stream in STREAM]
-    found: list[tuple[bytes, bytes | None]] = [(LAYOUT + b"other567", state.write_json(msgspec.json.encode(layout)))]
+    found: list[tuple[bytes, bytes | None]] = [
+        (LAYOUT_KEY + b"other567", state.write_json(msgspec.json.encode(layout)))
+    ]
     for key, value in log:
         letter = key.rpartition(b"\0")[2]
         if value is None or key.startswith(b"\0") or letter not in pieces:
-            if not key.startswith(LAYOUT):
+            if not key.startswith(LAYOUT_KEY):
                 found.append((key, value))
             continue
-        rows = copy_of(state.PIECES[letter], pieces[letter])
-        row = rows(np.frombuffer(value[9:], row_of(state.PIECES[letter])))
+        rows = copy_of(LAYOUT.pieces[letter], pieces[letter])
+        row = rows(np.frombuffer(value[9:], row_of(LAYOUT.pieces[letter])))
         if letter == b"e":
             alarmed = row["alarmed"]
             alarmed["stream"] = np.array(streams)[alarmed["stream"]]
-            alarmed["detector"] = np.array([*map(detectors.index, state.TODAY.detectors), 0])[alarmed["detector"]]
+            alarmed["detector"] = np.array([*map(detectors.index, TODAY.stored.detectors), 0])[alarmed["detector"]]
         found.append((key, b"\x01other567" + row.tobytes()))
     return found
 
@@ -94,7 +99,7 @@ def test_a_row_of_another_layout_is_written_in_todays() -> None:
         found.table.watch["frames"][0] += 1
         keys.append([key for key, _ in found.changes()])
         found.commit()
-    assert keys == [[LAYOUT + state.TODAY_ID, b"a\0w"], [b"a\0w"]]
+    assert keys == [[LAYOUT_KEY + TODAY.name, b"a\0w"], [b"a\0w"]]
 
 
 def test_a_layout_whose_transaction_was_aborted_is_written_again() -> None:
@@ -102,7 +107,7 @@ def test_a_layout_whose_transaction_was_aborted_is_written_again() -> None:
     watched, found = Watched(QUICK), []
     for end in (watched.cameras.rollback, watched.cameras.commit, watched.cameras.commit):
         watched.see(Camera().shot())
-        found.append(LAYOUT + state.TODAY_ID in dict(watched.cameras.changes()))
+        found.append(LAYOUT_KEY + TODAY.name in dict(watched.cameras.changes()))
         end()
     assert found == [True, True, False]
 
@@ -123,9 +128,10 @@ def test_a_row_whose_layout_nobody_knows_is_left_behind() -> None:
 
 def test_no_value_of_today_is_as_long_as_one_of_format_0() -> None:
     """By their length those are told."""
-    for letter, fields in state.PIECES.items():
-        today = len(state.write_row(letter, bytes(row_of(fields).itemsize)))
-        assert today != row_of(fields_of(state.FORMAT_0.pieces[letter.decode()], state.FORMAT_0.axes)).itemsize
+    for layout in map(layout_of, BUCKETS):
+        for letter, fields in layout.pieces.items():
+            today = len(state.write_row(layout, letter, bytes(row_of(fields).itemsize)))
+            assert today != row_of(fields_of(state.FORMAT_0.pieces[letter.decode()], state.FORMAT_0.axes)).itemsize
 
 
 def test_fields_are_read_from_what_was_written_of_them() -> None:

@@ -5,25 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from services.drift.decorrelation import inflation
-from services.drift.layout import (
-    ACCURACY,
-    BUCKETS,
-    ENTROPY,
-    FAMILIES,
-    FRAME_STREAMS,
-    FRAMES_FAMILIES,
-    IN_MOST,
-    INPUT,
-    OUTCOME_FAMILIES,
-    OUTPUTS,
-    PICTURE,
-    PREDICTIONS,
-    RANKED,
-    REFERENCE,
-    STREAMS,
-    WATCH,
-    WEIGHTS,
-)
+from services.drift.layout import FRAMES_FAMILIES, IN_MOST, OUTCOME_FAMILIES, PICTURE, RANKED
 from services.drift.streams import (
     SHORTEST_WINDOW,
     Fed,
@@ -38,6 +20,21 @@ from services.drift.streams import (
     weighed,
     weights,
 )
+from tests.simulation.eight_classes import (
+    ACCURACY,
+    BUCKETS,
+    ENTROPY,
+    FAMILIES,
+    FRAME_STREAMS,
+    INPUT,
+    LAYOUT,
+    OUTPUTS,
+    PREDICTIONS,
+    REFERENCE,
+    STREAMS,
+    WATCH,
+    WEIGHTS,
+)
 
 ROWS = np.zeros(1, np.int64)
 DAY = np.ones(1, np.int64)
@@ -45,7 +42,7 @@ INPUT_PLACE = FAMILIES.index(INPUT)
 EACH = np.ones((1, FRAME_STREAMS), np.uint16)
 """Pace of streams of which every frame is a sample."""
 ALL = np.ones((1, STREAMS), np.uint16)
-WEIGHT = weights(ALL)[:, :FRAME_STREAMS]
+WEIGHT = weights(LAYOUT, ALL)[:, :FRAME_STREAMS]
 
 
 def known(frames: int = 1_000, lag: int = 1) -> NDArray[np.void]:

@@ -1,7 +1,9 @@
 """Rows of cameras: many of them, taken back, made again of the log, and free again when their partition goes."""
 
+from services.drift.cameras import Cameras
 from services.drift.core import DriftCore
-from services.drift.table import Cameras, Table
+from services.drift.layout import NARROWEST
+from services.drift.table import Tables
 from tests.simulation.cameras import QUICK, Camera, Watched
 
 
@@ -33,9 +35,9 @@ def test_cameras_that_came_in_an_aborted_transaction_never_came() -> None:
     assert (cameras.row("d"), table.names) == (2, ["a", "c", "d"])
 
 
-def filled(table: Table, partition: int, cameras: int) -> Cameras:
+def filled(tables: Tables, partition: int, cameras: int) -> Cameras:
     """A partition of which everything is known that there is to know."""
-    found = Cameras(table)
+    found, table = Cameras(tables), tables.of(NARROWEST)
     for number in range(cameras):
         row = found.row(f"{partition}-{number}")
         for part in (b"r", b"w", b"l"):
@@ -48,15 +50,16 @@ def filled(table: Table, partition: int, cameras: int) -> Cameras:
 
 def test_rows_of_a_partition_that_is_gone_are_free_and_clean() -> None:
     """However often partitions go and come, in whatever order: nothing grows, and nothing of the last one is left."""
-    table = Table()
-    states = {partition: filled(table, partition, 70) for partition in range(3)}
+    tables = Tables()
+    table = tables.of(NARROWEST)
+    states = {partition: filled(tables, partition, 70) for partition in range(3)}
     for turn in range(50):
         del states[turn % 3]
         assert sum(name == "" for name in table.names) == 70
         for row in [row for row, name in enumerate(table.names) if not name]:
             assert not any(table.part(row, part).strip(b"\0") for part in (b"r", b"w", b"l"))
             assert (table.slots(row), table.detector_states.get((row, 3))) == ((), None)
-        states[turn % 3] = filled(table, turn % 3, 70)
+        states[turn % 3] = filled(tables, turn % 3, 70)
         rows = [row for cameras in states.values() for row in cameras.rows.tolist()]
         assert sorted(rows) == list(range(210))
         assert all(table.names[cameras.row(name)] == name for cameras in states.values() for name in cameras)
@@ -65,8 +68,9 @@ def test_rows_of_a_partition_that_is_gone_are_free_and_clean() -> None:
 
 def test_a_partition_that_goes_leaves_the_others_as_they_are() -> None:
     """Also in the midst of a transaction, which then never was."""
-    table = Table()
-    gone, kept = filled(table, 0, 2), filled(table, 1, 2)
+    tables = Tables()
+    table = tables.of(NARROWEST)
+    gone, kept = filled(tables, 0, 2), filled(tables, 1, 2)
     before = [table.part(row, b"w") for row in kept.rows.tolist()]
     table.touch(range(4), b"w")
     table.watch["frames"] = 7

@@ -7,11 +7,12 @@ import pytest
 
 from catseye.contract.records import Prediction
 from services.drift.estimates import confidence_bin
-from services.drift.layout import FAMILIES, PICTURE
+from services.drift.layout import PICTURE
 from services.drift.reference import usual
 from services.drift.rules import Rules
 from services.drift.watcher import Watcher
 from tests.simulation.cameras import QUICK, Camera, Watched
+from tests.simulation.eight_classes import FAMILIES
 
 
 def test_what_has_drifted_does_not_become_the_reference() -> None:
@@ -119,37 +120,38 @@ def test_a_reference_covers_the_time_that_it_must() -> None:
     assert int(watched.table.reference["labels_closed"][0, 1]) == 1
 
 
-@pytest.mark.parametrize(("classes", "width"), [(2, 2), (8, 8), (12, 8)])
+@pytest.mark.parametrize(("classes", "width"), [(2, 2), (8, 8), (12, 12), (32, 32), (40, 32)])
 def test_a_model_of_any_number_of_classes_is_watched(classes: int, width: int) -> None:
-    """Those beyond the seventh are one bucket where there are more than eight."""
+    """Those beyond the thirty-first are one bucket where there are more than 32."""
     names = [f"class {number}" for number in range(classes)]
     camera, watched = Camera(), Watched()
     for number in range(300):
         best = names[number % classes]
         chances = dict.fromkeys(names, 0.1 / (classes - 1)) | {best: 0.9}
         watched.see(camera.shot(label=best, probabilities=chances))
-    means = watched.table.reference["said_mean"][0, 1, :8]
+    table, row = watched.cameras.home("a")
+    means = table.reference["said_mean"][row, 1, table.layout.shares]
     assert (means > 0).sum() == width
     assert means.sum() == pytest.approx(1, abs=0.01)
 
 
 def test_a_bucket_of_several_classes_has_no_class_s_name() -> None:
-    """Of twelve the last five share one, which is nobody's share."""
-    names = [f"class {number}" for number in range(12)]
+    """Of forty the last nine share one, which is nobody's share."""
+    names = [f"class {number}" for number in range(40)]
     camera, watched = Camera(), Watched()
 
     def shot(best: str) -> Prediction:
-        return camera.shot(label=best, probabilities=dict.fromkeys(names, 0.1 / 11) | {best: 0.9})
+        return camera.shot(label=best, probabilities=dict.fromkeys(names, 0.1 / 39) | {best: 0.9})
 
     for number in range(300):
-        watched.see(shot(names[number % 12]))
-    while not watched.kinds():
-        watched.see(shot("class 10"))
+        watched.see(shot(names[number % 40]))
+    while "predictions" not in watched.kinds():
+        watched.see(shot("class 35"))
     alarm = watched.alarm("predictions")
     assert (alarm.signal, alarm.label) == ("class_share", None)
     outputs = watched.statistics()
     assert [each.signal for each in outputs if each.signal.startswith("class_share")] == [
-        *(f"class_share.class {number}" for number in range(7)),
+        *(f"class_share.class {number}" for number in range(31)),
         "class_share.others",
     ]
 

@@ -11,13 +11,12 @@ import numpy as np
 
 from catseye.contract.records import AcceptedLabel, Alert
 from services.drift import layout
-from services.drift.describe import class_of
+from services.drift.cameras import Cameras
 from services.drift.detector_choice import NAMES
 from services.drift.fault_rules import ALARMS
 from services.drift.layout import PHASE_NAMES
 from services.drift.reference import usual
 from services.drift.report import learning_left, version_of
-from services.drift.table import Cameras
 from services.ground_truth.entry import FULL, HAD_OUTCOME, NEVER_MS, RECEIVED, SHADOW_FULL, unpack, unpack_shadow
 from services.ground_truth.join_state import JoinState
 from services.ground_truth.state_formats import as_known
@@ -164,7 +163,7 @@ def _named(packed: bytes) -> str:
 
 # -- drift
 
-_KINDS: Final = tuple(family.kind for family in layout.FAMILIES)
+_KINDS: Final = layout.FAMILIES
 _SIDES: Final = ("up", "down", "far")
 
 
@@ -174,14 +173,14 @@ def _ranked(table: Any, row: int) -> list[str]:
     return [*layout.PICTURE, *(name or f"free slot {place}" for place, name in enumerate(slots))]
 
 
-def _buckets(classes: Sequence[str]) -> list[str]:
+def _buckets(table: Any, classes: tuple[str, ...]) -> list[str]:
     """Names of the classes that are told apart."""
-    return [class_of(bucket, classes) or f"rest {bucket}" for bucket in range(layout.BUCKETS)]
+    return [table.layout.class_of(bucket, classes) or f"rest {bucket}" for bucket in range(table.layout.buckets)]
 
 
 def _axes(table: Any, row: int) -> dict[str, tuple[list[str] | tuple[str, ...], ...]]:
     """What the axes of each field mean."""
-    ranked, buckets = _ranked(table, row), _buckets(version_of(table, row).classes)
+    ranked, buckets = _ranked(table, row), _buckets(table, version_of(table, row).classes)
     reported = [*(f"probability of {name}" for name in buckets), "entropy", "margin"]
     streams = [f"{signal} {side}" for signal in ranked for side in _SIDES]
     streams += [f"{name} {side}" for side in ("up", "down") for name in reported]

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction
 from catseye.runtime.router import Router
-from services.drift.table import Cameras
+from services.drift.cameras import Cameras
 from services.ground_truth.join_state import JoinState
 from services.incidents.incidents_state import IncidentsState
 from services.incidents.rules import Rules as IncidentRules
