@@ -76,7 +76,7 @@ class IngestCore(Tally):
         home = partition_of(frame.camera, self._partitions)
         if home != message.partition():
             self.events["frame_rekeyed"] += 1
-            return [Forward("frames.rekeyed", frame.camera, message.value())]
+            return [Forward("frames.rekeyed", frame.camera, message)]
         at_ms = written_ms(message, now_ms)
         accepted = self._measured(frame, at_ms, self._received_ms(at_ms, now_ms))
         stored = state.get(key)

@@ -56,6 +56,9 @@ class Kept:
     def timestamp(self) -> tuple[int, int]:
         return (0, 0)
 
+    def headers(self) -> None:
+        return None
+
 
 class Watch:
     """Takes predictions, outcomes and refused frames as they came; remembers alerts.

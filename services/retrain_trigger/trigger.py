@@ -174,6 +174,9 @@ class _Record:
     def timestamp(self) -> tuple[int, int]:
         return int(self._message.timestamp_type), round(self._message.timestamp * 1_000)
 
+    def headers(self) -> None:
+        return None
+
 
 class _Tasks:
     """What runs in the app."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from catseye.contract.message import Headers
+
 Place = tuple[str, int]
 
 
@@ -48,6 +50,9 @@ class Message:
 
     def timestamp(self) -> tuple[int, int]:
         return 2, self._offset
+
+    def headers(self) -> None:
+        return None
 
 
 @dataclass
@@ -270,7 +275,14 @@ class FakeProducer:
         assert self._open is None, "the transaction before is still open"
         self._open, self._offsets = [], {}
 
-    def produce(self, topic: str, value: bytes | None, key: bytes | None, partition: int) -> None:
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        headers: Headers | None = None,
+    ) -> None:
         self._broker.ask("produce")
         if self._transactional:
             assert self._open is not None, "no transaction is open"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from catseye.contract.message import Headers
 from catseye.runtime.stream import Core, Output, State
 
 S = TypeVar("S", bound=State)
@@ -22,6 +23,7 @@ class FakeMessage:
     place: int = 0
     name: bytes | None = b"cam"
     written: tuple[int, int] = (2, 0)
+    heads: Headers | None = None
 
     def topic(self) -> str:
         return self.topic_name
@@ -40,6 +42,9 @@ class FakeMessage:
 
     def timestamp(self) -> tuple[int, int]:
         return self.written
+
+    def headers(self) -> Headers | None:
+        return self.heads
 
 
 class Partition(Generic[S]):

@@ -159,7 +159,7 @@ class VirtualRoad:
         joined = self._truth.on_batch(messages, {0: self._joined}, clock_ms)
         self._joined.commit()
         batch = [message for message in messages if message.topic_name == "predictions"]
-        batch += [FakeMessage(topic, value) for topic, _, _, value in joined if topic == "outcomes"]
+        batch += [FakeMessage(topic, value) for topic, _, _, value, *_ in joined if topic == "outcomes"]
         reported = self._drift.on_batch(batch, {0: self._cameras}, clock_ms) if batch else []
         reported += self._drift.on_time({0: self._cameras}, clock_ms)
         self._cameras.commit()

@@ -127,7 +127,7 @@ class Failing:
         if self._faults.get(name):
             fault = self._faults[name].pop(0)
 
-            def call(*arguments: object) -> None:
+            def call(*arguments: object, **named: object) -> None:
                 raise fault
 
             return call

@@ -177,7 +177,7 @@ def test_what_only_fits_compressed_is_a_dead_letter_too(broker: KafkaCluster, pr
 
 
 def test_a_bad_frame_on_a_wrong_partition_is_one_dead_letter(broker: KafkaCluster, prefix: str, tmp_path: Path) -> None:
-    """Its picture is judged where its camera lives, so the letter names frames.rekeyed; the bytes are as they were."""
+    """Its picture is judged where its camera lives, but the letter names the place where it was published."""
     bomb = next(picture for picture in bad_frames() if picture.reason is Reason.JPEG_TOO_MANY_PIXELS)
     value = CODEC.encode(frame(jpeg=bomb.jpeg))
     elsewhere = next(
@@ -190,8 +190,9 @@ def test_a_bad_frame_on_a_wrong_partition_is_one_dead_letter(broker: KafkaCluste
         it.wait_for("ingest", "records", 2)
         (letter,) = it.records("dead-letters")
     place = (letter.topic, letter.partition, letter.offset)
-    assert place == (full_name("frames.rekeyed", prefix), partition_of(CAMERA, PARTITIONS), 0)
-    assert (letter.reason, letter.key, letter.value) == (bomb.reason, CAMERA.encode(), value)
+    assert [Place(*place)] == [*publisher.places]
+    assert place == (full_name("frames", prefix), partition_of(elsewhere, PARTITIONS), 0)
+    assert (letter.camera, letter.reason, letter.key, letter.value) == (CAMERA, bomb.reason, None, value)
 
 
 def test_no_frame_that_decodes_is_refused(

@@ -84,6 +84,9 @@ class Record:
     def timestamp(self) -> tuple[int, int]:
         return 1, 0
 
+    def headers(self) -> None:
+        return None
+
 
 @pytest.mark.parametrize(("most_bytes", "written"), [(100, b"0123456789"), (4, b"0123")])
 def test_the_copy_writes_what_it_reads_or_the_start_of_it(most_bytes: int, written: bytes) -> None:

@@ -10,6 +10,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
 from catseye.contract.message import Message
+from catseye.contract.origin import as_published, origin_of
 from catseye.contract.records import AcceptedLabel, DeadLetter, Label, ModelEvent
 from catseye.runtime.router import Forward, Refusal, Router, Unread, Written, refused
 from catseye.runtime.stream import NoState, Output, Tally
@@ -95,8 +96,38 @@ def test_a_topic_without_cameras_has_one_partition_and_its_own_key() -> None:
 
 def test_what_goes_on_goes_on_byte_for_byte() -> None:
     """On its camera's partition, whatever the bytes are."""
-    outputs = ran(routed(Fixed(Forward("frames.rekeyed", "gate", b"as it came"))), message())
-    assert outputs == [Output("blue.frames.rekeyed", HOME, b"gate", b"as it came")]
+    came = FakeMessage("blue.labels", b"as it came", 7, 1, b"a key of its own", (2, 5))
+    (output,) = ran(routed(Fixed(Forward("frames.rekeyed", "gate", came))), message())
+    assert output[:4] == ("blue.frames.rekeyed", HOME, b"gate", b"as it came")
+    again = FakeMessage(output.topic, output.value, 3, HOME, output.key, (2, 9), output.headers)
+    published = as_published(again)
+    assert (published.topic(), published.partition(), published.offset(), published.timestamp()) == (
+        "blue.labels",
+        1,
+        7,
+        (2, 5),
+    )
+    assert (published.key(), published.value()) == (b"a key of its own", b"as it came")
+
+
+class BothWays(Fixed):
+    """Takes frames that it sent round, too."""
+
+    on_frame = Fixed.on_label
+
+
+def test_only_on_a_topic_of_ours_a_record_says_where_it_was_published() -> None:
+    """What a publisher writes into such a header is not believed; a copy of an earlier version lies where it lies."""
+    stranger = FakeMessage("frames", b"", 1, 0, None, (2, 5))
+    for topic, headers, expected in (
+        ("blue.labels", origin_of(stranger), ("blue.labels", 4)),
+        ("blue.frames.rekeyed", origin_of(stranger), ("frames", 1)),
+        ("blue.frames.rekeyed", None, ("blue.frames.rekeyed", 4)),
+    ):
+        core = routed(BothWays(), reads=("labels", "frames.rekeyed"))
+        (output,) = ran(core, FakeMessage(topic, b"rubbish", 4, 1, b"k", (2, 6), headers))
+        letter = CODEC.decode(output.value, DeadLetter)
+        assert (letter.topic, letter.offset) == expected
 
 
 @pytest.mark.parametrize("partition", range(PARTITIONS))
@@ -225,7 +256,7 @@ def test_a_core_that_does_not_fit_its_service_is_a_bug() -> None:
     with pytest.raises(TypeError, match=r"some_service does not declare a topic that it writes ModelEvent to"):
         ran(routed(Fixed(EVENT)), message())
     with pytest.raises(KeyError, match="frames"):
-        ran(routed(Fixed(Forward("frames", "gate", b""))), message())
+        ran(routed(Fixed(Forward("frames", "gate", message()))), message())
 
 
 class InParts(Tally):

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+Headers = list[tuple[str, str | bytes | None]]
+
 
 class Message(Protocol):
     """A record as it stands on a topic; confluent_kafka.Message is one."""
@@ -12,3 +14,4 @@ class Message(Protocol):
     def key(self) -> bytes | None: ...
     def value(self) -> bytes | None: ...
     def timestamp(self) -> tuple[int, int]: ...
+    def headers(self) -> Headers | None: ...

@@ -310,7 +310,7 @@ class DeadLetter(Record, frozen=True, kw_only=True):
         service: Service that refused the record.
         reason: Stable code.
         detail: What was found and what is allowed.
-        topic: Topic it came from.
+        topic: Topic it came from: of a frame that ingest sent round by way of frames.rekeyed, frames.
         partition: Partition it came from.
         offset: Offset it came from.
         written_at_ms: The broker's clock for the refused record, Unix milliseconds.

@@ -1,7 +1,7 @@
 """Between the worker and a core: bytes come in as records and records go out as bytes, once for all services.
 
-Law: a record that cannot be read or is refused goes to the dead letters with its bytes, and the stream goes on. A core
-writes to no topic that its service does not declare.
+Law: a record that cannot be read or is refused goes to the dead letters with its bytes and the place where it was
+published, and the stream goes on. A core writes to no topic that its service does not declare.
 
 A core has, for each topic that its service reads, a method `on_RECORD` that is named after the topic's record
 (``on_accepted_frame`` for `AcceptedFrame`). It gets the record, the message that carried it, the state of the message's
@@ -31,6 +31,7 @@ from catseye.contract.errors import BadRecord
 from catseye.contract.identity import partition_of
 from catseye.contract.message import Message
 from catseye.contract.names import check_camera
+from catseye.contract.origin import as_published, origin_of
 from catseye.contract.records import Record
 from catseye.contract.topics import BY_NAME, Topic, full_name
 from catseye.runtime.progress import Progress
@@ -40,17 +41,18 @@ DEAD_LETTERS = "dead-letters"
 
 
 class Forward(NamedTuple):
-    """A value that goes on to another topic byte for byte.
+    """A record that goes round through another topic that its service reads: its value byte for byte, where it lay in a
+    header.
 
     Attributes:
         topic: Name without the prefix.
-        camera: Whose value it is.
-        value: As it came.
+        camera: Whose record it is.
+        message: As it came.
     """
 
     topic: str
     camera: str
-    value: bytes | None
+    message: Message
 
 
 class Unread(NamedTuple):
@@ -131,6 +133,7 @@ class Router(Generic[S]):
             if topic.record is not None and self._writes.setdefault(topic.record, topic) is not topic:
                 raise TypeError(f"{service} writes {topic.record.__name__} to more than one topic")
         self._refuses = DEAD_LETTERS in writes
+        self._rounds = self._reads.keys() & self._names.values()
         self._bare = {full_name(name, prefix): name for name in reads}
         self._on_records = getattr(core, "on_records", None)
         self._begin = getattr(core, "begin", None)
@@ -195,7 +198,8 @@ class Router(Generic[S]):
                 yield Output(self._names[each.topic], *each[1:])
             elif isinstance(each, Forward):
                 home = partition_of(each.camera, self._partitions)
-                yield Output(self._names[each.topic], home, each.camera.encode(), each.value)
+                key, value = each.camera.encode(), each.message.value()
+                yield Output(self._names[each.topic], home, key, value, origin_of(each.message))
             else:
                 yield from self._refused(each.message, each.fault, now_ms)
 
@@ -212,6 +216,8 @@ class Router(Generic[S]):
         if not self._refuses:
             return []
         kind = self._reads[message.topic()].kind
+        if message.topic() in self._rounds:
+            message = as_published(message)
         return [
             Output(
                 self._names[DEAD_LETTERS],

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from catseye.contract.message import Message
+from catseye.contract.message import Headers, Message
 from catseye.runtime.progress import Progress
 
 Row = tuple[str, int, bytes | None, bytes | None]
@@ -13,12 +13,13 @@ that do little else."""
 
 
 class Output(NamedTuple):
-    """A `Row` whose parts have names."""
+    """A `Row` whose parts have names, and that may have headers."""
 
     topic: str
     partition: int
     key: bytes | None
     value: bytes | None
+    headers: Headers | None = None
 
 
 class State(Protocol):
@@ -46,10 +47,10 @@ class Core(Protocol[S]):
     def new_state(self) -> S:
         """State of a partition that nothing is known of."""
 
-    def on_batch(self, batch: Sequence[Message], states: Mapping[int, S], now_ms: int) -> Sequence[Row]:
+    def on_batch(self, batch: Sequence[Message], states: Mapping[int, S], now_ms: int) -> Sequence[Row | Output]:
         """Take records, in order within each partition; *states* has every assigned partition."""
 
-    def on_time(self, states: Mapping[int, S], now_ms: int) -> Sequence[Row]:
+    def on_time(self, states: Mapping[int, S], now_ms: int) -> Sequence[Row | Output]:
         """Time went by; called between batches, at least every second."""
 
     def on_progress(self, *roads: Progress) -> None:

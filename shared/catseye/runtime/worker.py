@@ -26,7 +26,7 @@ from catseye.kafka.clients import client_config, partition_bounds, reader_config
 from catseye.kafka.reading import FATAL_CODES
 from catseye.runtime.progress import Progress
 from catseye.runtime.restore import Restore, WorkerFailed
-from catseye.runtime.stream import Core, Row, State
+from catseye.runtime.stream import Core, Output, Row, State
 from catseye.settings import Settings
 
 S = TypeVar("S", bound=State)
@@ -311,7 +311,7 @@ class Worker(Generic[S]):
             self._size.took(len(batch), work_s, commit_s)
         self._probe.committed(len(batch), self._core.counted(), work_s, commit_s)
 
-    def _decided(self, batch: list[Message], *, tick: bool) -> Sequence[Row]:
+    def _decided(self, batch: list[Message], *, tick: bool) -> Sequence[Row | Output]:
         now_ms = self._clock()
         if (news := self._progress()) is not None:
             self._core.on_progress(*news)
@@ -321,12 +321,17 @@ class Worker(Generic[S]):
             outputs = [*outputs, *self._core.on_time(self._states, now_ms)]
         return outputs
 
-    def _write(self, outputs: Sequence[Row]) -> None:
+    def _write(self, outputs: Sequence[Row | Output]) -> None:
         produce = self._producer.produce
-        for topic, partition, key, value in outputs:
+        for row in outputs:
             while True:
                 try:
-                    produce(topic, value, key, partition)
+                    if len(row) == 4:
+                        topic, partition, key, value = row
+                        produce(topic, value, key, partition)
+                    else:
+                        topic, partition, key, value, headers = row
+                        produce(topic, value, key, partition, headers=headers)
                 except BufferError:
                     self._producer.poll(0.05)
                 except KafkaException as fault:
