@@ -199,6 +199,58 @@ def test_what_is_not_a_frame_is_refused_for_its_own_reason(value: bytes | None, 
     assert reason_of(CODEC, value) == reason
 
 
+SOUND = CODEC.encode(FRAME)
+
+
+def changed(at: int, to: bytes) -> bytes:
+    """The frame with other bytes from the byte *at* of its body on."""
+    return SOUND[: 10 + at] + to + SOUND[10 + at + len(to) :]
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (None, "the value is empty; a record in Avro is needed"),
+        (
+            b'{"camera": "cam"}',
+            "the value starts with 7b22; .*; this looks like JSON, and records are Avro. Encode it with",
+        ),
+        (b"\xff\xd8\xff\xe0", "starts with ffd8; .*; this looks like a bare JPEG, and a frame is an Avro record with"),
+        (b"Obj\x01", "starts with 4f62; .*; this looks like an Avro file, and each Kafka record is one Avro record"),
+        (b"\x07\x07", r"starts with 0707; .*with 00\. Encode it with catseye\.client, or as schemas/README\.md says"),
+        (SOUND[:9], "the value ends within its envelope, after 9 bytes: it was cut off, or is no record of ours"),
+        (b"\x00\x00\x01", "the value ends within its envelope, after 3 bytes"),
+        (SINGLE_OBJECT + bytes(8), "no schema with fingerprint 0000000000000000 is in schemas/: write with one of its"),
+        (
+            CONFLUENT + bytes(4),
+            "schema id 0 is none of the schemas in schemas/: write with one of its files, unchanged",
+        ),
+        (
+            SOUND[:10],
+            "the value ends after 10 bytes, before the end of field camera of the catseye.Frame: the value was",
+        ),
+        (
+            SOUND[:12],
+            r"field camera of the catseye\.Frame needs 3 bytes, and 1 are left of the value's 12: the value was",
+        ),
+        (SOUND[:-1], r"the value ends after \d+ bytes, before the end of field explain of the catseye\.Frame: "),
+        (changed(0, b"\x05"), "field camera of the catseye.Frame says that it is -3 bytes long: the value was damaged"),
+        (changed(1, b"\xff\xfe\xfd"), "field camera of the catseye.Frame is no text in UTF-8: the value was damaged"),
+        (SOUND + b"\0", "1 bytes follow the catseye.Frame; every byte must be used"),
+        (
+            CODEC.encode(Label(camera="c", boot="b", sequence=1, labelled_at_ms=1)),
+            "the value is a catseye.Label; this topic",
+        ),
+    ],
+)
+def test_a_refusal_tells_its_sender_what_is_wrong(value: bytes | None, sentence: str) -> None:
+    """The field, what was found there, and what may have happened; no word of the library that decodes."""
+    with pytest.raises(BadRecord, match=sentence) as fault:
+        CODEC.decode(value, Frame)
+    assert "Error" not in fault.value.detail
+    assert "Expected" not in fault.value.detail
+
+
 def test_a_long_value_is_not_examined() -> None:
     """The limit holds before the envelope is read; exactly the limit is allowed."""
     value = CODEC.encode(FRAME)

@@ -23,6 +23,7 @@ import msgspec
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from catseye.contract.errors import BadRecord, Misconfigured, Reason
+from catseye.contract.malformed import malformed, unknown_format
 from catseye.contract.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -32,6 +33,7 @@ Known = tuple[str, Schema, Schema | None]
 
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
+_UNKNOWN_SCHEMA = "write with one of its files, unchanged, or bring the reader of a newer one to this service first"
 # What fastavro raises on bytes that are not what the schema says; found by fuzzing every record (tests/property).
 _MALFORMED = (EOFError, IndexError, ValueError, OverflowError, TypeError, KeyError, StopIteration, struct.error)
 
@@ -89,12 +91,6 @@ def _by_fingerprint() -> dict[bytes, Known]:
         writer = _parsed(json.loads(path.read_text()))
         known[schema_fingerprint(writer)] = (writer["name"], writer, schemas()[writer["name"]])
     return known | {schema_fingerprint(schema): (name, schema, None) for name, schema in schemas().items()}
-
-
-def _malformed(name: str, fault: Exception) -> BadRecord:
-    # fastavro names the buffer by its address, which no two runs share: a dead letter is the same after a crash.
-    what = str(fault).partition(" from <")[0]
-    return BadRecord(Reason.MALFORMED_AVRO, f"the bytes are not a {name}: {type(fault).__name__}: {what:.200}")
 
 
 @cache
@@ -167,7 +163,7 @@ class Codec:
         try:
             fields: Any = fastavro.schemaless_reader(buffer, writer, today)
         except _MALFORMED as fault:
-            raise _malformed(name, fault) from fault
+            raise self._malformed(value, header, name, writer, fault) from fault
         if buffer.tell() != len(value):
             rest = len(value) - buffer.tell()
             raise BadRecord(Reason.TRAILING_BYTES, f"{rest} bytes follow the {name}; every byte must be used")
@@ -191,7 +187,7 @@ class Codec:
         try:
             fields: Any = fastavro.schemaless_reader(buffer, cut, wanted)
         except _MALFORMED as fault:
-            raise _malformed(name, fault) from fault
+            raise self._malformed(value, header, name, writer, fault) from fault
         return dict(fields) if wanted is None else copy.deepcopy(fields)
 
     def header_of(self, kind: type[Record]) -> bytes:
@@ -215,6 +211,21 @@ class Codec:
             return (header, fields) if today is None else None
         return (header, fields[: names.index(last) + 1]) if last in names else None
 
+    def _malformed(self, value: bytes, header: bytes, name: str, writer: Schema, fault: Exception) -> BadRecord:
+        def reads_until(last: str) -> bool:
+            leading = self._leading.get((header, last))
+            if leading is None:
+                leading = self._leading[header, last] = _leading(writer, None, last)
+            buffer = BytesIO(value)
+            buffer.seek(len(header))
+            try:
+                fastavro.schemaless_reader(buffer, leading[0], None)
+            except _MALFORMED:
+                return False
+            return True
+
+        return malformed(name, len(value), [field["name"] for field in writer["fields"]], reads_until, fault)
+
     def _opened(self, value: bytes, kind: type[Record]) -> tuple[bytes, str, Schema, Schema | None]:
         """Envelope of *value* and what is `Known` of its record. Raises `BadRecord` where it is not a *kind*."""
         header = value[:10] if value[:1] == b"\xc3" else value[:5]
@@ -226,16 +237,17 @@ class Codec:
     def _looked_up(self, header: bytes) -> Known:
         """Find the schema of an envelope that was not seen before, and remember it."""
         if header[:2] == SINGLE_OBJECT and len(header) == 10:
-            raise BadRecord(Reason.UNKNOWN_SCHEMA, f"no schema with fingerprint {header[2:].hex()} is in schemas/")
-        if header[:1] != CONFLUENT or len(header) != 5:
             raise BadRecord(
-                Reason.UNKNOWN_FORMAT,
-                f"the value starts with {header[:2].hex()}; Avro's single-object encoding starts with c301, "
-                "Confluent's wire format with 00",
+                Reason.UNKNOWN_SCHEMA,
+                f"no schema with fingerprint {header[2:].hex()} is in schemas/: {_UNKNOWN_SCHEMA}",
             )
+        if header[:1] != CONFLUENT or len(header) != 5:
+            raise unknown_format(header, begun=header.startswith((SINGLE_OBJECT, CONFLUENT)))
         schema_id = int.from_bytes(header[1:], "big")
         print_ = self._fingerprint_of_id(schema_id)
         if print_ is None or print_ not in _by_fingerprint():
-            raise BadRecord(Reason.UNKNOWN_SCHEMA, f"schema id {schema_id} is none of the schemas in schemas/")
+            raise BadRecord(
+                Reason.UNKNOWN_SCHEMA, f"schema id {schema_id} is none of the schemas in schemas/: {_UNKNOWN_SCHEMA}"
+            )
         self._readers[header] = _by_fingerprint()[print_]
         return self._readers[header]

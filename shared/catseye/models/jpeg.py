@@ -59,6 +59,12 @@ _REASONS = {
     "Unsupported color conversion": Reason.JPEG_UNSUPPORTED_COLOUR,
 }
 """Parts of libjpeg-turbo's warnings, and what they mean; anything else means ``JPEG_CORRUPT``."""
+_SENTENCES = {
+    Reason.JPEG_TRUNCATED: "The picture ends before its last pixels: it was cut off at its source or on its way.",
+    Reason.JPEG_UNSUPPORTED_COLOUR: "The picture's colours are stored in a way that is not decoded; baseline or "
+    "progressive JPEG with chroma at 4:4:4, 4:2:2 or 4:2:0 is.",
+}
+_DAMAGED = "The picture is damaged: its pixels cannot be trusted."
 
 
 def decode_rgb(jpeg: bytes) -> NDArray[np.uint8]:
@@ -100,7 +106,7 @@ def _decode_after(jpeg: bytes, warning: str) -> NDArray[np.uint8]:
             return rgb
     if not _is_padding(jpeg, warning):
         reason = next((code for words, code in _REASONS.items() if words in warning), Reason.JPEG_CORRUPT)
-        raise BadRecord(reason, f"The decoder says: {warning}.")
+        raise BadRecord(reason, f"{_SENTENCES.get(reason, _DAMAGED)} libjpeg-turbo's words: {warning}.")
     # The first warning came at the end of the picture: there was none before, and there are no pixels after.
     rgb = simplejpeg.decode_jpeg(jpeg, strict=False)
     return rgb
