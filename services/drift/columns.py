@@ -38,6 +38,13 @@ class Field(NamedTuple):
 
 
 Fields = Sequence[Field]
+FORMER: Final[Mapping[str, str]] = {
+    "pace": "decorrelation_lag",
+    "said_mean": "output_mean",
+    "said_m2": "output_m2",
+    "told_ms": "reported_ms",
+}
+"""What fields are called today, by the names that rows on the log may still have."""
 
 
 def row_of(fields: Fields) -> np.dtype[Any]:
@@ -84,7 +91,7 @@ def axes_of(fields: Fields) -> dict[str, tuple[str, ...]]:
 
 
 def fields_of(text: str, axes: Mapping[str, Sequence[str]]) -> tuple[Field, ...]:
-    """Fields that `text_of` wrote, which nobody owns here.
+    """Fields that `text_of` wrote, under their names of today; nobody owns them here.
 
     Args:
         axes: Places of each axis that has names.
@@ -94,7 +101,7 @@ def fields_of(text: str, axes: Mapping[str, Sequence[str]]) -> tuple[Field, ...]
         along = tuple(
             int(size) if size.isdigit() else Axis(size, tuple(axes[size])) for size in re.findall(r"\[(\w+)\]", sizes)
         )
-        found.append(Field("", name, fields_of(within, axes) if within else kind, along))
+        found.append(Field("", FORMER.get(name, name), fields_of(within, axes) if within else kind, along))
     return tuple(found)
 
 

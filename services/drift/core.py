@@ -299,7 +299,7 @@ class DriftCore(Tally):
             watch = table.watch
             newest_ms[places] = np.maximum(watch["sampled_ms"][rows], watch["label_seen_ms"][rows])
             # Where no sample and no label came since, everything has been published.
-            news[places] = (newest_ms[places] > watch["told_ms"][rows]) & (watch["version"][rows] > 0)
+            news[places] = (newest_ms[places] > watch["reported_ms"][rows]) & (watch["version"][rows] > 0)
         turns = np.flatnonzero(np.roll(news, -shared.turn))[:_CAMERAS_AT_ONCE]
         if not len(turns):
             return []
@@ -314,7 +314,7 @@ class DriftCore(Tally):
                 continue
             chosen = rows[mine]
             table.touch(chosen, b"w")
-            table.watch["told_ms"][chosen] = newest_ms[places][mine]
+            table.watch["reported_ms"][chosen] = newest_ms[places][mine]
             emit(table, set(chosen[table.watch["labels"][chosen] > 0].tolist()))
             thresholds = (self._watcher.thresholds(table, chosen, of) for of in ("", "label_"))
             found += statistics(table, chosen, self._rules, at_ms, *thresholds)

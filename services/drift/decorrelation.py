@@ -70,20 +70,20 @@ def measure(learning: NDArray[Any], rows: Ints, columns: slice, values: Floats) 
 def keep(reference: NDArray[Any], learning: NDArray[Any], row: int, columns: slice) -> None:
     """Keep the decorrelation lag of these numbers of a camera and forget what it was measured by."""
     known = reference[row]
-    known["pace"][columns], known["inflation"][columns] = decorrelation_lag(learning, row, columns)
+    known["decorrelation_lag"][columns], known["inflation"][columns] = decorrelation_lag(learning, row, columns)
     for name in learning.dtype.names or ():
         learning[name][row, columns] = 0
 
 
 def forget_signal(reference: NDArray[Any], row: int, signal: int) -> None:
     """The lag of a ranked signal is not known: too little was seen of it."""
-    reference["pace"][row, signal] = 0
+    reference["decorrelation_lag"][row, signal] = 0
     reference["inflation"][row, signal] = 0
 
 
 def forget(reference: NDArray[Any], row: int) -> None:
     """Keep the lag of the loss alone: labels are of the road, whatever predicts it."""
-    reference["pace"][row, :LOSS_LAG] = 0
+    reference["decorrelation_lag"][row, :LOSS_LAG] = 0
     reference["inflation"][row, :LOSS_LAG] = 0
 
 

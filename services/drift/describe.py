@@ -39,7 +39,7 @@ def estimates(table: Table, rows: Ints, floor: float) -> tuple[Floats, Floats]:
         by_stream(
             table.layout,
             normal,
-            known["said_mean"][rows, phase],
+            known["output_mean"][rows, phase],
             np.nan_to_num(expected(known, rows)),
             np.full_like(loss, floor),
         ),

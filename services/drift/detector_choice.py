@@ -108,7 +108,7 @@ def _mean(table: Table, row: int, stream: int) -> float:
         case Ranking.RANK:
             return 0.5
         case Ranking.MEAN:
-            mean = float(table.reference[row]["said_mean"][:, table.layout.output_places.index(place)].max())
+            mean = float(table.reference[row]["output_mean"][:, table.layout.output_places.index(place)].max())
             mean = mean if way == "up" else 1 - mean
         case _:
             mean = float(expected(table.reference, np.array([row]))[0])

@@ -26,7 +26,7 @@ def unknown(known: NDArray[Any], rows: Ints) -> NDArray[np.bool_]:
     Args:
         known: References of the table.
     """
-    slow = known["pace"][rows][:, None, OPTIONAL] == 0
+    slow = known["decorrelation_lag"][rows][:, None, OPTIONAL] == 0
     empty = ~known["histogram"][rows][:, :, OPTIONAL].any(axis=-1)
     learns = (known["late"][rows][:, None, OPTIONAL] & _BITS[:, None]) > 0
     whole = known["closed"][rows].astype(bool)[..., None]
@@ -49,14 +49,16 @@ def learn(table: Table, seen: Frames, phase: Ints, missing: NDArray[np.bool_], r
     scaling = missing & (known["counts"][rows, phase][:, OPTIONAL].sum(axis=-1) < part)
     reference.learn_scale(known, rows, phase, seen.bucket, _only(seen.ranked, scaling))
     values = _only(reference.scaled(known, phase, seen, seen.ranked), missing & ~scaling)
-    measured = np.where(known["pace"][rows, :RANKED] == 0, np.clip(values, -reference.EDGE, reference.EDGE), np.nan)
+    measured = np.where(
+        known["decorrelation_lag"][rows, :RANKED] == 0, np.clip(values, -reference.EDGE, reference.EDGE), np.nan
+    )
     decorrelation.measure(table.learning, rows, slice(0, RANKED), measured.astype(np.float32))
     reference.count(known, rows, phase, values)
     filled = known["histogram"][rows, phase][:, OPTIONAL].sum(axis=-1) >= 2 * part
     covered = seen.at_ms - 1_000 * known["late_began_s"][rows, phase].astype(np.int64) >= rules.reference_span_ms
     for place, number in zip(*(each.tolist() for each in np.nonzero(missing & filled & covered[:, None])), strict=True):
         row, signal = int(rows[place]), OPTIONAL[number]
-        if not known["pace"][row, signal]:
+        if not known["decorrelation_lag"][row, signal]:
             decorrelation.keep(known, table.learning, row, slice(signal, signal + 1))
         known["late"][row, signal] &= ~_BITS[phase[place]]
 

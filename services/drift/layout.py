@@ -258,7 +258,7 @@ class Layout:
         return np.dtype(
             [
                 ("known", "?"),
-                ("pace", "u2", self.streams),
+                ("decorrelation_lag", "u2", self.streams),
                 ("weight", "f4", self.streams),
                 ("bound", "f4", (PHASES, self.frame_streams)),
                 ("centre", "f4", (PHASES, RANKED, self.buckets)),

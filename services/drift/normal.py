@@ -17,7 +17,10 @@ def normal(table: Table, rows: Ints, rules: Rules) -> Rows:
     if len(stale):
         known = table.reference
         lag = streams.lags(known, stale)
-        kept["pace"][stale], kept["weight"][stale] = lag, streams.weights(table.layout, lag, known["pace"][stale])
+        kept["decorrelation_lag"][stale], kept["weight"][stale] = (
+            lag,
+            streams.weights(table.layout, lag, known["decorrelation_lag"][stale]),
+        )
         kept["bound"][stale] = streams.bounds(
             known, stale, lag, rank=rules.tolerance_rank, probability=rules.tolerance_probability
         )

@@ -130,12 +130,12 @@ def usual(reference: Reference, rows: Ints, phase: Ints, signal: int | slice = s
 
 
 def _learn_outputs(reference: Reference, rows: Ints, phase: Ints, outputs: Floats, so_far: NDArray[Any]) -> None:
-    mean = reference["said_mean"][rows, phase]
+    mean = reference["output_mean"][rows, phase]
     known = np.nan_to_num(outputs)
     step = known - mean
     mean += step / (so_far + 1).astype(np.float32)[:, None]
-    reference["said_mean"][rows, phase] = mean
-    reference["said_m2"][rows, phase] += step * (known - mean)
+    reference["output_mean"][rows, phase] = mean
+    reference["output_m2"][rows, phase] += step * (known - mean)
 
 
 def _learn_features(reference: Reference, rows: Ints, phase: Ints, seen: Frames) -> None:

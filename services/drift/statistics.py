@@ -89,7 +89,7 @@ def _of_frames(table: Table, row: int, shares: Floats, classes: tuple[str, ...])
     Args:
         shares: Of each stream in its family's evidence, [streams].
     """
-    slots, lags = table.reference["telemetry"][row], table.reference["pace"][row]
+    slots, lags = table.reference["telemetry"][row], table.reference["decorrelation_lag"][row]
     for place, streams in _places(table.layout):
         signal = place.signal
         if (signal.along == "slot" and not slots[place.number]) or (

@@ -106,8 +106,8 @@ def bounds(reference: NDArray[Any], rows: Ints, lag: NDArray[np.uint16], *, rank
     bound = np.empty((len(rows), PHASES, layout.frame_streams), np.float32)
     bound[..., _UP] = bound[..., _DOWN] = 0.5 + rank + _UNIFORM * error
     bound[..., _FAR] = USUALLY_FAR + rank + _SPREAD_OF_FAR * error
-    mean, frames = reference["said_mean"][rows], reference["frames"][rows].astype(np.float32)
-    of_outputs = reference["said_m2"][rows] * larger[..., up]
+    mean, frames = reference["output_mean"][rows], reference["frames"][rows].astype(np.float32)
+    of_outputs = reference["output_m2"][rows] * larger[..., up]
     slack = SURE * np.sqrt(of_outputs) / np.maximum(frames, 1)[..., None] + probability
     bound[..., up], bound[..., down] = mean + slack, 1 - mean + slack
     seen = (bound > 0) & (bound <= _HIGHEST)
@@ -122,7 +122,7 @@ def lags(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     nor the mix of classes, is more than three times as fast as most. In a fleet some cameras show too little of what is
     slow, dusk for example, while they learn. Composition is what it was measured to be: its bits do not follow light.
     """
-    layout, lag = of_rows(reference), reference["pace"][rows]
+    layout, lag = of_rows(reference), reference["decorrelation_lag"][rows]
     of_picture, of_light = _middle(lag[:, IN_MOST]), _middle(lag[:, LIGHT])
     ranked = lag[:, :RANKED].copy()
     ranked[:, _LIKE_LIGHT] = np.maximum(ranked[:, _LIKE_LIGHT], of_light[:, None])
@@ -149,7 +149,7 @@ def inflations(reference: NDArray[Any], rows: Ints, lag: NDArray[np.uint16]) -> 
             each[:, LOSS_LAG],
             each[:, LOSS_LAG],
         )
-        for each in (reference["pace"][rows], reference["inflation"][rows].astype(np.float32))
+        for each in (reference["decorrelation_lag"][rows], reference["inflation"][rows].astype(np.float32))
     )
     larger: Floats = np.where(lag > measured, inflation(lag), np.maximum(own, 1))
     return larger
@@ -281,7 +281,7 @@ def _shares(layout: Layout) -> tuple[Floats, list[tuple[list[int], list[int], sl
 
 def weighed(watch: NDArray[Any], reference: NDArray[Any], rows: Ints) -> Floats:
     """Each stream's share of its family's evidence, [n, streams]."""
-    weight = weights(of_rows(reference), lags(reference, rows), reference["pace"][rows])
+    weight = weights(of_rows(reference), lags(reference, rows), reference["decorrelation_lag"][rows])
     share: Floats = combined(watch["evidence"][rows]) * weight
     return share
 

@@ -166,7 +166,7 @@ class Watcher:
             off = reference.scaled(known, its_phase, some, reference.relative(known, its_phase, some))
             # As far as ranks tell them apart: a few that lie far out would hide how alike the others are.
             off = np.clip(off, -reference.EDGE, reference.EDGE)
-            outputs = (some.outputs - known["said_mean"][some.rows, its_phase])[:, table.layout.sure]
+            outputs = (some.outputs - known["output_mean"][some.rows, its_phase])[:, table.layout.sure]
             columns = [off, outputs, some.bucket[:, None].astype(np.float32)]
             decorrelation.measure(learning, some.rows, slice(0, LOSS_LAG), np.concatenate(columns, axis=1))
         reference.learn(known, phase, seen, rules.reference_samples)
@@ -216,7 +216,7 @@ class Watcher:
         """Let streams take what they are fed; raise what crossed its threshold and clear what calmed."""
         watch = table.watch
         usual, of_them = normal(table, rows, self._rules), (rows, streams.of(table.layout, families))
-        lag = usual["pace"][of_them]
+        lag = usual["decorrelation_lag"][of_them]
         fed = streams.gathered(watch, rows, fed, families, lag)
         theirs = self._choice.take(table, rows, fed, families)
         streams.take(watch, rows, fed, families, at_ms, usual["weight"][of_them])

@@ -148,7 +148,7 @@ def by_camera(cameras: Cameras) -> dict[str, list[bytes]]:
     for name in cameras:
         table, row = cameras.home(name)
         watch = table.watch[row].copy()
-        watch["told_ms"] = 0
+        watch["reported_ms"] = 0
         for field in ("raised_since_ms", "raised_at_ms", "cause"):
             watch[field][FIRST_ABSENCE:] = np.zeros((), watch[field].dtype)
         found[name] = [part.tobytes() for part in (table.reference[row], watch, table.learning[row])]

@@ -90,7 +90,7 @@ def of_cameras(cameras: Cameras) -> dict[str, dict[str, bytes]]:
     """Bytes of each field of each camera's rows, but for when absences were noticed and statistics told: that is at the
     end of a batch."""
     table = cameras.table
-    table.watch["told_ms"] = 0
+    table.watch["reported_ms"] = 0
     for field in ("raised_since_ms", "raised_at_ms", "cause"):
         table.watch[field][:, FIRST_ABSENCE:] = np.zeros((), table.watch[field].dtype)
     return {

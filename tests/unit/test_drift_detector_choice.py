@@ -24,7 +24,7 @@ def cameras_of_one() -> Cameras:
     table = cameras.table
     table.reference["label_weights"][0, :, 0] = 500
     table.reference["label_losses"][0, :, 0] = 50
-    table.reference["said_mean"][0] = 0.2
+    table.reference["output_mean"][0] = 0.2
     return cameras
 
 

@@ -31,7 +31,7 @@ def signals(watched: Watched) -> set[str]:
 def weights(watched: Watched) -> Any:
     """What streams of pictures count for, over their pace."""
     usual = normal(watched.table, ROW, watched.rules)
-    return usual["weight"][0, INPUT.slice] / usual["pace"][0, INPUT.slice]
+    return usual["weight"][0, INPUT.slice] / usual["decorrelation_lag"][0, INPUT.slice]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_camera_that_knew_nothing_of_colour_learns_it_while_the_others_go_on()
     assert weights(watched) == pytest.approx([1 / 33] * 33)
     assert not table.learning[0].tobytes().strip(b"\0")
     for name in ("histogram", "means", "counts"):
-        others = [place for place in range(len(known["pace"]) - 4) if place not in OPTIONAL]
+        others = [place for place in range(len(known["decorrelation_lag"]) - 4) if place not in OPTIONAL]
         assert (table.reference[name][0][:, others] == known[name][:, others]).all()
     see(watched, camera, 60, red=0.06)
     assert watched.alarm("input").signal == "chroma_red"
@@ -121,11 +121,11 @@ def test_a_night_that_comes_later_is_learned_with_the_decorrelation_lag_of_the_d
     camera, watched = Camera(), Watched(QUICK)
     watched.see(*camera.shots(300))
     see(watched, camera, 160)
-    lag = watched.table.reference["pace"][0, OPTIONAL].tolist()
+    lag = watched.table.reference["decorrelation_lag"][0, OPTIONAL].tolist()
     assert min(lag) >= 1
     camera.at_s += DUSK_S
     see(watched, camera, 300, brightness=0.1)
-    assert watched.table.reference["pace"][0, OPTIONAL].tolist() == lag
+    assert watched.table.reference["decorrelation_lag"][0, OPTIONAL].tolist() == lag
     assert watched.table.reference["histogram"][0, 0, OPTIONAL].any(axis=1).all()
     assert watched.kinds() == set()
 
@@ -140,10 +140,10 @@ def test_of_a_camera_that_knew_day_and_night_a_signal_is_learned_late_in_both() 
     assert known["closed"][0].astype(bool).all()
     camera.at_s += DUSK_S
     see(watched, camera, 160)
-    lag = known["pace"][0, OPTIONAL].tolist()
+    lag = known["decorrelation_lag"][0, OPTIONAL].tolist()
     assert min(lag) >= 1
     camera.at_s += DUSK_S
     see(watched, camera, 200, brightness=0.1)
     assert known["histogram"][0][:, OPTIONAL].any(axis=-1).all()
-    assert (known["pace"][0, OPTIONAL].tolist(), known["late"][0].any()) == (lag, False)
+    assert (known["decorrelation_lag"][0, OPTIONAL].tolist(), known["late"][0].any()) == (lag, False)
     assert watched.kinds() == set()

@@ -29,7 +29,7 @@ def test_pictures_are_learned_anew_and_labels_are_not() -> None:
     assert (int(known["frames"][1]), known["closed"].any(), known["histogram"].any()) == (1, False, False)
     for name in ("label_weights", "label_squares", "label_losses", "labels_closed", "labels_began_s"):
         assert known[name].tolist() == before[name].tolist()
-    assert known["pace"][-1] == before["pace"][-1]
+    assert known["decorrelation_lag"][-1] == before["decorrelation_lag"][-1]
     assert not watched.table.learning[0].tobytes().strip(b"\0")  # pace is measured from half of the reference on
     assert watched.table.learning[0]["count"][-1] == 0
 

@@ -9,7 +9,7 @@ import pytest
 from catseye.contract.errors import Misconfigured
 from services.drift import state
 from services.drift.cameras import Cameras
-from services.drift.columns import Axis, Field, axes_of, fields_of, row_of, text_of
+from services.drift.columns import FORMER, Axis, Field, axes_of, fields_of, row_of, text_of
 from services.drift.columns import copy as copy_of
 from services.drift.fault_rules import ALARMS
 from services.drift.layout import BUCKETS, PICTURE, layout_of
@@ -139,6 +139,15 @@ def test_fields_are_read_from_what_was_written_of_them() -> None:
     text = text_of(WATCH_FIELDS)
     assert row_of(fields_of(text, axes_of(WATCH_FIELDS))) == row_of(WATCH_FIELDS)
     assert text_of(fields_of(text, axes_of(WATCH_FIELDS))) == text
+
+
+def test_fields_that_were_renamed_are_read_by_their_former_names() -> None:
+    """Each has a place today, and none is called as another was."""
+    names = {field.name for fields in LAYOUT.pieces.values() for field in fields}
+    assert {*FORMER.values()} <= names
+    assert not {*FORMER} & names
+    (field,) = fields_of("said_mean f4[phase][output]", TODAY.stored.axes)
+    assert (field.name, row_of([field])["output_mean"].shape) == ("output_mean", (2, 10))
 
 
 def test_the_state_of_a_chosen_detector_moves_to_the_name_of_its_stream() -> None:

@@ -50,9 +50,9 @@ def known(frames: int = 1_000, lag: int = 1) -> NDArray[np.void]:
     reference = np.zeros(1, REFERENCE)
     reference["histogram"][0, 1, :, 10] = frames // 2
     reference["frames"][0, 1] = frames
-    reference["said_mean"][0, 1] = 0.2
-    reference["said_m2"][0, 1] = frames * 0.01
-    reference["pace"][0] = lag
+    reference["output_mean"][0, 1] = 0.2
+    reference["output_m2"][0, 1] = frames * 0.01
+    reference["decorrelation_lag"][0] = lag
     reference["inflation"][0] = inflation(np.array([lag], np.uint16))
     return reference
 
@@ -68,7 +68,7 @@ def fed_by(rank: float, outputs: float, reference: NDArray[np.void]) -> Fed:
 def test_a_signal_that_seems_much_faster_than_others_like_it_is_not() -> None:
     """What was measured so saw too little; composition and what a device tells have paces of their own."""
     reference = known(lag=1)
-    reference["pace"][0, IN_MOST] = [100, 100, 1, 50, 100, 1, 1, 1]
+    reference["decorrelation_lag"][0, IN_MOST] = [100, 100, 1, 50, 100, 1, 1, 1]
     found = lags(reference, ROWS)[0]
     assert found[: 3 * len(PICTURE) : 3][IN_MOST].tolist() == [100, 100, 8, 50, 100, 100, 1, 8]
     colour = [PICTURE.index(name) for name in ("chroma_blue", "chroma_red", "bits_per_pixel")]
@@ -118,7 +118,9 @@ def test_a_smaller_and_a_slower_reference_allows_more() -> None:
     assert small == pytest.approx(slow, rel=1e-2)
     assert (small >= fed_by(0.5, 0.2, known()).bound).all()
     reference = known(1_000)
-    reference["pace"][0, : len(PICTURE)] = 23  # so what is said is as slow, though it was measured to be fast
+    reference["decorrelation_lag"][0, : len(PICTURE)] = (
+        23  # so what is said is as slow, though it was measured to be fast
+    )
     of_entropy = fed_by(0.5, 0.2, reference).bound[0, PREDICTIONS.first + ENTROPY]
     assert of_entropy == pytest.approx(slow[0, PREDICTIONS.first], rel=1e-4)
     assert np.isnan(fed_by(0.5, 0.2, known(10, lag=100)).x[0, : 3 * RANKED]).all()
@@ -139,8 +141,8 @@ def test_each_stream_takes_one_frame_in_its_decorrelation_lag() -> None:
     """Three streams a signal; how sure the model is goes by the slowest of entropy, margin and class; light by most of
     its four; all losses by that of the loss."""
     reference = np.zeros(1, REFERENCE)
-    reference["pace"][0, :RANKED] = np.arange(RANKED)
-    reference["pace"][0, RANKED:] = 4, 7, 3, 5
+    reference["decorrelation_lag"][0, :RANKED] = np.arange(RANKED)
+    reference["decorrelation_lag"][0, RANKED:] = 4, 7, 3, 5
     every = lags(reference, ROWS)[0]
     assert every[: 3 * RANKED].tolist() == [max(signal, 2) for signal in range(RANKED) for _ in range(3)]
     assert every[3 * RANKED :].tolist() == 2 * ([3] * BUCKETS + [7] * 2) + [5] * (ACCURACY.streams + 1)

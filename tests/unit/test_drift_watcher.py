@@ -130,7 +130,7 @@ def test_a_model_of_any_number_of_classes_is_watched(classes: int, width: int) -
         chances = dict.fromkeys(names, 0.1 / (classes - 1)) | {best: 0.9}
         watched.see(camera.shot(label=best, probabilities=chances))
     table, row = watched.cameras.home("a")
-    means = table.reference["said_mean"][row, 1, table.layout.shares]
+    means = table.reference["output_mean"][row, 1, table.layout.shares]
     assert (means > 0).sum() == width
     assert means.sum() == pytest.approx(1, abs=0.01)
 
@@ -178,8 +178,8 @@ def test_what_lies_far_out_does_not_hide_how_slow_a_signal_is() -> None:
         watched.see(camera.shot(bright_share=0.002 * (1.5 + np.sin(number / 20)) * glare))
     place = PICTURE.index("bright_share")
     assert watched.report().learning_left == 0
-    assert watched.table.reference["pace"][0, place] >= 16
-    assert watched.table.reference["pace"][0, PICTURE.index("contrast")] == 1
+    assert watched.table.reference["decorrelation_lag"][0, place] >= 16
+    assert watched.table.reference["decorrelation_lag"][0, PICTURE.index("contrast")] == 1
 
 
 def test_a_model_of_one_class_is_watched_too() -> None:
@@ -187,14 +187,14 @@ def test_a_model_of_one_class_is_watched_too() -> None:
     camera, watched = Camera(), Watched()
     watched.see(*camera.shots(300, label="car", probabilities={"car": 1.0}))
     assert watched.report().learning_left == 0
-    assert watched.table.reference["said_mean"][0, 1, 0] == pytest.approx(1)
+    assert watched.table.reference["output_mean"][0, 1, 0] == pytest.approx(1)
 
 
 def test_where_every_stream_is_slow_most_frames_are_passed_over() -> None:
     """One in so many is looked at; all of them are counted."""
     camera, watched = Camera(), Watched()
     watched.see(*camera.shots(200))
-    watched.table.reference["pace"][0] = 5
+    watched.table.reference["decorrelation_lag"][0] = 5
     watched.see(*camera.shots(51))
     assert (int(watched.table.watch["tested"][0]), int(watched.table.watch["window"][0, 0])) == (51, 10)
 

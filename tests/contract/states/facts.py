@@ -12,6 +12,7 @@ import numpy as np
 from catseye.contract.records import AcceptedLabel, Alert
 from services.drift import layout
 from services.drift.cameras import Cameras
+from services.drift.columns import FORMER
 from services.drift.detector_choice import NAMES
 from services.drift.fault_rules import ALARMS
 from services.drift.layout import PHASE_NAMES
@@ -165,6 +166,8 @@ def _named(packed: bytes) -> str:
 
 _KINDS: Final = layout.FAMILIES
 _SIDES: Final = ("up", "down", "far")
+_AS_EXPECTED: Final = {today: former for former, today in FORMER.items()}
+"""Names of fields as the facts of format 0 have them."""
 
 
 def _ranked(table: Any, row: int) -> list[str]:
@@ -198,9 +201,9 @@ def _axes(table: Any, row: int) -> dict[str, tuple[list[str] | tuple[str, ...], 
         "means": (phases, ranked, buckets),
         "m2": (phases, ranked),
         "histogram": (phases, ranked),
-        "said_mean": (phases, reported),
-        "said_m2": (phases, reported),
-        "pace": (correlated,),
+        "output_mean": (phases, reported),
+        "output_m2": (phases, reported),
+        "decorrelation_lag": (correlated,),
         "inflation": (correlated,),
         "label_weights": (phases, labels),
         "label_squares": (phases, labels),
@@ -239,7 +242,9 @@ def _of_row(table: Any, row: int) -> Facts:
         columns = getattr(table, part)
         for name in columns.dtype.names:
             if name != "version":
-                facts[f"{part}.{name}"] = _by_name(columns[name][row], axes.get(f"{part}.{name}", ()))
+                facts[f"{part}.{_AS_EXPECTED.get(name, name)}"] = _by_name(
+                    columns[name][row], axes.get(f"{part}.{name}", ())
+                )
     for alarm in facts["watch.alarmed"].values():
         alarm["stream"] = axes["streams"][0][alarm["stream"]] if alarm["threshold"] else ""
         alarm["detector"] = NAMES[alarm["detector"]] if alarm["threshold"] else ""
