@@ -210,7 +210,8 @@ def _ground_truth_afterwards() -> list[tuple[int, list[FakeMessage]]]:
                 _labelled("gone", "o", 9, "car", 30),  # not late: it waits
             ],
         ),
-        (START_MS + 120_000, [_predicted("north", "b", 61, 120, "1", CLASSES)]),  # who waited too long goes
+        # Who waited too long by our clock goes: here nobody says how far the services before have worked.
+        (START_MS + 3_600_000 + 120_000, [_predicted("north", "b", 61, 120, "1", CLASSES)]),
     ]
 
 
