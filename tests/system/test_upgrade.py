@@ -45,6 +45,7 @@ from catseye.contract.records import (
     Stage,
 )
 from catseye.contract.topics import full_name
+from catseye.kafka.admin import admin
 from catseye.kafka.clients import client_config
 from catseye.kafka.reading import read_to_end
 from catseye.settings import Settings
@@ -350,6 +351,7 @@ class Upgraded:
         usual: What was normal for drift.
         alerts: Records of alerts.
         decisions: Of the trigger.
+        fleet: Cameras that are watched.
     """
 
     road: Plane
@@ -357,6 +359,7 @@ class Upgraded:
     usual: dict[tuple[str, str, str], tuple[str, float]]
     alerts: list[Alert]
     decisions: list[RetrainDecision]
+    fleet: Fleet
 
     def opened(self, camera: str) -> list[Alert]:
         """Records before the upgrade of a camera's alert of drift."""
@@ -374,7 +377,7 @@ def upgraded(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory, env
     usual_before, alerts, decisions = usual(watch), watch.records("alerts"), watch.records("retraining")
     road, watch = (_plane(broker, folder, prefix, part, ROOT) for part in PARTS)
     _live_after(road, watch, fleet, began_ms)
-    return Upgraded(road, watch, usual_before, alerts, decisions)
+    return Upgraded(road, watch, usual_before, alerts, decisions, fleet)
 
 
 def _plane(broker: KafkaCluster, folder: Path, prefix: str, part: str, source: Path) -> Plane:
@@ -549,6 +552,56 @@ def _labels_notified(plane: Plane) -> dict[str, Held]:
     for message, reported in zip(messages, plane.records("outcomes"), strict=True):
         held[reported.camera] = counted(held[reported.camera], reported, message.partition(), message.offset())
     return dict(held)
+
+
+def test_states_that_are_lost_are_missed(upgraded: Upgraded) -> None:
+    """The control: on the same topics, each check of a state fails once the state is gone. It comes last, since it
+    leaves the topics so. What rollout and people decided stands on topics that are kept, and needs no state here."""
+    checks: list[Callable[[Upgraded], None]] = [
+        test_each_frame_has_one_prediction,
+        test_labels_and_predictions_that_waited_are_joined,
+        test_what_is_normal_stays_so,
+        test_an_open_alert_goes_on,
+        test_an_alert_that_a_person_silenced_is_silent,
+        test_a_training_is_still_the_only_one,
+    ]
+    for check in checks:
+        check(upgraded)
+    road, watch = (
+        Plane(each.settings, each.build, each.folder / "control") for each in (upgraded.road, upgraded.watch)
+    )
+    _live_without_states(road, watch, upgraded.fleet)
+    missed = []
+    for check in checks:
+        try:
+            check(upgraded)
+        except AssertionError:
+            missed.append(check)
+    assert missed == checks
+
+
+def _live_without_states(road: Plane, watch: Plane, fleet: Fleet) -> None:
+    """All states are deleted; then the same frames and labels as ever, and cameras that change as they did."""
+    for plane in (road, watch):
+        client = admin(plane.settings)
+        states = [name for name in client.list_topics(timeout=10).topics if name.endswith(".state")]
+        for gone in client.delete_topics(
+            [each for each in states if each.startswith(plane.settings.topic_prefix)]
+        ).values():
+            gone.result(30)
+        plane.build.catseye("topics", "create")
+    road.write("frames", frames(range(45)))
+    labels_ms, outcomes = clock.now_ms(), len(road.records("outcomes"))
+    road.write("labels", labels(range(10), "car", labels_ms))
+    count = fleet.live(watch, 120) + fleet.live(watch, 60, b=WRONG, c=BRIGHT)
+    alerts = {camera: len(alerts_of(watch, camera)) for camera in "bc"}
+    with running({**dict.fromkeys(ROAD, road), **dict.fromkeys(WATCH, watch)}):
+        road.wait_for("inference", "predicted", 90)
+        eventually(lambda: len(road.records("outcomes")) > outcomes, "labels are joined again")
+        watch.wait_for("drift", "frames_watched", count)
+        fleet.label(watch)
+        eventually(lambda: all(len(alerts_of(watch, each)) > alerts[each] for each in "bc"), "both are alerted again")
+        eventually(lambda: len(_labels_counted(watch)) == len(CAMERAS), "the trigger counts anew")
 
 
 def test_a_checkout_without_history_says_so(tmp_path: Path) -> None:
