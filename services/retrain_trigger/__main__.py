@@ -33,19 +33,6 @@ STUCK_S = 30
 """An event loop that gave no sign for so long will give none; taking over on a slow broker takes less."""
 
 
-class _Forward(logging.Handler):
-    """Writes what Faust and aiokafka log as lines of ours."""
-
-    def __init__(self, logger: FilteringBoundLogger) -> None:
-        super().__init__(logging.WARNING)
-        self._logger = logger
-
-    def emit(self, record: logging.LogRecord) -> None:
-        fault = record.exc_info[1] if record.exc_info else None
-        more = {"fault": repr(fault)} if fault is not None else {}
-        self._logger.log(record.levelno, record.name, what=record.getMessage(), **more)
-
-
 def main() -> None:
     try:
         settings = load(RetrainTriggerSettings, service=NAME)
@@ -53,7 +40,7 @@ def main() -> None:
     except Misconfigured as fault:
         print(fault, file=sys.stderr)  # noqa: T201 - there is no logger without settings
         sys.exit(2)
-    logging.basicConfig(level=logging.WARNING, handlers=[_Forward(logger)])
+    logging.basicConfig(level=logging.WARNING, handlers=[log.Forward(logger)])
     logging.getLogger("mode.timers").setLevel(logging.ERROR)  # an evaluation that takes long is no fault
     health = Health(Metrics(CollectorRegistry()), logger.info)
     try:

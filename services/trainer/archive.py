@@ -15,7 +15,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Unavailable
 from catseye.contract.records import AcceptedFrame, Alert, ModelEvent, Outcome
 from catseye.contract.topics import full_name
-from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.clients import SILENT, log_bounds, reader_config
 from catseye.kafka.reading import ENDS_SHOWN, partitions_of, read_to
 from catseye.settings import Settings
 from services.trainer.dataset import Labelled, Labels, runs
@@ -160,5 +160,6 @@ class Archive:
         return Consumer(
             reader_config(self._settings, f"{topic}.snapshot")
             | ENDS_SHOWN
+            | SILENT
             | {"fetch.wait.max.ms": 50, "queued.max.messages.kbytes": 8_192}
         )

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 import structlog
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
+from catseye.contract.errors import Unavailable
 from catseye.contract.message import Message
+from catseye.kafka.admin import admin, wait_for_broker
 from catseye.runtime import log
 from catseye.runtime import worker as worker_module
 from catseye.runtime.restore import WorkerFailed
@@ -100,3 +102,34 @@ def test_a_line_is_an_object_of_json(capsys: pytest.CaptureFixture[str], default
         ("ingest", "librdkafka", name, f'FAIL [blue.ingest.0#producer-1] 100 % of "{level}"')
         for name, level in (("warning", 30), ("error", 40), ("critical", 50))
     ]
+
+
+def test_a_line_that_repeats_is_written_once_a_minute(capsys: pytest.CaptureFixture[str], default_log: None) -> None:
+    """Of each client and cause, also where only numbers differ; the next one counts those between."""
+    now_s = 0.0
+    lines = ClientLines(log.set_up("ingest", "0", "info"), lambda: now_s)
+    for second in range(130):
+        now_s = float(second)
+        for client in ("blue.ingest.0#producer-1", "blue.ingest.0#consumer-2"):
+            more = f", {second} identical error(s) suppressed" if second else ""
+            refused = (
+                f"Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after {second}ms in state CONNECT{more})"
+            )
+            lines.log(40, "%s [%s] %s", "FAIL", client, refused)
+            if second == 30:
+                lines.log(40, "%s [%s] %s", "ERROR", client, "1/1 brokers are down")
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("held_back") for line in written if "FAIL" in line["what"]] == [None, None, 59, 59, 59, 59]
+    assert [line["what"] for line in written if "ERROR" in line["what"]] == [
+        f"ERROR [blue.ingest.0#{client}] 1/1 brokers are down" for client in ("producer-1", "consumer-2")
+    ]
+
+
+def test_clients_whose_caller_reports_print_nothing(nobody: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nobody answers: each raises, and standard error, which is no line of JSON, stays empty."""
+    settings = Settings(kafka_bootstrap_servers=nobody)
+    with pytest.raises(Unavailable):
+        wait_for_broker(settings, timeout_s=-1)
+    with pytest.raises(KafkaException):
+        admin(settings).list_topics(timeout=0.5)
+    assert capfd.readouterr() == ("", "")

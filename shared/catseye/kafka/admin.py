@@ -12,20 +12,19 @@ from confluent_kafka.cimpl import NewTopic
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.contract.topics import TOPICS, Kept, Topic, full_name
-from catseye.kafka.clients import client_config
+from catseye.kafka.clients import SILENT, client_config
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
 
 
 def admin(settings: Settings) -> AdminClient:
-    return AdminClient(client_config(settings))
+    return AdminClient(client_config(settings) | SILENT)
 
 
 def wait_for_broker(settings: Settings, timeout_s: float = 30) -> None:
     """Return when the cluster answers. Raises `Unavailable` after *timeout_s* seconds."""
-    # Silent: librdkafka would print each refused connection, and the exception below has one sentence.
-    client, deadline = AdminClient(client_config(settings) | {"log_level": 0}), time.monotonic() + timeout_s
+    client, deadline = AdminClient(client_config(settings) | SILENT), time.monotonic() + timeout_s
     while True:
         try:
             client.list_topics(timeout=2)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Of a partition that was made, or whose broker was lost, a moment ago; librdkafka looks for the new one meanwhile.
 LEADER_MOVES = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 Config = dict[str, str | int | float | bool]
+SILENT: Config = {"log_level": 0}
+"""Of a client whose caller reports what fails: librdkafka would print the same to standard error, again and again."""
 
 
 def client_config(settings: Settings) -> Config:
@@ -86,7 +88,7 @@ def log_bounds(settings: Settings, name: str, partitions: list[int]) -> dict[int
     Raises:
         Unavailable: the broker does not answer.
     """
-    config = client_config(settings) | {"group.id": "log-bounds", "isolation.level": "read_uncommitted"}
+    config = client_config(settings) | {"group.id": "log-bounds", "isolation.level": "read_uncommitted"} | SILENT
     reader = Consumer(config)
     try:
         return {partition: partition_bounds(reader, TopicPartition(name, partition)) for partition in partitions}

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from catseye.contract.errors import Unavailable
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.clients import SILENT, log_bounds, reader_config
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -78,7 +78,7 @@ def read_to_end(settings: Settings, name: str, *, quiet_s: float = QUIET_S) -> I
     """
     topic = full_name(name, settings.topic_prefix)
     bounds = log_bounds(settings, topic, partitions_of(settings, name))
-    reader = Consumer(reader_config(settings, f"{topic}.read-to-end") | ENDS_SHOWN | {"fetch.wait.max.ms": 50})
+    reader = Consumer(reader_config(settings, f"{topic}.read-to-end") | ENDS_SHOWN | SILENT | {"fetch.wait.max.ms": 50})
     try:
         for chunk in read_to(reader, {(topic, partition): own for partition, own in bounds.items()}, quiet_s=quiet_s):
             yield from chunk.messages

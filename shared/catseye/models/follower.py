@@ -14,7 +14,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.contract.records import ModelEvent
 from catseye.contract.topics import full_name
-from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.clients import SILENT, log_bounds, reader_config
 from catseye.models import signing
 from catseye.models.check import check_file
 from catseye.models.net import MICRO_BATCH, Net
@@ -91,23 +91,30 @@ class Follower:
         self._found_bad.put((event, because))
 
     def _follow(self, topic: str, first: int) -> None:
-        reader = Consumer(reader_config(self._settings, f"{topic}.follow") | {"enable.partition.eof": True})
+        reader = Consumer(reader_config(self._settings, f"{topic}.follow") | SILENT | {"enable.partition.eof": True})
         reader.assign([TopicPartition(topic, 0, first)])
         due = at_end = False
+        reported = set[int]()  # a broker that is away is an error each second: one line a code until it reads again
         backoff, pause_s = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), POLL_S
         while True:
             # An event that comes ends the pause: it may name another model, whose file can be had.
             message: Any = reader.poll(pause_s)
             if message is not None and not message.error():
+                reported.clear()
                 event = self._event_in(message)
                 if event is not None:
                     self._stages.on_event(event)
                     due = True
                 at_end = False
                 continue
-            if message is not None and message.error().code() != KafkaError._PARTITION_EOF:
-                self._log("models_unreadable", what=message.error().str())
-            at_end = at_end or (message is not None and message.error().code() == KafkaError._PARTITION_EOF)
+            if message is not None:
+                fault = message.error()
+                if fault.code() == KafkaError._PARTITION_EOF:
+                    at_end = True
+                    reported.clear()
+                elif fault.code() not in reported:
+                    reported.add(fault.code())
+                    self._log("models_unreadable", what=fault.str())
             while not self._found_bad.empty():
                 self._refused(*self._found_bad.get())
                 due = True

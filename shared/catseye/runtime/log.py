@@ -27,5 +27,18 @@ def set_up(service: str, instance: str, level: str) -> structlog.typing.Filterin
     return logger
 
 
+class Forward(logging.Handler):
+    """Writes what libraries log by the standard library as lines of *logger*, warnings and worse."""
+
+    def __init__(self, logger: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fault = record.exc_info[1] if record.exc_info else None
+        more = {"fault": repr(fault)} if fault is not None else {}
+        self._logger.log(record.levelno, record.name, what=record.getMessage(), **more)
+
+
 def _without_secrets(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     return {name: masked(value) if isinstance(value, str) else value for name, value in line.items()}

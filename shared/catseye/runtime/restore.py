@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer
 
 from catseye.contract.errors import Fault, Unavailable
-from catseye.kafka.clients import log_bounds, reader_config
+from catseye.kafka.clients import SILENT, log_bounds, reader_config
 from catseye.kafka.reading import ENDS_SHOWN, read_to
 from catseye.runtime.stream import State
 from catseye.settings import Settings
@@ -29,7 +29,7 @@ class Restore:
         self._states: Mapping[int, State] = states
         bounds = log_bounds(settings, topic, list(states))
         self._reader = Consumer(
-            reader_config(settings, f"{topic}.restore") | ENDS_SHOWN | {"fetch.wait.max.ms": 20},
+            reader_config(settings, f"{topic}.restore") | ENDS_SHOWN | SILENT | {"fetch.wait.max.ms": 20},
         )
         # For as long as it takes: a transaction that is open below the high watermark has an end, the broker's at last.
         self._chunks = read_to(
