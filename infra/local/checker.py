@@ -1,8 +1,8 @@
 """The outside checker: compares what a publisher had acknowledged with what lies on the topics.
 
 Pure: `infra.local.log_reader` brings the topics, the simulator's ledger says what the broker acknowledged. It trusts
-no counter of a service but one, the duplicates that ingest keeps in its durable state, and that one only as a term of
-the sum "in = accepted + dead + duplicate".
+no counter of a service: a duplicate is a record on frames.repeated, a term of the sum "in = accepted + dead +
+duplicate".
 
 What is checked, by the numbers of the delivery promise:
 

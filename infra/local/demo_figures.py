@@ -101,7 +101,7 @@ class Scoreboard:
                     else:
                         self._camera(seen.camera or "?").dead += 1
                         self._end(frame)
-                case "ingest.state":
+                case "frames.repeated":
                     self._camera(seen.camera).duplicates = int(seen.value)
                 case "alerts":
                     self.alerts[seen.name] = seen

@@ -151,7 +151,7 @@ class Log:
     """What lies on the topics, in order within each partition; *at_ms* of a record is the broker's clock.
 
     Attributes:
-        duplicates: Frames that ingest dropped, by camera, from its durable state.
+        duplicates: Frames that ingest dropped, by camera, as frames.repeated has them.
         ids: Ids that may stand once only, by what they are of.
         until_ms: The broker's clock when the topics were read to their ends, or a little before; 0 where it is unknown.
     """

@@ -1,6 +1,7 @@
 """Reads topics whole, from their first record to their end, and of each record only the fields that are asked for."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from io import BytesIO
@@ -22,6 +23,7 @@ from catseye.contract.records import (
     Outcome,
     Prediction,
     Record,
+    RepeatedFrame,
     RetrainDecision,
     UnmatchedLabel,
 )
@@ -39,7 +41,6 @@ from infra.local.evidence import (
     PredictionAt,
     UnmatchedAt,
 )
-from services.ingest.window import CameraWindow
 
 QUIET_S = 60.0  # a broker that restarts is waited for
 MALFORMED = (EOFError, IndexError, ValueError, OverflowError, TypeError, KeyError)
@@ -77,17 +78,6 @@ def head_reader(kind: type[Record], until: str) -> HeadReader:
     return HeadReader(kind, until)
 
 
-def last_values(settings: Settings, name: str) -> dict[bytes, bytes]:
-    """What a compacted topic holds: the last value of each key; keys that were removed are absent."""
-    values: dict[bytes, bytes] = {}
-    for message in read_to_end(settings, name, quiet_s=QUIET_S):
-        if message.value() is None:
-            values.pop(message.key(), None)
-        else:
-            values[message.key()] = message.value()
-    return values
-
-
 def read_log(settings: Settings) -> Log:
     """Read every topic that the checker looks at. 100,000 frames and their labels take about 15 s on one core."""
     until_ms = clock.now_ms()
@@ -100,10 +90,7 @@ def read_log(settings: Settings) -> Log:
         outcomes=[record for record in _each(settings, "outcomes", _outcome) if record.role == "champion"],
         unmatched=_each(settings, "labels.unmatched", _unmatched),
         dead=_each(settings, "dead-letters", partial(_dead, settings.topic_prefix)),
-        duplicates={
-            camera.decode(): CameraWindow.from_bytes(stored).duplicates
-            for camera, stored in last_values(settings, "ingest.state").items()
-        },
+        duplicates=Counter(_each(settings, "frames.repeated", _camera_of_repeat)),
         ids=_ids(settings),
         until_ms=until_ms,
     )
@@ -193,6 +180,10 @@ def _dead(prefix: str, message: Any) -> DeadAt:
         None if of_label else _named(head_reader(Frame, "sequence"), fields["value"], frame_of),
         _named(head_reader(Label, "labelled_at_ms"), fields["value"], label_of) if of_label else None,
     )
+
+
+def _camera_of_repeat(message: Any) -> str:
+    return str(head_reader(RepeatedFrame, "camera").read(message.value())["camera"])
 
 
 def _ids(settings: Settings) -> dict[str, list[str]]:

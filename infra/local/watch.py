@@ -29,6 +29,7 @@ from catseye.contract.records import (
     ModelEvent,
     Outcome,
     Prediction,
+    RepeatedFrame,
     RetrainDecision,
     UnmatchedLabel,
 )
@@ -38,9 +39,8 @@ from catseye.kafka.reading import partitions_of
 from catseye.settings import Settings, load
 from infra.local.evidence import LABEL_TOPICS
 from infra.local.log_reader import MALFORMED, head_reader
-from services.ingest.window import CameraWindow
 
-WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters", "ingest.state", "alerts")
+WATCHED = ("predictions", "outcomes", "labels.unmatched", "dead-letters", "frames.repeated", "alerts")
 STEPS = ("models", "retraining")
 """What happens to models: a reader may want that too."""
 CHUNK = 1_000
@@ -57,7 +57,7 @@ class Sighting(NamedTuple):
         sequence: The same; -1 where it could not be read; of an alert its revision.
         name: What may be seen once only: prediction_id; prediction_id, label and its clock; dead_letter_id; alert_id,
             which with its revision is seen once; event_id; decision_id.
-        said: The class predicted, the true class, the reason; of the state, the duplicates so far; an alert's kind; a
+        said: The class predicted, the true class, the reason; of a repeat, the camera's so far; an alert's kind; a
             model's version; a decision's reason.
         other: Of an outcome the class predicted; of a dead letter the topic it came from; of an alert its state; of a
             model the reason; of a decision its detail.
@@ -93,9 +93,9 @@ def _unmatched(message: Any) -> Seen:
     return fields["camera"], fields["boot"], fields["sequence"], "", fields["reason"], ""
 
 
-def _state(message: Any) -> Seen:
-    duplicates = CameraWindow.from_bytes(message.value()).duplicates if message.value() else 0
-    return message.key().decode(), "", -1, "", str(duplicates), ""
+def _repeated(message: Any) -> Seen:
+    fields = head_reader(RepeatedFrame, "repeats").read(message.value())
+    return fields["camera"], fields["boot"], fields["sequence"], "", str(fields["repeats"]), ""
 
 
 def _alert(message: Any) -> Seen:
@@ -141,7 +141,7 @@ def watch(settings: Settings, names: Sequence[str], out: IO[bytes], stop: Event)
         "outcomes": _outcome,
         "labels.unmatched": _unmatched,
         "dead-letters": _dead_letter(settings.topic_prefix),
-        "ingest.state": _state,
+        "frames.repeated": _repeated,
         "alerts": _alert,
         "models": _model,
         "retraining": _decision,

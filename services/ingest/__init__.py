@@ -2,4 +2,4 @@
 
 NAME = "ingest"
 READS = ("frames", "frames.rekeyed", "labels")
-WRITES = ("frames.rekeyed", "frames.accepted", "labels.accepted", "dead-letters", "ingest.state")
+WRITES = ("frames.rekeyed", "frames.accepted", "frames.repeated", "labels.accepted", "dead-letters", "ingest.state")

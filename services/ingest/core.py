@@ -13,7 +13,7 @@ from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
 from catseye.contract.limits import FRAME_AHEAD_MAX_MS, LABEL_AHEAD_MAX_MS
 from catseye.contract.message import Message
-from catseye.contract.records import AcceptedFrame, AcceptedLabel, Frame, Label
+from catseye.contract.records import AcceptedFrame, AcceptedLabel, Frame, Label, RepeatedFrame
 from catseye.models.jpeg import JpegLimits, decode_rgb, inspect
 from catseye.runtime.router import Forward, Written
 from catseye.runtime.stream import Tally
@@ -93,7 +93,15 @@ class IngestCore(Tally):
         self.events["camera_forgotten"] += state.forget(min(at_ms, now_ms), self._silent_ms, CHECKED_PER_FRAME)
         if verdict is Verdict.DUPLICATE:
             self.events["frame_duplicate"] += 1
-            return []
+            return [
+                RepeatedFrame(
+                    camera=frame.camera,
+                    boot=frame.boot,
+                    sequence=frame.sequence,
+                    repeats=window.duplicates,
+                    dropped_at_ms=now_ms,
+                )
+            ]
         self.events["frame_accepted"] += 1
         return [accepted]
 

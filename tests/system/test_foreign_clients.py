@@ -151,6 +151,8 @@ def test_foreign_clients_publish_and_read(
         (outcome,) = [codec.decode(value, Outcome) for value in clients.kcat.read(outcomes, 1)]
         assert len(it.records("predictions")) == len(expected)
         assert it.records("dead-letters") == []
+        (repeated,) = it.records("frames.repeated")
+        assert (repeated.camera, repeated.repeats) == (both[0].camera, 1)
         rekeyed = [frame.camera for frame in it.records("frames.rekeyed")]
     by_kcat = [codec.decode(value, Prediction) for value in values]
     assert {prediction.camera: prediction.label for prediction in by_kcat} == expected

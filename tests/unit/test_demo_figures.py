@@ -105,7 +105,7 @@ def test_dead_letters_and_repeats_count_by_camera() -> None:
     board.on_sightings(
         [
             Sighting("dead-letters", 0, "north", "b0", 0, "d0", "jpeg_corrupt", "frames"),
-            Sighting("ingest.state", 0, "north", "", -1, "", "3", ""),
+            Sighting("frames.repeated", 0, "north", "", -1, "", "3", ""),
         ]
     )
     assert (board.total.dead, board.total.duplicates, board.frames_open) == (1, 3, set())

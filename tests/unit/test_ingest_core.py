@@ -17,7 +17,7 @@ from catseye.contract.dead_letters import KEPT_MAX_BYTES, is_cut
 from catseye.contract.errors import Reason, Unavailable
 from catseye.contract.identity import dead_letter_id, partition_of
 from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
-from catseye.contract.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label
+from catseye.contract.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label, RepeatedFrame
 from catseye.models.jpeg import JpegLimits, decode_rgb
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
@@ -224,7 +224,7 @@ def test_a_camera_spread_over_partitions_is_brought_home() -> None:
     rekeyed = [output for output in outputs if output.topic == "frames.rekeyed"]
     expected = ("frames.rekeyed", home, b"cam", CODEC.encode(sent))
     assert [output[:4] for output in rekeyed] == [expected] * (PARTITIONS - 1)
-    assert ends(outputs) == {"frames.rekeyed": PARTITIONS - 1, "frames.accepted": 1}
+    assert ends(outputs) == {"frames.rekeyed": PARTITIONS - 1, "frames.accepted": 1, "frames.repeated": PARTITIONS - 1}
     assert ingest.counts["frame_duplicate"] == PARTITIONS - 1
 
 
@@ -360,6 +360,18 @@ def test_each_check_has_its_reason(record: Callable[[], Frame | Label | bytes], 
     assert ends(outputs)["frames.accepted"] == 2
 
 
+def test_each_repeat_is_a_fact_and_their_count_goes_on_after_a_restart() -> None:
+    """What an aborted batch dropped is dropped once; in = accepted + dead + repeated, by records alone."""
+    ingest = Ingest()
+    ingest.take([message(frame(0)), message(frame(0))])
+    ingest.abort([message(frame(0))])
+    ingest.crash()
+    ingest.take([message(frame(0)), message(frame(1))])
+    found = [CODEC.decode(each.value, RepeatedFrame) for each in ingest.outputs if each.topic == "frames.repeated"]
+    assert [(each.camera, each.sequence, each.repeats) for each in found] == [("cam", 0, 1), ("cam", 0, 2)]
+    assert ends(ingest.outputs) == {"frames.accepted": 2, "frames.repeated": 2}
+
+
 def test_the_dead_letter_of_a_frame_on_a_wrong_partition_names_where_it_was_published() -> None:
     """Topic, partition, offset, key and time of the public record; it lies with its camera's as ever."""
     home = partition_of("cam", PARTITIONS)
@@ -476,4 +488,4 @@ def test_the_worker_of_the_simulations_runs_it_too() -> None:
     partition.abort([second], NOW_MS)
     partition.crash()
     partition.take([first, second], NOW_MS)
-    assert ends(partition.outputs) == {"frames.accepted": 2}
+    assert ends(partition.outputs) == {"frames.accepted": 2, "frames.repeated": 1}

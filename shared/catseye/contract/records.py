@@ -700,6 +700,28 @@ class Prediction(Record, frozen=True, kw_only=True):
     bits_per_pixel: float | None = None
 
 
+class RepeatedFrame(Record, frozen=True, kw_only=True):
+    """A frame that came again and was dropped: frames in = accepted + dead letters + these, by count.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        repeats: Frames of this camera that were dropped so far, this one included; from 1 again after a silence of 16
+            days.
+        dropped_at_ms: Ingest's clock, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.RepeatedFrame"
+
+    camera: str
+    boot: str
+    sequence: int
+    repeats: int
+    dropped_at_ms: int
+
+
 class RetrainDecision(Record, frozen=True, kw_only=True):
     """Whether to train, and why.
 

@@ -49,6 +49,7 @@ TOPICS = (
     Topic("labels", records.Label, ("camera",), Kept.SHORT, public=True),
     Topic("frames.rekeyed", records.Frame, ("camera",), Kept.SHORT),
     Topic("frames.accepted", records.AcceptedFrame, ("camera",), Kept.HORIZON),
+    Topic("frames.repeated", records.RepeatedFrame, ("camera",), Kept.WEEKS),
     Topic("labels.accepted", records.AcceptedLabel, ("camera",), Kept.HORIZON),
     Topic("predictions", records.Prediction, ("camera",), Kept.DAYS),
     Topic("predictions.shadow", records.Prediction, ("camera",), Kept.DAYS),

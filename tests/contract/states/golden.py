@@ -85,6 +85,10 @@ def known(service: str, rows: Sequence[Row]) -> Facts:
     return facts
 
 
+_NOT_SHOWN: Final = ("statistics", "frames.repeated")
+"""Records that earlier versions wrote otherwise or not at all."""
+
+
 def _then(service: str, rows: Sequence[Row]) -> list[Facts]:
     """Records that a core writes, in order, when it goes on from *rows*."""
     story = STORIES[service]
@@ -96,7 +100,7 @@ def _then(service: str, rows: Sequence[Row]) -> list[Facts]:
         partition.take(batch, now_ms)
         partition.outputs += [Output(*row) for row in partition.core.on_time({0: partition.state}, now_ms)]
         partition.state.commit()
-    found = [_shown(output) for output in partition.outputs if output.topic != "statistics"]
+    found = [_shown(output) for output in partition.outputs if output.topic not in _NOT_SHOWN]
     return _newest(found) if service == "drift" else found
 
 
