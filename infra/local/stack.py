@@ -24,6 +24,7 @@ from catseye.models.register import register
 from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings, load
 from infra.local import kafka, ports, processes, redis
+from infra.local.groups import wait_until_settled
 from infra.local.jvm import ROOT
 from infra.local.kafka import KafkaCluster
 from infra.local.processes import Process
@@ -264,6 +265,7 @@ class Stack:
             )
         elif wanted != listed:
             supervisor.hang_up()
+            self._wait_until_left(listed, wanted, plan)
         self._wait_until_ready(wanted, starts)
 
     def _own_brokers(self, plan: Plan) -> list[str]:
@@ -279,6 +281,23 @@ class Stack:
     def _starts(self, child: Child) -> int:
         process = processes.read(self._run_dir, child.name)
         return process.starts if process else 0
+
+    def _wait_until_left(self, before: Sequence[Child], wanted: Sequence[Child], plan: Plan) -> None:
+        """Wait until workers that are not wanted any more are gone and others have their partitions.
+
+        Those who stay say that they are ready until they hear of it, so their group is asked.
+        """
+        kept = {child.name for child in wanted}
+        leaving = [child for child in before if child.name not in kept]
+        until = time.monotonic() + GRACE_S + 5
+        while left := [child for child in leaving if self._find(child)]:
+            if time.monotonic() > until:
+                raise Unavailable(f"{left[0].name} does not end (log: {self._log(left[0])})")
+            time.sleep(0.05)
+        services = {child.name.rpartition("-")[0] for child in leaving}
+        members = {name: plan.workers.get(name, 1) for name in services}
+        settings = self._settings.model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
+        wait_until_settled(settings, members, READY_S)
 
     def _wait_until_ready(self, wanted: Sequence[Child], starts: Mapping[str, int]) -> None:
         until = time.monotonic() + READY_S

@@ -129,11 +129,19 @@ class FakeConsumer:
         self._notified_end: dict[Place, int] = {}
         self._callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
         self._member = False
+        self._leaves = False
+        self.left = False
         self.generation = -1
         self.closed = False
 
     def subscribe(self, topics: list[str], **callbacks: Callable[[Any, list[TopicPartition]], None]) -> None:
         self._callbacks = callbacks
+
+    def unsubscribe(self) -> None:
+        self._leaves = True
+
+    def memberid(self) -> str:
+        return "somebody" if self._member else ""
 
     def assign(self, places: list[TopicPartition]) -> None:
         self._positions = {(place.topic, place.partition): place.offset for place in places}
@@ -210,6 +218,12 @@ class FakeConsumer:
             self._callbacks["on_revoke"](self, self.assignment())
 
     def _serve_group(self) -> None:
+        if self._leaves:
+            if self._member:
+                self._member = False
+                self._callbacks["on_revoke"](self, self.assignment())
+                self.left = True
+            return
         given, self._broker.given = self._broker.given, None
         if given is None:
             return

@@ -266,6 +266,33 @@ def test_workers_are_added_and_taken_away_while_the_others_run(cluster: KafkaClu
         stack.down()
 
 
+def test_with_fewer_workers_up_returns_when_their_partitions_have_owners(
+    cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that left is no member any more, and the one that stays has all that both had."""
+    prefix = f"{uuid.uuid4().hex}."
+    monkeypatch.setenv("CATSEYE_TOPIC_PREFIX", prefix)
+    monkeypatch.setenv("CATSEYE_PARTITIONS", "2")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'shared'}:{ROOT}")
+    settings = Settings(kafka_bootstrap_servers=cluster.bootstrap_servers, data_dir=tmp_path)
+    stack = Stack(settings, services=(Service("ingest", 0),))
+    client = AdminClient({"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0})
+
+    def owned() -> list[int]:
+        (answer,) = client.describe_consumer_groups([f"{prefix}ingest"]).values()
+        return sorted(len(member.assignment.topic_partitions) for member in answer.result().members)
+
+    try:
+        stack.up(workers={"ingest": 2})
+        both = owned()
+        assert both == [sum(both) // 2] * 2
+        stack.up(workers={"ingest": 1})
+        assert owned() == [sum(both)]
+        assert stack.status()["ready"]
+    finally:
+        stack.down()
+
+
 def test_a_misconfigured_service_is_named_with_what_it_reported(cluster: KafkaCluster, tmp_path: Path) -> None:
     """Exit status 2 means that a person must act: no second start, and the reason is in the message."""
     stack = stack_on(cluster, tmp_path, Service("stand_in", 0, (*STAND_IN, "2")))

@@ -84,6 +84,20 @@ def test_a_stop_while_state_is_restored_closes_both_readers(world: InMemory) -> 
     assert vars(worker)["_consumer"].closed
 
 
+def test_a_clean_stop_leaves_the_group_and_a_failure_keeps_its_place(world: InMemory) -> None:
+    """Others have the partitions at once after the one; after the other the next process of that name has them."""
+    stopped, probe = world.worker()
+    stopped.run(world.until(lambda: bool(probe.assignments)))
+    assert vars(stopped)["_consumer"].left
+    failed, _ = world.worker()
+    world.publish(b"a")
+    world.broker.fail("begin_transaction", kafka_fault(KafkaError._FENCED, fatal=True))
+    with pytest.raises(WorkerFailed):
+        failed.run(world.until(lambda: False))
+    assert vars(failed)["_consumer"].closed
+    assert not vars(failed)["_consumer"].left
+
+
 @pytest.mark.parametrize("call", ["begin_transaction", "send_offsets_to_transaction", "commit_transaction"])
 @pytest.mark.parametrize("fatal", [True, False])
 def test_what_is_neither_retriable_nor_abortable_ends_the_worker(world: InMemory, call: str, fatal: bool) -> None:

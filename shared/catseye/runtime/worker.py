@@ -36,6 +36,7 @@ _SELDOM_MS = 200  # transactions that lie so far apart are seldom
 ASK_EVERY_S = 1.0  # how often a broker that was away is asked for,
 ASK_WAIT_S = 0.3  # and how long its answer is waited for
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
+LEAVE_S = 2.0  # how long a clean stop may take to leave the group; without a broker there is nobody to tell
 IDLE_COMMIT_S = 1.0  # shortest time between two commits of places that moved though no record came
 FIRST_PAUSE_S = 0.25  # before a batch is tried again for which a server was away,
 LONGEST_PAUSE_S = 2.0  # and after many times: a server that is back is noticed within this
@@ -220,11 +221,23 @@ class Worker(Generic[S]):
                 self._serve_callbacks()
                 self._ask_again()
                 self._step()
+            self._leave()
         finally:
             if self._restore:
                 self._restore.close()
             self._consumer.close()
             self._serve_callbacks()
+
+    def _leave(self) -> None:
+        """Leave the group at a clean stop, so that others have the partitions at once.
+
+        A static member that only closes keeps them until its session ends (KIP-345): what one that fails must do, who
+        is there again before that. Unsubscribed first, librdkafka sends the request; it has no member id from then on.
+        """
+        self._consumer.unsubscribe()
+        until = time.monotonic() + LEAVE_S
+        while self._consumer.memberid() and time.monotonic() < until:
+            self._consumer.poll(IDLE_POLL_S)
 
     # -- one turn of the loop
 
