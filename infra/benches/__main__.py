@@ -13,9 +13,22 @@ from rich.console import Console
 from catseye.cli.common import OutFile, write_file
 from infra.benches.harness import BenchError, Options, Report, show
 
-BENCHES = ("pipeline", "worker", "latency", "swap", "join", "jpeg", "drift", "fleet", "rollout", "loop", "restart")
+BENCHES = (
+    "pipeline",
+    "worker",
+    "latency",
+    "swap",
+    "join",
+    "jpeg",
+    "drift",
+    "fleet",
+    "rollout",
+    "loop",
+    "restart",
+    "stalls",
+)
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
-NEVER_SHORT = ("loop", "restart")
+NEVER_SHORT = ("loop", "restart", "stalls")
 """What `--short` leaves out: minutes at least, and tests/live plays the same."""
 
 
