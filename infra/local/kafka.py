@@ -127,8 +127,8 @@ class KafkaCluster:
 
     def ended(self) -> list[Process]:
         """Return the brokers that ended by themselves: whoever stops or kills one through this class wants it down."""
-        records = [processes.read(self.directory, _name(broker.node_id)) for broker in self.brokers]
         with self._locked():
+            records = [processes.read(self.directory, _name(broker.node_id)) for broker in self.brokers]
             return [each for each in records if each and self._marker.exists() and each.ended()]
 
     def start_ended(self, timeout_s: float = 60.0) -> None:
@@ -150,7 +150,7 @@ class KafkaCluster:
                 # Somebody took a port after it was chosen: choose again, while no client knows the first choice.
                 if attempt == _ATTEMPTS - 1 or not self._lost_a_port():
                     raise
-                self.stop()
+                self._stop_all()
             else:
                 return
 
@@ -195,6 +195,10 @@ class KafkaCluster:
 
     def stop(self, grace_s: float = 15.0) -> None:
         """Stop all brokers, cleanly where they do so within *grace_s*. Their data stays."""
+        with self._locked():
+            self._stop_all(grace_s)
+
+    def _stop_all(self, grace_s: float = 15.0) -> None:
         self._marker.unlink(missing_ok=True)
         running = [process for broker in self.brokers if (process := self.process(broker.node_id))]
         processes.stop_all(running, grace_s)
@@ -203,8 +207,9 @@ class KafkaCluster:
 
     def kill(self, node_id: int = 1) -> None:
         """End a broker with kill -9; it stays down until `start`, on the same port with the same data."""
-        self._marker.unlink(missing_ok=True)
-        self._running(node_id).kill()
+        with self._locked():
+            self._marker.unlink(missing_ok=True)
+            self._running(node_id).kill()
 
     def pause(self, node_id: int = 1) -> None:
         """Stop a broker where it stands (SIGSTOP)."""
@@ -216,8 +221,9 @@ class KafkaCluster:
 
     def restart(self, node_id: int = 1, *, timeout_s: float = 60.0) -> None:
         """Stop a broker cleanly and start it again, on the same port with the same data."""
-        self._marker.unlink(missing_ok=True)
-        self._running(node_id).stop(15.0)
+        with self._locked():
+            self._marker.unlink(missing_ok=True)
+            self._running(node_id).stop(15.0)
         self.start(timeout_s)
 
     @property

@@ -197,7 +197,8 @@ class Stack:
     def _cluster(self, size: int) -> KafkaCluster:
         # One folder a size: the data of one broker are not a third of the data of three.
         directory = self.data_dir / "kafka" / f"brokers-{size}"
-        return KafkaCluster(directory, brokers=size, first_port=kafka.CUSTOMARY_PORT)
+        passing = not any(service.health_port for service in self._services)
+        return KafkaCluster(directory, brokers=size, first_port=0 if passing else kafka.CUSTOMARY_PORT)
 
     def _find(self, child: Child) -> Process | None:
         return processes.find(self._run_dir, child.name)

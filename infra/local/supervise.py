@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import msgspec
 
-from catseye.contract.errors import Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.runtime import log
 from infra.local import processes
 from infra.local.kafka import KafkaCluster
@@ -171,16 +171,20 @@ class Supervisor:
 
 
 def keep_brokers(cluster: KafkaCluster, log: Log) -> NoReturn:
-    """Start brokers that end by themselves again, for ever."""
+    """Start brokers that end by themselves again, for ever; after a pause, which doubles while that does not help."""
+    backoff, started_s = Backoff(), time.monotonic()
     while True:
         if ended := cluster.ended():
+            pause_s = backoff.after(time.monotonic() - started_s)
             for broker in ended:
-                log("ended", name=broker.name, pid=broker.pid, **how(broker.reap()))
+                log("ended", name=broker.name, pid=broker.pid, **how(broker.reap()), starts_again_in_s=pause_s)
+            time.sleep(pause_s)
             try:
                 cluster.start_ended()
-            except Unavailable as fault:
+            except (Unavailable, Misconfigured, OSError) as fault:
                 log("not_started", what=str(fault))
             else:
+                started_s = time.monotonic()
                 for broker in ended:
                     again = processes.find(cluster.directory, broker.name)
                     log("started", name=broker.name, pid=again and again.pid)

@@ -2,6 +2,7 @@
 all the while, and the outside checker."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -124,6 +125,11 @@ class Fleet:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def stop_publishing(self) -> None:
+        """Let the publisher end as Ctrl-C does."""
+        assert self._publisher is not None
+        self._publisher.send_signal(signal.SIGINT)
 
     @property
     def is_publishing(self) -> bool:

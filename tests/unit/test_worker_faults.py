@@ -172,6 +172,15 @@ def test_a_worker_notices_that_no_broker_answers_and_that_one_does_again(
     assert probe.connections == [False, True]
 
 
+def test_a_worker_that_repeats_a_call_is_not_connected_meanwhile(world: InMemory) -> None:
+    """It gives signs of life, and nothing goes on."""
+    world.publish(b"a")
+    world.broker.fail("commit_transaction", kafka_fault(KafkaError._TIMED_OUT, retriable=True))
+    worker, probe = world.worker()
+    worker.run(world.until(lambda: probe.records >= 1 and len(probe.connections) >= 2))
+    assert probe.connections == [False, True]
+
+
 def test_a_producer_keeps_the_brokers_that_an_answer_does_not_name(world: InMemory) -> None:
     """The setting without which offsets are sent for ever to a broker that was restarted."""
     worker, _ = world.worker()

@@ -2,26 +2,25 @@
 
 It asks the broker about once a second, on a thread of its own, and writes nothing. While the broker does not answer
 there is nothing new.
+
+Consumers ask, one a group, and none of them joins: the same questions by an AdminClient (librdkafka 2.16) ended the
+whole process with a failed assertion when the broker died and came back.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property
 from threading import Lock, Thread
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import client_config
+from catseye.kafka.clients import reader_config
 from catseye.runtime.progress import Hop, Observation, Offsets, Part, Progress, Tracker, observed, road_to_observe
 from catseye.settings import Settings
 
 EVERY_S: Final = 1.0
-_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 ANSWER_S: Final = 5.0
 """How long the broker may take for one answer."""
 
@@ -50,15 +49,11 @@ class Observer:
         self._roads = roads
         self._road = road_to_observe(roads)
         self._trackers: list[Tracker] = []
-        logged: dict[str, Any] = {"logger": client_log} if client_log else {}
-        self._config = client_config(settings) | logged
+        self._settings = settings
+        self._logged: dict[str, Any] = {"logger": client_log} if client_log else {}
+        self._clients: dict[tuple[str, str], Consumer] = {}
         self._lock = Lock()
         self._news: list[Progress] | None = None
-
-    @cached_property
-    def _client(self) -> AdminClient:
-        """Made when it is first needed: most services ask about no road."""
-        return AdminClient(self._config)
 
     def start(self) -> None:
         """Observe from now on, until the process ends; nothing where there is no road."""
@@ -84,37 +79,41 @@ class Observer:
 
     def _run(self) -> None:
         while True:
-            self._client.poll(0)
+            for client in self._clients.values():
+                client.poll(0)  # serves its log lines, no more: it is no member of any group
             with suppress(KafkaException):  # nothing is known meanwhile; the worker says that the broker is away
                 self.observe()
             time.sleep(EVERY_S)
 
     def _committed_of(self, hop: Hop) -> Offsets:
-        asked = ConsumerGroupTopicPartitions(
-            self._prefix + hop.service, [TopicPartition(*part) for part in self._parts(hop)]
-        )
-        (answer,) = self._client.list_consumer_group_offsets([asked], request_timeout=ANSWER_S).values()
-        found: dict[Part, int] = {}
-        for place in answer.result().topic_partitions:
-            if place.error:
-                raise KafkaException(place.error)
-            if place.offset >= 0:
-                found[place.topic.removeprefix(self._prefix), place.partition] = place.offset
-        return found
+        asked = [TopicPartition(*part) for part in self._parts(hop)]
+        places = self._client(self._prefix + hop.service).committed(asked, timeout=ANSWER_S)
+        return {part: offset for part, offset in self._offsets(places).items() if offset >= 0}
 
     def _ends_of(self, hop: Hop) -> Offsets:
-        shown = IsolationLevel.READ_COMMITTED if BY_NAME[hop.topics[0]].public else IsolationLevel.READ_UNCOMMITTED
-        asked = {TopicPartition(*part): _LATEST for part in self._parts(hop)}
-        answers = self._client.list_offsets(asked, isolation_level=shown, request_timeout=ANSWER_S)
-        return {
-            (place.topic.removeprefix(self._prefix), place.partition): answer.result().offset
-            for place, answer in answers.items()
-        }
+        shown = "read_committed" if BY_NAME[hop.topics[0]].public else "read_uncommitted"
+        asked = [TopicPartition(*part, OFFSET_END) for part in self._parts(hop)]
+        return self._offsets(self._client(isolation=shown).offsets_for_times(asked, timeout=ANSWER_S))
+
+    def _offsets(self, places: Sequence[TopicPartition]) -> Offsets:
+        found: dict[Part, int] = {}
+        for place in places:
+            if place.error:
+                raise KafkaException(place.error)
+            found[place.topic.removeprefix(self._prefix), place.partition] = place.offset
+        return found
+
+    def _client(self, group: str = "observer", isolation: str = "read_committed") -> Consumer:
+        """Made when it is first needed: most services ask about no road."""
+        if (group, isolation) not in self._clients:
+            config = reader_config(self._settings, group) | self._logged | {"isolation.level": isolation}
+            self._clients[group, isolation] = Consumer(config)
+        return self._clients[group, isolation]
 
     def _partitions_there(self) -> int:
         """Partitions of the road's topics: they all have the same number, also where the service itself has one."""
         name = full_name(self._road[0].topics[0], self._prefix)
-        found = self._client.list_topics(name, timeout=ANSWER_S).topics[name]
+        found = self._client().list_topics(name, timeout=ANSWER_S).topics[name]
         if found.error:
             raise KafkaException(found.error)
         return len(found.partitions)

@@ -433,6 +433,7 @@ class Worker(Generic[S]):
                     raise _Aborted(f"{what}: {error}") from fault
                 if error.fatal() or not error.retriable() or time.monotonic() > deadline:
                     raise WorkerFailed(f"{self._identity} cannot go on after {what}: {error}") from fault
+                self._lost()  # nothing goes on meanwhile, whatever the cause
             else:
                 return
 
@@ -444,7 +445,11 @@ class Worker(Generic[S]):
 
     def _on_client_error(self, error: KafkaError) -> None:
         """Faults of connections come here, and fatal ones, which the next call raises again."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._ask_at is None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._lost()
+
+    def _lost(self) -> None:
+        if self._ask_at is None:
             self._ask_at = time.monotonic()
             self._probe.connected(connected=False)
 
