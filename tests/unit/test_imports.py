@@ -42,7 +42,7 @@ def brought(code: str) -> set[str]:
     """Packages of `HEAVY` and `CLIENT` that *code* leaves loaded."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules, file=sys.stderr)"],
-        env={"PYTHONPATH": str(ROOT / "shared")},
+        env={"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
         capture_output=True,
         text=True,
         check=False,
@@ -112,3 +112,21 @@ def test_an_image_holds_what_python_compiles(image: Path) -> None:
     copied = [number for number, line in enumerate(lines) if line.startswith(("COPY shared", "COPY services"))]
     assert max(copied) < compiled < lines.index("USER catseye")
     assert not any("--no-compile" in line for line in lines)
+
+
+NEEDED = {
+    "ingest": {"cv2", "numpy"},
+    "inference": {"cryptography", "cv2", "fsspec", "numpy", "onnxruntime"},
+    "ground_truth": {"numpy"},
+    "drift": {"numpy"},
+    "incidents": set[str](),
+    "rollout": set[str](),
+}
+RUNTIME = {"prometheus_client", "pydantic", "pydantic_settings", "rich", "structlog", *CLIENT}
+"""What each service needs to start; structlog brings rich where it is installed."""
+
+
+@pytest.mark.parametrize("service", NEEDED)
+def test_a_service_brings_what_it_works_with(service: str) -> None:
+    """No command line, no other client, no registry, no pictures where there are none: its start waits for each."""
+    assert brought(f"import services.{service}.__main__") == RUNTIME | NEEDED[service]
