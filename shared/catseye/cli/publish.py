@@ -1,5 +1,6 @@
 """`catseye publish` and `catseye label`: the SDK by hand."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def publish(
 ) -> None:
     """Publish JPEG files, those in folders in the order of their names, videos and live streams.
 
-    Prints each frame's name once the broker has it. A stream is published until Ctrl-C.
+    Prints each frame's name once the broker has it. A stream is published until Ctrl-C. What cannot be published is
+    listed at the end, and the rest is sent all the same.
     """
     names: list[str] = []
 
@@ -40,6 +42,7 @@ def publish(
         return acknowledged
 
     pictures = [each for source in sources for each in _pictures(source)]
+    odd: list[str] = []
     try:
         with Publisher(settings_with_broker(), camera=camera) as publisher:
             for picture in pictures:
@@ -47,7 +50,9 @@ def publish(
                     for jpeg in _jpegs(picture, fps=fps, fast=fast):
                         publisher.publish(jpeg, explain=explain, on_acknowledged=acknowledging(picture))
                 except BadRecord as fault:
-                    raise BadRecord(fault.reason, f"{picture}: {fault.detail}") from fault
+                    odd.append(f"{picture}: {fault}")
+                except (Misconfigured, OSError) as fault:
+                    odd.append(str(fault) if picture in str(fault) else f"{picture}: {fault}")
                 except KeyboardInterrupt:
                     if not is_address(picture):
                         raise
@@ -55,6 +60,11 @@ def publish(
     finally:
         if names:
             write_json(json_file, {"published": len(names), "frames": names})
+    if odd:
+        for line in odd:
+            click.echo(f"not published: {masked(line)}", err=True)
+        click.echo(f"{len(odd)} of {len(pictures)} could not be published; the rest was sent", err=True)
+        sys.exit(1)
 
 
 @click.command()
