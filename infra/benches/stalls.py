@@ -151,11 +151,11 @@ def run(options: Options) -> Report:
     wanted = [fault for fault in FAULTS if options.wants(fault)]
     folder = BUILT / "bench" / f"stalls-{os.getpid()}"
     report = Report("stalls", machine=harness.machine())
-    settings = Settings(data_dir=folder / "data", kafka_bootstrap_servers="127.0.0.1:9092")
-    stack = Stack(settings, services=[service for service in PASSING if service.name in SERVICES])
     before = {name: os.environ.pop(name, None) for name in ("KAFKA_BOOTSTRAP_SERVERS", "CATSEYE_DATA_DIR")}
     os.environ["CATSEYE_DATA_DIR"] = str(folder / "data")
     os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT / "shared"), str(ROOT)))
+    settings = Settings(data_dir=folder / "data")
+    stack = Stack(settings, services=[service for service in PASSING if service.name in SERVICES])
     try:
         plan = stack.up()
         settings = settings.model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
