@@ -195,10 +195,9 @@ class Table:
             there = table.logged[part]
             numbers = (state.moved(table.layout, self.layout, piece, whole[there[piece]]) for piece in pieces)
             self.put_back(row, part, b"".join(numbers))
-        for stream, here in table.streams_there(its_row, self.layout):
-            for kept, known in ((self.detector_states, table.detector_states), (self.old_keys, table.old_keys)):
-                if (its_row, stream) in known:
-                    kept[row, here] = known[its_row, stream]
+        places = {(its_row, stream): (row, here) for stream, here in table.streams_there(its_row, self.layout)}
+        for kept, known in ((self.detector_states, table.detector_states), (self.old_keys, table.old_keys)):
+            kept.update({here: known[each] for each, here in places.items() if each in known})
 
     def streams_there(self, row: int, layout: Layout) -> list[tuple[int, int]]:
         """Streams of *row* that have chosen detectors, each with its number in another layout."""

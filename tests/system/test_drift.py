@@ -91,6 +91,7 @@ def of_cameras(cameras: Cameras) -> dict[str, dict[str, bytes]]:
     end of a batch."""
     table = cameras.table
     table.watch["reported_ms"] = 0
+    table.watch["back_from_s"] = 0
     for field in ("raised_since_ms", "raised_at_ms", "cause"):
         table.watch[field][:, FIRST_ABSENCE:] = np.zeros((), table.watch[field].dtype)
     return {

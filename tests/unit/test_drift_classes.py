@@ -6,11 +6,12 @@ from typing import Final
 import numpy as np
 import pytest
 
-from catseye.contract.records import Outcome, Prediction
+from catseye.contract.records import DriftStatistic, Outcome, Prediction
 from services.drift.cameras import Cameras
 from services.drift.core import DriftCore
 from services.drift.layout import BUCKETS, layout_of
-from tests.simulation.cameras import QUICK, Camera, Watched, outcome
+from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, outcome
+from tests.simulation.partitions import FakeMessage
 
 TWENTY: Final = tuple(f"class {number}" for number in range(20))
 EIGHT: Final = TWENTY[:8]
@@ -190,3 +191,28 @@ def test_what_was_learned_of_twenty_classes_in_rows_of_eight_stays_until_the_nex
     assert known(log.cameras)[0] == 8
     log.take(twenty, 1, "v2")
     assert known(log.cameras)[0] == 32
+
+
+def test_cameras_of_many_and_of_few_classes_are_taken_together() -> None:
+    """One sent twice as many frames; the other has its own, and none more."""
+    log, eight, twenty = Log(), Classes(EIGHT), Classes(TWENTY)
+    twenty.camera = Camera("b")
+    shots = [eight.shot(), twenty.shot(), eight.shot()]
+    log.core.on_predictions([(log.cameras, shot) for shot in shots])
+    assert {name: log.cameras.home(name)[0].layout.buckets for name in "ab"} == {"a": 8, "b": 32}
+    frames = {name: table.watch["frames"][row] for name in "ab" for table, row in [log.cameras.home(name)]}
+    assert frames == {"a": 2, "b": 1}
+
+
+def test_statistics_are_of_those_that_sent_something_new() -> None:
+    """The others, in rows of another width, have been published."""
+    watched, eight, twenty = Watched(QUICK), Classes(EIGHT), Classes(TWENTY)
+    eight.camera, twenty.camera = Camera("a", fps=0.01), Camera("b", fps=0.01)
+
+    def cameras_of(*shots: Prediction) -> set[str]:
+        messages = [FakeMessage("predictions", CODEC.encode(shot)) for shot in shots]
+        written = watched.service.on_batch(messages, {0: watched.cameras}, 0)
+        return {CODEC.decode(each.value, DriftStatistic).camera for each in written if each.topic == "statistics"}
+
+    assert cameras_of(eight.shot(), twenty.shot()) == {"a", "b"}
+    assert cameras_of(eight.shot()) == {"a"}
