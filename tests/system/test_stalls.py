@@ -41,9 +41,13 @@ def test_a_service_that_stands_is_told_once_and_silences_nobody(
         time.sleep(KNOWN_S)
         with stopped([it.process("inference").pid]):
             time.sleep(STANDS_S)
-        wait_until(lambda: any(alert.state == "resolved" for alert in told()), "the incident is over")
-        found = [(alert.kind, alert.camera, alert.signal, alert.state) for alert in told()]
-        assert [each for each in found if each[0] != "service_slow"] == [
-            ("service_stalled", None, "inference", "opened"),
-            ("service_stalled", None, "inference", "resolved"),
-        ]
+
+        def stalled() -> list[Alert]:
+            return [alert for alert in told() if (alert.kind, alert.signal) == ("service_stalled", "inference")]
+
+        wait_until(lambda: [alert.state for alert in stalled()][-1:] == ["resolved"], "the incident is over")
+        # A machine that is busy may be slow in other ways, and says so; no camera has a fault.
+        assert {alert.kind for alert in told()} <= {"service_stalled", "service_slow"}
+        assert {alert.camera for alert in stalled()} == {None}
+        assert stalled()[0].state == "opened"
+        assert len({alert.alert_id for alert in stalled()}) == 1
