@@ -7,7 +7,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from catseye.contract.errors import Unavailable
-from catseye.kafka.clients import client_config
+from catseye.kafka.admin import admin
 from catseye.settings import Settings
 
 _MOVING = (ConsumerGroupState.PREPARING_REBALANCING, ConsumerGroupState.COMPLETING_REBALANCING)
@@ -31,7 +31,7 @@ def wait_until_settled(settings: Settings, members: Mapping[str, int], timeout_s
     Raises:
         Unavailable: a group is not so after that time, or the broker does not answer.
     """
-    client = AdminClient(client_config(settings) | {"log_level": 0})
+    client = admin(settings)
     until = time.monotonic() + timeout_s
     for name, most in members.items():
         while not _is_settled(client, settings.topic_prefix + name, most):

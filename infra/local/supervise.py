@@ -22,6 +22,7 @@ from typing import NoReturn
 
 import msgspec
 
+from catseye import backoff
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.runtime import log
 from infra.local import processes
@@ -59,14 +60,13 @@ class Backoff:
     """How long to wait before the next start: 0.2 s, doubled each time up to 5 s, anew after 30 s of steady running."""
 
     def __init__(self) -> None:
-        self._pause_s = FIRST_PAUSE_S
+        self._pauses = backoff.Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, chance=lambda: 1.0)  # one machine: none scatter
 
     def after(self, ran_s: float) -> float:
         """Return the pause in seconds after a run of *ran_s* seconds."""
         if ran_s >= STEADY_S:
-            self._pause_s = FIRST_PAUSE_S
-        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
-        return pause_s
+            self._pauses.reset()
+        return self._pauses.pause_s()
 
 
 class Slot:
@@ -172,10 +172,10 @@ class Supervisor:
 
 def keep_brokers(cluster: KafkaCluster, log: Log) -> NoReturn:
     """Start brokers that end by themselves again, for ever; after a pause, which doubles while that does not help."""
-    backoff, started_s = Backoff(), time.monotonic()
+    pauses, started_s = Backoff(), time.monotonic()
     while True:
         if ended := cluster.ended():
-            pause_s = backoff.after(time.monotonic() - started_s)
+            pause_s = pauses.after(time.monotonic() - started_s)
             for broker in ended:
                 log("ended", name=broker.name, pid=broker.pid, **how(broker.reap()), starts_again_in_s=pause_s)
             time.sleep(pause_s)

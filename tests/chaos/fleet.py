@@ -207,3 +207,7 @@ def _name(seen: Sighting) -> tuple[str, str]:
 
 def _again(names: Counter[tuple[str, str]]) -> list[tuple[str, str]]:
     return [name for name, times in names.items() for _ in range(times - 1)]
+
+
+def is_due(monotonic_s: float) -> bool:
+    return time.monotonic() >= monotonic_s

@@ -14,7 +14,7 @@ import pytest
 
 from infra.local.processes import Process
 from infra.local.stills import longest_still_ms, passages
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import Fleet, is_due
 
 SERVICES = ("ingest", "inference", "ground_truth")
 CAMERAS = 6
@@ -67,10 +67,6 @@ def killed(fleet: Fleet) -> tuple[float, float]:
     fleet.check_until(lambda: len(fleet.board.seen_at_ms) > seen, PATIENCE_S, "a prediction")
     print(f"away {answered_ms - killed_ms:.0f} ms, a prediction {time.time() * 1_000 - answered_ms:.0f} ms later")  # noqa: T201
     return killed_ms, answered_ms
-
-
-def is_due(monotonic_s: float) -> bool:
-    return time.monotonic() >= monotonic_s
 
 
 def is_another(process: Process | None, before: Process) -> bool:

@@ -15,7 +15,7 @@ import pytest
 
 from infra.local.processes import Process
 from infra.local.stills import lag_gone_at_ms, longest_still_ms, passages
-from tests.chaos.fleet import SESSION_TIMEOUT_MS, Fleet
+from tests.chaos.fleet import SESSION_TIMEOUT_MS, Fleet, is_due
 from tests.chaos.schedule import Fault, schedule
 
 SERVICES = ("ingest", "inference", "ground_truth")
@@ -64,10 +64,6 @@ def test_nothing_is_lost_or_repeated_under_faults(
     assert report.predictions == report.accepted
     assert max(still_ms.values()) < STANDSTILL_MS
     assert max(lag_s.values()) < LAG_GONE_S
-
-
-def is_due(monotonic_s: float) -> bool:
-    return time.monotonic() >= monotonic_s
 
 
 def play(fleet: Fleet, faults: list[Fault]) -> tuple[list[tuple[float, float]], float]:

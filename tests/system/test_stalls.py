@@ -35,7 +35,7 @@ def test_a_service_that_stands_is_told_once_and_silences_nobody(
         Load(it.settings, ["a", "b", "c"], fps=5),
     ):
 
-        def told() -> list[Alert]:
+        def reported() -> list[Alert]:
             return alerts_of(it.settings)
 
         time.sleep(KNOWN_S)
@@ -43,11 +43,11 @@ def test_a_service_that_stands_is_told_once_and_silences_nobody(
             time.sleep(STANDS_S)
 
         def stalled() -> list[Alert]:
-            return [alert for alert in told() if (alert.kind, alert.signal) == ("service_stalled", "inference")]
+            return [alert for alert in reported() if (alert.kind, alert.signal) == ("service_stalled", "inference")]
 
         wait_until(lambda: [alert.state for alert in stalled()][-1:] == ["resolved"], "the incident is over")
         # A machine that is busy may be slow in other ways, and says so; no camera has a fault.
-        assert {alert.kind for alert in told()} <= {"service_stalled", "service_slow"}
+        assert {alert.kind for alert in reported()} <= {"service_stalled", "service_slow"}
         assert {alert.camera for alert in stalled()} == {None}
         assert stalled()[0].state == "opened"
         assert len({alert.alert_id for alert in stalled()}) == 1

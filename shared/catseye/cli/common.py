@@ -15,8 +15,6 @@ import msgspec
 from catseye.contract.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
-
     from catseye.settings import Settings
 
 _ANSWER_S = 10.0
@@ -61,28 +59,19 @@ def settings_with_broker() -> Settings:
     from confluent_kafka import KafkaException  # noqa: PLC0415
     from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415
 
+    from catseye.kafka.admin import admin  # noqa: PLC0415
     from catseye.settings import Settings, load  # noqa: PLC0415
 
     set_on_retry_hooks([])  # a command prints its result in one sentence, not each attempt
     settings = load(Settings)
     try:
-        quiet_admin(settings).list_topics(timeout=_ANSWER_S)
+        admin(settings).list_topics(timeout=_ANSWER_S)
     except KafkaException as fault:
         raise Unavailable(
             f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: is it up, and is KAFKA_BOOTSTRAP_SERVERS "
             "right? `infra/stack up` starts one"
         ) from fault
     return settings
-
-
-def quiet_admin(settings: Settings) -> AdminClient:
-    """A client that logs nothing: librdkafka writes a line for each attempt where one sentence is wanted."""
-    # Not at the top: commands that need no broker start faster.
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-
-    from catseye.kafka.clients import client_config  # noqa: PLC0415
-
-    return AdminClient(client_config(settings) | {"log_level": 0})
 
 
 def records_of(settings: Settings, topic: str, *, camera: str | None = None) -> list[Any]:

@@ -10,13 +10,14 @@ from typing import Any, Final, NamedTuple
 import click
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
-from catseye.cli.common import json_option, quiet_admin, settings_with_broker, write_json
+from catseye.cli.common import json_option, settings_with_broker, write_json
 from catseye.cli.models import serving
 from catseye.client import FrameId, Publisher, Subscription, subscribe
 from catseye.contract.errors import Unavailable
 from catseye.contract.identity import DOCTOR
 from catseye.contract.records import Place
 from catseye.contract.topics import TOPICS, full_name
+from catseye.kafka.admin import admin
 
 HOPS: Final = ("broker", "topics", "publish", "ingest", "inference", "ground_truth", "drift", "incidents")
 """In the order in which a frame meets them."""
@@ -110,7 +111,7 @@ class Road:
 
     def broker(self) -> str:
         self._settings = settings_with_broker()
-        self._client = quiet_admin(self._settings)  # one that is let go of answers no more
+        self._client = admin(self._settings)  # one that is let go of answers no more
         return self._settings.kafka_bootstrap_servers
 
     def topics(self) -> str:

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 def admin(settings: Settings) -> AdminClient:
+    """A client that logs nothing: librdkafka writes a line for each attempt where its caller has one sentence."""
     return AdminClient(client_config(settings) | SILENT)
 
 
 def wait_for_broker(settings: Settings, timeout_s: float = 30) -> None:
     """Return when the cluster answers. Raises `Unavailable` after *timeout_s* seconds."""
-    client, deadline = AdminClient(client_config(settings) | SILENT), time.monotonic() + timeout_s
+    client, deadline = admin(settings), time.monotonic() + timeout_s
     while True:
         try:
             client.list_topics(timeout=2)
