@@ -1,11 +1,11 @@
 """Whether what a demo is asked to play can be played, found out before anything starts."""
 
-import difflib
 from pathlib import Path
 
 from catseye.contract.errors import BadModel, Misconfigured
 from catseye.models.check import check_file
 from catseye.models.net import Net
+from catseye.ops.classes import unknown_classes
 from infra.local.demo_models import CROPS, MODEL
 from services.simulator.pictures import Appearance, Pictures
 
@@ -35,16 +35,10 @@ def check_pictures(model: Path, frames: Path | None, after: Path | None) -> None
 
 def check_known(shown: tuple[str, ...], known: tuple[str, ...], model: Path) -> None:
     """Raises `Misconfigured` when a class of *shown* is none of *known*, those of *model*: it could only be wrong."""
-    unknown = [name for name in shown if name not in known]
-    if not unknown:
-        return
-    near = {name: difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8) for name in unknown}
-    meant = ", ".join(f"{name} is perhaps {found[0]}" for name, found in near.items() if found)
-    raise Misconfigured(
-        f"--frames: {model.name} knows no class {', '.join(unknown)}; it knows {', '.join(known)}"
-        + (f" ({meant})" if meant else "")
-        + ": name the folders so, or name a model of your classes with --model"
-    )
+    if unknown := unknown_classes(shown, known):
+        raise Misconfigured(
+            f"--frames: {model.name} {unknown}: name the folders so, or name a model of your classes with --model"
+        )
 
 
 def classes_of(model: Path) -> tuple[str, ...]:

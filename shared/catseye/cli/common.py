@@ -114,6 +114,19 @@ def write_file(file: Path, content: bytes) -> None:
         raise Misconfigured(f"{file} cannot be written: {fault.strerror}") from fault
 
 
+def packages_missing(missing: ModuleNotFoundError, before: str) -> Misconfigured:
+    """What a command says that looks into a model file, where a package for that is not installed.
+
+    Args:
+        missing: The package.
+        before: What is done with the file then.
+    """
+    return Misconfigured(
+        f"a model file is looked into before it is {before}, which needs the package {missing.name}: "
+        "`pip install '.[models]'` in the folder of Catseye's sources installs it"
+    )
+
+
 def table(rows: Sequence[Sequence[str]]) -> None:
     """Print *rows* in columns; the first one is the head.
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import click
 
 from catseye import clock
-from catseye.cli.common import at, json_option, records_of, settings_with_broker, table, write_json
+from catseye.cli.common import at, json_option, packages_missing, records_of, settings_with_broker, table, write_json
+from catseye.cli.score import score
 from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
@@ -27,7 +28,10 @@ _AT_LEAST = 4  # characters of a version that must be given
 
 @click.group()
 def models() -> None:
-    """List, register, promote, approve, reject and roll back models."""
+    """List, register, promote, approve, reject and roll back models; score a file."""
+
+
+models.add_command(score)
 
 
 @models.command("list")
@@ -281,10 +285,7 @@ def _with_what_runs_models() -> Callable[..., ModelEvent]:
     try:
         from catseye.models.register import register  # noqa: PLC0415 - the other commands do without these packages
     except ModuleNotFoundError as missing:
-        raise Misconfigured(
-            f"a model file is looked into before it is signed, which needs the package {missing.name}: "
-            "`pip install '.[models]'` in the folder of Catseye's sources installs it"
-        ) from missing
+        raise packages_missing(missing, "signed") from missing
     return register
 
 
