@@ -20,7 +20,8 @@ from infra.benches import harness
 from infra.benches.harness import BenchError, Figure, Options, Report, Row
 from infra.local import processes
 from infra.local.services import PASSING_WATCHING, is_ready
-from infra.local.stack import Stack, first_model
+from infra.local.stack import Stack
+from infra.local.stack_commands import first_model
 from infra.local.supervise import Child
 
 KEPT, EACH_START = "kept", "compiled at each start"

@@ -10,7 +10,8 @@ import pytest
 
 from catseye.settings import Settings, load
 from infra.local.services import PASSING_WATCHING
-from infra.local.stack import Stack, first_model
+from infra.local.stack import Stack
+from infra.local.stack_commands import first_model
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "127.0.0.1:9092"

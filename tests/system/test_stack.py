@@ -23,7 +23,8 @@ from infra.local import ports
 from infra.local.kafka import CUSTOMARY_PORT, KafkaCluster
 from infra.local.redis import RedisServer
 from infra.local.services import Service
-from infra.local.stack import Stack, describe
+from infra.local.stack import Stack
+from infra.local.stack_commands import describe
 
 pytestmark = pytest.mark.broker
 
