@@ -106,8 +106,8 @@ class Settings(BaseSettings):
     transaction_interval_ms: float = Field(
         default=20,
         ge=0,
-        description="Shortest time from the start of one transaction to the next: each costs the broker the same, "
-        "however few records it has, milliseconds",
+        description="Shortest time from the start of one transaction to the next while no backlog waits: each costs "
+        "the broker the same, however few records it has, milliseconds",
     )
     transaction_timeout_ms: int = Field(
         default=30_000,

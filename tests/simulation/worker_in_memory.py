@@ -50,10 +50,20 @@ class InMemory:
         return self.broker.committed(PREFIX + WRITTEN)
 
     def worker(
-        self, core: Counting | None = None, *, delivery: str = "exactly_once", state: bool = True
+        self,
+        core: Counting | None = None,
+        *,
+        delivery: str = "exactly_once",
+        state: bool = True,
+        interval_ms: float = 0,
     ) -> tuple[Worker[KeyedState], Recorder]:
         probe = Recorder()
-        settings = Settings(topic_prefix=PREFIX, partitions=PARTITIONS, delivery=delivery, transaction_interval_ms=0)  # type: ignore[arg-type]
+        settings = Settings(
+            topic_prefix=PREFIX,
+            partitions=PARTITIONS,
+            delivery=delivery,  # type: ignore[arg-type]
+            transaction_interval_ms=interval_ms,
+        )
         self.broker.given = [(PREFIX + READ, partition) for partition in range(PARTITIONS)]
         made = Worker(
             "ingest",

@@ -15,7 +15,8 @@ from catseye.contract.errors import Unavailable
 from catseye.runtime import worker as worker_module
 from catseye.runtime.restore import WorkerFailed
 from catseye.runtime.stream import KeyedState
-from catseye.runtime.worker import NullProbe, TransactionSize, Worker
+from catseye.runtime.transaction_size import TransactionSize
+from catseye.runtime.worker import NullProbe, Worker
 from catseye.settings import Settings
 from tests.simulation.fake_kafka import FakeConsumer, kafka_fault
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
@@ -497,6 +498,27 @@ def test_a_slow_first_batch_is_no_crash_loop(world: InMemory) -> None:
     worker, probe = world.worker(Looking(world.full(WRITTEN)))
     worker.run(world.until(lambda: probe.records >= 7))
     assert sizes == [1, 2, 4]
+
+
+def test_a_worker_that_works_seldom_does_not_wait_with_a_backlog(world: InMemory) -> None:
+    """After a stall, or a start, it works on until a transaction has room left; only then it waits for the interval."""
+
+    class Waiting(Until):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited_after.append(probe.records)
+            return False
+
+    waited_after: list[int] = []
+    world.publish(*[b"a"] * 100)
+    worker, probe = world.worker(interval_ms=3_600_000)
+
+    def is_done() -> bool:
+        if probe.records == 100 and world.lag() == 0:
+            world.publish(b"a")
+        return probe.records > 100
+
+    worker.run(Waiting(is_done, turns=2_000))
+    assert waited_after == [100]
 
 
 def test_a_transaction_of_one_record_polls_no_more(world: InMemory) -> None:
