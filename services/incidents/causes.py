@@ -28,6 +28,11 @@ def is_blocked_by_faults(cause: str) -> bool:
     return any(row.is_blocked_by_faults for row in rows_of(cause))
 
 
+def is_blocked_by_stalls(cause: str) -> bool:
+    """Whether a cause opens no alert while a service stands: nothing else was to be expected."""
+    return any(row.is_blocked_by_stalls for row in rows_of(cause))
+
+
 def waits_for_others(cause: str) -> bool:
     """Whether a cause's alert opens only after a while, since another alarm may still change what it means."""
     return any(row.waits_for_others for row in rows_of(cause))

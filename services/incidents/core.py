@@ -18,6 +18,7 @@ from catseye.contract.records import Alert, AlertCommand, CameraReport, ModelEve
 from catseye.runtime.progress import ROAD, UNKNOWN, Progress, road_of_labels
 from catseye.runtime.stream import Tally
 from services.incidents import stall
+from services.incidents.causes import is_blocked_by_stalls
 from services.incidents.commands import carry_out
 from services.incidents.evaluation import evaluate
 from services.incidents.fleet import assessed, is_due
@@ -113,7 +114,11 @@ class IncidentsCore(Tally):
             return []
         self._fleet_at_ms = known.clock_ms = at_ms
         known.put_camera(FLEET, fleet)
-        return evaluate(self._rules, known, FLEET, at_ms)
+        alerts = evaluate(self._rules, known, FLEET, at_ms)
+        for name, camera in sorted(known.cameras().items()):
+            if any(is_blocked_by_stalls(cause) for cause in camera.causes):
+                alerts += evaluate(self._rules, known, name, at_ms)
+        return alerts
 
     def _until(self, known: IncidentsState, to_ms: int) -> list[Alert]:
         """Do what falls due until *to_ms*, each as of its own moment."""

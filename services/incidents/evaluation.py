@@ -7,13 +7,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from catseye.contract.alert_kinds import DRIFT, cause_of
+from catseye.contract.alert_kinds import DRIFT, SERVICE_STALLED, cause_of
 from catseye.contract.identity import digest
 from catseye.contract.records import Alarm, Alert, AlertCommand, Severity
 from services.incidents.causes import (
     by_cause,
     first_of,
     is_blocked_by_faults,
+    is_blocked_by_stalls,
     is_fault,
     is_of_new_version,
     kind_of,
@@ -72,6 +73,7 @@ class _Evaluation:
         self._alerts: list[Alert] = []
         self._dues: list[int] = []
         self._has_fault = False
+        self._has_stall = any(alarm.kind == SERVICE_STALLED for alarm in known.camera(FLEET).alarms)
 
     def alerts(self) -> list[Alert]:
         alarms = by_cause(self._camera.alarms)
@@ -156,7 +158,7 @@ class _Evaluation:
 
     def _event(self, name: str, cause: CauseState) -> LifecycleEvent | None:
         """What happens to a cause with alarms that are raised; None while nothing does."""
-        is_blocked = self._has_fault and is_blocked_by_faults(name)
+        is_blocked = (self._has_fault and is_blocked_by_faults(name)) or (self._has_stall and is_blocked_by_stalls(name))
         match cause.state:
             case LifecycleState.WAITING:
                 return LifecycleEvent.FAULT if is_blocked else self._settled(name, cause)

@@ -107,9 +107,10 @@ def resolved(explanation: str, from_ms: int, to_ms: int) -> str:
     return f"Over since {_at(to_ms)}, after {_span(to_ms - from_ms)}. It was: {explanation}"
 
 
-def held_back(explanation: str) -> str:
-    """State that a fault of the camera keeps an alert quiet."""
-    return f"Kept quiet while the camera has a fault, which may be all there is to it. Before: {explanation}"
+def held_back(kind: str, explanation: str) -> str:
+    """State that a fault of the camera, or a service that stands, keeps an alert of *kind* quiet."""
+    while_ = "a service stands" if KINDS[kind].is_blocked_by_stalls else "the camera has a fault"
+    return f"Kept quiet while {while_}, which may be all there is to it. Before: {explanation}"
 
 
 def _numbers(alarm: Alarm) -> str:

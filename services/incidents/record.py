@@ -48,7 +48,7 @@ def record_of(
         case LifecycleState.RESOLVED:
             explanation = resolved(before.explanation if before else "", reopened_at_ms or opened_at_ms, at_ms)
         case LifecycleState.HELD_BACK:
-            explanation = held_back(paragraph(facts, times_opened, opened_at_ms))
+            explanation = held_back(facts.kind, paragraph(facts, times_opened, opened_at_ms))
         case _:
             explanation = paragraph(facts, times_opened, opened_at_ms)
     return Alert(

@@ -7,7 +7,7 @@ from catseye.runtime.progress import ROAD, HopProgress, Progress
 from catseye.runtime.stream import Output
 from services.incidents.rules import Rules
 from services.retrain_trigger.policy import CAMERA_FAULTS, MAY_TRAIN
-from tests.simulation.incidents import Incidents, ms, report
+from tests.simulation.incidents import Incidents, alarm, ms, report
 
 NAMES = [hop.service for hop in ROAD]
 
@@ -104,3 +104,42 @@ def test_times_are_our_clocks_though_no_camera_was_heard_for_hours() -> None:
     assert (opened.since_ms, opened.opened_at_ms) == (ms(100), ms(116))
     (over,) = incidents.goes_on(20)
     assert (over.state, over.resolved_at_ms) == ("resolved", ms(141))
+
+
+def test_cameras_behind_a_service_that_stands_are_not_told_to_be_slow() -> None:
+    """What waited is predicted late, on each camera, and nothing else was to be expected: the fleet's alert says so."""
+    incidents = Observed()
+    incidents.take(report("a", 90), report("b", 90))
+    incidents.goes_on(40, inference=100)
+    slow = [report(camera, 141, alarm("service_slow", 141)) for camera in ("a", "b")]
+    assert incidents.take(*slow) == []
+    assert [(alert.kind, alert.state) for alert in incidents.goes_on(25)] == [("service_stalled", "resolved")]
+    assert incidents.take(report("a", 166), report("b", 166)) == []
+    assert incidents.goes_on(60) == []
+
+
+def test_a_camera_that_is_slow_long_after_a_service_stood_is_reported() -> None:
+    """It has had the time to catch up."""
+    incidents = Observed()
+    incidents.take(report("a", 90))
+    incidents.goes_on(40, inference=100)
+    incidents.take(report("a", 141, alarm("service_slow", 141)))
+    alerts = incidents.goes_on(45)
+    assert [(alert.kind, alert.state, alert.camera) for alert in alerts] == [
+        ("service_stalled", "resolved", None),
+        ("service_slow", "opened", "a"),
+    ]
+    assert alerts[1].opened_at_ms == ms(171)
+
+
+def test_a_camera_that_was_slow_before_is_kept_quiet_while_a_service_stands() -> None:
+    """The record says why, and nobody is told of the camera's fault: it has none."""
+    incidents = Observed()
+    (opened,) = incidents.take(report("a", 100, alarm("service_slow", 100)))
+    assert opened.state == "opened"
+    stalled, quiet = incidents.goes_on(30, inference=101)
+    assert (stalled.kind, quiet.state, quiet.alert_id) == ("service_stalled", "suppressed", opened.alert_id)
+    assert quiet.explanation.startswith("Kept quiet while a service stands, which may be all there is to it. Before: ")
+    again, over = incidents.goes_on(15)
+    assert (again.state, again.alert_id) == ("updated", opened.alert_id)
+    assert (over.kind, over.state) == ("service_stalled", "resolved")

@@ -35,6 +35,7 @@ class AlertKind(msgspec.Struct, frozen=True, kw_only=True):
         precedence: Of kinds with one cause that are raised at once, the lowest names the alert.
         is_camera_fault: Whether the camera itself is at fault, so that what is seen of the road is not to be believed.
         is_blocked_by_faults: Whether no alert opens while the camera has a fault.
+        is_blocked_by_stalls: Whether no alert opens while a service stands: that is reported once, for the fleet.
         waits_for_others: Whether the alert opens only after a while, since another alarm may change what it means.
         may_train: Whether it may be made to start a training.
         trains_by_default: Whether it starts one unless an operator says otherwise.
@@ -49,6 +50,7 @@ class AlertKind(msgspec.Struct, frozen=True, kw_only=True):
     precedence: int = 0
     is_camera_fault: bool = False
     is_blocked_by_faults: bool = False
+    is_blocked_by_stalls: bool = False
     waits_for_others: bool = False
     may_train: bool = False
     trains_by_default: bool = False
@@ -199,6 +201,7 @@ _ROWS: Final = (
         name="service_slow",
         meaning="gets its predictions late",
         action="Look at lag and load of the services, and start more workers",
+        is_blocked_by_stalls=True,
     ),
     AlertKind(
         name=SERVICE_STALLED,
