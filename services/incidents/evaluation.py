@@ -158,7 +158,9 @@ class _Evaluation:
 
     def _event(self, name: str, cause: CauseState) -> LifecycleEvent | None:
         """What happens to a cause with alarms that are raised; None while nothing does."""
-        is_blocked = (self._has_fault and is_blocked_by_faults(name)) or (self._has_stall and is_blocked_by_stalls(name))
+        is_blocked = (self._has_fault and is_blocked_by_faults(name)) or (
+            self._has_stall and is_blocked_by_stalls(name)
+        )
         match cause.state:
             case LifecycleState.WAITING:
                 return LifecycleEvent.FAULT if is_blocked else self._settled(name, cause)

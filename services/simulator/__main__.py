@@ -179,7 +179,7 @@ def main(
         math.inf if label_wait is None else label_wait * 1_000,
     )
     wait_for_broker(settings)
-    producer = Producer(publisher_config(settings, partitioner))
+    producer = Producer(publisher_config(settings, partitioner), logger=log.client_lines(logger))
     for topic in (stage.frames, stage.labels):
         producer.list_topics(topic, timeout=10)  # so that the first frame does not wait for it
     stop = Event()

@@ -26,6 +26,7 @@ from catseye.models.check import check_file
 from catseye.models.register import store_of
 from catseye.models.signing import key_folder
 from catseye.runtime.health import Health
+from catseye.runtime.log import client_lines
 from services.trainer import NAME
 from services.trainer.archive import Archive
 from services.trainer.child import Child
@@ -68,6 +69,7 @@ class Trainer:
         self._again_s: float | None = None
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         identity = f"{settings.topic_prefix}{NAME}.{settings.instance}"
+        lines = client_lines(log)
         self._consumer = Consumer(
             reader_config(settings, f"{settings.topic_prefix}{NAME}")
             | {
@@ -78,7 +80,8 @@ class Trainer:
                 "client.id": identity,
                 "session.timeout.ms": settings.session_timeout_ms,
                 "heartbeat.interval.ms": settings.heartbeat_ms,
-            }
+            },
+            logger=lines,
         )
         self._producer = Producer(
             client_config(settings)
@@ -88,7 +91,8 @@ class Trainer:
                 "transactional.id": identity,
                 "transaction.timeout.ms": settings.transaction_timeout_ms,
                 "message.max.bytes": RECORD_MAX_BYTES,
-            }
+            },
+            logger=lines,
         )
 
     def run(self, stop: Event) -> None:
@@ -104,6 +108,7 @@ class Trainer:
             while not stop.is_set():
                 self._health.beat()
                 self._take(self._consumer.poll(POLL_S))
+                self._producer.poll(0)  # serves its log lines
                 self._poll()
         except KafkaException as fault:
             raise Unavailable(f"the broker does not let the trainer go on: {fault}") from fault

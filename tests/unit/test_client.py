@@ -13,11 +13,12 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 
 from catseye.client import FrameId, Publisher, Undelivered, aio
-from catseye.client.config import Seldom, kafka_logger
+from catseye.client.config import kafka_logger
 from catseye.client.drafts import Drafts, label_of
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
 from catseye.contract.records import Frame, Label
+from catseye.kafka.client_log import ClientLines
 from catseye.settings import Settings
 from services.ingest.core import Limits
 
@@ -297,15 +298,24 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         FrameId.parse(text)
 
 
-def test_a_client_that_repeats_itself_is_received_once_a_minute() -> None:
+def test_a_client_that_repeats_itself_is_received_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     """The same sentence with other numbers is the same; another one passes at once."""
     now_s = [0.0]
-    seldom = Seldom(60.0, lambda: now_s[0])
+    written: list[tuple[int, str, int]] = []
+    lines = ClientLines(lambda *line: written.append(line), lambda: now_s[0])
 
     def passes(sentence: str) -> bool:
-        return bool(seldom.filter(logging.LogRecord("x", logging.ERROR, "", 0, sentence, None, None)))
+        count = len(written)
+        lines.log(logging.ERROR, "%s", sentence)
+        return len(written) > count
 
     assert [passes("refused after 3 ms"), passes("refused after 7 ms"), passes("no such host")] == [True, False, True]
     now_s[0] = 60.0
     assert passes("refused after 9 ms")
-    assert kafka_logger().parent is logging.getLogger("catseye.client")
+    assert written[-1] == (logging.ERROR, "refused after 9 ms", 1)
+    caplog.set_level(logging.INFO, "catseye.client")
+    logger = kafka_logger()
+    logger.log(logging.WARNING, "%s [%s] %s", "FAIL", "rdkafka#producer-1", "100 % gone")
+    assert [(each.name, each.levelno, each.getMessage()) for each in caplog.records] == [
+        ("catseye.client.kafka", logging.WARNING, "FAIL [rdkafka#producer-1] 100 % gone")
+    ]

@@ -4,21 +4,27 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import structlog
 from confluent_kafka import KafkaError, KafkaException
+from prometheus_client import CollectorRegistry
 
+from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
 from catseye.contract.message import Message
 from catseye.kafka.admin import admin, wait_for_broker
 from catseye.runtime import log
 from catseye.runtime import worker as worker_module
+from catseye.runtime.health import Health
+from catseye.runtime.metrics import Metrics
 from catseye.runtime.restore import WorkerFailed
-from catseye.runtime.service import ClientLines
 from catseye.runtime.stream import NoState, Row, Tally
 from catseye.runtime.worker import Worker
 from catseye.settings import Settings
+from services.trainer.serve import Trainer
+from services.trainer.settings import TrainerSettings
 from tests.simulation.fake_kafka import kafka_fault
 from tests.simulation.worker_in_memory import InMemory, world
 from tests.simulation.worker_stories import Recorder, Until
@@ -94,7 +100,7 @@ def test_what_a_client_says_of_its_end_is_not_lost(world: InMemory) -> None:
 
 def test_a_line_is_an_object_of_json(capsys: pytest.CaptureFixture[str], default_log: None) -> None:
     """With the service and the level, and none below the level that is set; signs of the form within it stay."""
-    lines = ClientLines(log.set_up("ingest", "0", "warning"))
+    lines = log.client_lines(log.set_up("ingest", "0", "warning"))
     for level in (10, 20, 30, 40, 50):
         lines.log(level, "%s [%s] %s", "FAIL", "blue.ingest.0#producer-1", f'100 % of "{level}"')
     written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -107,7 +113,7 @@ def test_a_line_is_an_object_of_json(capsys: pytest.CaptureFixture[str], default
 def test_a_line_that_repeats_is_written_once_a_minute(capsys: pytest.CaptureFixture[str], default_log: None) -> None:
     """Of each client and cause, also where only numbers differ; the next one counts those between."""
     now_s = 0.0
-    lines = ClientLines(log.set_up("ingest", "0", "info"), lambda: now_s)
+    lines = log.client_lines(log.set_up("ingest", "0", "info"), lambda: now_s)
     for second in range(130):
         now_s = float(second)
         for client in ("blue.ingest.0#producer-1", "blue.ingest.0#consumer-2"):
@@ -123,6 +129,22 @@ def test_a_line_that_repeats_is_written_once_a_minute(capsys: pytest.CaptureFixt
     assert [line["what"] for line in written if "ERROR" in line["what"]] == [
         f"ERROR [blue.ingest.0#{client}] 1/1 brokers are down" for client in ("producer-1", "consumer-2")
     ]
+
+
+def test_lines_of_the_trainers_clients_are_json(nobody: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nobody answers: both say so in the service's own log, none of it on standard error."""
+    settings = TrainerSettings(kafka_bootstrap_servers=nobody, data_dir=tmp_path)
+    logger = log.set_up("trainer", "0", "info")
+    trainer = Trainer(settings, Codec(), Health(Metrics(CollectorRegistry()), logger.info), logger)
+    clients = [vars(trainer)["_consumer"], vars(trainer)["_producer"]]
+    written = ""
+    while not ("#consumer-" in written and "#producer-" in written):
+        for client in clients:
+            client.poll(0.05)
+        output, errors = capfd.readouterr()
+        assert errors == ""
+        written += output
+    assert {json.loads(line)["event"] for line in written.splitlines()} == {"librdkafka"}
 
 
 def test_clients_whose_caller_reports_print_nothing(nobody: str, capfd: pytest.CaptureFixture[str]) -> None:

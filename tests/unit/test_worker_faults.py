@@ -14,9 +14,10 @@ from catseye.backoff import Backoff
 from catseye.contract.errors import Unavailable
 from catseye.runtime import worker as worker_module
 from catseye.runtime.restore import WorkerFailed
+from catseye.runtime.service import STUCK_S
 from catseye.runtime.stream import KeyedState
 from catseye.runtime.transaction_size import TransactionSize
-from catseye.runtime.worker import NullProbe, Worker
+from catseye.runtime.worker import ANSWER_S, NullProbe, Worker
 from catseye.settings import Settings
 from tests.simulation.fake_kafka import FakeConsumer, kafka_fault
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
@@ -107,6 +108,13 @@ def test_what_is_neither_retriable_nor_abortable_ends_the_worker(world: InMemory
     world.broker.fail(call, kafka_fault(KafkaError._FENCED, fatal=fatal))
     assert failure_of(world).startswith("test.ingest.0 cannot go on after ")
     assert world.seen() == []
+
+
+def test_no_answer_is_waited_for_as_long_as_a_watchdog_waits(world: InMemory) -> None:
+    """Else a broker that is paused has a worker ended that would have gone on (decision 0016)."""
+    worker, _ = world.worker()
+    producer = vars(worker)["_producer"]
+    assert max(ANSWER_S, producer.config["socket.timeout.ms"] / 1_000) <= STUCK_S / 2
 
 
 def test_a_failed_start_ends_the_worker(world: InMemory) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
-import re
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from catseye.contract.limits import PUBLIC_MAX_BYTES
+from catseye.kafka.client_log import ClientLines
 from catseye.kafka.clients import Config, client_config
 
 if TYPE_CHECKING:
@@ -33,34 +30,14 @@ LONGEST_MS = 86_400_000  # librdkafka's most: a reader may work so long on one r
 LINGER_MS = 2  # frames are large and wanted soon: a batch waits no longer for company
 
 
-class Seldom(logging.Filter):
-    """Lets the same sentence pass once in *quiet_s* seconds: librdkafka repeats one at each attempt to connect.
-
-    Args:
-        quiet_s: Shortest time between two lines that differ in their numbers only.
-        clock: Seconds.
-    """
-
-    def __init__(self, quiet_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._quiet_s = quiet_s
-        self._clock = clock
-        self._logged_s: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        sentence, now_s = re.sub(r"\d+", "0", record.getMessage()), self._clock()
-        if now_s < self._logged_s.get(sentence, -math.inf) + self._quiet_s:
-            return False
-        self._logged_s[sentence] = now_s
-        return True
-
-
-def kafka_logger() -> logging.Logger:
+def kafka_logger() -> ClientLines:
     """Where one librdkafka client writes what it has to say: ``catseye.client.kafka`` of the standard library."""
-    own = logging.Logger("catseye.client.kafka")
-    own.parent = logging.getLogger("catseye.client")
-    own.addFilter(Seldom())
-    return own
+    return ClientLines(_write)
+
+
+def _write(level: int, what: str, held_back: int) -> None:
+    more = f" ({held_back} more like it since the last one)" if held_back else ""
+    logging.getLogger("catseye.client.kafka").log(level, "%s%s", what, more)
 
 
 def publisher_config(settings: Settings, partitioner: str = "murmur2_random") -> Config:

@@ -2,11 +2,14 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from catseye.contract.masking import masked
+from catseye.kafka.client_log import ClientLines
 
 
 def set_up(service: str, instance: str, level: str) -> structlog.typing.FilteringBoundLogger:
@@ -38,6 +41,17 @@ class Forward(logging.Handler):
         fault = record.exc_info[1] if record.exc_info else None
         more = {"fault": repr(fault)} if fault is not None else {}
         self._logger.log(record.levelno, record.name, what=record.getMessage(), **more)
+
+
+def client_lines(
+    logger: structlog.typing.FilteringBoundLogger, monotonic: Callable[[], float] = time.monotonic
+) -> ClientLines:
+    """Writes librdkafka's own lines as lines of *logger*, which drops what is below its level."""
+
+    def write(level: int, what: str, held_back: int) -> None:
+        logger.log(level, "librdkafka", what=what, **({"held_back": held_back} if held_back else {}))
+
+    return ClientLines(write, monotonic)
 
 
 def _without_secrets(_: WrappedLogger, __: str, line: EventDict) -> EventDict:

@@ -1,9 +1,7 @@
 """How a service of the data plane starts and ends: settings, log, health, worker, signals. Used by `__main__` only."""
 
 import logging
-import math
 import os
-import re
 import signal
 import sys
 import time
@@ -12,7 +10,6 @@ from threading import Event, Thread
 from typing import Any, NoReturn
 
 from prometheus_client import CollectorRegistry
-from structlog.typing import FilteringBoundLogger
 
 from catseye import clock
 from catseye.contract.codec import Codec
@@ -30,9 +27,6 @@ from catseye.runtime.worker import Worker
 from catseye.settings import T, load
 
 QUIET_S = 5.0  # a worker that gives no sign for so long is not ready: it waits for a broker, or hangs
-REPEATED_EVERY_S = 60.0  # a line of a client that repeats is written once in so long
-CAUSES_KEPT = 100  # more are not told apart for long: what changes in each line would fill the memory
-_PASSING = re.compile(r" \(after .*|\d+")  # of a line: how long a connection stood, and other numbers
 STUCK_S = 20  # longer than any call of ours may last; two in a row are shorter than a group may stand still
 
 
@@ -72,7 +66,7 @@ def run(
         codec, prefix = codec_for(settings), settings.topic_prefix
         core = build(settings, codec, logger)
         state = f"{name}.state"
-        lines = ClientLines(logger)
+        lines = log.client_lines(logger)
         observer = Observer(settings, getattr(core, "roads", ()), clock=clock.now_ms, client_log=lines)
         worker: Worker[Any] = Worker(
             name,
@@ -97,36 +91,6 @@ def run(
         sys.exit(1)
     logger.info("stopped")
     sys.exit(0)
-
-
-class ClientLines:
-    """Writes librdkafka's own log lines as ours: what confluent-kafka asks of a logger.
-
-    A client repeats a line at each attempt to connect: one that differs from an earlier one in its numbers only is
-    written once a minute, with the count of those between.
-
-    Args:
-        logger: Of this process; drops what is below its level.
-        monotonic: Seconds that only grow.
-    """
-
-    def __init__(self, logger: FilteringBoundLogger, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._logger = logger
-        self._monotonic = monotonic
-        self._written: dict[tuple[int, str], tuple[float, int]] = {}
-
-    def log(self, level: int, form: str, *parts: object) -> None:
-        """Take one line: *level* as the standard library counts, *form* and *parts* as it writes them."""
-        what, now_s = form % parts, self._monotonic()
-        cause = level, _PASSING.sub("", what)
-        at_s, held_back = self._written.get(cause, (-math.inf, 0))
-        if now_s < at_s + REPEATED_EVERY_S:
-            self._written[cause] = at_s, held_back + 1
-            return
-        if len(self._written) >= CAUSES_KEPT:
-            self._written.clear()
-        self._written[cause] = now_s, 0
-        self._logger.log(level, "librdkafka", what=what, **({"held_back": held_back} if held_back else {}))
 
 
 def _end_when_stuck(health: Health, log: Callable[..., None]) -> None:

@@ -37,6 +37,7 @@ _SELDOM_MS = 200  # transactions that lie so far apart are seldom
 ASK_EVERY_S = 1.0  # how often a broker that was away is asked for,
 ASK_WAIT_S = 0.3  # and how long its answer is waited for
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
+ANSWER_S = 10  # how long one call of the producer waits; a watchdog that ends a worker that hangs waits for longer
 LEAVE_S = 2.0  # how long a clean stop may take to leave the group; without a broker there is nobody to tell
 IDLE_COMMIT_S = 1.0  # shortest time between two commits of places that moved though no record came
 FIRST_PAUSE_S = 0.25  # before a batch is tried again for which a server was away,
@@ -154,6 +155,9 @@ class Worker(Generic[S]):
                 # The default forgets every broker that an answer does not name, and one that has just begun names
                 # none: the offsets are then sent to a broker that is no more, without end (decision 0016).
                 "metadata.recovery.strategy": "none",
+                # Sending offsets lasts for as long as its request is unanswered, whatever its own limit: 30 s by
+                # default, in which a broker that is paused had the watchdog end the worker.
+                "socket.timeout.ms": ANSWER_S * 1_000,
                 "error_cb": self._on_client_error,
             }
             | (
@@ -172,7 +176,7 @@ class Worker(Generic[S]):
         """
         check_partitions(self._settings, (*self._reads, *([self._state_topic] if self._state_topic else [])))
         if self._transactional:
-            self._call_until_done(lambda: self._producer.init_transactions(10), "init_transactions")
+            self._call_until_done(lambda: self._producer.init_transactions(ANSWER_S), "init_transactions")
         self._consumer.subscribe(
             self._reads, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -325,7 +329,7 @@ class Worker(Generic[S]):
         error = fault.args[0]
         if not self._transactional or error.code() != KafkaError._STATE:
             raise WorkerFailed(f"{self._identity} cannot write: {error}") from fault
-        self._call_until_done(lambda: self._producer.abort_transaction(10), "abort_transaction")
+        self._call_until_done(lambda: self._producer.abort_transaction(ANSWER_S), "abort_transaction")
         raise _Aborted(f"produce: {error}") from fault
 
     def _delivered(self) -> float:
@@ -368,11 +372,11 @@ class Worker(Generic[S]):
         try:
             metadata = self._group_metadata()
             self._call_until_done(
-                lambda: self._producer.send_offsets_to_transaction(positions, metadata, 10), "send_offsets"
+                lambda: self._producer.send_offsets_to_transaction(positions, metadata, ANSWER_S), "send_offsets"
             )
-            self._call_until_done(lambda: self._producer.commit_transaction(10), "commit_transaction")
+            self._call_until_done(lambda: self._producer.commit_transaction(ANSWER_S), "commit_transaction")
         except _Aborted:
-            self._call_until_done(lambda: self._producer.abort_transaction(10), "abort_transaction")
+            self._call_until_done(lambda: self._producer.abort_transaction(ANSWER_S), "abort_transaction")
             raise
 
     def _group_metadata(self) -> object:
