@@ -151,6 +151,7 @@ def run(options: Options) -> Report:
     wanted = [fault for fault in FAULTS if options.wants(fault)]
     folder = BUILT / "bench" / f"stalls-{os.getpid()}"
     report = Report("stalls", machine=harness.machine())
+    logs = folder / "data"
     before = {name: os.environ.pop(name, None) for name in ("KAFKA_BOOTSTRAP_SERVERS", "CATSEYE_DATA_DIR")}
     os.environ["CATSEYE_DATA_DIR"] = str(folder / "data")
     os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT / "shared"), str(ROOT)))
@@ -172,7 +173,8 @@ def run(options: Options) -> Report:
                 with _fault(stack, fault):
                     time.sleep(stall_s)
                 time.sleep(AFTER_S)
-                report.rows.append(row_of(fault, stall_s, began_ms, alerts_of(settings), quits))
+                row = row_of(fault, stall_s, began_ms, alerts_of(settings), quits)
+                report.rows.append(row | _ended(stack, logs))
                 options.progress.print(report.rows[-1])
             report.notes.append(f"{load.refused} frames and labels were refused by the broker")
     finally:
@@ -181,6 +183,13 @@ def run(options: Options) -> Report:
         shutil.rmtree(folder, ignore_errors=True)
         os.environ.update({name: value for name, value in before.items() if value is not None})
     return report
+
+
+def _ended(stack: Stack, logs: Path) -> Row:
+    """Starts of services so far beyond the first ones, and how many were ended because they hung."""
+    starts = sum(process.starts for name in SERVICES for process in stack.processes(name)) - len(SERVICES)
+    hung = sum(log.read_text().count('"event": "stuck"') for log in logs.glob("**/*-0.log"))
+    return {"restarts": starts, "hung": hung}
 
 
 @contextmanager
