@@ -2,4 +2,4 @@
 
 NAME = "drift"
 READS = ("predictions", "outcomes", "dead-letters")
-WRITES = ("statistics", "drift.reports", "dead-letters", "drift.state")
+WRITES = ("statistics", "drift.reports", "dead-letters", "heartbeats", "drift.state")

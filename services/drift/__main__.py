@@ -2,6 +2,7 @@
 
 from catseye.contract.alert_kinds import require_known
 from catseye.contract.codec import Codec
+from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
 from services.drift import NAME, READS, WRITES
 from services.drift.core import DriftCore
@@ -10,7 +11,7 @@ from services.drift.rules import Rules
 from services.drift.settings import DriftSettings
 
 
-def build(settings: DriftSettings, _codec: Codec, _logger: object) -> DriftCore:
+def build(settings: DriftSettings, _codec: Codec, _logger: object, _problems: Problems) -> DriftCore:
     require_known((*ALARMS, "camera_moved"))
     return DriftCore(rules_of(settings), settings.topic_prefix)
 

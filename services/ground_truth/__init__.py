@@ -2,4 +2,4 @@
 
 NAME = "ground_truth"
 READS = ("predictions", "predictions.shadow", "labels.accepted")
-WRITES = ("outcomes", "outcomes.paired", "labels.unmatched", "dead-letters", "ground_truth.state")
+WRITES = ("outcomes", "outcomes.paired", "labels.unmatched", "dead-letters", "heartbeats", "ground_truth.state")

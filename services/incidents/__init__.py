@@ -2,4 +2,4 @@
 
 NAME = "incidents"
 READS = ("drift.reports", "alert.commands", "models")
-WRITES = ("alerts", "dead-letters", "incidents.state")
+WRITES = ("alerts", "dead-letters", "heartbeats", "incidents.state")

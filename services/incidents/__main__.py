@@ -3,6 +3,7 @@
 import re
 
 from catseye.contract.codec import Codec
+from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
 from services.incidents import NAME, READS, WRITES
 from services.incidents.core import IncidentsCore
@@ -10,7 +11,7 @@ from services.incidents.rules import Rules
 from services.incidents.settings import IncidentsSettings
 
 
-def build(settings: IncidentsSettings, _: Codec, logger: object) -> IncidentsCore:
+def build(settings: IncidentsSettings, _codec: Codec, _logger: object, _problems: Problems) -> IncidentsCore:
     return IncidentsCore(rules_of(settings))
 
 

@@ -35,7 +35,7 @@ CAMERAS_EVERY_MS: Final = 1_000
 """Shortest time between two records of an incident's first alert that only name or count further cameras."""
 REMEMBERED: Final = 32
 """Alerts that are over whose revision and end are kept, a camera."""
-ANSWERED: Final = 12
+ANSWERED: Final = 16
 """The newest of them whose last record is kept, so that a command that crosses the end has an answer, and a cause that
 comes back its alert: more than a camera has causes, and one cause ends one alert in the time in which that goes on."""
 

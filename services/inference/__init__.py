@@ -5,4 +5,4 @@ SHADOW = "inference_shadow"  # the name of the second kind of process: its group
 BATCHES = ("frames.accepted",)
 READS = (*BATCHES, "models")
 WRITES_AS = {"champion": ("predictions", "dead-letters"), "shadow": ("predictions.shadow",)}
-WRITES = (*WRITES_AS["champion"], *WRITES_AS["shadow"])
+WRITES = (*WRITES_AS["champion"], *WRITES_AS["shadow"], "heartbeats")

@@ -13,6 +13,7 @@ from catseye.contract.records import Role
 from catseye.models.follower import Follower
 from catseye.models.jpeg import decode_rgb
 from catseye.models.net import Crop
+from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
 from services.inference import BATCHES, NAME, SHADOW, WRITES_AS
 from services.inference.core import InferenceCore, Swap
@@ -28,7 +29,7 @@ def decoded(jpeg: bytes) -> Crop | BadRecord:
         return fault
 
 
-def build(role: Role, settings: InferenceSettings, codec: Codec, logger: Any) -> InferenceCore:
+def build(role: Role, settings: InferenceSettings, codec: Codec, logger: Any, problems: Problems) -> InferenceCore:
     pool = ThreadPoolExecutor(settings.inference_decode_threads, thread_name_prefix="decode")
 
     def decode_many(jpegs: Sequence[bytes]) -> Iterator[Crop | BadRecord]:
@@ -38,7 +39,7 @@ def build(role: Role, settings: InferenceSettings, codec: Codec, logger: Any) ->
         logger.info("predicting", role=role, **swap._asdict())
 
     batch = settings.inference_micro_batch
-    models = Follower(settings, codec, logger.info, settings.inference_threads, role, batch)
+    models = Follower(settings, codec, logger.info, settings.inference_threads, role, batch, problems=problems)
     models.follow()
     return InferenceCore(
         models.current,

@@ -2,4 +2,12 @@
 
 NAME = "ingest"
 READS = ("frames", "frames.rekeyed", "labels")
-WRITES = ("frames.rekeyed", "frames.accepted", "frames.repeated", "labels.accepted", "dead-letters", "ingest.state")
+WRITES = (
+    "frames.rekeyed",
+    "frames.accepted",
+    "frames.repeated",
+    "labels.accepted",
+    "dead-letters",
+    "heartbeats",
+    "ingest.state",
+)

@@ -2,13 +2,14 @@
 
 from catseye.contract.codec import Codec
 from catseye.models.jpeg import JpegLimits
+from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
 from services.ingest import NAME, READS, WRITES
 from services.ingest.core import IngestCore, Limits
 from services.ingest.settings import IngestSettings
 
 
-def build(settings: IngestSettings, _: Codec, __: object) -> IngestCore:
+def build(settings: IngestSettings, _codec: Codec, _logger: object, _problems: Problems) -> IngestCore:
     limits = Limits(
         frame_max_bytes=settings.ingest_frame_max_bytes,
         label_max_bytes=settings.ingest_label_max_bytes,

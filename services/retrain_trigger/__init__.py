@@ -2,4 +2,4 @@
 
 NAME = "retrain_trigger"
 READS = ("alerts", "outcomes", "models", "training.requests", "retraining")
-WRITES = ("retraining", "dead-letters", "retrain_trigger.state")
+WRITES = ("retraining", "dead-letters", "heartbeats", "retrain_trigger.state")

@@ -9,6 +9,7 @@ import sys
 import time
 from asyncio import CancelledError
 from threading import Thread
+from typing import Any
 
 import faust
 from prometheus_client import CollectorRegistry
@@ -21,6 +22,7 @@ from catseye.kafka.admin import check_partitions, wait_for_broker
 from catseye.kafka.registry import codec_for
 from catseye.runtime import log
 from catseye.runtime.health import Health, Watchdog
+from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_settings
 from catseye.runtime.metrics import Metrics
 from catseye.settings import load
 from services.retrain_trigger import NAME
@@ -39,43 +41,52 @@ def main() -> None:
         logger = log.set_up(NAME, settings.instance, settings.log_level)
     except Misconfigured as fault:
         print(fault, file=sys.stderr)  # noqa: T201 - there is no logger without settings
+        report_refused_settings(NAME, fault)
         sys.exit(2)
     logging.basicConfig(level=logging.WARNING, handlers=[log.Forward(logger)])
     logging.getLogger("mode.timers").setLevel(logging.ERROR)  # an evaluation that takes long is no fault
     health = Health(Metrics(CollectorRegistry()), logger.info)
+    heartbeats = Heartbeats(NAME, settings, health, Problems(), logger.info)
     try:
-        port = health.serve(settings.health_host, settings.health_port)
-        logger.info("listening", host=settings.health_host, port=port)
-        wait_for_broker(settings)
-        prefix = settings.topic_prefix
-        check_partitions(settings, (full_name("outcomes", prefix), state_topic(NAME, prefix)))
-        codec = codec_for(settings)
-        leader = Leader(settings, codec, rules_of(settings), clock.now_ms, logger.info)
-        app = build(settings, codec, leader, health)
+        with heartbeats:
+            port = health.serve(settings.health_host, settings.health_port)
+            logger.info("listening", host=settings.health_host, port=port)
+            wait_for_broker(settings)
+            prefix = settings.topic_prefix
+            check_partitions(settings, (full_name("outcomes", prefix), state_topic(NAME, prefix)))
+            codec = codec_for(settings)
+            leader = Leader(settings, codec, rules_of(settings), clock.now_ms, logger.info)
+            app = build(settings, codec, leader, health)
+            Thread(target=_end_when_stuck, args=(health, heartbeats, logger), name="watchdog", daemon=True).start()
+            _work(app)
     except Misconfigured as fault:
         logger.error("misconfigured", what=str(fault))
         sys.exit(2)
     except Unavailable as fault:
         logger.error("failed", what=str(fault))
         sys.exit(1)
-    Thread(target=_end_when_stuck, args=(health, logger), name="watchdog", daemon=True).start()
+
+
+def _work(app: Any) -> None:
+    """Run the app until it ends by `SystemExit`. Raises `Misconfigured` when a newer version wrote its changelog."""
     worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True, loglevel="WARNING")
     worker.spinner = None
     try:
         worker.execute_from_commandline()
     except (SystemExit, CancelledError):  # the latter from what was under way when the app ended
-        unreadable = app.tables["counts"].unreadable
+        unreadable: Misconfigured | None = app.tables["counts"].unreadable
         if unreadable is None:
             raise
-        logger.error("misconfigured", what=str(unreadable))
-        sys.exit(2)
+        raise unreadable from None
 
 
-def _end_when_stuck(health: Health, logger: FilteringBoundLogger) -> None:
+def _end_when_stuck(health: Health, heartbeats: Heartbeats, logger: FilteringBoundLogger) -> None:
     watchdog = Watchdog(STUCK_S)
     while not watchdog.check(health.beat_at):
         time.sleep(CHECK_EVERY_S)
-    logger.error("stuck", what=f"the event loop gave no sign for {STUCK_S} s; a new process is needed")
+    what = f"the event loop gave no sign for {STUCK_S} s; a new process is needed"
+    logger.error("stuck", what=what)
+    heartbeats.end("failed", what)
     os._exit(1)
 
 

@@ -3,4 +3,4 @@
 NAME = "rollout"
 BATCHES = ("model.commands", "outcomes.paired")
 READS = (*BATCHES, "models")
-WRITES = ("models", "dead-letters", "rollout.state")
+WRITES = ("models", "dead-letters", "heartbeats", "rollout.state")

@@ -2,6 +2,7 @@
 
 from catseye.client import subscribe
 from catseye.contract.codec import Codec
+from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
 from services.rollout import BATCHES, NAME, WRITES
 from services.rollout.core import RolloutCore
@@ -11,7 +12,7 @@ from services.rollout.verdict import Rules
 _HOUR_MS = 3_600_000
 
 
-def build(settings: RolloutSettings, _codec: Codec, _logger: object) -> RolloutCore:
+def build(settings: RolloutSettings, _codec: Codec, _logger: object, _problems: Problems) -> RolloutCore:
     with subscribe("models", from_="beginning", until_end=True, settings=settings) as register:
         return RolloutCore(rules_of(settings), list(register))
 

@@ -22,6 +22,7 @@ from catseye.kafka.admin import wait_for_broker
 from catseye.kafka.registry import codec_for
 from catseye.runtime import log
 from catseye.runtime.health import Health
+from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_settings
 from catseye.runtime.metrics import Metrics
 from catseye.settings import load
 from services.trainer import NAME
@@ -44,18 +45,23 @@ def main(context: click.Context) -> None:
 
 def serve() -> NoReturn:
     """Follow `retraining` until asked to stop, and exit: 0 asked to stop; 1 start again; 2 a person must act."""
-    settings = load(TrainerSettings, service=NAME)
+    try:
+        settings = load(TrainerSettings, service=NAME)
+    except Misconfigured as fault:
+        report_refused_settings(NAME, fault)
+        raise
     logger = log.set_up(NAME, settings.instance, settings.log_level)
-    check_torch()
     stop = Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     health = Health(Metrics(CollectorRegistry()), logger.info)
     try:
-        port = health.serve(settings.health_host, settings.health_port)
-        logger.info("listening", host=settings.health_host, port=port)
-        wait_for_broker(settings)
-        Trainer(settings, codec_for(settings), health, logger).run(stop)
+        with Heartbeats(NAME, settings, health, Problems(), logger.info):
+            check_torch()
+            port = health.serve(settings.health_host, settings.health_port)
+            logger.info("listening", host=settings.health_host, port=port)
+            wait_for_broker(settings)
+            Trainer(settings, codec_for(settings), health, logger).run(stop)
     except Unavailable as fault:
         logger.error("failed", what=str(fault))
         sys.exit(1)

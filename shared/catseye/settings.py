@@ -119,6 +119,12 @@ class Settings(BaseSettings):
         ge=1_000,
         description="After so long without a sign of life a worker's partitions move, milliseconds",
     )
+    heartbeat_every_s: float = Field(
+        default=3,
+        gt=0,
+        le=60,
+        description="How often each process writes to the topic heartbeats that it is there, seconds",
+    )
     health_port: int = Field(
         default=0, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0 takes a free one"
     )

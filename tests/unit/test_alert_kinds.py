@@ -14,6 +14,7 @@ from catseye.contract.alert_kinds import (
 )
 from catseye.contract.errors import Misconfigured, Reason
 from catseye.contract.records import DeadLetter
+from catseye.runtime.heartbeats import Problems
 from infra.local.generate_kinds import PAGE, generated, replaced
 from services.drift import __main__ as drift
 from services.drift.fault_rules import ALARMS
@@ -34,7 +35,7 @@ def test_a_kind_without_a_row_is_an_error_at_start(monkeypatch: pytest.MonkeyPat
     """Of drift: it names the kind and the table."""
     monkeypatch.setattr(drift, "ALARMS", (*ALARMS, "camera_upside_down"))
     with pytest.raises(Misconfigured, match=r"alert_kinds\.py has no row for camera_upside_down"):
-        drift.build(DriftSettings(), CODEC, None)
+        drift.build(DriftSettings(), CODEC, None, Problems())
 
 
 def test_a_report_of_an_unknown_kind_is_refused() -> None:

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.contract.errors import Misconfigured
+from catseye.runtime.heartbeats import Problems
 from catseye.settings import load
 from services.incidents.__main__ import build, rules_of
 from services.incidents.core import IncidentsCore
@@ -142,7 +143,7 @@ def test_settings_become_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CATSEYE_INCIDENTS_SETTLE_S", "0.5")
     settings = load(IncidentsSettings, service="incidents")
     assert rules_of(settings) == Rules(group_pattern=re.compile("^(.)-"), settle_ms=500)
-    assert isinstance(build(settings, CODEC, None), IncidentsCore)
+    assert isinstance(build(settings, CODEC, None, Problems()), IncidentsCore)
 
 
 @pytest.mark.usefixtures("bare_environment")

@@ -25,6 +25,7 @@ from catseye.models.net import Net
 from catseye.models.register import handed_in, register, store_of
 from catseye.models.signing import key_folder
 from catseye.models.stages import Serves
+from catseye.runtime.heartbeats import Problems
 from catseye.settings import Settings
 from tests.chaos.tiny_model import tiny_model
 from tests.corpora.jpegs import encode, scene
@@ -99,6 +100,7 @@ class Fleet:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = Settings(data_dir=folder)
         self.reported: list[tuple[str, dict[str, Any]]] = []
+        self.problems = Problems()
         self.reader = Reader([])
         self._monkeypatch = monkeypatch
         signing.make_keys(key_folder(self.settings))
@@ -136,7 +138,12 @@ class Fleet:
         # In a process of its own it takes half a second; tests/unit/test_net.py has that.
         self._monkeypatch.setattr(follower_module, "check_file", Net)
         follower = self.follower = Follower(
-            self.settings, codec, lambda event, **fields: self.reported.append((event, fields)), 1, stage
+            self.settings,
+            codec,
+            lambda event, **fields: self.reported.append((event, fields)),
+            1,
+            stage,
+            problems=self.problems,
         )
         follower.follow()
         assert reader.finished.wait(30)
@@ -480,3 +487,56 @@ def test_a_champion_that_fails_while_it_serves_is_refused_and_the_one_before_ser
     )
     with pytest.raises(Unavailable, match="the net fails for 3 crops"):
         fleet.follow(two, END, fails, QUIET).current()
+
+
+def found(fleet: Fleet) -> list[tuple[str, str, str]]:
+    """Kind, version and reason of what the follower reports that it does not serve."""
+    return [(each.kind, each.version, each.detail) for each in fleet.problems.found()]
+
+
+def test_what_is_refused_is_a_problem_until_another_one_is_named(fleet: Fleet) -> None:
+    """The champion before, which serves meanwhile, does not end it; a new one does."""
+    one = fleet.event("1")
+    broken = replace(fleet.event("2", content=OTHER), signature=bytes(64))
+    fleet.follow(one, END, broken, END, fleet.event("1", stage="shadow"), END)
+    ((kind, version, why),) = found(fleet)
+    assert (kind, version) == ("model_refused", "2")
+    assert "signature" in why
+    fleet.follow(one, END, broken, END, fleet.event("4", content=OTHER), END)
+    assert found(fleet) == []
+
+
+@pytest.mark.parametrize("then", ["rejected", "champion"])
+def test_a_problem_ends_when_the_version_is_taken_back_or_serves(fleet: Fleet, then: Stage) -> None:
+    """A person rejects it, or names it again once the key is there."""
+    one, two = fleet.event("1"), fleet.event("2", content=OTHER)
+    public = key_folder(fleet.settings) / signing.PUBLIC
+    aside = public.with_name("aside")
+    seen: list[int] = []
+
+    def lose() -> None:
+        public.rename(aside)
+
+    def find() -> None:
+        aside.rename(public)
+        seen.append(len(found(fleet)))
+
+    fleet.follow(one, END, lose, two, END, find, fleet.event("2", stage=then, content=OTHER), END, QUIET)
+    assert (seen, found(fleet)) == ([1], [])
+
+
+def test_a_file_that_cannot_be_had_is_a_problem_until_it_is_there(fleet: Fleet) -> None:
+    """The store was away; nobody need do anything."""
+    event = fleet.event("1")
+    kept = fleet.settings.data_dir / "artifacts" / event.sha256[:2]
+    aside = fleet.settings.data_dir / "aside"
+    kept.rename(aside)
+    seen: list[str] = []
+
+    def bring_back() -> None:
+        seen.extend(why for _, _, why in found(fleet))
+        aside.rename(kept)
+
+    fleet.follow(event, END, bring_back, QUIET, QUIET)
+    assert ["cannot be had now" in why for why in seen] == [True]
+    assert found(fleet) == []

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from catseye.contract.errors import Misconfigured, Reason
 from catseye.contract.records import PairedOutcome
+from catseye.runtime.heartbeats import Problems
 from catseye.settings import load
 from services.rollout import NAME
 from services.rollout.__main__ import build, rules_of
@@ -603,7 +604,7 @@ def test_settings_become_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(RolloutSettings, service=NAME)
     assert rules_of(settings) == Rules(canary_cameras=("a", "b"), canary_ms=1_800_000)
     monkeypatch.setattr("services.rollout.__main__.subscribe", lambda *_, **__: nullcontext([event("A", "champion")]))
-    built = build(settings, CODEC, None)
+    built = build(settings, CODEC, None, Problems())
     assert isinstance(built, RolloutCore)
     state = built.new_state()
     built.on_time({0: state}, START_MS)

@@ -9,7 +9,7 @@ from catseye.contract.topics import TOPICS
 ROOT = Path(__file__).parents[2]
 OF_PUBLISHERS = ("frames", "labels")
 COMMANDS = ("alert.commands", "training.requests", "model.commands")
-OF_ALL = ("dead-letters",)
+OF_ALL = ("dead-letters", "heartbeats")
 PUBLISHERS = ("simulator",)
 """Services that stand outside: they write what a publisher writes."""
 ASKS = {"trainer": ("model.commands",)}
@@ -44,7 +44,7 @@ def faults(written_by: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def test_each_event_has_one_writing_service() -> None:
-    """Commands are written by people and by who asks another service; dead letters by all."""
+    """Commands are written by people and by who asks another service; dead letters and heartbeats by all."""
     assert faults(writers()) == []
 
 

@@ -134,6 +134,7 @@ def test_topics_that_are_missing_are_made(cluster: Callable[..., Admin]) -> None
         "blue.outcomes.paired": 1,
         "blue.drift.reports": 1,
         "blue.alerts": 1,
+        "blue.heartbeats": 1,
         "blue.retraining": 1,
         "blue.models": 1,
         "blue.alert.commands": 1,

@@ -21,6 +21,9 @@ LABELS_MISSING: Final = "labels_missing"
 ACCURACY_FLOOR: Final = "accuracy_floor"
 MODEL_VERSION: Final = "model_version"
 SERVICE_STALLED: Final = "service_stalled"
+SERVICE_DOWN: Final = "service_down"
+MODEL_REFUSED: Final = "model_refused"
+TOPICS_MISMATCH: Final = "topics_mismatch"
 
 
 class AlertKind(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +212,27 @@ _ROWS: Final = (
         "lost, and no camera behind it is taken for silent",
         action="See with `infra/stack status` whether the service runs and what the machine is busy with; end a "
         "process that hangs (`kill -9`): another takes its place and goes on where it was",
+        severity="critical",
+    ),
+    AlertKind(
+        name=SERVICE_DOWN,
+        meaning="waits for a service that is not there, or ends again and again: what it reads waits on the log and is "
+        "not lost",
+        action="Read the end of its log, where the reason is (of a stack on this machine: .catseye/logs/), mend that, "
+        "and start it again; `infra/stack up` does so on this machine",
+        severity="critical",
+    ),
+    AlertKind(
+        name=MODEL_REFUSED,
+        meaning="is not predicted by the model that was named: the service refuses it",
+        action="Mend the file and register it again, or take that version back with `catseye models reject VERSION`; "
+        "`catseye models list` shows what is refused and who predicts meanwhile",
+        severity="critical",
+    ),
+    AlertKind(
+        name=TOPICS_MISMATCH,
+        meaning="has topics whose partitions do not fit together, so that records wait unread",
+        action="See what `catseye doctor` says of the topic",
         severity="critical",
     ),
 )

@@ -95,7 +95,8 @@ def _by_fingerprint() -> dict[bytes, Known]:
 
 @cache
 def _is_nested(kind: type[Record]) -> bool:
-    return any(word in str(annotation) for annotation in kind.__annotations__.values() for word in ("Place", "Alarm"))
+    """Whether a field holds records, or lists of them."""
+    return any(Record.__module__ in str(annotation) for annotation in kind.__annotations__.values())
 
 
 class Codec:

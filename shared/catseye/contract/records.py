@@ -409,6 +409,63 @@ class Frame(Record, frozen=True, kw_only=True):
     explain: bool = False
 
 
+ProcessState = Literal["starting", "ready", "not_ready", "stopped", "failed"]
+
+
+class Problem(Record, frozen=True, kw_only=True):
+    """Something that the process was told to do and does not do, while it goes on with the rest.
+
+    Attributes:
+        kind: Kind of the alert that it is, for example model_refused.
+        subject: What it is about, for example a topic; of a model, its name and version.
+        detail: Why, in a sentence for whoever must act.
+        since_ms: When the process found it, by its machine's clock, Unix milliseconds.
+        model: Name of the model that is refused; empty where it is about none.
+        version: Its version.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Problem"
+
+    kind: str
+    subject: str
+    detail: str
+    since_ms: int
+    model: str = ""
+    version: str = ""
+
+
+class Heartbeat(Record, frozen=True, kw_only=True):
+    """A process of a service is there. Each writes one every few seconds, and a last one at its end. Private.
+
+    Attributes:
+        service: Name of the service.
+        instance: Which worker of the service; with the service's name the key of the record.
+        host: Name of the machine.
+        pid: Process id on that machine.
+        started_at_ms: When the process began, by its machine's clock, Unix milliseconds: another one is another
+            process.
+        at_ms: When this was written, by the same clock, Unix milliseconds.
+        every_ms: The next one comes after so long at the latest, milliseconds.
+        state: starting until it was ready once; ready while it works on its partitions, not_ready while it does not;
+            stopped when it ended because it was asked to, failed when it ended because it could not go on.
+        detail: Why it failed; else empty.
+        problems: What is wrong now, oldest first.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Heartbeat"
+
+    service: str
+    instance: str
+    host: str
+    pid: int
+    started_at_ms: int
+    at_ms: int
+    every_ms: int
+    state: ProcessState
+    detail: str = ""
+    problems: list[Problem] = msgspec.field(default_factory=list)
+
+
 class Label(Record, frozen=True, kw_only=True):
     """The true class of a frame, from a person, a sensor or an audit. May come up to 7 days after its frame, or before.
 

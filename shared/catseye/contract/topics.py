@@ -64,6 +64,7 @@ TOPICS = (
     Topic("alert.commands", records.AlertCommand, ("alert_id",), Kept.WEEKS, by_camera=False),
     Topic("training.requests", records.TrainingRequest, ("model",), Kept.FOR_EVER, by_camera=False),
     Topic("model.commands", records.ModelCommand, ("model", "version"), Kept.FOR_EVER, by_camera=False),
+    Topic("heartbeats", records.Heartbeat, ("service", "instance"), Kept.COMPACTED, by_camera=False),
     Topic("dead-letters", records.DeadLetter, ("topic", "partition"), Kept.WEEKS),
     Topic("ingest.state", None, ("camera",), Kept.COMPACTED),
     Topic("ground_truth.state", None, ("frame",), Kept.COMPACTED),

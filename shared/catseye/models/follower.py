@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from catseye.backoff import Backoff
+from catseye.contract.alert_kinds import MODEL_REFUSED
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.contract.records import ModelEvent
@@ -20,7 +21,8 @@ from catseye.models.check import check_file
 from catseye.models.net import MICRO_BATCH, Net
 from catseye.models.register import store_of
 from catseye.models.signing import key_folder
-from catseye.models.stages import Serves, Serving, Stages
+from catseye.models.stages import Serves, Serving, Stages, Version
+from catseye.runtime.heartbeats import Problems
 from catseye.settings import Settings
 
 POLL_S = 2.0  # how long one read waits for an event; a period: an event that comes ends it
@@ -43,6 +45,7 @@ class Follower:
         threads: Threads of one run of a net.
         stage: Whose models.
         micro_batch: Most crops of one run of a net.
+        problems: Gets what is not served though it should be.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Follower:
         threads: int,
         stage: Serves = "champion",
         micro_batch: int = MICRO_BATCH,
+        *,
+        problems: Problems,
     ) -> None:
         self._settings = settings
         self._codec = codec
@@ -61,6 +66,9 @@ class Follower:
         self._micro_batch = micro_batch
         self._stage: Serves = stage
         self._stages = Stages()
+        self._told = Stages()  # the same, whatever is refused
+        self._problems = problems
+        self._not_served: dict[Version, str] = {}  # subjects of the problems that were reported
         self._wanted: Serving[ModelEvent] = Serving()  # what is served now, by its events
         self._served: Serving[Loaded] = Serving()
         self._failed: str = ""
@@ -104,6 +112,7 @@ class Follower:
                 event = self._event_in(message)
                 if event is not None:
                     self._stages.on_event(event)
+                    self._told.on_event(event)
                     due = True
                 at_end = False
                 continue
@@ -154,16 +163,29 @@ class Follower:
                 except Unavailable as fault:
                     self._failed = f" ({fault})"
                     self._log(f"{self._stage}_not_loaded", model=event.model, version=event.version, what=str(fault))
+                    self._has_problem(event, f"its file cannot be had now, and is tried again: {fault}")
                     return False
             else:
                 self._wanted, self._served = wanted, wanted.map(partial(_with_net, nets))
                 self._report(time.monotonic() - started)
+        self._end_problems()
         return True
 
     def _refused(self, event: ModelEvent, because: str) -> None:
         self._failed = f" ({because})"
         self._log(f"{self._stage}_refused", model=event.model, version=event.version, what=because)
+        self._has_problem(event, because)
         self._stages.refuse(event)
+
+    def _has_problem(self, event: ModelEvent, because: str) -> None:
+        """It should serve and does not, until it does or another one should instead."""
+        subject = self._not_served[event.model, event.version] = f"{event.model} {event.version}"
+        self._problems.report(MODEL_REFUSED, subject, because, model=event.model, version=event.version)
+
+    def _end_problems(self) -> None:
+        missing = _versions(self._told.serving(self._stage)) - _versions(self._wanted)
+        for version in self._not_served.keys() - missing:
+            self._problems.withdraw(MODEL_REFUSED, self._not_served.pop(version))
 
     def _load(self, event: ModelEvent) -> Net:
         content = store_of(self._settings).get(event.sha256)
@@ -177,6 +199,10 @@ class Follower:
         canaries = sorted({event.version for event in self._wanted.cameras.values()})
         more = {"canaries": canaries, "cameras": len(self._wanted.cameras)} if canaries else {}
         self._log(self._stage if fields or more else f"no_{self._stage}", **fields, **more, load_s=round(load_s, 3))
+
+
+def _versions(serving: Serving[ModelEvent]) -> set[Version]:
+    return {(event.model, event.version) for event in serving.each()}
 
 
 def _signed(event: ModelEvent) -> tuple[str, bytes]:

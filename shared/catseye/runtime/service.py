@@ -19,6 +19,7 @@ from catseye.kafka.admin import wait_for_broker
 from catseye.kafka.registry import codec_for
 from catseye.runtime import log
 from catseye.runtime.health import Health, Watchdog
+from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_settings
 from catseye.runtime.metrics import Metrics
 from catseye.runtime.observer import Observer
 from catseye.runtime.restore import WorkerFailed
@@ -35,7 +36,7 @@ def run(
     reads: tuple[str, ...],
     writes: tuple[str, ...],
     kind: type[T],
-    build: Callable[[T, Codec, Any], Any],
+    build: Callable[[T, Codec, Any, Problems], Any],
 ) -> NoReturn:
     """Run one service until it is stopped by a signal, and exit.
 
@@ -44,7 +45,7 @@ def run(
         reads: Topics that it reads, without prefix.
         writes: Topics that it may write, without prefix.
         kind: Its settings.
-        build: Makes the core from settings, codec and logger.
+        build: Makes the core from settings, codec, logger, and what the service reports that it refuses to.
 
     Exit status: 0 stopped by a signal; 1 failed, to be started again by a supervisor; 2 misconfigured, to be mended.
     """
@@ -54,35 +55,41 @@ def run(
         logging.basicConfig(level=logging.WARNING, handlers=[log.Forward(logger)])  # the SDK's, for one
     except Misconfigured as fault:
         print(fault, file=sys.stderr)  # noqa: T201 - there is no logger without settings
+        report_refused_settings(name, fault)
         sys.exit(2)
     stop = Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     health = Health(Metrics(CollectorRegistry()), logger.info, quiet_s=QUIET_S)
+    problems = Problems()
+    heartbeats = Heartbeats(name, settings, health, problems, logger.info)
     try:
-        port = health.serve(settings.health_host, settings.health_port)
-        logger.info("listening", host=settings.health_host, port=port)
-        wait_for_broker(settings)
-        codec, prefix = codec_for(settings), settings.topic_prefix
-        core = build(settings, codec, logger)
-        state = f"{name}.state"
-        lines = log.client_lines(logger)
-        observer = Observer(settings, getattr(core, "roads", ()), clock=clock.now_ms, client_log=lines)
-        worker: Worker[Any] = Worker(
-            name,
-            Router(core, name, reads, writes, codec, prefix, settings.partitions),
-            [full_name(read, prefix) for read in reads],
-            full_name(state, prefix) if state in BY_NAME else None,
-            settings,
-            clock=clock.now_ms,
-            probe=health,
-            client_log=lines,
-            progress=observer.news,
-        )
-        observer.start()
-        health.beat()
-        Thread(target=_end_when_stuck, args=(health, logger.error), name="watchdog", daemon=True).start()
-        worker.run(stop)
+        with heartbeats:
+            port = health.serve(settings.health_host, settings.health_port)
+            logger.info("listening", host=settings.health_host, port=port)
+            wait_for_broker(settings)
+            codec, prefix = codec_for(settings), settings.topic_prefix
+            core = build(settings, codec, logger, problems)
+            state = f"{name}.state"
+            lines = log.client_lines(logger)
+            observer = Observer(settings, getattr(core, "roads", ()), clock=clock.now_ms, client_log=lines)
+            worker: Worker[Any] = Worker(
+                name,
+                Router(core, name, reads, writes, codec, prefix, settings.partitions),
+                [full_name(read, prefix) for read in reads],
+                full_name(state, prefix) if state in BY_NAME else None,
+                settings,
+                clock=clock.now_ms,
+                probe=health,
+                client_log=lines,
+                progress=observer.news,
+            )
+            observer.start()
+            health.beat()
+            Thread(
+                target=_end_when_stuck, args=(health, heartbeats, logger.error), name="watchdog", daemon=True
+            ).start()
+            worker.run(stop)
     except Misconfigured as fault:
         logger.error("misconfigured", what=str(fault))
         sys.exit(2)
@@ -93,7 +100,7 @@ def run(
     sys.exit(0)
 
 
-def _end_when_stuck(health: Health, log: Callable[..., None]) -> None:
+def _end_when_stuck(health: Health, heartbeats: Heartbeats, log: Callable[..., None]) -> None:
     """End the process when its worker gives no sign any more: a supervisor starts another.
 
     Calls of librdkafka may outlive their time limit: sending offsets hangs for good when the group's coordinator came
@@ -103,5 +110,7 @@ def _end_when_stuck(health: Health, log: Callable[..., None]) -> None:
     watchdog = Watchdog(STUCK_S)
     while not watchdog.check(health.beat_at):
         time.sleep(1)
-    log("stuck", what=f"the worker gave no sign for {STUCK_S} s; a new process is needed")
+    what = f"the worker gave no sign for {STUCK_S} s; a new process is needed"
+    log("stuck", what=what)
+    heartbeats.end("failed", what)
     os._exit(1)
