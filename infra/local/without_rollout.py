@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from catseye.contract.codec import Codec
 from catseye.contract.records import ModelEvent, Stage
 from catseye.kafka.producing import produce
-from catseye.models.commands import KnownModel, carried_out
+from catseye.models.commands import KnownModels, carried_out
 from catseye.models.register import handed_in
 from catseye.settings import Settings
 
@@ -21,7 +21,7 @@ def register_without_rollout(
 ) -> ModelEvent:
     """As `catseye.models.register.register`, where nobody else registers models; *stage* is any, also shadow."""
     command = handed_in(settings, onnx, "candidate", by=by, because=because)
-    (event,) = carried_out(KnownModel(name=command.model), command, command.at_ms)
+    (event,) = carried_out(KnownModels(), command, command.at_ms)
     event = replace(event, stage=stage)
     write_event(settings, codec, event)
     return event

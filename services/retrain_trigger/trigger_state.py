@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from catseye.contract.records import Alert, ModelEvent, RetrainDecision, TrainingRequest
+from catseye.models.stages import Stages
 from services.retrain_trigger import NAME
 
 ENDED_MOST: Final = 100_000
@@ -43,6 +44,7 @@ class TriggerState:
         self._answered: set[str] = set()
         self._ended: dict[str, int] = {}
         self._born_ms: dict[tuple[str, str], int] = {}
+        self._stages = Stages()
 
     def on_alert(self, alert: Alert) -> None:
         """Take one state in the life of an alert; of two records the one with the greater revision holds."""
@@ -63,8 +65,8 @@ class TriggerState:
     def on_model(self, event: ModelEvent) -> None:
         """Take one step in the life of a version."""
         self._born_ms.setdefault((event.model, event.version), event.at_ms)
-        if event.stage == "champion":
-            self.champion = event
+        self._stages.on_event(event)
+        self.champion = self._stages.serving("champion").everywhere
         training = self.trainings.get(event.decision_id or "")
         if training is not None and not training.version:
             self.trainings[training.decision.decision_id] = replace(training, version=event.version)

@@ -16,11 +16,12 @@ from catseye.contract.message import Message
 from catseye.contract.records import ModelCommand, ModelEvent, PairedOutcome
 from catseye.contract.topics import BY_NAME
 from catseye.models.commands import carried_out
+from catseye.models.stages import Stages
 from catseye.runtime.router import Refusal, Written
 from catseye.runtime.stream import Tally
 from services.rollout.facts import noted
 from services.rollout.rollout_state import Comparison, Kind, RolloutState
-from services.rollout.steps import Steps
+from services.rollout.steps import Steps, lead
 from services.rollout.verdict import Rules, has_fallen
 
 
@@ -54,16 +55,15 @@ class RolloutCore(Tally):
             self.events["command_repeated"] += 1
             return []
         state.command_read(message.offset())
-        steps = Steps(self._rules, state, command.model, now_ms)
-        due = self._emitted(steps.due())  # of what the register holds
+        due = self._emitted(self._due(state, now_ms))  # of what the register holds
         try:
-            events = carried_out(state.known(command.model), command, now_ms)
+            events = carried_out(state.known(), command, now_ms)
         except BadRecord as fault:
             return [*due, Refusal(message, BadRecord(fault.reason, f"{fault.detail} (command {command.command_id})"))]
         self.events[f"command_{command.action}"] += 1
         for event in events:
             self._note(event, state)
-        return [*due, *self._emitted([*events, *steps.due()])]
+        return [*due, *self._emitted([*events, *self._due(state, now_ms)])]
 
     def on_paired_outcome(
         self, pair: PairedOutcome, message: Message, state: RolloutState, now_ms: int
@@ -93,29 +93,46 @@ class RolloutCore(Tally):
         events: list[ModelEvent] = []
         for state in states.values():
             self._note_register(state)
-            for model in state.models():
-                events += Steps(self._rules, state, model, now_ms).due()
+            events += self._due(state, now_ms)
         return self._emitted(events)
+
+    def _due(self, state: RolloutState, now_ms: int) -> list[ModelEvent]:
+        """The steps of all models that are due."""
+        return [step for model in state.models() for step in Steps(self._rules, state, model, now_ms).due()]
 
     def _note_register(self, state: RolloutState) -> None:
         """Note what stands in the register and is not in *state*.
 
         Asked each time: what was noted in a transaction that was aborted is to be noted again.
         """
+        if not state.champions():
+            self._know_champions(state)
         for event in self._register:
             if not state.has_seen(event.event_id):
                 self.events[f"noted_{event.stage}"] += 1
                 self._note(event, state)
+
+    def _know_champions(self, state: RolloutState) -> None:
+        """Of a state that has the champion of each name only: learn from the register who serves."""
+        stages = Stages()
+        for event in self._register:
+            if state.has_seen(event.event_id):
+                stages.on_event(event)
+        if champions := stages.champions():
+            state.put_champions(champions)
+            lead(state, champions[0])
 
     def _note(self, event: ModelEvent, state: RolloutState) -> None:
         """Know an event that stands in the register, or will."""
         before = state.of_model(event.model)
         known = state.has_version(event.model, event.version)
         stage = state.version(event.model, event.version).stage if known else None
-        after = noted(before, event, stage)
+        after = noted(before, event, stage, anyone_serves=bool(state.champions() or before.champion))
         if after.comparison != before.comparison:
             state.forget_pairs(event.model)
         state.put_model(event.model, after)
+        if after.champion != before.champion:
+            lead(state, (event.model, after.champion))
         # Whoever was something before is a candidate no more: the same to all who read the register.
         state.put_version(replace(event, stage=stage) if stage and event.stage == "candidate" else event)
 

@@ -6,33 +6,46 @@ from catseye.contract.records import ModelEvent, Stage
 from services.rollout.rollout_state import ModelState
 
 
-def noted(known: ModelState, event: ModelEvent, stage: Stage | None) -> ModelState:
+def noted(known: ModelState, event: ModelEvent, stage: Stage | None, *, anyone_serves: bool) -> ModelState:
     """What is known of a model once *event* stands in the register.
 
     Args:
         known: What was known before.
         event: One that was not known before.
         stage: Of the same version before it; None for a new one.
+        anyone_serves: Whether there is a champion, of any name.
     """
     version = event.version
     match event.stage:
         case "candidate":
             # One that is announced once more, after a crash of who announced it, stays what it became.
-            is_new = stage in (None, "rejected", "retired") and version != known.champion
+            has_place = version in (known.champion, *known.queue)
+            is_new = stage in (None, "rejected", "retired") and not has_place
             return replace(known, queue=(*known.queue, version)) if is_new else known
         case "shadow":
             return known if _is_under_way(known, version) else closed(known, first=version)
         case "champion":
-            if version == known.champion or (event.cameras and known.champion):  # a canary is not the champion
+            if version == known.champion or (event.cameras and anyone_serves):  # a canary is not the champion
                 return known
-            if known.probation_due:  # the one before may be the shadow already, of a probation that never begins
-                known = replace(known, idle=(*known.idle, known.former[0]))
-            return replace(closed(known).promoted(version), probation_due=bool(known.champion))
+            return replace(_undone(known).promoted(version), probation_due=bool(known.champion))
         case _:  # rejected or retired
             comparison = known.comparison
             if comparison is not None and version in (comparison.new, comparison.old):
                 known = closed(known)
             return replace(known, queue=_without(known.queue, version))
+
+
+def replaced(known: ModelState) -> ModelState:
+    """A model of another name serves all cameras: nothing of this one is compared until one of it is champion again."""
+    former = (known.champion, *known.former) if known.champion else known.former
+    return replace(_undone(known), champion="", former=former, probation_due=False)
+
+
+def _undone(known: ModelState) -> ModelState:
+    """No comparison runs any more, and no probation begins."""
+    if known.probation_due:  # the one before may be the shadow already, of a probation that never begins
+        known = replace(known, idle=(*known.idle, known.former[0]))
+    return closed(known)
 
 
 def _is_under_way(known: ModelState, version: str) -> bool:

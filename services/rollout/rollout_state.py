@@ -11,7 +11,8 @@ import msgspec
 from msgspec.structs import replace
 
 from catseye.contract.records import ModelEvent
-from catseye.models.commands import KnownModel
+from catseye.models.commands import KnownModels
+from catseye.models.stages import Version
 from catseye.runtime.state_format import same_body
 from catseye.runtime.stream import KeyedState
 from services.rollout.sequential_test import Pairs
@@ -20,6 +21,7 @@ Kind = Literal["all", "class", "camera"]
 V = TypeVar("V")
 _encode = msgspec.msgpack.Encoder().encode
 _MODEL, _VERSION, _PAIRS, _SEEN, _NEXT, _NEXT_COMMAND = b"l", b"v", b"p", b"s", b"n", b"c"
+_CHAMPIONS: Final = b"h"
 _APART: Final = b"\0"  # stands in no name of a model, a version or a kind
 _FORMAT: Final = same_body("rollout", "what is known of a model", lambda value: not value or value >= b"0")
 """Without a number there were maps of msgpack, digits and nothing."""
@@ -56,10 +58,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
-    """One model.
+    """One model, that is: the versions of one name.
 
     Attributes:
-        champion: Its version; empty while there is none.
+        champion: Its version that is champion of all cameras; empty while none is, or one of another name.
         former: Those that were champion before, the newest first.
         queue: Versions that wait to be compared, the next one first.
         comparison: What is compared now.
@@ -133,21 +135,32 @@ class RolloutState(KeyedState):
         """Whether an event of that id was taken before, or written here, or a command of that id was carried out."""
         return self.get(_SEEN + name.encode()) is not None
 
-    def known(self, model: str) -> KnownModel:
-        """What commands about a model are judged by."""
-        own, start = self.of_model(model), _version_key(model, "")
-        versions = [key[len(start) :].decode() for key, _ in self.items() if key.startswith(start)]
-        newest = {version: self.version(model, version) for version in versions}
-        for version in own.queue:  # it may have been rejected, and is wanted again
-            newest[version] = replace(newest[version], stage="candidate")
-        comparison = own.comparison
-        return KnownModel(
-            name=model,
-            newest=newest,
-            champion=own.champion,
-            former=own.former,
-            awaits_approval=comparison.new if comparison is not None and comparison.awaits_approval else "",
-        )
+    def champions(self) -> list[Version]:
+        """Those that were champion of all cameras, of any name: who is so now first, then the newest first. Empty while
+        that is not known: earlier states have it by name only."""
+        return self._found(_CHAMPIONS, list[Version]) or []
+
+    def put_champions(self, champions: Sequence[Version]) -> None:
+        """Replace them."""
+        self.put(_CHAMPIONS, _encode(champions))
+
+    def known(self) -> KnownModels:
+        """What commands are judged by."""
+        newest = {(event.model, event.version): event for event in self._versions()}
+        awaiting: list[Version] = []
+        by_name: list[Version] = []
+        for model in self.models():
+            own = self.of_model(model)
+            by_name += [(model, version) for version in (own.champion, *own.former) if version]
+            for version in own.queue:  # it may have been rejected, and is wanted again
+                newest[model, version] = replace(newest[model, version], stage="candidate")
+            if own.comparison is not None and own.comparison.awaits_approval:
+                awaiting.append((model, own.comparison.new))
+        return KnownModels(newest=newest, champions=self.champions() or by_name, awaiting=awaiting)
+
+    def _versions(self) -> list[ModelEvent]:
+        keys = [key for key, _ in self.items() if key[:1] == _VERSION]
+        return [msgspec.msgpack.decode(self.get(key) or b"", type=ModelEvent) for key in keys]
 
     def pairs(self, model: str, kind: Kind, name: str = "") -> Pairs:
         """Pairs of the comparison under way: all, or those of a class or a camera."""

@@ -1,20 +1,17 @@
 """The steps of a rollout: what follows of what is known, as model events. Pure."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from msgspec.structs import replace
 
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, Stage
+from catseye.models.stages import GONE, STANDING, Version
 from services.rollout import NAME
-from services.rollout.facts import closed
+from services.rollout.facts import closed, replaced
 from services.rollout.rollout_state import Comparison, ModelState, RolloutState
 from services.rollout.sequential_test import Pairs
 from services.rollout.verdict import Code, Inspection, Rules, inspect_pairs, numbers, rollback, sentence, verdict
-
-_GONE: Final[tuple[Stage, ...]] = ("rejected", "retired")
-_STANDING: Final[dict[Stage, int]] = {"champion": 3, "shadow": 2, "candidate": 2, "retired": 1, "rejected": 0}
 
 
 class Steps:
@@ -68,16 +65,22 @@ class Steps:
         That is the one that serves already: `catseye.models.stages` chooses alike.
         """
         known = self._known
-        if not known.champion or self._stage(known.champion) not in _GONE:
+        if not known.champion or self._stage(known.champion) not in GONE:
             return []
-        back = max(known.former, key=self._standing, default="")
-        if not back or not self._standing(back):
+        former = [version for version in self._state.known().champions if version != (self._model, known.champion)]
+        back = max(former, key=self._standing, default=None)
+        if back is None or not self._standing(back):
             return []
         gone = self._version(known.champion)
+        model, version = back
         self._state.forget_pairs(self._model)
-        self._state.put_model(self._model, replace(closed(known).promoted(back), probation_due=False))
+        self._state.put_model(self._model, closed(known))
+        own = self._state.of_model(model)
+        self._state.put_model(model, replace(own.promoted(version), probation_due=False))
+        lead(self._state, back)
         because = f"champion_rejected: {known.champion} was {gone.stage} by {gone.by}; the champion before it is back"
-        return [self._emit((gone.event_id,), back, "champion", because, previous=known.champion)]
+        steps = Steps(self._rules, self._state, model, self._now_ms)
+        return [steps._emit((gone.event_id,), version, "champion", because, previous=known.champion)]
 
     def _idle_retired(self) -> list[ModelEvent]:
         """Shadows that nothing is compared with any more need not predict."""
@@ -193,6 +196,8 @@ class Steps:
         self._state.forget_pairs(self._model)
         known = replace(self._known, comparison=None)
         self._state.put_model(self._model, known.promoted(champion) if champion else known)
+        if champion:
+            put_first(self._state, (self._model, champion))
 
     def _began(self, new: str, old: str, *, probation: bool) -> Comparison:
         comparison = Comparison(
@@ -206,7 +211,7 @@ class Steps:
         return comparison
 
     def _began_probation(self, champion: str, before: str) -> list[ModelEvent]:
-        if self._stage(before) in _GONE:  # there is nothing to go back to
+        if self._stage(before) in GONE:  # there is nothing to go back to
             return []
         comparison = self._began(champion, before, probation=True)
         because = f"probation: {champion} is champion, and has to prove no worse on the same labelled frames"
@@ -246,9 +251,10 @@ class Steps:
     def _stage(self, version: str) -> Stage:
         return self._version(version).stage
 
-    def _standing(self, version: str) -> int:
-        waits = version in self._known.queue  # it was rejected, and is wanted again
-        return _STANDING["candidate" if waits else self._stage(version)]
+    def _standing(self, version: Version) -> int:
+        model, name = version
+        waits = name in self._state.of_model(model).queue  # it was rejected, and is wanted again
+        return STANDING["candidate" if waits else self._state.version(model, name).stage]
 
     def _event_id(self, version: str) -> str:
         return self._version(version).event_id
@@ -256,3 +262,19 @@ class Steps:
     def _is_due(self, version: str) -> bool:
         """Whether it goes on as the shadow of a new champion."""
         return self._known.probation_due and version == self._known.former[0]
+
+
+def lead(state: RolloutState, champion: Version) -> None:
+    """*champion* serves all cameras from now on; whoever did before under another name serves none."""
+    put_first(state, champion)
+    for model in state.models():
+        known = state.of_model(model)
+        if model != champion[0] and known.champion:
+            state.forget_pairs(model)
+            state.put_model(model, replaced(known))
+
+
+def put_first(state: RolloutState, champion: Version) -> None:
+    """Know *champion* as the one that serves."""
+    before = state.known().champions
+    state.put_champions([champion, *(version for version in before if version != champion)])

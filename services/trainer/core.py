@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from catseye.contract.identity import digest
 from catseye.contract.records import Alert, ModelCommand, ModelEvent, RetrainDecision, Stage
+from catseye.models.stages import Stages
 
 BY = "trainer"
 
@@ -39,13 +40,12 @@ class Register:
     """What the events on `models` say, in their order."""
 
     def __init__(self) -> None:
-        self._champions: dict[str, ModelEvent] = {}
+        self._stages = Stages()
         self._answered: set[str] = set()
 
     def on_event(self, event: ModelEvent) -> None:
         """Take one event in."""
-        if event.stage == "champion":
-            self._champions[event.model] = event
+        self._stages.on_event(event)
         if event.decision_id is not None:
             self._answered.add(event.decision_id)
 
@@ -55,9 +55,14 @@ class Register:
             return Pass("it was decided not to train")
         if decision.decision_id in self._answered:
             return Pass("answered before")
-        champion = self._champions.get(decision.model)
+        champion = self._stages.serving("champion").everywhere
         if champion is None:
             return Refuse(f"no_champion: model {decision.model} has no champion to go on from")
+        if decision.model != champion.model:
+            return Refuse(
+                f"superseded: the decision was about model {decision.model}, the champion is now {champion.model} "
+                f"{champion.version}"
+            )
         if decision.base_version not in ("", champion.version):
             return Refuse(
                 f"superseded: the decision was about version {decision.base_version}, the champion is now "

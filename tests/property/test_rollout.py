@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent, Stage
+from catseye.models.commands import known_models
 from catseye.models.stages import Stages
 from services.rollout.sequential_test import Pairs
 from services.rollout.verdict import Rules, inspect_pairs, numbers
@@ -22,11 +23,15 @@ ACTIONS: tuple[ModelAction, ...] = ("promote", "reject", "roll_back", "approve")
 RULES = {"labels_min": 8, "labels_max": 40, "probation_labels": 20}
 
 
+MODELS = (MODEL, "signs")
+
+
 class Word(NamedTuple):
     """A version is registered as something."""
 
     version: str
     stage: Stage
+    model: str = MODEL
 
 
 class Asked(NamedTuple):
@@ -34,6 +39,7 @@ class Asked(NamedTuple):
 
     action: ModelAction
     version: str
+    model: str = MODEL
 
 
 class Labels(NamedTuple):
@@ -48,6 +54,14 @@ WORDS = st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(STAGES))
 LABELS = st.builds(Labels, st.integers(1, 25), st.sampled_from([0.0, 0.3, 0.7, 1.0]))
 ASKED = st.builds(Asked, st.sampled_from(ACTIONS), st.sampled_from(VERSIONS))
 EXISTS: st.SearchStrategy[list[Step]] = st.lists(WORDS | ASKED | LABELS, min_size=3, max_size=20)
+NAMED: st.SearchStrategy[list[Step]] = st.lists(
+    st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(STAGES), st.sampled_from(MODELS))
+    | st.builds(Asked, st.sampled_from(ACTIONS), st.sampled_from(VERSIONS), st.sampled_from(MODELS))
+    | LABELS,
+    min_size=3,
+    max_size=20,
+)
+"""The same, of models of two names."""
 HISTORIES = st.lists(st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(OLD_STAGES)), max_size=12)
 """What others wrote to the register before rollout alone wrote it."""
 SORTS = st.lists(st.tuples(st.sampled_from([0.1, 0.25, 0.333, 1.0]), st.booleans(), st.booleans()), max_size=60)
@@ -57,26 +71,34 @@ def started(words: Sequence[Word] = ()) -> Rollout:
     """On a register that others wrote: with a champion and a candidate, and then any words, each read at a start."""
     rollout = Rollout([event("A", "champion"), event("B", "candidate")], **RULES)
     for place, word in enumerate(words):
-        if word.stage == "shadow" and word.version == rollout.partition.state.of_model(MODEL).champion:
+        if word.stage == "shadow" and word.version == rollout.partition.state.of_model(word.model).champion:
             continue  # nobody can mean that
-        rollout.register.append(event(word.version, word.stage, because=f"old {place}"))
+        rollout.register.append(event(word.version, word.stage, because=f"old {place}", model=word.model))
         rollout.crash()
     return rollout
+
+
+def served(rollout: Rollout) -> str:
+    """Name of the model that rollout takes for the one that serves."""
+    return (rollout.partition.state.known().champion or (MODEL, ""))[0]
 
 
 def batch_of(rollout: Rollout, step: Step, place: int) -> list[FakeMessage]:
     """What comes in: a command, or labels of the two that are compared, some of them late ones of before."""
     if isinstance(step, Word):
-        return rollout.commanded([registering(event(step.version, step.stage, because=str(place)))])
+        return rollout.commanded([registering(event(step.version, step.stage, because=str(place), model=step.model))])
     if isinstance(step, Asked):
         version = None if step.action == "roll_back" else step.version
-        return rollout.commanded([command(step.action, version, reason=str(place))])
+        return rollout.commanded([command(step.action, version, reason=str(place), model=step.model)])
     count, share = step
-    comparison = rollout.partition.state.of_model(MODEL).comparison
+    model = served(rollout)
+    comparison = rollout.partition.state.of_model(model).comparison
     new, old = (comparison.new, comparison.old) if comparison else ("A", "B")
     rights = [new if number < share * count else old for number in range(count)]
     sides = [(new, old) if number % 3 else (old, new) for number in range(count)]
-    return rollout.paired([pair(*side, right, camera=right) for side, right in zip(sides, rights, strict=True)])
+    return rollout.paired(
+        [pair(*side, right, camera=right, model=model) for side, right in zip(sides, rights, strict=True)]
+    )
 
 
 def timeless(reported: Sequence[ModelEvent]) -> list[ModelEvent]:
@@ -98,16 +120,39 @@ def live(rollout: Rollout, steps: Sequence[Step]) -> None:
 def test_inference_serves_what_rollout_believes(words: list[Word], steps: list[Step]) -> None:
     """After any old register, any commands and labels: the champion, and the shadow of the comparison under way; each
     step is said once."""
+    serves_what_rollout_believes(words, steps)
+
+
+OLD_NAMED = st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(OLD_STAGES), st.sampled_from(MODELS))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(OLD_NAMED, max_size=12), NAMED)
+def test_inference_serves_what_rollout_believes_of_models_of_two_names(words: list[Word], steps: list[Step]) -> None:
+    """One champion in all; the command line, by the register, and rollout, by its state, know the same."""
+    serves_what_rollout_believes(words, steps)
+
+
+def serves_what_rollout_believes(words: list[Word], steps: list[Step]) -> None:
+    """Asserts it after each step."""
     rollout = started(words)
     for place, step in enumerate(steps):
         rollout.take(batch_of(rollout, step, place))
         rollout.wait()
-        line, stages = rollout.partition.state.of_model(MODEL), Stages()
+        line, stages = rollout.partition.state.of_model(served(rollout)), Stages()
         for each in rollout.register:
             stages.on_event(each)
         champion, shadow = stages.serving("champion").everywhere, stages.serving("shadow").everywhere
         assert champion is not None
-        assert champion.version == line.champion
+        assert (champion.model, champion.version) == (served(rollout), line.champion)
+        others = [rollout.partition.state.of_model(model) for model in MODELS if model != champion.model]
+        assert [(other.champion, other.comparison) for other in others] == [("", None)] * len(others)
+        known, seen = rollout.partition.state.known(), known_models(rollout.register)
+        assert list(known.champions) == list(seen.champions)
+        assert sorted(known.awaiting) == sorted(seen.awaiting)
+        assert {version: each.stage for version, each in known.newest.items()} == {
+            version: each.stage for version, each in seen.newest.items()
+        }
         if line.comparison is not None:
             assert shadow is not None
             assert {champion.version, shadow.version} == {line.comparison.new, line.comparison.old}

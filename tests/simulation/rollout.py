@@ -159,10 +159,10 @@ class Rollout:
 
     def command_for(self, event: ModelEvent) -> ModelCommand | None:
         """The command that leads to *event*; None where there is none, or it would be refused."""
-        known = self.partition.state.known(event.model)
+        champion = self.partition.state.known().champion
         if event.cameras or event.stage not in ("candidate", "champion", "rejected"):
             return None
-        if event.stage == "rejected" and event.version == known.champion:
+        if event.stage == "rejected" and (event.model, event.version) == champion:
             return None
         return registering(event)
 

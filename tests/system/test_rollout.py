@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,28 @@ def test_each_step_is_taken_once_through_crashes_and_a_person_is_received(
         ("bbbb", "rejected", "ada"),
         ("bbbb", "champion", "ada"),
     ]
+
+
+def test_commands_lists_and_rollout_agree_on_the_champion_of_several_names(
+    service: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One is listed as champion; one that it replaced is promoted, and a rollback goes back to the other name."""
+    vehicles, signs = event("aaaa", "champion"), event("ssss", "champion", model="signs")
+    for each in (vehicles, signs):
+        state(service, "model.commands", registering(each))
+        wait_until(partial(_is_last, service, each.version), "it is champion")
+
+    def champions() -> list[str]:
+        return [each["version"] for each in command(capsys, "list")["models"] if each["stage"] == "champion"]
+
+    assert champions() == ["ssss"]
+    assert command(capsys, "promote", "aaaa")["models"][0]["stage"] == "champion"
+    assert champions() == ["aaaa"]
+    came = [(each["model"], each["version"], each["stage"]) for each in command(capsys, "rollback")["models"]]
+    assert came == [("signs", "ssss", "champion"), (MODEL, "aaaa", "rejected")]
+    assert champions() == ["ssss"]
+
+
+def _is_last(service: Running, version: str) -> bool:
+    last: list[ModelEvent] = service.records("models")[-1:]
+    return [each.version for each in last] == [version]

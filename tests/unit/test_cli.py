@@ -268,7 +268,7 @@ def step(version: str, stage: Stage, at_ms: int, model: str = "m") -> ModelEvent
 
 
 def test_models_show_what_each_version_is_now() -> None:
-    """Newest step first; a champion that another one followed is replaced; another model's is not touched."""
+    """Newest step first; one is champion, those before it are replaced, whatever their names."""
     events = [
         step("1", "champion", 1),
         step("2", "candidate", 2),
@@ -276,8 +276,16 @@ def test_models_show_what_each_version_is_now() -> None:
         step("2", "champion", 4),
     ]
     shown = [(row["model"], row["version"], row["stage"]) for row in newest_steps(events)]
-    assert shown == [("m", "2", "champion"), ("other", "9", "champion"), ("m", "1", "replaced")]
+    assert shown == [("m", "2", "champion"), ("other", "9", "replaced"), ("m", "1", "replaced")]
     assert newest_steps([]) == []
+
+
+def test_a_canary_is_shown_beside_the_champion() -> None:
+    """One that has some cameras replaces nobody; a shadow of another name waits."""
+    canary = msgspec.structs.replace(step("2", "champion", 2), cameras=["gate"])
+    events = [step("1", "champion", 1), canary, step("9", "shadow", 3, "other")]
+    shown = [(row["version"], row["stage"]) for row in newest_steps(events)]
+    assert shown == [("9", "candidate"), ("2", "canary"), ("1", "champion")]
 
 
 def letter(topic: str) -> DeadLetter:

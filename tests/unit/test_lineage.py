@@ -187,14 +187,16 @@ def test_the_base_is_what_the_manifest_or_else_the_decision_says() -> None:
 
 
 def test_times_as_champion_end_with_the_next_one() -> None:
-    """Canaries, which serve some cameras, end nobody's time."""
+    """Of whatever name; canaries, which serve some cameras, end nobody's time. One that is rejected ends at once."""
     assert history().served("road", "first") == [(1, 12)]
     assert history().served("road", "second") == [(12, None)]
     canary = history()
     canary.events.insert(1, event("second", "champion", 3, cameras=["gate"]))
     assert canary.served("road", "first") == [(1, 12)]
     canary.events += [event("second", "rejected", 20), event("first", "champion", 21)]
-    assert (canary.served("road", "second"), canary.served("road", "first")) == ([(12, 20)], [(1, 12), (21, None)])
+    assert (canary.served("road", "second"), canary.served("road", "first")) == ([(12, 20)], [(1, 12), (20, None)])
+    canary.events.append(event("first", "champion", 22, model="path"))
+    assert (canary.served("road", "first"), canary.served("path", "first")) == ([(1, 12), (20, 22)], [(22, None)])
 
 
 def test_a_manifest_of_a_trainer_of_one_s_own_says_what_it_knows() -> None:

@@ -19,7 +19,7 @@ from catseye.models import ask as ask_module
 from catseye.models import follower as follower_module
 from catseye.models import signing
 from catseye.models.ask import answers, ask
-from catseye.models.commands import KnownModel, carried_out
+from catseye.models.commands import KnownModels, carried_out
 from catseye.models.follower import Follower
 from catseye.models.net import Net
 from catseye.models.register import handed_in, register, store_of
@@ -380,10 +380,10 @@ class Register:
         return self
 
     def __enter__(self) -> list[ModelEvent]:
-        events = [replace(carried_out(KnownModel(name="tiny"), COMMAND, 1)[0], event_id="of another command")]
+        events = [replace(carried_out(KnownModels(), COMMAND, 1)[0], event_id="of another command")]
         if self._answering:
             for _, value, _ in self._writer.written:
-                events += carried_out(KnownModel(name="tiny"), CODEC.decode(value, ModelCommand), 2)
+                events += carried_out(KnownModels(), CODEC.decode(value, ModelCommand), 2)
         return events
 
     def __exit__(self, *_: object) -> None:

@@ -420,6 +420,19 @@ def test_labels_that_stopped_elsewhere_matter_little() -> None:
     assert trigger.reasons() == ["labels_missing", "drift"]
 
 
+def test_a_training_starts_from_the_version_that_serves() -> None:
+    """Neither a canary nor one that was rejected is that; one of another name is."""
+    state = Trigger().state
+    state.on_model(replace(event("v2", "champion", START_MS), cameras=["gate"]))
+    assert state.champion == event("v1", "champion", START_MS - DAY_MS)
+    state.on_model(event("v3", "champion", START_MS))
+    state.on_model(event("v3", "rejected", START_MS))
+    assert state.champion == event("v1", "champion", START_MS - DAY_MS)
+    other = replace(event("v1", "champion", START_MS), model="signs")
+    state.on_model(other)
+    assert (state.champion, state.trained_ms) == (other, START_MS)
+
+
 def test_without_a_champion_there_is_nothing_to_start_from() -> None:
     """The record has no base."""
     trigger = Trigger(champion=False)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from catseye.contract.errors import Misconfigured, Reason
 from catseye.contract.records import PairedOutcome
+from catseye.models.stages import Stages
 from catseye.runtime.heartbeats import Problems
 from catseye.settings import load
 from services.rollout import NAME
@@ -380,16 +381,89 @@ def test_the_champion_promoted_again_is_the_champion() -> None:
     assert rollout.receive(event("A", "champion", because="again")) == []
 
 
+SIGNS = {"model": "signs"}
+
+
 def test_models_do_not_mix() -> None:
-    """Two models that have versions of the same name."""
+    """Two models that have versions of the same name: what one predicts is no evidence about the other."""
     rollout = started()
-    other = {"model": "signs"}
-    assert rollout.receive(event("A", "champion", **other)) == []
-    assert rollout.receive(event("B", "candidate", **other)) == [("B", "shadow", "compared")]
-    assert rollout.see(*pairs("A", "B", "A", 6), *pairs("A", "B", "B", 6, **other), pair("A", "B", "A")) == [
-        ("B", "rejected", "worse")
+    assert rollout.receive(event("A", "champion", **SIGNS)) == []
+    assert rollout.receive(event("B", "candidate", **SIGNS)) == [("B", "shadow", "compared")]
+    assert rollout.emitted[-1].model == "signs"
+    mixed = [*pairs("A", "B", "A", 6, **SIGNS), *pairs("A", "B", "B", 6), *pairs("A", "B", "A", 1, **SIGNS)]
+    assert rollout.see(*mixed) == [("B", "rejected", "worse")]
+    assert rollout.emitted[-1].model == "signs"
+
+
+def serving(rollout: Rollout) -> tuple[tuple[str, str], list[str]]:
+    """Who serves all cameras by the register, and what its shadow is."""
+    stages = Stages()
+    for each in rollout.register:
+        stages.on_event(each)
+    champion = stages.serving("champion").everywhere
+    assert champion is not None
+    return (champion.model, champion.version), [each.version for each in stages.serving("shadow").each()]
+
+
+def test_a_champion_of_another_name_replaces_the_one_that_serves() -> None:
+    """A fleet has one champion: what was compared before waits, and goes on once its own model serves again."""
+    rollout = started()
+    rollout.see(*pairs("A", "B", "A", 6))
+    assert rollout.ask(registering(event("S", "champion", **SIGNS))) == []
+    assert serving(rollout) == (("signs", "S"), [])
+    assert rollout.see(pair("A", "B", "A", 6)) == []  # a late label of the frames before
+    assert rollout.wait(1e6) == []
+    assert rollout.ask(command("promote", "A")) == [("B", "shadow", "compared")]
+    assert serving(rollout) == ((MODEL, "A"), ["B"])
+    assert rollout.see(*pairs("A", "B", "A", 6)) == []
+    assert rollout.see(pair("A", "B", "A", 6)) == [("B", "rejected", "worse")]
+
+
+def test_a_rollback_goes_to_the_champion_before_whatever_its_name() -> None:
+    """And what was on probation when the other one came is on probation no more."""
+    rollout = on_probation()
+    assert rollout.ask(registering(event("S", "champion", **SIGNS))) == [("A", "retired", "probation_ended")]
+    assert rollout.ask(command("roll_back", "S", **SIGNS)) == []
+    asked = [(each.model, each.version, each.stage) for each in rollout.written if each.command_id is not None]
+    assert asked[-2:] == [(MODEL, "B", "champion"), ("signs", "S", "rejected")]
+    assert serving(rollout) == ((MODEL, "B"), [])
+    assert rollout.refused == []
+
+
+def test_a_rollback_of_a_model_that_does_not_serve_is_refused() -> None:
+    """With who does."""
+    rollout = on_probation()
+    rollout.ask(registering(event("S", "champion", **SIGNS)))
+    rollout.ask(command("roll_back"))
+    (letter,) = rollout.refused
+    assert letter.detail.startswith("vehicles has no champion: signs S is champion of all cameras, and a rollback is")
+    assert serving(rollout) == (("signs", "S"), [])
+
+
+def test_a_champion_of_another_name_that_was_rejected_falls_back_to_the_one_before() -> None:
+    """As an old register may have it: rollout writes down who serves already."""
+    rollout = started()
+    rollout.receive(event("S", "champion", **SIGNS))
+    assert rollout.receive(event("S", "rejected", **SIGNS)) == [
+        ("A", "champion", "champion_rejected"),
+        ("B", "shadow", "compared"),
     ]
-    assert rollout.emitted[-1].model == MODEL
+    assert rollout.written[-1].model == MODEL
+    assert serving(rollout) == ((MODEL, "A"), ["B"])
+
+
+def test_a_state_that_knows_champions_by_name_learns_from_the_register_who_serves() -> None:
+    """It was written before there was one champion; what was compared under another name waits."""
+    rollout = Rollout()
+    rollout.receive(event("S", "champion", **SIGNS), event("T", "candidate", **SIGNS))
+    rollout.receive(event("A", "champion"), event("B", "candidate"))
+    order = next(key for key, _ in rollout.partition.state_log if key == b"h")
+    before = [row for row in rollout.partition.state_log if row[0] != order]
+    rollout.partition.state_log[:] = before
+    rollout.crash()
+    assert rollout.partition.state.champions() == [(MODEL, "A"), ("signs", "S")]
+    assert rollout.partition.state.of_model("signs").champion == ""
+    assert serving(rollout) == ((MODEL, "A"), ["B"])
 
 
 # -- replays and bad input

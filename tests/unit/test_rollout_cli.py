@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catseye.cli.models import asked
+from catseye.cli.models import asked, champion_in, newest_steps
+from catseye.cli.train import request
 from catseye.contract.errors import BadRecord, Misconfigured, Reason
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
-from catseye.models.commands import KnownModel, carried_out, known_models
+from catseye.models.commands import KnownModels, carried_out, known_models
 from tests.simulation.rollout import MODEL, Rollout, command, event
 
 REGISTER = [
@@ -32,7 +33,7 @@ def reported(
 def steps(events: list[ModelEvent], action: ModelAction, version: str, model: str | None) -> list[ModelEvent]:
     """The events that her command leads to as the register stands."""
     command = reported(events, action, version, model)
-    return carried_out(known_models(events)[command.model], command, 8)
+    return carried_out(known_models(events), command, 8)
 
 
 def promoted(events: list[ModelEvent], version: str, model: str | None) -> ModelEvent:
@@ -102,7 +103,7 @@ def test_a_rollback_goes_to_the_last_champion_that_was_not_rejected() -> None:
         (REGISTER, "signs", "signs has no champion"),
         (REGISTER[:1], None, "has no champion before it"),
         ([*REGISTER, event("aaaa1111", "rejected")], None, "has no champion before it"),
-        ([*REGISTER, event("aaaa1111", "champion", model="signs")], None, r"several models \(signs, vehicles\)"),
+        ([*REGISTER, event("5555", "champion", model="signs")], MODEL, "signs 5555 is champion of all cameras"),
     ],
 )
 def test_what_cannot_be_rolled_back_is_reported(events: list[ModelEvent], model: str | None, fault: str) -> None:
@@ -111,17 +112,36 @@ def test_what_cannot_be_rolled_back_is_reported(events: list[ModelEvent], model:
         rolled_back(events, model)
 
 
+def test_one_rule_says_who_is_champion_of_models_of_several_names() -> None:
+    """Commands, lists and services: the last that was made champion, and a rollback goes back over names."""
+    register = [*REGISTER, event("5555", "champion", model="signs")]
+    shown = {row["version"]: row["stage"] for row in newest_steps(register)}
+    assert [version for version, stage in shown.items() if stage == "champion"] == ["5555"]
+    assert request(register, "ann", "", 1).model == "signs"
+    back, gone = rolled_back(register, None)
+    assert (back.model, back.version, back.previous_version) == ("vehicles", "bbbb2222", "5555")
+    assert (gone.model, gone.version, gone.stage) == ("signs", "5555", "rejected")
+    promotion = promoted(register, "bbbb2222", None)
+    after = [*register, promotion]
+    champion = champion_in(after)
+    assert champion is not None
+    assert (champion.model, champion.version) == (promotion.model, promotion.version) == ("vehicles", "bbbb2222")
+    with pytest.raises(Misconfigured, match="vehicles bbbb2222 is the champion already"):
+        promoted(after, "bbbb2222", None)
+    assert rejected(after, "5555", None).model == "signs"
+
+
 def test_the_same_command_at_another_time_is_another_command() -> None:
     """Its id is made of who asks for what and when; its events name it."""
     first, again = (reported(REGISTER, "promote", "aaaa", None, at_ms=at_ms) for at_ms in (7, 8))
     assert first.command_id != again.command_id
     assert reported(REGISTER, "promote", "aaaa", None, at_ms=7) == first
     assert (first.seen_event_id, first.version, first.by) == (REGISTER[-1].event_id, "aaaa1111", "ann")
-    (one,) = carried_out(known_models(REGISTER)[MODEL], first, 9)
-    (other,) = carried_out(known_models(REGISTER)[MODEL], again, 9)
+    (one,) = carried_out(known_models(REGISTER), first, 9)
+    (other,) = carried_out(known_models(REGISTER), again, 9)
     assert (one.command_id, one.because, one.by, one.at_ms) == (first.command_id, "said by hand", "ann", 9)
     assert one.event_id != other.event_id
-    assert carried_out(known_models(REGISTER)[MODEL], replace(first, reason="I know"), 9)[0].because == "I know"
+    assert carried_out(known_models(REGISTER), replace(first, reason="I know"), 9)[0].because == "I know"
 
 
 def test_rollout_carries_out_what_the_command_line_asks_for() -> None:
@@ -141,15 +161,10 @@ def test_what_rollout_knows_is_what_the_register_says() -> None:
     rollout.receive(event("cccc", "candidate", because="again"))
     rollout.ask(command("promote", "bbbb3333"))
     rollout.ask(command("roll_back"))
-    known, seen = rollout.partition.state.known(MODEL), known_models(rollout.register)[MODEL]
-    assert (
-        (seen.champion, list(seen.former))
-        == (known.champion, list(known.former))
-        == (
-            "bbbb2222",
-            ["bbbb3333", "aaaa1111"],
-        )
-    )
+    known, seen = rollout.partition.state.known(), known_models(rollout.register)
+    former = [(MODEL, version) for version in ("bbbb2222", "bbbb3333", "aaaa1111")]
+    assert list(seen.champions) == list(known.champions) == former
+    assert seen.champion == known.champion == former[0]
     assert {version: each.stage for version, each in seen.newest.items()} == {
         version: each.stage for version, each in known.newest.items()
     }
@@ -170,23 +185,23 @@ def test_what_rollout_knows_is_what_the_register_says() -> None:
 def test_what_cannot_be_registered_is_refused(changes: dict[str, Any], why: str) -> None:
     """A candidate without a file would be a champion that nobody can load."""
     sound = command("register", "dddd", stage="candidate", sha256="ab" * 32, signature=b"s")
-    assert len(carried_out(known_models(REGISTER)[MODEL], sound, 1)) == 1
+    assert len(carried_out(known_models(REGISTER), sound, 1)) == 1
     with pytest.raises(BadRecord, match=why) as refused:
-        carried_out(known_models(REGISTER)[MODEL], replace(sound, **changes), 1)
+        carried_out(known_models(REGISTER), replace(sound, **changes), 1)
     assert refused.value.reason == Reason.COMMAND_REFUSED
 
 
 def test_a_rejection_needs_no_file() -> None:
     """A training may end without one; its numbers are on record."""
     asked_for = command("register", "dddd", stage="rejected", metrics={"a": 1.0}, decision_id="d")
-    (one,) = carried_out(KnownModel(name=MODEL), asked_for, 1)
+    (one,) = carried_out(KnownModels(), asked_for, 1)
     assert (one.sha256, one.signature, one.metrics, one.decision_id) == ("", b"", {"a": 1.0}, "d")
 
 
 def test_two_people_who_roll_back_at_once_go_back_once() -> None:
     """The second one meant a champion that is not there any more."""
     second = replace(reported(REGISTER, "roll_back", "", None), command_id="second")
-    known = known_models([*REGISTER, *rolled_back(REGISTER, None)])[MODEL]
+    known = known_models([*REGISTER, *rolled_back(REGISTER, None)])
     with pytest.raises(BadRecord, match="bbbb2222 is not the champion any more: aaaa1111 is"):
         carried_out(known, second, 1)
 

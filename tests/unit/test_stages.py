@@ -5,6 +5,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from catseye.contract.records import ModelEvent, Stage
 from catseye.models.stages import Serves, Serving, Stages
@@ -133,6 +134,26 @@ def test_a_shadow_of_some_cameras_leaves_the_others_what_they_had() -> None:
     assert versions(after(some), "shadow") == (None, {"a": "3"})
     assert versions(after(event("2", "shadow"), some), "shadow") == ("2", {"a": "3"})
     assert versions(after(some, event("2", "shadow")), "shadow") == ("2", {})
+
+
+def test_a_fleet_has_one_champion_whatever_the_names_are() -> None:
+    """The last that was made so; it hands back to one of another name, and no shadow is of another name than it."""
+    steps = [event("1", "champion"), event("2", "shadow"), replace(event("3", "champion"), model="n")]
+    stages = after(*steps)
+    assert versions(stages, "champion") == ("3", {})
+    assert versions(stages, "shadow") == (None, {})
+    assert stages.champions() == [("n", "3"), ("m", "1")]
+    assert {version: step.stage for (_, version), step in stages.newest().items()} == {
+        "1": "champion",
+        "2": "candidate",
+        "3": "champion",
+    }
+    stages.on_event(replace(event("3", "rejected"), model="n"))
+    assert (versions(stages, "champion"), versions(stages, "shadow")) == (("1", {}), ("2", {}))
+    assert stages.champions() == [("m", "1"), ("n", "3")]
+    stages.on_event(replace(event("3", "candidate"), model="n"))
+    assert stages.newest()["n", "3"].stage == "candidate"
+    assert versions(stages, "champion") == ("1", {})
 
 
 def test_one_that_is_refused_is_not_there_until_it_is_named_again() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from catseye.contract.records import Alert, ModelEvent, RetrainDecision, Stage
 from services.trainer.core import Pass, Refuse, Register, Train, answer, changed_cameras
@@ -84,9 +85,19 @@ class Informed:
 
 
 def test_an_accepted_decision_trains_from_the_champion() -> None:
-    """The newest champion of its model, whatever other models do."""
-    informed = Informed((event("zero", "champion"), event("one", "champion"), event("x", "champion", model="people")))
+    """The one that serves, whatever served before, under that name or another."""
+    informed = Informed((event("zero", "champion"), event("x", "champion", model="people"), event("one", "champion")))
     assert informed.on(decision()) == Train(event("one", "champion"))
+
+
+def test_a_decision_about_a_model_that_serves_no_more_is_superseded() -> None:
+    """One of another name does; a canary does not."""
+    canary = replace(event("two", "champion"), cameras=["gate"])
+    assert Informed((event("one", "champion"), canary)).on(decision()) == Train(event("one", "champion"))
+    informed = Informed((event("one", "champion"), event("x", "champion", model="people")))
+    assert informed.on(decision()) == Refuse(
+        "superseded: the decision was about model vehicles, the champion is now people x"
+    )
 
 
 def test_a_decision_that_names_no_version_is_about_the_champion() -> None:

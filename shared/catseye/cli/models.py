@@ -4,7 +4,7 @@ Whoever is promoted is on probation, with the champion before as its shadow.
 """
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +18,9 @@ from catseye.contract.identity import digest
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
 from catseye.kafka.registry import codec_for
 from catseye.models.ask import WAIT_S, answers, ask
-from catseye.models.commands import KnownModel, carried_out, known_models
+from catseye.models.commands import KnownModels, carried_out, known_models
 from catseye.models.signing import PUBLIC, key_folder, make_keys, private_key
-from catseye.models.stages import Stages
+from catseye.models.stages import Stages, Version
 from catseye.settings import Settings, load
 
 _AT_LEAST = 4  # characters of a version that must be given
@@ -37,7 +37,10 @@ models.add_command(score)
 @models.command("list")
 @json_option
 def list_(json_file: Path | None) -> None:
-    """List each version and what it is now, newest step first. The champion is the last one that was made so."""
+    """List each version and what it is now, newest step first.
+
+    One is champion, whatever the names of the models are; one that was so before is replaced.
+    """
     settings = settings_with_broker()
     rows = newest_steps(records_of(settings, "models"))
     if write_json(json_file, {"models": rows}):
@@ -197,7 +200,7 @@ def asked(
         events: Of all models, oldest first.
         action: What is to be done.
         version: First characters of a version; empty for the champion.
-        model: Name of the model; None where *version* tells, or there is only one.
+        model: Name of the model; None where *version* tells, or the champion is meant.
         because: Why; may be empty.
         by: Who asks.
         at_ms: Unix milliseconds.
@@ -206,8 +209,7 @@ def asked(
         Misconfigured: nothing or several things are meant, or it cannot be done; says why.
     """
     known = known_models(events)
-    chosen = _model_of_champion(known, model) if action == "roll_back" else _version_of(known, version, model)
-    name, exact = chosen
+    name, exact = _champion_of(known, model) if action == "roll_back" else _version_of(known, version, model)
     command = ModelCommand(
         command_id=digest(action, name, exact or "", by, because, at_ms),
         action=action,
@@ -219,27 +221,35 @@ def asked(
         at_ms=at_ms,
     )
     try:
-        carried_out(known.get(name, KnownModel(name=name or "the register")), command, at_ms)
+        carried_out(known, command, at_ms)
     except BadRecord as fault:
         raise Misconfigured(fault.detail) from fault
     return command
 
 
-def newest_steps(events: list[ModelEvent]) -> list[dict[str, Any]]:
-    """The last step of each version, newest first; a champion that another one followed is shown as replaced."""
-    last: dict[tuple[str, str], ModelEvent] = {}
-    champion: dict[str, str] = {}
-    for event in events:
-        last.pop((event.model, event.version), None)
-        last[event.model, event.version] = event
-        if event.stage == "champion":
-            champion[event.model] = event.version
-    return [_row(event, champion.get(event.model)) for event in reversed(last.values())]
+def newest_steps(events: Iterable[ModelEvent]) -> list[dict[str, Any]]:
+    """The last step of each version, newest first, with what it is: one champion, perhaps canaries, others replaced."""
+    stages = _stages(events)
+    champions = stages.serving("champion")
+    canaries = {(event.model, event.version) for event in champions.cameras.values()}
+    return [
+        _row(event, _standing(event, champions.everywhere, canaries)) for event in reversed(stages.newest().values())
+    ]
 
 
-def _version_of(known: dict[str, KnownModel], version: str, model: str | None) -> tuple[str, str]:
+def _standing(event: ModelEvent, champion: ModelEvent | None, canaries: Container[Version]) -> str:
+    """What a version is: its stage, but of those that were made champion only one is."""
+    version = event.model, event.version
+    if champion is not None and version == (champion.model, champion.version):
+        return "champion"
+    if event.stage != "champion":
+        return event.stage
+    return "canary" if version in canaries else "replaced"
+
+
+def _version_of(known: KnownModels, version: str, model: str | None) -> Version:
     """Name and version of the one version that *version* begins. Raises `Misconfigured` for none or several."""
-    all_ = [(name, each) for name, own in known.items() if model in (None, name) for each in own.newest]
+    all_ = [each for each in known.newest if model in (None, each[0])]
     exact = [found for found in all_ if found[1] == version]
     found = exact or [found for found in all_ if len(version) >= _AT_LEAST and found[1].startswith(version)]
     if not found:
@@ -249,21 +259,28 @@ def _version_of(known: dict[str, KnownModel], version: str, model: str | None) -
     return found[0]
 
 
-def _model_of_champion(known: dict[str, KnownModel], model: str | None) -> tuple[str, str | None]:
-    """Name and champion of the one model that is meant. Raises `Misconfigured` where there are several."""
-    names = sorted(name for name, own in known.items() if own.champion)
-    if model is None and len(names) > 1:
-        raise Misconfigured(f"there are several models ({', '.join(names)}): name one with --model")
-    name = model or (names[0] if names else "")
-    return name, known[name].champion or None if name in known else None
+def _champion_of(known: KnownModels, model: str | None) -> tuple[str, str | None]:
+    """The champion, if it is of *model*; else that name, so that the command is refused with the reason."""
+    if known.champion is not None and model in (None, known.champion[0]):
+        return known.champion
+    return model or "", None
 
 
 def serving(settings: Settings) -> ModelEvent | None:
     """Who predicts the cameras that have no canary of their own; None for nobody."""
+    return champion_in(records_of(settings, "models"))
+
+
+def champion_in(events: Iterable[ModelEvent]) -> ModelEvent | None:
+    """The same, of the events of all models, oldest first."""
+    return _stages(events).serving("champion").everywhere
+
+
+def _stages(events: Iterable[ModelEvent]) -> Stages:
     stages = Stages()
-    for event in records_of(settings, "models"):
+    for event in events:
         stages.on_event(event)
-    return stages.serving("champion").everywhere
+    return stages
 
 
 def _ask(
@@ -275,7 +292,7 @@ def _ask(
     command = asked(records_of(settings, "models"), action, version, model, because=because, by=by, at_ms=now_ms)
     ask(settings, codec_for(settings), command)
     came = answers(settings, command, wait_s)
-    if not write_json(json_file, {"models": [_row(event, None) | {"stage": event.stage} for event in came]}):
+    if not write_json(json_file, {"models": [_row(event, event.stage) for event in came]}):
         for event in came:
             click.echo(f"{event.model} {event.version} is {event.stage}")
 
@@ -298,12 +315,11 @@ def _report(json_file: Path | None, event: ModelEvent) -> None:
     click.echo(f"{event.model} {event.version} is {event.stage}{'' if event.stage == 'champion' else then}")
 
 
-def _row(event: ModelEvent, champion: str | None) -> dict[str, Any]:
-    replaced = event.stage == "champion" and event.version != champion
+def _row(event: ModelEvent, stage: str) -> dict[str, Any]:
     return {
         "model": event.model,
         "version": event.version,
-        "stage": "replaced" if replaced else event.stage,
+        "stage": stage,
         "at_ms": event.at_ms,
         "by": event.by,
         "because": event.because,

@@ -13,6 +13,7 @@ import msgspec
 
 from catseye import clock
 from catseye.cli.common import json_option, records_of, settings_with_broker, write_json
+from catseye.cli.models import champion_in
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, RetrainDecision, TrainingRequest
@@ -57,13 +58,12 @@ def request(events: Iterable[ModelEvent], by: str, reason: str, now_ms: int) -> 
         reason: Why; may be empty.
         now_ms: Unix milliseconds.
     """
-    champions = [event for event in events if event.stage == "champion"]
-    if not champions:
+    champion = champion_in(events)
+    if champion is None:
         raise Misconfigured(
             "no model is champion yet, so there is none to train on: "
             "`catseye models register FILE --stage champion` names one"
         )
-    champion = champions[-1]
     return TrainingRequest(
         request_id=digest("request", champion.model, by, now_ms, reason),
         model=champion.model,

@@ -4,7 +4,7 @@ Rollout decides by it, at the moment at which the command is carried out; the co
 that a person who asks for something impossible is told at once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -12,66 +12,48 @@ from msgspec.structs import replace
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelCommand, ModelEvent, Stage
+from catseye.models.stages import Stages, Version
 
-_GONE: tuple[Stage, ...] = ("rejected", "retired")
 _BY_HAND = "said by hand"
 _SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownModel:
-    """What is known of one model.
+class KnownModels:
+    """What is known of all models.
 
     Attributes:
-        name: Its name.
         newest: The newest event of each version.
-        champion: Version that is champion of all cameras; empty while there is none.
-        former: Those that were champion before, the newest first.
-        awaits_approval: Version that was found better and that a person has to approve; empty while there is none.
+        champions: Versions that were champion of all cameras, of any name: who is so now first, then the newest first;
+            empty while there was none.
+        awaiting: Versions that were found better and that a person has to approve.
     """
 
-    name: str
-    newest: Mapping[str, ModelEvent] = field(default_factory=dict)
-    champion: str = ""
-    former: Sequence[str] = ()
-    awaits_approval: str = ""
+    newest: Mapping[Version, ModelEvent] = field(default_factory=dict)
+    champions: Sequence[Version] = ()
+    awaiting: Collection[Version] = ()
+
+    @property
+    def champion(self) -> Version | None:
+        """Who predicts all cameras that have no canary; None for nobody."""
+        return self.champions[0] if self.champions else None
 
 
-def known_models(events: Iterable[ModelEvent]) -> dict[str, KnownModel]:
-    """What the events of the `models` topic say of each model, by its name.
-
-    Args:
-        events: Of all models, oldest first.
-    """
-    newest: dict[str, dict[str, ModelEvent]] = {}
-    champions: dict[str, list[str]] = {}
+def known_models(events: Iterable[ModelEvent]) -> KnownModels:
+    """What the events of the `models` topic say, all of them, oldest first."""
+    stages = Stages()
     for event in events:
-        own = newest.setdefault(event.model, {})
-        before = own.get(event.version)
-        if event.stage == "candidate" and before is not None and before.stage not in _GONE:
-            own[event.version] = replace(event, stage=before.stage)  # handed in once more, it stays what it became
-        else:
-            own[event.version] = event
-        if event.stage == "champion" and not event.cameras:
-            made = champions.setdefault(event.model, [])
-            champions[event.model] = [event.version, *(version for version in made if version != event.version)]
-    return {
-        name: KnownModel(
-            name=name,
-            newest=own,
-            champion=(champions.get(name) or [""])[0],
-            former=champions.get(name, [])[1:],
-            awaits_approval=next((version for version, event in own.items() if _awaits_approval(event)), ""),
-        )
-        for name, own in newest.items()
-    }
+        stages.on_event(event)
+    newest = stages.newest()
+    awaiting = [version for version, event in newest.items() if _awaits_approval(event)]
+    return KnownModels(newest=newest, champions=stages.champions(), awaiting=awaiting)
 
 
-def carried_out(known: KnownModel, command: ModelCommand, at_ms: int) -> list[ModelEvent]:
+def carried_out(known: KnownModels, command: ModelCommand, at_ms: int) -> list[ModelEvent]:
     """The events that *command* leads to, in their order.
 
     Args:
-        known: Of the model that it names.
+        known: Of all models.
         command: What is asked for.
         at_ms: When it is carried out, Unix milliseconds.
 
@@ -89,19 +71,19 @@ def carried_out(known: KnownModel, command: ModelCommand, at_ms: int) -> list[Mo
             return _rolled_back(known, command, at_ms)
 
 
-def _registered(known: KnownModel, command: ModelCommand, at_ms: int) -> ModelEvent:
+def _registered(known: KnownModels, command: ModelCommand, at_ms: int) -> ModelEvent:
     version, stage, sha256 = command.version, command.stage, command.sha256
     if not command.model or not version:
         raise _refused("a model is registered by its name and its version, and the command lacks one of them")
     if stage not in ("candidate", "champion", "rejected"):
         raise _refused(f"a version is registered as candidate, champion or rejected, not as {stage}")
     if stage == "rejected":
-        if version == known.champion:
-            raise _refused(_serves(known, version))
+        if (command.model, version) == known.champion:
+            raise _refused(_serves(known.champion))
     elif sha256 is None or len(sha256) != _SHA256_DIGITS or not command.signature:
-        raise _refused(f"{known.name} {version} cannot be {stage} without the hash of its file and a signature")
+        raise _refused(f"{command.model} {version} cannot be {stage} without the hash of its file and a signature")
     return ModelEvent(
-        event_id=_event_id(command, version, stage),
+        event_id=_event_id(command, (command.model, version), stage),
         model=command.model,
         version=version,
         stage=stage,
@@ -117,46 +99,51 @@ def _registered(known: KnownModel, command: ModelCommand, at_ms: int) -> ModelEv
     )
 
 
-def _promoted(known: KnownModel, command: ModelCommand, at_ms: int) -> ModelEvent:
+def _promoted(known: KnownModels, command: ModelCommand, at_ms: int) -> ModelEvent:
     chosen = _meant(known, command)
-    if chosen.version == known.champion:
-        raise _refused(f"{known.name} {chosen.version} is the champion already")
-    if command.action == "approve" and chosen.version != known.awaits_approval:
-        raise _refused(f"{known.name} {chosen.version} waits for no approval")
-    return _step(chosen, command, "champion", at_ms, previous=known.champion or None)
+    if chosen == known.champion:
+        raise _refused(f"{_named(chosen)} is the champion already")
+    if command.action == "approve" and chosen not in known.awaiting:
+        raise _refused(f"{_named(chosen)} waits for no approval")
+    previous = known.champion[1] if known.champion else None
+    return _step(known.newest[chosen], command, "champion", at_ms, previous=previous)
 
 
-def _rejected(known: KnownModel, command: ModelCommand, at_ms: int) -> ModelEvent:
+def _rejected(known: KnownModels, command: ModelCommand, at_ms: int) -> ModelEvent:
     chosen = _meant(known, command)
-    if chosen.version == known.champion:
-        raise _refused(_serves(known, chosen.version))
-    if chosen.stage == "rejected":
-        raise _refused(f"{known.name} {chosen.version} is rejected already")
-    return _step(chosen, command, "rejected", at_ms)
+    if chosen == known.champion:
+        raise _refused(_serves(chosen))
+    if known.newest[chosen].stage == "rejected":
+        raise _refused(f"{_named(chosen)} is rejected already")
+    return _step(known.newest[chosen], command, "rejected", at_ms)
 
 
-def _rolled_back(known: KnownModel, command: ModelCommand, at_ms: int) -> list[ModelEvent]:
-    """The champion before as champion, and the champion as rejected."""
-    name, champion = known.name, known.champion
-    if not champion:
-        raise _refused(f"{name} has no champion: there is nothing to roll back")
-    if command.version not in (None, champion):
-        raise _refused(f"{name} {command.version} is not the champion any more: {champion} is")
-    standing = [version for version in known.former if known.newest[version].stage != "rejected"]
+def _rolled_back(known: KnownModels, command: ModelCommand, at_ms: int) -> list[ModelEvent]:
+    """The champion before as champion, and the champion as rejected; they may be of two names."""
+    champion = known.champion
+    if champion is None:
+        raise _refused(f"{command.model or 'the register'} has no champion: there is nothing to roll back")
+    if command.model not in ("", champion[0]):
+        raise _refused(
+            f"{command.model} has no champion: {_named(champion)} is champion of all cameras, and a rollback is of that"
+        )
+    if command.version not in (None, champion[1]):
+        raise _refused(f"{champion[0]} {command.version} is not the champion any more: {champion[1]} is")
+    standing = [version for version in known.champions[1:] if known.newest[version].stage != "rejected"]
     if not standing:
-        raise _refused(f"{name} {champion} has no champion before it that was not rejected: promote another one")
+        raise _refused(f"{_named(champion)} has no champion before it that was not rejected: promote another one")
     return [
-        _step(known.newest[standing[0]], command, "champion", at_ms, previous=champion),
+        _step(known.newest[standing[0]], command, "champion", at_ms, previous=champion[1]),
         _step(known.newest[champion], command, "rejected", at_ms),
     ]
 
 
-def _meant(known: KnownModel, command: ModelCommand) -> ModelEvent:
-    """The newest event of the version that *command* names."""
-    found = known.newest.get(command.version or "")
-    if found is None:
-        raise _refused(f"{known.name} has no version {command.version}")
-    return found
+def _meant(known: KnownModels, command: ModelCommand) -> Version:
+    """The version that *command* names."""
+    version = command.model, command.version or ""
+    if version not in known.newest:
+        raise _refused(f"{command.model} has no version {command.version}")
+    return version
 
 
 def _step(
@@ -165,7 +152,7 @@ def _step(
     """The next event of a version; what is known of its making stays on it."""
     return replace(
         newest,
-        event_id=_event_id(command, newest.version, stage),
+        event_id=_event_id(command, (newest.model, newest.version), stage),
         stage=stage,
         previous_version=previous,
         because=command.reason or _BY_HAND,
@@ -177,13 +164,17 @@ def _step(
     )
 
 
-def _event_id(command: ModelCommand, version: str, stage: Stage) -> str:
-    return digest("command", command.command_id, command.model, version, stage)
+def _event_id(command: ModelCommand, version: Version, stage: str) -> str:
+    return digest("command", command.command_id, *version, stage)
 
 
-def _serves(known: KnownModel, version: str) -> str:
+def _named(version: Version) -> str:
+    return " ".join(version)
+
+
+def _serves(version: Version) -> str:
     return (
-        f"{known.name} {version} is the champion: `catseye models rollback` puts the one before in its place, "
+        f"{_named(version)} is the champion: `catseye models rollback` puts the one before in its place, "
         "`catseye models promote VERSION` another"
     )
 

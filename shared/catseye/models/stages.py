@@ -1,24 +1,31 @@
 """What the versions of a model are at a moment, as the events of the `models` topic say it, and which of them serve.
 
-Law: the newest event of a version decides its stage. The champion is the newest that was made so and was not taken
-back since; when it is taken back the one before serves again, and while there is no other one it goes on: a camera that
-had predictions goes on having them.
+Law: the newest event of a version decides its stage. A fleet has one champion, whatever names its models have: the
+newest that was made so and was not taken back since. When it is taken back the one before serves again, and while there
+is no other one it goes on: a camera that had predictions goes on having them. A shadow is compared with the champion,
+so it serves only while the champion is of its own name: another name may mean other classes.
+
+Services, commands and lists ask here, so that all answer alike.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
+
+from msgspec.structs import replace
 
 from catseye.contract.records import ModelEvent, Stage
 
 T = TypeVar("T")
 U = TypeVar("U")
 Version = tuple[str, str]
+"""Name of the model, and version."""
 Serves = Literal["champion", "shadow"]
+GONE: Final[tuple[Stage, ...]] = ("rejected", "retired")
 
 # Who is preferred among those that were made champion once. A champion that became the shadow of the next one is what
 # a rollback goes back to; what was rejected serves only where there is nothing else at all.
-_STANDING: dict[Stage, int] = {"champion": 3, "shadow": 2, "candidate": 2, "retired": 1, "rejected": 0}
+STANDING: Final[dict[Stage, int]] = {"champion": 3, "shadow": 2, "candidate": 2, "retired": 1, "rejected": 0}
 
 
 @dataclass(frozen=True)
@@ -54,19 +61,27 @@ class Stages:
         # Of each version its newest event, and its newest as a champion; both with the newest last.
         self._newest: dict[Version, ModelEvent] = {}
         self._champions: dict[Version, ModelEvent] = {}
+        self._everywhere: dict[Version, None] = {}  # those that were made champion of all cameras, the newest last
+        self._wanted: dict[Version, ModelEvent] = {}  # those that were gone and are handed in once more
         self._refused: set[Version] = set()
 
     def on_event(self, event: ModelEvent) -> None:
         """Take the next event. A candidate that is announced once more, after a crash, stays what it became."""
         version = event.model, event.version
         if event.stage == "candidate" and version in self._newest:
+            if self._newest[version].stage in GONE and self.champions()[:1] != [version]:
+                self._wanted[version] = event
             return
         self._refused.discard(version)
+        self._wanted.pop(version, None)
         self._newest.pop(version, None)
         self._newest[version] = event
         if event.stage == "champion":
             self._champions.pop(version, None)
             self._champions[version] = event
+            if not event.cameras or not self._everywhere:
+                self._everywhere.pop(version, None)
+                self._everywhere[version] = None
 
     def refuse(self, event: ModelEvent) -> None:
         """The version cannot serve: as if it were not there, until an event names it again."""
@@ -75,6 +90,24 @@ class Stages:
     def serving(self, stage: Serves) -> Serving[ModelEvent]:
         """Who serves as champion, or as shadow: the newest events of those versions."""
         return self._champion() if stage == "champion" else self._shadow()
+
+    def champions(self) -> list[Version]:
+        """Those that were ever made champion of all cameras, of any name: who serves first, then the newest first."""
+        serves = self._champion().everywhere
+        first = [] if serves is None else [(serves.model, serves.version)]
+        return [*first, *(version for version in reversed(self._everywhere) if version not in first)]
+
+    def newest(self) -> dict[Version, ModelEvent]:
+        """The newest step of each version, the oldest step first.
+
+        Its stage is what the version is: one that was shadow and is compared with nothing now waits, as a candidate.
+        """
+        compared = [(event.model, event.version) for event in self._shadow().each()]
+        found = {}
+        for version, event in self._newest.items():
+            waits = event.stage == "shadow" and version not in compared
+            found[version] = self._wanted.get(version, replace(event, stage="candidate") if waits else event)
+        return found
 
     def _champion(self) -> Serving[ModelEvent]:
         made = [event for version, event in self._champions.items() if version not in self._refused]
@@ -87,11 +120,10 @@ class Stages:
 
     def _shadow(self) -> Serving[ModelEvent]:
         champion = self._champion().everywhere
-        serves = champion and (champion.model, champion.version)
         shadows = [
             event
             for version, event in self._newest.items()
-            if event.stage == "shadow" and version not in self._refused and version != serves
+            if event.stage == "shadow" and version not in self._refused and _is_beside(champion, event)
         ]
         everywhere = next((event for event in reversed(shadows) if not event.cameras), None)
         later = shadows[shadows.index(everywhere) + 1 :] if everywhere else shadows
@@ -101,8 +133,13 @@ class Stages:
         return self._newest[event.model, event.version].stage
 
     def _standing(self, event: ModelEvent) -> int:
-        return _STANDING[self._stage(event)]
+        return STANDING[self._stage(event)]
 
 
 def _by_camera(events: list[ModelEvent]) -> dict[str, ModelEvent]:
     return {camera: event for event in events for camera in event.cameras}
+
+
+def _is_beside(champion: ModelEvent | None, shadow: ModelEvent) -> bool:
+    """Whether a shadow predicts beside the champion: it is another version of the same model."""
+    return champion is None or (champion.model == shadow.model and champion.version != shadow.version)

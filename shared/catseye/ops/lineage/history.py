@@ -8,6 +8,7 @@ import msgspec
 
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import Alert, ModelEvent, RetrainDecision, TrainingRequest
+from catseye.models.stages import Stages
 from catseye.ops.lineage.manifest import Manifest
 
 VERSION_AT_LEAST = 4  # characters of a version that must be given, as in `catseye models`
@@ -187,14 +188,14 @@ class History:
         """When a version was champion of all cameras: from, and until when (None: still), Unix milliseconds."""
         periods: list[tuple[int, int | None]] = []
         since: int | None = None
+        stages = Stages()
         for event in self.events:
-            if event.model != model or event.cameras:
-                continue
-            own = event.version == version
-            if own and event.stage == "champion" and since is None:
+            stages.on_event(event)
+            champion = stages.serving("champion").everywhere
+            serves = champion is not None and (champion.model, champion.version) == (model, version)
+            if serves and since is None:
                 since = event.at_ms
-            elif since is not None and (event.stage == "champion") != own:
-                # Another one is champion now, or this one is something else.
+            elif since is not None and not serves:
                 periods.append((since, event.at_ms))
                 since = None
         return periods if since is None else [*periods, (since, None)]
