@@ -20,7 +20,7 @@ from catseye.runtime.stream import Tally
 from services.incidents import stall
 from services.incidents.causes import is_blocked_by_stalls
 from services.incidents.commands import carry_out
-from services.incidents.evaluation import evaluate
+from services.incidents.evaluation import evaluate, has_stall
 from services.incidents.fleet import assessed, is_due
 from services.incidents.incidents_state import FLEET, IncidentsState
 from services.incidents.known import CameraState
@@ -83,7 +83,7 @@ class IncidentsCore(Tally):
         alerts += evaluate(self._rules, known, report.camera, at_ms)
         if is_due(known, at_ms):
             known.put_camera(FLEET, assessed(self._rules, known, report, at_ms))
-            alerts += evaluate(self._rules, known, FLEET, at_ms)
+            alerts += self._fleet_evaluated(known, at_ms)
         return self._counted(alerts)
 
     def on_alert_command(
@@ -114,7 +114,14 @@ class IncidentsCore(Tally):
             return []
         self._fleet_at_ms = known.clock_ms = at_ms
         known.put_camera(FLEET, fleet)
+        return self._fleet_evaluated(known, at_ms)
+
+    def _fleet_evaluated(self, known: IncidentsState, at_ms: int) -> list[Alert]:
+        """Evaluate the fleet, and where a stall of it begins or is over, cameras of which that holds something back."""
+        had_stall = has_stall(known)
         alerts = evaluate(self._rules, known, FLEET, at_ms)
+        if has_stall(known) is had_stall:
+            return alerts
         for name, camera in sorted(known.cameras().items()):
             if any(is_blocked_by_stalls(cause) for cause in camera.causes):
                 alerts += evaluate(self._rules, known, name, at_ms)
@@ -126,7 +133,10 @@ class IncidentsCore(Tally):
         while (due := known.next_due(to_ms)) is not None:
             due_ms, camera = due
             known.clock_ms = max(known.clock_ms, due_ms)
-            alerts += evaluate(self._rules, known, camera, known.clock_ms)
+            if camera == FLEET:
+                alerts += self._fleet_evaluated(known, known.clock_ms)
+            else:
+                alerts += evaluate(self._rules, known, camera, known.clock_ms)
         known.clock_ms = max(known.clock_ms, to_ms)
         return alerts
 

@@ -57,6 +57,11 @@ def evaluate(
     return _Evaluation(rules, known, name, at_ms, command).alerts()
 
 
+def has_stall(known: IncidentsState) -> bool:
+    """Whether a service stands, or stood until so lately that its alert is not over: what it held up still comes."""
+    return SERVICE_STALLED in known.camera(FLEET).causes
+
+
 class _Evaluation:
     def __init__(
         self, rules: Rules, known: IncidentsState, name: str, at_ms: int, command: AlertCommand | None
@@ -73,7 +78,7 @@ class _Evaluation:
         self._alerts: list[Alert] = []
         self._dues: list[int] = []
         self._has_fault = False
-        self._has_stall = any(alarm.kind == SERVICE_STALLED for alarm in known.camera(FLEET).alarms)
+        self._has_stall = has_stall(known)
 
     def alerts(self) -> list[Alert]:
         alarms = by_cause(self._camera.alarms)

@@ -50,7 +50,9 @@ def assessed(rules: Rules, fleet: CameraState, road: Progress, at_ms: int) -> Ca
 
 
 def _is_over(road: Progress, service: str, limit_ms: int) -> bool:
-    """Whether *service* is seen to work again; before it was seen to do anything, nothing is known."""
+    """Whether *service* is seen to work again, and what it held up has passed those after it too; before it was seen to
+    do anything, nothing is known."""
     its = [hop for hop in road.hops if hop.service == service]
     works = bool(its) and all(hop.worked_until_ms for hop in its)
-    return works and road.stalled(round(_CALM * limit_ms)) is None
+    has_passed = all(road.at_ms - hop.worked_until_ms <= limit_ms for hop in road.hops)
+    return works and has_passed and road.stalled(round(_CALM * limit_ms)) is None

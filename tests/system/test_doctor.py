@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,8 +60,9 @@ def test_all_hops_answer_and_the_marked_camera_is_none(watching: Running) -> Non
     assert [hop["hop"] for hop in found["hops"]] == list(HOPS)
     assert all(hop["answered"] and hop["ms"] >= 0 for hop in found["hops"])
     assert command("cameras", "list") == (0, "no camera was seen yet\n")
+    picture = next((CROPS / "car").glob("*.jpg")).read_bytes()
     with Publisher(watching.settings, camera="gate") as publisher:
-        publisher.publish(next((CROPS / "car").glob("*.jpg")).read_bytes())
+        publisher.publish(picture)
     wait_until(lambda: len(watching.records("drift.reports")) > 0, "a report of the camera")
     status, out = command("doctor", "--timeout", str(PATIENCE_S))
     assert (status, out.splitlines()[-1], len(out.splitlines())) == (0, "all hops answer", len(HOPS) + 1)
@@ -69,6 +71,25 @@ def test_all_hops_answer_and_the_marked_camera_is_none(watching: Running) -> Non
     assert listed["learning_left"] > 0
     assert "learning" in command("cameras", "list")[1]
     assert {prediction.camera for prediction in watching.records("predictions")} == {DOCTOR, "gate"}
+
+
+def test_what_came_again_is_shown(watching: Running) -> None:
+    """Frames that were dropped, by the doctor and for each camera; labels that said nothing new, for each camera."""
+    picture = next((CROPS / "car").glob("*.jpg")).read_bytes()
+    for _ in range(3):  # one that loses count and knows its boot
+        with Publisher(watching.settings, camera="twice", boot="b") as publisher:
+            frame = publisher.publish(picture)
+    with Publisher(watching.settings) as publisher:
+        for _ in range(2):
+            publisher.label(*frame, "car")
+    wait_until(lambda: len(watching.records("frames.repeated")) == 2, "two frames that came again")
+    wait_until(lambda: len(watching.records("labels.unmatched")) == 1, "a label that came again")
+    wait_until(lambda: "twice" in {each.camera for each in watching.records("drift.reports")}, "a report")
+    assert doctor()[1]["frames_repeated"] == {"twice": 2}
+    assert "frames that came again and were dropped: 2 of twice" in command("doctor")[1]
+    listed = json.loads(command("cameras", "list", "--json", "-")[1])["cameras"]
+    assert {each["camera"]: (each["frames_repeated"], each["labels_repeated"]) for each in listed}["twice"] == (2, 1)
+    assert re.search(r"^twice .* 2, 1 ", command("cameras", "list")[1], re.MULTILINE)
 
 
 @pytest.mark.parametrize("service", ["inference", "drift"])

@@ -17,11 +17,21 @@ from catseye.cli import COMMANDS, catseye, main
 from catseye.cli.common import at, table, write_json
 from catseye.cli.dead import destination
 from catseye.cli.models import newest_steps
+from catseye.cli.repeats import frames_repeated, sentence
 from catseye.cli.topics import _kept
 from catseye.cli.watch import _line
 from catseye.contract.dead_letters import KEPT_MAX_BYTES
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Reason, Unavailable
-from catseye.contract.records import Alert, DeadLetter, DriftStatistic, ModelEvent, Outcome, Prediction, Stage
+from catseye.contract.records import (
+    Alert,
+    DeadLetter,
+    DriftStatistic,
+    ModelEvent,
+    Outcome,
+    Prediction,
+    RepeatedFrame,
+    Stage,
+)
 from catseye.contract.topics import Kept
 from catseye.settings import Settings
 
@@ -426,3 +436,16 @@ def test_a_file_that_can_no_longer_be_written_is_reported(tmp_path: Path) -> Non
     """A disk that filled up meanwhile, a folder that was taken away."""
     with pytest.raises(Misconfigured, match=r"o\.json cannot be written"):
         write_json(tmp_path / "gone" / "o.json", {})
+
+
+def test_what_came_again_is_said_of_those_with_the_most() -> None:
+    """The newest count of each camera holds; of many cameras three are named and the rest is summed."""
+
+    def repeat(camera: str, repeats: int) -> RepeatedFrame:
+        return RepeatedFrame(camera=camera, boot="b", sequence=0, repeats=repeats, dropped_at_ms=0)
+
+    assert sentence(frames_repeated([])) == ""
+    one = frames_repeated([repeat("a", 6), repeat("a", 7)])
+    assert sentence(one) == "frames that came again and were dropped: 7 of a"
+    many = frames_repeated([repeat(camera, repeats) for camera, repeats in (("a", 1), ("b", 9), ("c", 5), ("d", 1))])
+    assert sentence(many) == "frames that came again and were dropped: 9 of b, 5 of c, 1 of a and 1 of others"

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from catseye.cli.common import at, json_option, records_of, settings_with_broker, table, write_json
+from catseye.cli.repeats import frames_repeated, labels_repeated
 from catseye.contract.records import CameraReport
 
 _FEWEST_LABELS = 1.0
@@ -21,9 +22,13 @@ def cameras() -> None:
 def list_(json_file: Path | None) -> None:
     """List the cameras that drift has seen, by name, as it reported them last.
 
-    Accuracy is that of the recent labels; in brackets, without labels, what confidence makes likely.
+    Accuracy is that of the recent labels; in brackets, without labels, what confidence makes likely. REPEATED counts
+    frames that came again and were dropped, and labels that said what was known already.
     """
-    newest = {report.camera: report for report in records_of(settings_with_broker(), "drift.reports")}
+    settings = settings_with_broker()
+    newest = {report.camera: report for report in records_of(settings, "drift.reports")}
+    frames = frames_repeated(records_of(settings, "frames.repeated"))
+    labels = labels_repeated(records_of(settings, "labels.unmatched"))
     shown = [newest[name] for name in sorted(newest)]
     content = [
         {
@@ -31,6 +36,8 @@ def list_(json_file: Path | None) -> None:
             "accuracy": accuracy(report),
             "estimated_accuracy": report.estimated_accuracy if report.estimate_valid else None,
             "alarms": [msgspec.to_builtins(alarm) for alarm in report.alarms],
+            "frames_repeated": frames.get(report.camera, 0),
+            "labels_repeated": labels[report.camera],
         }
         for report in shown
     ]
@@ -39,7 +46,8 @@ def list_(json_file: Path | None) -> None:
     if not shown:
         click.echo("no camera was seen yet")
         return
-    table([("CAMERA", "REPORTED", "MODEL", "ACCURACY", "REFERENCE", "ALARMS"), *map(_row, shown)])
+    rows = (_row(report, f"{frames.get(report.camera, 0)}, {labels[report.camera]}") for report in shown)
+    table([("CAMERA", "REPORTED", "MODEL", "ACCURACY", "REFERENCE", "REPEATED", "ALARMS"), *rows])
 
 
 def accuracy(report: CameraReport) -> float | None:
@@ -49,10 +57,10 @@ def accuracy(report: CameraReport) -> float | None:
     return 1 - report.recent_errors / report.recent_labels
 
 
-def _row(report: CameraReport) -> tuple[str, ...]:
+def _row(report: CameraReport, repeated: str) -> tuple[str, ...]:
     known = accuracy(report)
     estimated = f"({report.estimated_accuracy or 0:.1%})" if report.estimate_valid else "-"
     shown = estimated if known is None else f"{known:.1%}"
     learning = "learning" if report.learning_left else "whole"
     alarms = ", ".join(sorted(alarm.kind for alarm in report.alarms)) or "-"
-    return report.camera, at(report.at_ms), f"{report.model} {report.version}", shown, learning, alarms
+    return report.camera, at(report.at_ms), f"{report.model} {report.version}", shown, learning, repeated, alarms

@@ -12,6 +12,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 
 from catseye.cli.common import json_option, settings_with_broker, write_json
 from catseye.cli.models import serving
+from catseye.cli.repeats import frames_repeated, newest_repeats, sentence
 from catseye.client import FrameId, Publisher, Subscription, subscribe
 from catseye.contract.errors import Unavailable
 from catseye.contract.identity import DOCTOR
@@ -62,22 +63,29 @@ def doctor(context: click.Context, timeout_s: float, json_file: Path | None) -> 
     """Send one marked frame and name the hop that does not answer.
 
     The frame is a grey picture of a camera of its own, which drift leaves out. Ends at the first hop that is silent,
-    with exit status 1.
+    with exit status 1. Where all answer, cameras whose frames came again are named.
     """
     hops: list[Hop] = []
+    repeated: dict[str, int] = {}
     with ExitStack() as stack:
-        for hop in asked(Road(stack, timeout_s)):
+        road = Road(stack, timeout_s)
+        for hop in asked(road):
             hops.append(hop)
             if str(json_file) != "-":
                 took = "silent" if hop.ms is None else f"{hop.ms:.0f} ms"
                 click.echo(f"{hop.hop:12}  {took:>8}  {hop.says}")
+        if hops[-1].ms is not None:
+            repeated = road.repeated()
     silent = next((hop.hop for hop in hops if hop.ms is None), None)
     content = {
         "healthy": silent is None,
         "silent": silent,
         "hops": [{**hop._asdict(), "answered": hop.ms is not None} for hop in hops],
+        "frames_repeated": repeated,
     }
     if not write_json(json_file, content):
+        if came_again := sentence(repeated):
+            click.echo(came_again)
         click.echo("all hops answer" if silent is None else f"{silent} does not answer")
     context.exit(0 if silent is None else 1)
 
@@ -158,6 +166,10 @@ class Road:
         if not (working := self._workers("incidents")):
             raise Unavailable(_NOBODY)
         return f"workers: {working}"
+
+    def repeated(self) -> dict[str, int]:
+        """Frames of each camera that came again lately, so far: no fault of a hop, but one of a publisher."""
+        return frames_repeated(newest_repeats(self._settings))
 
     def _subscribed(self, topic: str, wait_s: float) -> Subscription:
         records = subscribe(topic, camera=DOCTOR, settings=self._settings, timeout_s=wait_s)
