@@ -33,8 +33,9 @@ def describe(status: Mapping[str, Any]) -> str:
         lines.append(f"{'Redis':<16}{status['redis_url']}")
     for service in status["services"]:
         state = "ready" if service["ready"] else "not ready" if service["pid"] else "not running"
+        process = f", process {service['pid']}" if service["pid"] else ""
         again = f", started {service['starts']} times" if (service["starts"] or 1) > 1 else ""
-        lines.append(f"{service['name']:<16}{service['health']}  {state}{again}")
+        lines.append(f"{service['name']:<16}{service['health']}  {state}{process}{again}")
     return "\n".join(lines)
 
 

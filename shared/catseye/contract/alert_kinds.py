@@ -210,8 +210,9 @@ _ROWS: Final = (
         name=SERVICE_STALLED,
         meaning="waits for a service that does not work off what it reads: frames and labels wait on the log, none is "
         "lost, and no camera behind it is taken for silent",
-        action="See with `infra/stack status` whether the service runs and what the machine is busy with; end a "
-        "process that hangs (`kill -9`): another takes its place and goes on where it was",
+        action="See with `infra/stack status` which process is not ready, and its number; end it with `kill -9`: "
+        "another takes its place and goes on where it was. If all are ready, more comes than they can do: see with "
+        "`top` what else the machine does, or start more workers with `infra/stack up --workers SERVICE=N`",
         severity="critical",
     ),
     AlertKind(
