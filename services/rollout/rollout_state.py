@@ -4,8 +4,8 @@ event; of the comparison under way its pairs, in all, by class and by camera.
 Each is an immutable value under a key of the state topic, so that whatever is not committed is taken back whole.
 """
 
-from collections.abc import Sequence
-from typing import Final, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -25,6 +25,8 @@ _CHAMPIONS: Final = b"h"
 _APART: Final = b"\0"  # stands in no name of a model, a version or a kind
 _FORMAT: Final = same_body("rollout", "what is known of a model", lambda value: not value or value >= b"0")
 """Without a number there were maps of msgpack, digits and nothing."""
+FORMER: Final[Mapping[str, str]] = {"told_pairs": "reported_pairs"}
+"""What fields of a comparison are called today, by the names that states on the log may still have."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +54,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     classes: int = 0
     cameras: int = 0
     fallen: str = ""
-    reported_pairs: int = msgspec.field(default=0, name="told_pairs")  # as earlier states have it
+    reported_pairs: int = 0
     awaits_approval: bool = False
     canary_since_ms: int | None = None
 
@@ -96,7 +98,10 @@ class RolloutState(KeyedState):
             super().put(key, value)
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        super().restore(key, None if value is None else _FORMAT.read(value))
+        if value is not None:
+            value = _FORMAT.read(value)
+            value = _named_as_today(value) if key[:1] == _MODEL else value
+        super().restore(key, value)
 
     def changes(self) -> Sequence[tuple[bytes, bytes | None]]:
         return [(key, None if value is None else _FORMAT.write(value)) for key, value in super().changes()]
@@ -203,6 +208,16 @@ class RolloutState(KeyedState):
     def _found(self, key: bytes, kind: type[V]) -> V | None:
         value = self.get(key)
         return None if value is None else msgspec.msgpack.decode(value, type=kind)
+
+
+def _named_as_today(packed: bytes) -> bytes:
+    """What is known of a model, with the names that fields of its comparison have today."""
+    known: dict[str, Any] = msgspec.msgpack.decode(packed)
+    comparison = known.get("comparison")
+    if not comparison or FORMER.keys().isdisjoint(comparison):
+        return packed
+    known["comparison"] = {FORMER.get(name, name): value for name, value in comparison.items()}
+    return _encode(known)
 
 
 def _version_key(model: str, version: str) -> bytes:
