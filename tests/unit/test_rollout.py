@@ -4,6 +4,7 @@ import math
 from contextlib import nullcontext
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ from catseye.settings import load
 from services.rollout import NAME
 from services.rollout.__main__ import build, rules_of
 from services.rollout.core import RolloutCore
+from services.rollout.rollout_state import Comparison, ModelState, RolloutState
 from services.rollout.settings import RolloutSettings
 from services.rollout.verdict import SHOWN, Rules
 from tests.simulation.partitions import FakeMessage
@@ -691,3 +693,17 @@ def test_a_minimum_over_the_maximum_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CATSEYE_ROLLOUT_LABELS_MAX", "49")
     with pytest.raises(Misconfigured, match=r"CATSEYE_ROLLOUT_LABELS_MAX: .*must not be under"):
         load(RolloutSettings, service=NAME)
+
+
+def test_states_of_before_have_another_name_for_what_was_reported() -> None:
+    """Pairs that were reported stay so, and what is written has the name of today, like nothing else that changes."""
+    comparison = Comparison(comparison_id="c", new="B", old="A", probation=False, since_ms=1, reported_pairs=7)
+    today = msgspec.msgpack.encode(ModelState(champion="A", comparison=comparison))
+    before = today.replace(b"\xaereported_pairs", b"\xaatold_pairs")
+    assert before != today
+    state = RolloutState()
+    state.restore(b"lvehicles", before)
+    assert state.of_model("vehicles") == ModelState(champion="A", comparison=comparison)
+    state.put_model("vehicles", state.of_model("vehicles"))
+    assert state.changes() == []
+    assert state.get(b"lvehicles") == today
