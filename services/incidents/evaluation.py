@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from catseye.contract.alert_kinds import DRIFT, SERVICE_STALLED, cause_of
+from catseye.contract.alert_kinds import DRIFT, SERVICE_DOWN, SERVICE_STALLED, cause_of
 from catseye.contract.identity import digest
 from catseye.contract.records import Alarm, Alert, AlertCommand, Severity
 from services.incidents.causes import (
@@ -58,8 +58,9 @@ def evaluate(
 
 
 def has_stall(known: IncidentsState) -> bool:
-    """Whether a service stands, or stood until so lately that its alert is not over: what it held up still comes."""
-    return SERVICE_STALLED in known.camera(FLEET).causes
+    """Whether a service stands or is not there, or was so until so lately that its alert is not over: what it held up
+    still comes."""
+    return not {SERVICE_STALLED, SERVICE_DOWN}.isdisjoint(known.camera(FLEET).causes)
 
 
 class _Evaluation:
