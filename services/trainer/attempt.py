@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from catseye.contract.codec import Codec
-from catseye.contract.errors import BadRecord, Unavailable
+from catseye.contract.errors import BadModel, BadRecord, Unavailable
 from catseye.contract.identity import digest
 from catseye.models import model_file, signing
 from catseye.models.jpeg import decode_rgb
@@ -105,6 +105,8 @@ class Attempt:
         graph = onnx.load_model_from_string(self._champion())
         session = export.session_of(graph)
         spec = model_file.spec_from_metadata(session.get_modelmeta().custom_metadata_map)
+        if not spec.has_plain_ends():
+            raise BadModel("the model cannot be trained on: its input or output is not as the trainer's nets have it")
         net = net_of(graph, len(spec.classes))
         examples = read_examples(
             self._settings.trainer_examples_dir,

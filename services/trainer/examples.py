@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.errors import Misconfigured
-from catseye.models.model_file import ModelSpec
+from catseye.models.model_file import STRETCH, ModelSpec
 from services.trainer.data import Crop, Folder, Part, decode, fingerprint, read_folder
 
 NO_CROPS = Part((), np.zeros(0, dtype=np.int64))
@@ -51,7 +51,7 @@ def read_examples(examples: Path | None, golden: Path | None, golden_share: floa
 
 def shrink(image: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
     """A crop that is larger than the net's input, made as small: it is kept in memory for the whole training."""
-    if image.shape[0] <= spec.height or image.shape[1] <= spec.width:
+    if spec.resize != STRETCH or image.shape[0] <= spec.height or image.shape[1] <= spec.width:
         return image
     return np.asarray(cv2.resize(image, (spec.width, spec.height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 

@@ -92,7 +92,10 @@ def test_what_is_required_is_named_when_it_is_missing(key: str) -> None:
         (with_metadata(model_file.CLASSES, ["a"]), "catseye.classes must have 2 to 10000 names, found 1."),
         (with_metadata(model_file.CLASSES, ["a", "b", "a"]), "catseye.classes names a class twice."),
         (with_metadata(model_file.INPUT, [1]), "catseye.input must be a JSON object with height"),
-        (with_input(resize="crop"), "catseye.input: resize must be 'stretch', found 'crop'."),
+        (
+            with_input(resize="crop"),
+            "catseye.input: resize must be 'stretch' or 'center_crop' or 'letterbox', found 'crop'.",
+        ),
         (with_input(height=0), "catseye.input: height must be a whole number from 1 to 4096, found 0."),
         (with_input(height=True), "catseye.input: height must be a whole number from 1 to 4096, found True."),
         (with_input(width=2.5), "catseye.input: width must be a whole number from 1 to 4096, found 2.5."),

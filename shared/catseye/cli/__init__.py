@@ -18,7 +18,7 @@ COMMANDS = {
     "label": ("publish", "Say what a frame showed."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
     "alerts": ("alerts", "List alerts; acknowledge, suppress or unsuppress one."),
-    "models": ("models", "List, register, promote, approve, reject and roll back models; score a file."),
+    "models": ("models", "List, register, promote, approve, reject and roll back models; describe and score files."),
     "train": ("train", "Ask for a training, and print the decision of the retrain trigger."),
     "lineage": ("lineage", "Say where a prediction, a model or a dataset comes from, and what it led to."),
     "report": ("report", "Write a model's card as one HTML file."),

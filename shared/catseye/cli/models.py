@@ -12,7 +12,8 @@ import click
 
 from catseye import clock
 from catseye.cli.common import at, json_option, packages_missing, records_of, settings_with_broker, table, write_json
-from catseye.cli.score import score
+from catseye.cli.describe import describe
+from catseye.cli.score import naming, score
 from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
@@ -28,9 +29,10 @@ _AT_LEAST = 4  # characters of a version that must be given
 
 @click.group()
 def models() -> None:
-    """List, register, promote, approve, reject and roll back models; score a file."""
+    """List, register, promote, approve, reject and roll back models; describe and score files."""
 
 
+models.add_command(describe)
 models.add_command(score)
 
 
@@ -84,7 +86,8 @@ def register(
     to_register = _with_what_runs_models()
     settings = settings_with_broker()
     by, content = getpass.getuser(), file.read_bytes()
-    event = to_register(settings, codec_for(settings), content, stage, by=by, because=because, wait_s=wait_s)
+    with naming(file):
+        event = to_register(settings, codec_for(settings), content, stage, by=by, because=because, wait_s=wait_s)
     _report(json_file, event)
 
 
@@ -100,19 +103,14 @@ def first(file: Path, wait_s: float, json_file: Path | None) -> None:
     to_register = _with_what_runs_models()
     settings = settings_with_broker()
     make_keys(key_folder(settings))
-    _report(
-        json_file,
-        serving(settings)
-        or to_register(
-            settings,
-            codec_for(settings),
-            file.read_bytes(),
-            "champion",
-            by=getpass.getuser(),
-            because="the first, since there was none",
-            wait_s=wait_s,
-        ),
-    )
+    event = serving(settings)
+    if event is None:
+        by, because = getpass.getuser(), "the first, since there was none"
+        with naming(file):
+            event = to_register(
+                settings, codec_for(settings), file.read_bytes(), "champion", by=by, because=because, wait_s=wait_s
+            )
+    _report(json_file, event)
 
 
 @models.command()

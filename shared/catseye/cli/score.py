@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +13,14 @@ import click
 
 from catseye.cli.common import json_option, packages_missing, table, write_json
 from catseye.cli.lineage import Progress
-from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.contract.errors import BadModel, BadRecord, Misconfigured
 from catseye.ops.classes import unknown_classes
 from catseye.ops.score import Score
 
 if TYPE_CHECKING:
     from catseye.models.net import Crop, Net
 
-_SUFFIXES = frozenset({".jpg", ".jpeg"})
+JPEGS = frozenset({".jpg", ".jpeg"})
 
 
 @click.command()
@@ -63,7 +65,7 @@ def pictures_by_class(folder: Path) -> dict[str, list[Path]]:
         Misconfigured: there is none.
     """
     by_class = {
-        each.name: sorted(picture for picture in each.rglob("*") if picture.suffix.lower() in _SUFFIXES)
+        each.name: sorted(picture for picture in each.rglob("*") if picture.suffix.lower() in JPEGS)
         for each in sorted(folder.iterdir())
         if each.is_dir() and not each.name.startswith(".")
     }
@@ -84,8 +86,20 @@ def loaded(file: Path) -> Net:
     except ModuleNotFoundError as missing:
         raise packages_missing(missing, "used") from missing
     onnx = file.read_bytes()
-    check_file(onnx)
-    return Net(onnx)
+    with naming(file):
+        check_file(onnx)
+        return Net(onnx)
+
+
+@contextmanager
+def naming(file: Path, out: Path | None = None) -> Iterator[None]:
+    """What is wrong with *file* names it in the command that mends it, so that the command can be run as it stands."""
+    try:
+        yield
+    except BadModel as fault:
+        shown = shlex.quote(str(file)), shlex.quote(str(out or f"{file.stem}.described.onnx"))
+        text = str(fault).replace("models describe FILE ", f"models describe {shown[0]} ")
+        raise BadModel(text.replace(" -o OUT`", f" -o {shown[1]}`")) from fault
 
 
 def crop_of(jpeg: bytes) -> Crop:

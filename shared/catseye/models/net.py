@@ -12,17 +12,18 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from catseye.contract.errors import BadModel, BadRecord
 from catseye.models.batches import check_batches, check_rows
+from catseye.models.describing import contract_of
 from catseye.models.jpeg import decode_rgb
 from catseye.models.model_file import (
     ACTIVATION_MAPS,
     FEATURES,
-    IMAGE,
     LOGITS,
+    ModelSpec,
     check_golden,
     check_graph,
     probabilities,
-    spec_from_metadata,
     to_input,
+    to_logits,
 )
 
 _CANNOT_LOAD = (
@@ -56,6 +57,53 @@ class Answer(NamedTuple):
     maps: NDArray[np.float32] | None
 
 
+class Graph:
+    """A graph that runs as its spec says, whatever its golden crops say.
+
+    Args:
+        session: It, as `session_of` gives it.
+        spec: How crops become its input, and its output logits.
+
+    Attributes:
+        outputs: Names of the contract's outputs that it has, `LOGITS` first.
+
+    Raises:
+        BadModel: its inputs or outputs are not as *spec* says.
+    """
+
+    def __init__(self, session: ort.InferenceSession, spec: ModelSpec) -> None:
+        self._session = session
+        self.spec = spec
+        self.outputs = check_graph(spec, session.get_inputs(), session.get_outputs())
+        self._names = [spec.output_name, *self.outputs[1:]]
+
+    def run(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Outputs of what `to_input` gave, in the order of `outputs`. Raises `BadModel` when it fails over them."""
+        size = self.spec.batch
+        if not size:
+            return self._run(inputs)
+        runs = [self._filled_up(inputs[start : start + size]) for start in range(0, len(inputs), size)]
+        return [np.concatenate(rows) for rows in zip(*runs, strict=True)]
+
+    def probabilities(self, crops: Sequence[Crop]) -> NDArray[np.float32]:
+        """float32 [N, C], calibrated. Raises as `run` does."""
+        return probabilities(self.run(to_input(crops, self.spec))[0], self.spec.temperature)
+
+    def _filled_up(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Outputs of at most `spec.batch` crops: the last one is repeated until the batch is full."""
+        missing = self.spec.batch - len(inputs)
+        full = np.concatenate([inputs, inputs[-1:].repeat(missing, axis=0)]) if missing else inputs
+        return [rows[: len(inputs)] for rows in self._run(full)]
+
+    def _run(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        try:
+            rows: list[NDArray[np.float32]] = self._session.run(self._names, {self.spec.input_name: inputs})
+        except _CANNOT_LOAD as fault:
+            raise BadModel(f"the net fails for {len(inputs)} crops: {str(fault)[:300]}") from fault
+        check_rows(self._names, rows, len(inputs))
+        return [to_logits(rows[0], self.spec), *rows[1:]]
+
+
 class Net:
     """A loaded model.
 
@@ -70,48 +118,47 @@ class Net:
     """
 
     def __init__(self, onnx: bytes, threads: int = 1, micro_batch: int = MICRO_BATCH) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Else weights outside of the file are looked for in the working folder, under no signature.
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
-        try:
-            self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-        except _CANNOT_LOAD as fault:
-            if "External data path" in str(fault):
-                raise BadModel(
-                    "its weights lie in another file, and a model is one file. With the package onnx: "
-                    "onnx.save(onnx.load(FILE), OUT) puts them into it"
-                ) from fault
-            raise BadModel(f"onnxruntime cannot load the file: {str(fault)[:300]}") from fault
-        self.spec = spec_from_metadata(self._session.get_modelmeta().custom_metadata_map)
-        self._outputs = check_graph(self.spec, self._session.get_inputs(), self._session.get_outputs())
+        session = session_of(onnx, threads)
+        self.spec = contract_of(
+            session.get_modelmeta().custom_metadata_map, session.get_inputs(), session.get_outputs()
+        )
+        self._graph = Graph(session, self.spec)
         try:
             golden = [decode_rgb(crop.jpeg) for crop in self.spec.golden]
         except BadRecord as fault:
             raise BadModel(f"a golden crop cannot be decoded: {fault}") from fault
         inputs = to_input(golden, self.spec)
-        check_golden(self.spec, probabilities(self._run(inputs)[0], self.spec.temperature))
-        check_batches(self._run, self._outputs, inputs, micro_batch)
+        check_golden(self.spec, probabilities(self._graph.run(inputs)[0], self.spec.temperature))
+        check_batches(self._graph.run, self._graph.outputs, inputs, micro_batch)
 
     def predict(self, crops: Sequence[Crop]) -> Answer:
         """Classify RGB crops of any sizes, uint8 [h, w, 3] each. Raises `BadModel` when the net fails over them."""
-        found = dict(zip(self._outputs, self._run(to_input(crops, self.spec)), strict=True))
+        found = dict(zip(self._graph.outputs, self._graph.run(to_input(crops, self.spec)), strict=True))
         features = found.get(FEATURES)
         embedding = (
             np.zeros((len(crops), 0), np.float32) if features is None else features @ projection(features.shape[1])
         )
         return Answer(probabilities(found[LOGITS], self.spec.temperature), embedding, found.get(ACTIVATION_MAPS))
 
-    def _run(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        try:
-            outputs: list[NDArray[np.float32]] = self._session.run(self._outputs, {IMAGE: inputs})
-        except _CANNOT_LOAD as fault:
-            raise BadModel(f"the net fails for {len(inputs)} crops: {str(fault)[:300]}") from fault
-        check_rows(self._outputs, outputs, len(inputs))
-        return outputs
+
+def session_of(onnx: bytes, threads: int = 1) -> ort.InferenceSession:
+    """What runs an ONNX file, whatever it says of itself. Raises `BadModel` where it cannot be loaded."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Else weights outside of the file are looked for in the working folder, under no signature.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
+    try:
+        return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    except _CANNOT_LOAD as fault:
+        if "External data path" in str(fault):
+            raise BadModel(
+                "its weights lie in another file, and a model is one file. With the package onnx: "
+                "onnx.save(onnx.load(FILE), OUT) puts them into it"
+            ) from fault
+        raise BadModel(f"onnxruntime cannot load the file: {str(fault)[:300]}") from fault
 
 
 @lru_cache(maxsize=8)
