@@ -44,6 +44,33 @@ def test_counts_are_kept_by_true_class() -> None:
     assert found.sentence() == "2 of 5 frames are right: 40.0% (11.8% to 76.9%)"
 
 
+def test_views_are_counted_apart() -> None:
+    """Each with its own classes, and how far the best is from the worst."""
+    pairs = [("car", "car"), ("car", "van"), ("van", "van"), ("car", "car")]
+    found = Score(pairs, [0, 1, 1, 0])
+    assert found.as_json()["by_view"] == {
+        "0": {"n": 2, "accuracy": 1.0, "by_class": {"car": 1.0}, "confusion": {"car": {"car": 2}}},
+        "1": {
+            "n": 2,
+            "accuracy": 0.5,
+            "by_class": {"car": 0.0, "van": 1.0},
+            "confusion": {"car": {"van": 1}, "van": {"van": 1}},
+        },
+    }
+    assert found.view_rows()[2] == ("1", "2", "1", "50.0%", "9.5% to 90.5%", "car 0/1, van 1/1")
+    assert found.views_sentence() == "2 views (angle and background): from 50.0% of view 1 to 100.0% of view 0"
+    assert "by_view" not in Score(pairs).as_json()
+
+
+def test_views_are_printed_of_many_frames(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Eighty make two, and their frames are all frames."""
+    _, out, _ = scored(capsys, "--frames", str(some(tmp_path, 40, "bike", "truck")))
+    lines = out.splitlines()
+    assert sum(line.startswith("2 views (angle and background): from ") for line in lines) == 1
+    head = next(place for place, line in enumerate(lines) if line.startswith("VIEW"))
+    assert sum(int(line.split()[1]) for line in lines[head + 1 :]) == 80
+
+
 def test_a_folder_of_each_class_is_scored_without_a_broker(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """More frames than one batch holds; folders without pictures and hidden ones are passed over."""
     folder = some(tmp_path, 20, "bike", "truck")
