@@ -6,18 +6,16 @@ byte, and is checked there.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from catseye.contract.checks import Limits, check_content, check_identity, check_label, readings
 from catseye.contract.dead_letters import written_ms
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
-from catseye.contract.limits import FRAME_AHEAD_MAX_MS, LABEL_AHEAD_MAX_MS
 from catseye.contract.message import Message
 from catseye.contract.records import AcceptedFrame, AcceptedLabel, Frame, Label, RepeatedFrame
-from catseye.models.jpeg import JpegLimits, decode_rgb, inspect
+from catseye.models.jpeg import decode_rgb
 from catseye.runtime.router import Forward, Written
 from catseye.runtime.stream import Tally
-from services.ingest.checks import check_captured, check_identity, check_label, readings
 from services.ingest.quality import measure
 from services.ingest.window import CameraWindow, Verdict, Windows
 
@@ -25,27 +23,8 @@ QUEUED_MAX_MS = 9 * 24 * 3_600_000
 """Longest time from a record's being written to its being read: frames are kept for a day, but Kafka deletes a segment
 as a whole, and one may span a week."""
 BEHIND_MAX_MS = 10 * 60_000  # our clock may be behind the broker's by so much
+_THEN = "the broker took the {}"
 CHECKED_PER_FRAME = 4  # cameras that are checked for silence with each frame: a new one is checked twice before it goes
-
-
-class Limits(NamedTuple):
-    """What is accepted.
-
-    Attributes:
-        frame_max_bytes: Longest frame record.
-        label_max_bytes: Longest label record.
-        future_max_ms: How far a camera's clock may be ahead.
-        label_future_max_ms: How far a labeller's clock may be ahead.
-        age_max_ms: How old a frame may be.
-        jpeg: Limits of the picture.
-    """
-
-    frame_max_bytes: int = 2 * 2**20
-    label_max_bytes: int = 8_192
-    future_max_ms: int = FRAME_AHEAD_MAX_MS
-    label_future_max_ms: int = LABEL_AHEAD_MAX_MS
-    age_max_ms: int = 7 * 24 * 3_600_000
-    jpeg: JpegLimits = JpegLimits()
 
 
 class IngestCore(Tally):
@@ -109,7 +88,7 @@ class IngestCore(Tally):
         """Accept one label. Raises `BadRecord`."""
         check_identity(label.camera, label.boot, label.sequence)
         at_ms = written_ms(message, now_ms)
-        check_label(label, at_ms, future_max_ms=self._limits.label_future_max_ms)
+        check_label(label, at_ms, future_max_ms=self._limits.label_future_max_ms, then=_THEN.format("label"))
         accepted = AcceptedLabel(
             camera=label.camera,
             boot=label.boot,
@@ -134,9 +113,7 @@ class IngestCore(Tally):
         return written_ms
 
     def _measured(self, frame: Frame, written_ms: int, received_at_ms: int) -> AcceptedFrame:
-        check_captured(frame, written_ms, future_max_ms=self._limits.future_max_ms, age_max_ms=self._limits.age_max_ms)
-        telemetry = readings(frame.telemetry)
-        header = inspect(frame.jpeg, self._limits.jpeg)
+        header = check_content(frame, written_ms, self._limits, then=_THEN.format("frame"))
         quality = measure(decode_rgb(frame.jpeg))
         return AcceptedFrame(
             camera=frame.camera,
@@ -153,7 +130,7 @@ class IngestCore(Tally):
             dark_share=quality.dark_share,
             bright_share=quality.bright_share,
             perceptual_hash=_signed(quality.perceptual_hash),
-            telemetry=telemetry,
+            telemetry=readings(frame.telemetry),
             explain=frame.explain,
             chroma_blue=quality.chroma_blue,
             chroma_red=quality.chroma_red,

@@ -14,7 +14,17 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from catseye.contract.checks import Limits
 from catseye.contract.errors import Misconfigured
+from catseye.contract.jpeg_header import JpegLimits
+from catseye.contract.limits import (
+    FRAME_AGE_MAX_MS,
+    FRAME_AHEAD_MAX_MS,
+    FRAME_MAX_BYTES,
+    JPEG_MAX_BYTES,
+    JPEG_MAX_PIXELS,
+    LABEL_MAX_BYTES,
+)
 from catseye.contract.masking import masked
 
 _HIDDEN = ("PASSWORD", "SECRET", "TOKEN")
@@ -141,6 +151,45 @@ class Settings(BaseSettings):
     def heartbeat_ms(self) -> int:
         """How often a member of a group gives a sign of life: some may be lost within a session."""
         return max(200, self.session_timeout_ms // 5)
+
+
+class DoorSettings(Settings):
+    """Limits of what is accepted: ingest checks by them, and so does a publisher that reads the same environment.
+
+    Records cannot be longer than the contract's, by which topics and clients are sized.
+    """
+
+    ingest_frame_max_bytes: int = Field(
+        default=FRAME_MAX_BYTES, ge=1_000, le=FRAME_MAX_BYTES, description="Longest value on frames that is read, bytes"
+    )
+    ingest_label_max_bytes: int = Field(
+        default=LABEL_MAX_BYTES, ge=100, le=FRAME_MAX_BYTES, description="Longest value on labels that is read, bytes"
+    )
+    ingest_jpeg_max_bytes: int = Field(
+        default=JPEG_MAX_BYTES, ge=100, le=JPEG_MAX_BYTES, description="Longest JPEG of a frame, bytes"
+    )
+    ingest_jpeg_max_pixels: int = Field(
+        default=JPEG_MAX_PIXELS, ge=1, description="Most pixels of a frame, width times height"
+    )
+    ingest_future_max_ms: int = Field(
+        default=FRAME_AHEAD_MAX_MS,
+        ge=0,
+        description="How far a camera's clock may be ahead of the broker's, milliseconds",
+    )
+    ingest_age_max_ms: int = Field(
+        default=FRAME_AGE_MAX_MS, ge=1, description="How old a frame may be when it comes in, milliseconds"
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """As the checks take them."""
+        return Limits(
+            frame_max_bytes=self.ingest_frame_max_bytes,
+            label_max_bytes=self.ingest_label_max_bytes,
+            future_max_ms=self.ingest_future_max_ms,
+            age_max_ms=self.ingest_age_max_ms,
+            jpeg=JpegLimits(max_bytes=self.ingest_jpeg_max_bytes, max_pixels=self.ingest_jpeg_max_pixels),
+        )
 
 
 T = TypeVar("T", bound=Settings)

@@ -10,7 +10,7 @@ import fastavro
 
 from catseye.contract.codec import SINGLE_OBJECT, Codec, schema_fingerprint
 from catseye.contract.errors import Reason
-from catseye.contract.limits import PUBLIC_MAX_BYTES
+from catseye.contract.limits import FRAME_MAX_BYTES, PUBLIC_MAX_BYTES
 from catseye.contract.records import Frame, Label
 from tests.corpora.jpegs import CROPS, bad_frames
 
@@ -136,7 +136,11 @@ def bad_bytes() -> Iterator[Bad]:
     yield Bad("half a frame", (ENVELOPE + WHOLE)[:900], Reason.MALFORMED_AVRO)
     yield Bad("a frame and a byte", ENVELOPE + WHOLE + b"\0", Reason.TRAILING_BYTES)
     yield Bad("a frame twice", (ENVELOPE + WHOLE) * 2, Reason.TRAILING_BYTES)
-    yield Bad("more than is looked at", CODEC.encode(frame(jpeg=CAR + bytes(2 * 2**20))), Reason.RECORD_TOO_LARGE)
+    yield Bad(
+        "more than is looked at",
+        CODEC.encode(frame(jpeg=CAR + bytes(FRAME_MAX_BYTES - len(CAR)))),
+        Reason.RECORD_TOO_LARGE,
+    )
     yield Bad("the longest that can be written", bytes(longest_value(CAMERA.encode())), Reason.RECORD_TOO_LARGE)
 
 
@@ -181,6 +185,7 @@ def bad_labels() -> Iterator[Bad]:
     yield bad("a label: no class", Reason.FIELD_OUT_OF_RANGE, label(label=""))
     yield bad("a label: a negative sequence", Reason.FIELD_OUT_OF_RANGE, label(sequence=-1))
     yield bad("a label: a negative time", Reason.FIELD_OUT_OF_RANGE, label(labelled_at_ms=-1))
+    yield bad("a label: a time in seconds", Reason.FIELD_OUT_OF_RANGE, label(labelled_at_ms=now_ms() // 1_000))
     yield bad("a label: a time in nanoseconds", Reason.FIELD_OUT_OF_RANGE, label(labelled_at_ms=now_ms() * 1_000_000))
     yield bad("a label: propensity 0", Reason.FIELD_OUT_OF_RANGE, label(propensity=0.0))
     yield bad("a label: propensity over 1", Reason.FIELD_OUT_OF_RANGE, label(propensity=1.001))

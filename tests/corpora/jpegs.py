@@ -18,6 +18,7 @@ from PIL import Image
 
 from catseye.contract.errors import Reason
 from catseye.contract.jpeg_header import APP2, SOS, JpegLimits, segments
+from catseye.contract.limits import JPEG_MAX_BYTES
 
 CROPS = Path(__file__).resolve().parents[2] / "infra" / "example" / "crops"
 SMALL_LIMITS = JpegLimits(max_bytes=200_000, max_pixels=1_000_000)
@@ -181,7 +182,7 @@ def bad_frames() -> tuple[BadFrame, ...]:
     noise = random.Random(7).randbytes(4_000)
     frames = [
         ("empty", b"", Reason.JPEG_EMPTY),
-        ("a MiB and a byte", sound + bytes((1 << 20) + 1 - len(sound)), Reason.JPEG_TOO_LARGE),
+        ("a byte more than is read", sound + bytes(JPEG_MAX_BYTES + 1 - len(sound)), Reason.JPEG_TOO_LARGE),
         ("PNG under another name", _png(scene()), Reason.NOT_A_JPEG),
         ("an error page", b"<!doctype html><title>502 Bad Gateway</title>", Reason.NOT_A_JPEG),
         ("random bytes", noise, Reason.NOT_A_JPEG),

@@ -1,4 +1,4 @@
-"""`services.ingest.checks`: each range at both of its ends, and the reason for what lies outside."""
+"""`catseye.contract.checks`: each range at both of its ends, and the reason for what lies outside."""
 
 import math
 from collections.abc import Callable
@@ -6,19 +6,17 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from catseye.contract.errors import BadRecord, Reason
-from catseye.contract.limits import LABEL_AHEAD_MAX_MS, SEQUENCE_MAX
-from catseye.contract.names import NAME_MAX
-from catseye.contract.records import Frame, Label
-from services.ingest.checks import (
-    READINGS_MAX,
+from catseye.contract.checks import (
     check_captured,
     check_identity,
     check_label,
     readings,
 )
+from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.limits import LABEL_AHEAD_MAX_MS, LABELLED_MIN_MS, NAME_MAX, READINGS_MAX, SEQUENCE_MAX
+from catseye.contract.records import Frame, Label
 
-LABEL = Label(camera="cam", boot="b", sequence=1, label="car", labelled_at_ms=1_000)
+LABEL = Label(camera="cam", boot="b", sequence=1, label="car", labelled_at_ms=1_700_000_000_000)
 NOW_MS = 1_800_000_000_000
 
 
@@ -93,7 +91,10 @@ def test_a_cameras_clock_may_be_off_by_so_much(ahead_ms: int, expected: Reason |
         (replace(LABEL, propensity=1 + 1e-9), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, propensity=math.nan), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, propensity=math.inf), Reason.FIELD_OUT_OF_RANGE),
-        (replace(LABEL, labelled_at_ms=0), None),
+        (replace(LABEL, labelled_at_ms=LABELLED_MIN_MS), None),
+        (replace(LABEL, labelled_at_ms=LABELLED_MIN_MS - 1), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, labelled_at_ms=NOW_MS // 1_000), Reason.FIELD_OUT_OF_RANGE),
+        (replace(LABEL, labelled_at_ms=0), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, labelled_at_ms=-1), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, label="a truck\n"), Reason.FIELD_OUT_OF_RANGE),
         (replace(LABEL, source="\x1b[2J"), Reason.FIELD_OUT_OF_RANGE),

@@ -12,17 +12,19 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 
+from catseye.cli.doctor import GREY as JPEG
 from catseye.client import FrameId, Publisher, Undelivered, aio
 from catseye.client.config import kafka_logger
 from catseye.client.drafts import Drafts, label_of
+from catseye.contract.checks import Limits
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
+from catseye.contract.limits import JPEG_MAX_BYTES
 from catseye.contract.records import Frame, Label
 from catseye.kafka.client_log import ClientLines
 from catseye.settings import Settings
-from services.ingest.core import Limits
 
-JPEG = b"\xff\xd8 a picture"
+AT_MS = 1_790_000_000_000
 SETTINGS = Settings(kafka_bootstrap_servers="nowhere:1", topic_prefix="t.", schema_registry_url="")
 
 
@@ -110,11 +112,12 @@ def test_a_frame_carries_what_was_reported() -> None:
     """Time, telemetry and the wish for an explanation; now is taken where no time was given."""
     outbox = Outbox()
     publisher = Publisher(SETTINGS, camera="gate", boot="b", outbox=outbox)
-    publisher.publish(JPEG, captured_at_ms=5, telemetry={"voltage": 12.0}, explain=True)
+    at_ms = time.time_ns() // 1_000_000 - 5
+    publisher.publish(JPEG, captured_at_ms=at_ms, telemetry={"voltage": 12.0}, explain=True)
     publisher.publish(JPEG)
     first, second = (Codec().decode(value, Frame) for _, _, value in outbox.taken)
     assert first == Frame(
-        camera="gate", boot="b", sequence=0, captured_at_ms=5, jpeg=JPEG, telemetry={"voltage": 12.0}, explain=True
+        camera="gate", boot="b", sequence=0, captured_at_ms=at_ms, jpeg=JPEG, telemetry={"voltage": 12.0}, explain=True
     )
     assert second.captured_at_ms > 1_700_000_000_000
     assert (second.telemetry, second.explain) == ({}, False)
@@ -203,7 +206,7 @@ def test_the_async_publisher_says_the_same() -> None:
         outbox = AsyncOutbox(fails=frozenset({1}))
         async with aio.Publisher(SETTINGS, camera="gate", boot="b", outbox=outbox) as publisher:
             reported = await asyncio.gather(*(publisher.publish(JPEG) for _ in range(3)), return_exceptions=True)
-            await publisher.label("gate", "b", 0, None, labelled_at_ms=3)
+            await publisher.label("gate", "b", 0, None, labelled_at_ms=AT_MS)
             await publisher.flush()
         return outbox, reported
 
@@ -213,7 +216,7 @@ def test_the_async_publisher_says_the_same() -> None:
     assert second.frames == [FrameId("gate", "b", 1)]
     assert [topic for topic, _, _ in outbox.taken] == ["t.frames", "t.frames", "t.labels"]
     label = Codec().decode(outbox.taken[-1][2], Label)
-    assert label == Label(camera="gate", boot="b", sequence=0, label=None, labelled_at_ms=3)
+    assert label == Label(camera="gate", boot="b", sequence=0, label=None, labelled_at_ms=AT_MS)
     assert outbox.steps == ["start", "flush", "stop"]
 
 
@@ -228,7 +231,7 @@ def test_an_async_publisher_that_was_not_started_says_so() -> None:
     [
         (b"", "gate", "jpeg_empty"),
         (b"GIF89a", "gate", "not_a_jpeg"),
-        (b"\xff\xd8" + bytes(4 * 2**20), "gate", "jpeg_too_large"),
+        (b"\xff\xd8\xff" + bytes(JPEG_MAX_BYTES), "gate", "jpeg_too_large"),
         (JPEG, None, "camera_empty"),
         (JPEG, "  ", "camera_empty"),
         (JPEG, "g" * 201, "text_too_long"),
@@ -238,9 +241,9 @@ def test_frames_that_no_ingest_would_accept_are_refused(jpeg: bytes, camera: str
     """With ingest's own reason, before a number is spent."""
     drafts = Drafts("b")
     with pytest.raises(BadRecord) as caught:
-        drafts.frame(jpeg, 0, camera=camera)
+        drafts.frame(jpeg, 0, now_ms=0, camera=camera)
     assert caught.value.reason == reason
-    assert drafts.frame(JPEG, 0, camera="gate").sequence == 0
+    assert drafts.frame(JPEG, 0, now_ms=0, camera="gate").sequence == 0
 
 
 @pytest.mark.parametrize(
@@ -260,7 +263,7 @@ def test_labels_that_no_ingest_would_accept_are_refused(
 ) -> None:
     """With ingest's own reason."""
     with pytest.raises(BadRecord) as caught:
-        label_of(frame, label, 0, now_ms=0, source="person", propensity=propensity)
+        label_of(frame, label, AT_MS, now_ms=AT_MS, source="person", propensity=propensity)
     assert caught.value.reason == reason
 
 
@@ -268,9 +271,10 @@ def test_a_label_of_the_future_is_refused() -> None:
     """Nanoseconds by mistake: nothing could correct it. By both publishers, before it is sent; as ingest does."""
     most_ms, ahead_ms = Limits().label_future_max_ms, time.time_ns()
     frame = FrameId("gate", "b", 0)
-    assert label_of(frame, "car", most_ms, now_ms=0, source="person", propensity=1.0).labelled_at_ms == most_ms
-    with pytest.raises(BadRecord, match=r"labelled_at_ms is 300001, 300001 ms after now"):
-        label_of(frame, "car", most_ms + 1, now_ms=0, source="person", propensity=1.0)
+    latest_ms = AT_MS + most_ms
+    assert label_of(frame, "car", latest_ms, now_ms=AT_MS, source="person", propensity=1.0).labelled_at_ms == latest_ms
+    with pytest.raises(BadRecord, match=rf"labelled_at_ms is {latest_ms + 1}, 300001 ms after now"):
+        label_of(frame, "car", latest_ms + 1, now_ms=AT_MS, source="person", propensity=1.0)
 
     plain, outbox = Outbox(), AsyncOutbox()
     with pytest.raises(BadRecord, match="it counts Unix milliseconds"):

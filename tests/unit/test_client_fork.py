@@ -47,7 +47,7 @@ subscription = Subscription(Reading("alerts", "t.", None, print), Codec(), Nowhe
 @pytest.mark.parametrize(
     "used",
     [
-        f"{_PUBLISHER}use = lambda: publisher.publish(b'\\xff\\xd8')",
+        f"from catseye.cli.doctor import GREY\n{_PUBLISHER}use = lambda: publisher.publish(GREY)",
         f"{_PUBLISHER}use = lambda: publisher.label('gate', 'b7', 1, 'car')",
         f"{_PUBLISHER}use = publisher.close",
         f"{_SUBSCRIPTION}use = subscription.close",

@@ -12,17 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from catseye.contract.checks import Limits
 from catseye.contract.codec import Codec
 from catseye.contract.dead_letters import KEPT_MAX_BYTES, is_cut
 from catseye.contract.errors import Reason, Unavailable
 from catseye.contract.identity import dead_letter_id, partition_of
-from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
+from catseye.contract.limits import FRAME_MAX_BYTES, PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.contract.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label, RepeatedFrame
 from catseye.models.jpeg import JpegLimits, decode_rgb
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.ingest import NAME, READS, WRITES
-from services.ingest.core import BEHIND_MAX_MS, QUEUED_MAX_MS, IngestCore, Limits
+from services.ingest.core import BEHIND_MAX_MS, QUEUED_MAX_MS, IngestCore
 from services.ingest.quality import measure
 from services.ingest.window import BUCKET_MS, WIDTH, Windows
 from tests.corpora.bad_records import longest_value
@@ -339,7 +340,7 @@ def test_each_bad_picture_is_dead_for_its_own_reason(bad: Any) -> None:
         (lambda: frame(captured_at_ms=NOW_MS + 2_001), Reason.CAPTURED_IN_FUTURE),
         (lambda: frame(captured_at_ms=NOW_MS - 7 * 24 * 3_600_000 - 1), Reason.CAPTURED_TOO_LONG_AGO),
         (lambda: frame(telemetry={str(number): 1.0 for number in range(65)}), Reason.FIELD_OUT_OF_RANGE),
-        (lambda: frame(jpeg=b"\0" * (2 * 2**20)), Reason.RECORD_TOO_LARGE),
+        (lambda: frame(jpeg=b"\0" * FRAME_MAX_BYTES), Reason.RECORD_TOO_LARGE),
         (lambda: frame(jpeg=b"\0" * SMALL_LIMITS.max_bytes + b"\0"), Reason.JPEG_TOO_LARGE),
         (lambda: CODEC.encode(frame())[:-1], Reason.MALFORMED_AVRO),
         (lambda: CODEC.encode(frame()) + b"\0", Reason.TRAILING_BYTES),

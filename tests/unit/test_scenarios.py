@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from catseye.contract.checks import readings
 from catseye.contract.errors import Misconfigured
 from catseye.models.jpeg import decode_rgb, inspect
 from infra.local.checker import check
 from infra.local.evidence import FrameAt, FrameKey, LabelAt, LabelKey, Ledger, Log, OutcomeAt, PredictionAt, UnmatchedAt
-from services.ingest.checks import readings
 from services.simulator.changes import ClassMix, Effect, NewKind, OtherFrames, Silent, Weather, WrongLabels
 from services.simulator.core import Due, FrameDue, LabelDue, Plan, Road
 from services.simulator.pictures import Appearance, Pictures

@@ -30,6 +30,8 @@ class Admin:
         self._faults = faults or {}
         self._away = away
         self.made: dict[str, Any] = {}
+        self.longest: dict[str, int] = {}
+        self.altered: dict[str, str] = {}
 
     def __call__(self, config: dict[str, Any]) -> "Admin":
         return self
@@ -54,6 +56,28 @@ class Admin:
                 promises[topic.topic].set_result(None)
                 self.made[topic.topic] = topic
         return promises
+
+    def describe_configs(self, asked: list[Any]) -> dict[Any, Future[Any]]:
+        """Topics of today, or as long as the test says."""
+        answers: dict[Any, Future[Any]] = {}
+        for one in asked:
+            answers[one] = Future()
+            longest = self.longest.get(one.name, RECORD_MAX_BYTES)
+            answers[one].set_result({"max.message.bytes": SimpleNamespace(value=str(longest))})
+        return answers
+
+    def incremental_alter_configs(self, wanted: list[Any]) -> dict[Any, Future[None]]:
+        """Remembers what was altered, or refuses."""
+        answers: dict[Any, Future[None]] = {}
+        for one in wanted:
+            answers[one] = Future()
+            if one.name in self._faults:
+                answers[one].set_exception(kafka_fault(self._faults[one.name]))
+            else:
+                answers[one].set_result(None)
+                (entry,) = one.incremental_configs
+                self.altered[one.name] = entry.value
+        return answers
 
 
 @pytest.fixture
@@ -149,6 +173,23 @@ def test_nothing_is_made_where_all_is_there(cluster: Callable[..., Admin]) -> No
     """The second time is free."""
     cluster({f"blue.{topic.name}": 6 if topic.by_camera else 1 for topic in TOPICS})
     assert create_topics(SIX) == []
+
+
+def test_topics_of_an_earlier_version_take_the_longest_record_of_today(cluster: Callable[..., Admin]) -> None:
+    """Raised, never lowered: an ingest that writes a 4K frame to a topic of 5 MiB would never commit again."""
+    there = {f"blue.{topic.name}": 6 if topic.by_camera else 1 for topic in TOPICS}
+    found = cluster(there)
+    create_topics(SIX)
+    assert found.altered == {}
+    found.longest = {"blue.frames": 4 * 2**20, "blue.labels": PUBLIC_MAX_BYTES, "blue.frames.accepted": 5 * 2**20}
+    create_topics(SIX)
+    assert found.altered == {"blue.frames": str(PUBLIC_MAX_BYTES), "blue.frames.accepted": str(RECORD_MAX_BYTES)}
+    refusing = cluster(there, {"blue.frames": KafkaError.POLICY_VIOLATION})
+    refusing.longest = {"blue.frames": 4 * 2**20}
+    with pytest.raises(
+        Unavailable, match=r"max\.message\.bytes of the topics cannot be .* raised: on order; records up"
+    ):
+        create_topics(SIX)
 
 
 def test_a_topic_with_other_partitions_is_not_accepted(cluster: Callable[..., Admin]) -> None:

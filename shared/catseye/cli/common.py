@@ -60,10 +60,10 @@ def settings_with_broker() -> Settings:
     from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415
 
     from catseye.kafka.admin import admin  # noqa: PLC0415
-    from catseye.settings import Settings, load  # noqa: PLC0415
+    from catseye.settings import DoorSettings, load  # noqa: PLC0415
 
     set_on_retry_hooks([])  # a command prints its result in one sentence, not each attempt
-    settings = load(Settings)
+    settings = load(DoorSettings, service="ingest")
     try:
         admin(settings).list_topics(timeout=_ANSWER_S)
     except KafkaException as fault:

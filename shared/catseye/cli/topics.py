@@ -26,7 +26,7 @@ def topics(ctx: click.Context) -> None:
 @topics.command()
 @json_option
 def create(json_file: Path | None) -> None:
-    """Create the topics that are missing; those that are there stay as they are."""
+    """Create the topics that are missing; those that are there take records as long as new ones do."""
     settings = settings_with_broker()
     created = create_topics(settings)
     if write_json(json_file, {"created": created, "there": len(TOPICS) - len(created)}):

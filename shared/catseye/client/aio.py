@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -21,8 +21,9 @@ from aiokafka.errors import (
 from catseye import clock
 from catseye.client.aio_config import aio_config, aio_publisher_config
 from catseye.client.aio_group import Membership
-from catseye.client.config import LONGEST_MS, settings_or_environment
+from catseye.client.config import LONGEST_MS, limits_of, settings_or_environment
 from catseye.client.drafts import Drafts, FrameId, label_of
+from catseye.client.given import Readings, Time
 from catseye.client.process import OwnProcess
 from catseye.client.publisher import Undelivered
 from catseye.client.reading import From, Reading, Unreadable
@@ -34,6 +35,7 @@ from catseye.contract.topics import full_name
 from catseye.kafka.registry import codec_for
 
 if TYPE_CHECKING:
+    from catseye.client.given import Picture
     from catseye.settings import Settings
 
 __all__ = ["Publisher", "Subscription", "subscribe"]
@@ -76,7 +78,7 @@ class Publisher:
         outbox: Any = None,
     ) -> None:
         self._settings = settings_or_environment(settings)
-        self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera)
+        self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera, limits_of(self._settings))
         self._frames = full_name("frames", self._settings.topic_prefix)
         self._labels = full_name("labels", self._settings.topic_prefix)
         self._outbox: Any = outbox
@@ -101,31 +103,25 @@ class Publisher:
 
     async def publish(
         self,
-        jpeg: bytes,
+        jpeg: Picture,
         *,
         camera: str | None = None,
-        captured_at_ms: int | None = None,
-        telemetry: dict[str, float] | None = None,
+        captured_at_ms: Time | None = None,
+        telemetry: Readings | None = None,
         explain: bool = False,
     ) -> FrameId:
-        """Send one frame and wait until the broker has it.
-
-        Args:
-            jpeg: The picture.
-            camera: Name of the camera; left out, the publisher's.
-            captured_at_ms: When it was taken, Unix milliseconds; left out, now.
-            telemetry: Readings of the device by name, in units of your own.
-            explain: Ask for a class activation map with the prediction.
+        """Send one frame and wait until the broker has it; arguments as in `catseye.client`.
 
         Returns:
             The frame's name, under which its prediction comes and its label is sent.
 
         Raises:
-            BadRecord: no ingest would accept it.
+            BadRecord, TypeError: as in `catseye.client`.
             Undelivered: the broker did not acknowledge it.
         """
-        at_ms = clock.now_ms() if captured_at_ms is None else captured_at_ms
-        frame = self._drafts.frame(jpeg, at_ms, camera=camera, telemetry=telemetry, explain=explain)
+        frame = self._drafts.frame(
+            jpeg, captured_at_ms, now_ms=clock.now_ms(), camera=camera, telemetry=telemetry, explain=explain
+        )
         name = FrameId(frame.camera, frame.boot, frame.sequence)
         await self._send(self._frames, name, frame)
         return name
@@ -137,21 +133,25 @@ class Publisher:
         sequence: int,
         label: str | None,
         *,
-        labelled_at_ms: int | None = None,
+        labelled_at_ms: Time | None = None,
         source: str = "person",
-        propensity: float = 1.0,
+        propensity: SupportsFloat = 1.0,
     ) -> None:
         """Say what a frame showed and wait until the broker has it; arguments as in `catseye.client`.
 
         Raises:
-            BadRecord: no ingest would accept it, or it is of the future.
+            BadRecord, TypeError: as in `catseye.client`.
             Undelivered: the broker did not acknowledge it.
         """
-        name = FrameId(camera, boot, sequence)
-        now_ms = clock.now_ms()
-        at_ms = now_ms if labelled_at_ms is None else labelled_at_ms
-        record = label_of(name, label, at_ms, now_ms=now_ms, source=source, propensity=propensity)
-        await self._send(self._labels, name, record)
+        record = label_of(
+            FrameId(camera, boot, sequence),
+            label,
+            labelled_at_ms,
+            now_ms=clock.now_ms(),
+            source=source,
+            propensity=propensity,
+        )
+        await self._send(self._labels, FrameId(record.camera, record.boot, record.sequence), record)
 
     async def flush(self) -> None:
         """Return when nothing is under way any more; whoever waits for a lost frame gets the error there."""

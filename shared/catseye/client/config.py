@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from catseye.contract.checks import CONTRACT, Limits
 from catseye.contract.limits import PUBLIC_MAX_BYTES
 from catseye.kafka.client_log import ClientLines
 from catseye.kafka.clients import Config, client_config
@@ -20,10 +21,14 @@ def settings_or_environment(settings: Settings | None) -> Settings:
     """
     if settings is not None:
         return settings
-    from catseye.settings import Settings as Common  # noqa: PLC0415
-    from catseye.settings import load  # noqa: PLC0415
+    from catseye.settings import DoorSettings, load  # noqa: PLC0415
 
-    return load(Common)
+    return load(DoorSettings, service="ingest")
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What ingest accepts, as far as *settings* say; else what the contract says."""
+    return getattr(settings, "limits", CONTRACT)
 
 
 LONGEST_MS = 86_400_000  # librdkafka's most: a reader may work so long on one record, a trainer does

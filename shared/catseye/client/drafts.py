@@ -1,17 +1,22 @@
 """What a publisher says, checked and numbered before it goes anywhere. Pure."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from itertools import count
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self, SupportsFloat
 
+from msgspec.structs import replace
+
+from catseye.client.given import Readings, Time, jpeg_bytes, readings_of, share, text, time_ms, whole
+from catseye.contract.checks import CONTRACT, Limits, check_content, check_identity, check_label, readings
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import frame_id
-from catseye.contract.limits import LABEL_AHEAD_MAX_MS, PUBLIC_MAX_BYTES
-from catseye.contract.names import check_camera, check_text
+from catseye.contract.names import check_text
 from catseye.contract.records import Frame, Label
 
-_JPEG_MAX_BYTES = PUBLIC_MAX_BYTES - 64 * 1024  # leaves room for names and telemetry
-_START_OF_IMAGE = b"\xff\xd8"
+if TYPE_CHECKING:
+    from catseye.client.given import Picture
 
 
 class FrameId(NamedTuple):
@@ -52,80 +57,71 @@ class Drafts:
     Args:
         boot: Name of this run of the counters. A publisher that cannot tell its last number takes a new name.
         camera: Camera of frames that name none.
+        limits: What ingest accepts.
     """
 
-    def __init__(self, boot: str, camera: str | None = None) -> None:
-        check_text("boot", boot)
+    def __init__(self, boot: str, camera: str | None = None, limits: Limits = CONTRACT) -> None:
+        check_text("boot", text("boot", boot))
         self.boot = boot
         self._camera = camera
+        self._limits = limits
         # A counter hands out a number in one step of the interpreter, so that threads never share one.
         self._numbers: defaultdict[str, count[int]] = defaultdict(count)
 
     def frame(
         self,
-        jpeg: bytes,
-        captured_at_ms: int,
+        jpeg: Picture,
+        captured_at_ms: Time | None = None,
         *,
+        now_ms: int,
         camera: str | None = None,
-        telemetry: dict[str, float] | None = None,
+        telemetry: Readings | None = None,
         explain: bool = False,
     ) -> Frame:
-        """The next frame of a camera.
+        """The next frame of a camera; arguments as `catseye.client.Publisher.publish`.
 
         Raises:
-            BadRecord: no ingest would accept it: no camera, no JPEG, or too long.
+            BadRecord: no ingest would accept it, as far as can be told without decoding the picture.
+            TypeError: something is of a type that nothing can be made of.
         """
-        name = camera if camera is not None else self._camera or ""
-        check_camera(name)
-        if not jpeg:
-            raise BadRecord(Reason.JPEG_EMPTY, "the frame has no bytes")
-        if jpeg[:2] != _START_OF_IMAGE:
-            raise BadRecord(Reason.NOT_A_JPEG, f"a JPEG starts with ffd8; these bytes start with {jpeg[:2].hex()}")
-        if len(jpeg) > _JPEG_MAX_BYTES:
-            raise BadRecord(Reason.JPEG_TOO_LARGE, f"the JPEG has {len(jpeg)} bytes; at most {_JPEG_MAX_BYTES} fit")
-        return Frame(
-            camera=name,
+        frame = Frame(
+            camera=text("camera", camera if camera is not None else self._camera or ""),
             boot=self.boot,
-            sequence=next(self._numbers[name]),
-            captured_at_ms=captured_at_ms,
-            jpeg=jpeg,
-            telemetry=telemetry or {},
-            explain=explain,
+            sequence=0,
+            captured_at_ms=now_ms if captured_at_ms is None else time_ms("captured_at_ms", captured_at_ms),
+            jpeg=jpeg_bytes(jpeg),
+            telemetry=readings_of(telemetry),
+            explain=bool(explain),
         )
+        check_identity(frame.camera, frame.boot, frame.sequence)
+        check_content(frame, now_ms, self._limits)
+        return replace(frame, sequence=next(self._numbers[frame.camera]), telemetry=readings(frame.telemetry))
 
 
 def label_of(
-    frame: FrameId, label: str | None, labelled_at_ms: int, *, now_ms: int, source: str, propensity: float
+    frame: FrameId,
+    label: str | None,
+    labelled_at_ms: Time | None,
+    *,
+    now_ms: int,
+    source: str,
+    propensity: SupportsFloat,
 ) -> Label:
-    """What *frame* showed; None takes back what was said before.
+    """What *frame* showed; None takes back what was said before. Without *labelled_at_ms* that is so since now.
 
     Raises:
-        BadRecord: no ingest would accept it, or it is of the future, so that no later label could correct it.
+        BadRecord: no ingest would accept it.
+        TypeError: something is of a type that nothing can be made of.
     """
-    check_camera(frame.camera)
-    check_text("boot", frame.boot)
-    check_text("source", source)
-    if frame.sequence < 0:
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {frame.sequence}; it counts from 0 up")
-    if label is not None and not label.strip():
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "label is empty; None withdraws a label")
-    check_text("label", label or "")
-    if not 0 < propensity <= 1:
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity is {propensity}; it is a chance over 0 up to 1")
-    ahead_ms = labelled_at_ms - now_ms
-    if ahead_ms > LABEL_AHEAD_MAX_MS:
-        raise BadRecord(
-            Reason.FIELD_OUT_OF_RANGE,
-            f"labelled_at_ms is {labelled_at_ms}, {ahead_ms} ms after now: at most {LABEL_AHEAD_MAX_MS} ms are taken, "
-            "since of two labels the later one holds, so that this one could not be corrected; it counts Unix "
-            "milliseconds",
-        )
-    return Label(
-        camera=frame.camera,
-        boot=frame.boot,
-        sequence=frame.sequence,
-        label=label,
-        labelled_at_ms=labelled_at_ms,
-        source=source,
-        propensity=propensity,
+    record = Label(
+        camera=text("camera", frame.camera),
+        boot=text("boot", frame.boot),
+        sequence=whole("sequence", frame.sequence),
+        label=None if label is None else text("label, the name of a class or None,", label),
+        labelled_at_ms=now_ms if labelled_at_ms is None else time_ms("labelled_at_ms", labelled_at_ms),
+        source=text("source", source),
+        propensity=share("propensity", propensity),
     )
+    check_identity(record.camera, record.boot, record.sequence)
+    check_label(record, now_ms)
+    return record

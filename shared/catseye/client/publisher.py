@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, SupportsFloat
 
 from confluent_kafka import Producer
 
 from catseye import clock
-from catseye.client.config import kafka_logger, publisher_config, settings_or_environment
+from catseye.client.config import kafka_logger, limits_of, publisher_config, settings_or_environment
 from catseye.client.drafts import Drafts, FrameId, label_of
+from catseye.client.given import Readings, Time
 from catseye.client.process import OwnProcess
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
@@ -20,6 +21,7 @@ from catseye.contract.topics import full_name
 from catseye.kafka.registry import codec_for
 
 if TYPE_CHECKING:
+    from catseye.client.given import Picture
     from catseye.settings import Settings
 
 _FULL_QUEUE_WAIT_S = 0.1
@@ -87,7 +89,7 @@ class Publisher:
     ) -> None:
         settings = settings_or_environment(settings)
         self._process = OwnProcess("a Publisher")
-        self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera)
+        self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera, limits_of(settings))
         self._codec: Codec = codec_for(settings)
         self._frames = full_name("frames", settings.topic_prefix)
         self._labels = full_name("labels", settings.topic_prefix)
@@ -104,21 +106,21 @@ class Publisher:
 
     def publish(
         self,
-        jpeg: bytes,
+        jpeg: Picture,
         *,
         camera: str | None = None,
-        captured_at_ms: int | None = None,
-        telemetry: dict[str, float] | None = None,
+        captured_at_ms: Time | None = None,
+        telemetry: Readings | None = None,
         explain: bool = False,
         on_acknowledged: Callable[[FrameId], None] | None = None,
     ) -> FrameId:
         """Send one frame; returns at once, unless the local queue is full.
 
         Args:
-            jpeg: The picture.
+            jpeg: The bytes of the picture, in anything that holds bytes: `cv2.imencode` gives such an array.
             camera: Name of the camera; left out, the publisher's.
-            captured_at_ms: When it was taken, Unix milliseconds; left out, now.
-            telemetry: Readings of the device by name, in units of your own.
+            captured_at_ms: When it was taken: Unix milliseconds, or a datetime with its time zone; left out, now.
+            telemetry: Readings of the device by name, in units of your own; None and NaN are left out.
             explain: Ask for a class activation map with the prediction.
             on_acknowledged: Called when the broker has the frame.
 
@@ -126,15 +128,18 @@ class Publisher:
             The frame's name, under which its prediction comes and its label is sent.
 
         Raises:
-            BadRecord: no ingest would accept it.
+            BadRecord: no ingest would accept it (`catseye.contract.limits`). What only decoding the picture shows is
+                found by ingest and goes to the dead letters.
+            TypeError: something is of a type that nothing can be made of.
             Forked: another process made this publisher.
             Undelivered: an earlier frame or label was not acknowledged and there is no `on_failure`. This one was
                 not sent.
         """
         self._process.check()
         self._raise_failures()
-        at_ms = clock.now_ms() if captured_at_ms is None else captured_at_ms
-        frame = self._drafts.frame(jpeg, at_ms, camera=camera, telemetry=telemetry, explain=explain)
+        frame = self._drafts.frame(
+            jpeg, captured_at_ms, now_ms=clock.now_ms(), camera=camera, telemetry=telemetry, explain=explain
+        )
         name = FrameId(frame.camera, frame.boot, frame.sequence)
         self._send(self._frames, name, frame, on_acknowledged)
         return name
@@ -146,9 +151,9 @@ class Publisher:
         sequence: int,
         label: str | None,
         *,
-        labelled_at_ms: int | None = None,
+        labelled_at_ms: Time | None = None,
         source: str = "person",
-        propensity: float = 1.0,
+        propensity: SupportsFloat = 1.0,
         on_acknowledged: Callable[[FrameId], None] | None = None,
     ) -> None:
         """Say what a frame showed. Of two labels for one frame the later `labelled_at_ms` holds.
@@ -162,22 +167,22 @@ class Publisher:
             boot: Boot of the frame.
             sequence: Number of the frame.
             label: Its class; None withdraws an earlier label.
-            labelled_at_ms: When that was seen to be so, Unix milliseconds, at most 5 minutes ahead; left out, now.
+            labelled_at_ms: When that was seen to be so: Unix milliseconds, or a datetime with its time zone; at most 5
+                minutes ahead; left out, now.
             source: Who says so: person, sensor, audit, or a name of your own.
             propensity: Probability, over 0 to 1, with which this frame was chosen to be labelled.
             on_acknowledged: Called when the broker has the label.
 
         Raises:
-            BadRecord: no ingest would accept it, or it is of the future.
+            BadRecord: no ingest would accept it.
+            TypeError: something is of a type that nothing can be made of.
             Forked, Undelivered: as `publish`.
         """
         self._process.check()
         self._raise_failures()
         name = FrameId(camera, boot, sequence)
-        now_ms = clock.now_ms()
-        at_ms = now_ms if labelled_at_ms is None else labelled_at_ms
-        record = label_of(name, label, at_ms, now_ms=now_ms, source=source, propensity=propensity)
-        self._send(self._labels, name, record, on_acknowledged)
+        record = label_of(name, label, labelled_at_ms, now_ms=clock.now_ms(), source=source, propensity=propensity)
+        self._send(self._labels, FrameId(record.camera, record.boot, record.sequence), record, on_acknowledged)
 
     def flush(self, timeout_s: float = 120.0) -> None:
         """Return when the broker has all that was published.

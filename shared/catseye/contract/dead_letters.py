@@ -6,10 +6,11 @@ compressed, a record of any size passes it.
 
 from catseye.contract.errors import BadRecord
 from catseye.contract.identity import dead_letter_id
+from catseye.contract.limits import PUBLIC_MAX_BYTES
 from catseye.contract.message import Message
 from catseye.contract.records import DeadLetter
 
-KEPT_MAX_BYTES = 4 * 2**20  # of key and value together: whatever a publisher can write uncompressed is kept whole
+KEPT_MAX_BYTES = PUBLIC_MAX_BYTES  # of key and value together: whatever can be written uncompressed is kept whole
 APPEND_TIME = 2  # the broker's clock wrote the timestamp, not the publisher's (Kafka's TimestampType)
 
 

@@ -11,6 +11,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.limits import (
+    JPEG_MAX_ASPECT,
+    JPEG_MAX_BYTES,
+    JPEG_MAX_PIXELS,
+    JPEG_MAX_SCAN_PIXELS,
+    JPEG_MAX_SCANS,
+    JPEG_MAX_SEGMENTS,
+)
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 APP0, APP1, APP2, APP14, APP15, COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
@@ -43,24 +51,23 @@ _BYTE_ORDERS = {b"II*\0": "little", b"MM\0*": "big"}
 
 @dataclass(frozen=True, slots=True)
 class JpegLimits:
-    """What a frame may ask of whoever decodes it.
+    """What a frame may ask of whoever decodes it; the reasons stand in `catseye.contract.limits`.
 
     Args:
         max_bytes: Size of the file, bytes.
-        max_pixels: Width times height. 16 Mpx decode in 15 ms to 0.1 s and 48 MB.
+        max_pixels: Width times height.
         max_aspect: Longer side over the shorter one.
-        max_scans: Passes over the picture. Usual: 1, progressive 10.
-        max_scan_pixels: Scans times pixels; a few bytes can make a scan that visits every pixel. 200 million take
-            0.15 s; 16 Mpx in 100 scans took 1.1 s from a file of 97 KB.
-        max_segments: Marker segments, scans included. Usual: 10 to 40.
+        max_scans: Passes over the picture.
+        max_scan_pixels: Scans times pixels.
+        max_segments: Marker segments, scans included.
     """
 
-    max_bytes: int = 1 << 20
-    max_pixels: int = 16_000_000
-    max_aspect: int = 20
-    max_scans: int = 100
-    max_scan_pixels: int = 200_000_000
-    max_segments: int = 1_000
+    max_bytes: int = JPEG_MAX_BYTES
+    max_pixels: int = JPEG_MAX_PIXELS
+    max_aspect: int = JPEG_MAX_ASPECT
+    max_scans: int = JPEG_MAX_SCANS
+    max_scan_pixels: int = JPEG_MAX_SCAN_PIXELS
+    max_segments: int = JPEG_MAX_SEGMENTS
 
 
 DEFAULT_LIMITS = JpegLimits()

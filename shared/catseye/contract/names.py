@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.limits import NAME_MAX
 
-NAME_MAX: Final = 200  # characters
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C0, delete and C1 of Unicode: they garble terminals, logs, keys
 
 

@@ -303,7 +303,7 @@ class CameraReport(Record, frozen=True, kw_only=True):
 
 
 class DeadLetter(Record, frozen=True, kw_only=True):
-    """A record that could not be accepted, with its bytes as they were; of over 4 MiB the first.
+    """A record that could not be accepted, with its bytes as they were; of over 8 MiB the first.
 
     Attributes:
         dead_letter_id: 32 hexadecimal digits: a hash of where the record lay.
@@ -393,7 +393,7 @@ class Frame(Record, frozen=True, kw_only=True):
             highest of a boot, for the eight boots used last; a frame further behind is refused (sequence_too_old).
         captured_at_ms: The camera's clock when the frame was taken, Unix milliseconds; not trusted. Refused when it is
             over 2 seconds after the broker's clock, or over 7 days before.
-        jpeg: The picture, baseline or progressive JPEG, grey or colour.
+        jpeg: The picture, baseline or progressive JPEG, grey or colour; at most 8 MiB and 16 megapixels.
         telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
         explain: Asks for a class activation map with the prediction.
     """

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # its own hints forget that it exports three of them
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from catseye.contract.errors import Misconfigured, Unavailable
@@ -16,6 +22,8 @@ from catseye.kafka.clients import SILENT, client_config
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
+
+LONGEST: Final = "max.message.bytes"
 
 
 def admin(settings: Settings) -> AdminClient:
@@ -40,14 +48,14 @@ def wait_for_broker(settings: Settings, timeout_s: float = 30) -> None:
 
 
 def create_topics(settings: Settings) -> list[str]:
-    """Create the topics of the table that are missing.
+    """Create the topics of the table that are missing; those that an earlier version made take as long records as now.
 
     Returns:
         Full names of those that were created.
 
     Raises:
         Misconfigured: a topic of the table exists with another number of partitions.
-        Unavailable: the broker did not make a topic.
+        Unavailable: the broker did not make a topic, or did not let it take longer records.
     """
     client = admin(settings)
     there = client.list_topics(timeout=10).topics
@@ -79,13 +87,46 @@ def create_topics(settings: Settings) -> list[str]:
                 raise Unavailable(f"the broker did not make topic {name}: {fault.args[0].str()}") from fault
         else:
             made.append(name)
+    _lengthen(client, {name: topic for name, topic in wanted.items() if name in there})
     return made
+
+
+def _lengthen(client: AdminClient, there: Mapping[str, Topic]) -> None:
+    """Raise the longest record of topics to the contract's, never lower it. Raises `Unavailable`."""
+    if not there:
+        return
+    kind = ConfigResource.Type.TOPIC
+    try:
+        answers = client.describe_configs([ConfigResource(kind, name) for name in there])
+        longest = {asked.name: int(answer.result()[LONGEST].value) for asked, answer in answers.items()}
+        short = [
+            ConfigResource(
+                kind,
+                name,
+                incremental_configs=[
+                    ConfigEntry(LONGEST, str(longest_of(topic)), incremental_operation=AlterConfigOpType.SET)
+                ],
+            )
+            for name, topic in there.items()
+            if longest[name] < longest_of(topic)
+        ]
+        for answer in (client.incremental_alter_configs(short) if short else {}).values():
+            answer.result()
+    except KafkaException as fault:
+        raise Unavailable(
+            f"{LONGEST} of the topics cannot be read and raised: {fault.args[0].str()}; records up to "
+            f"{RECORD_MAX_BYTES} bytes must fit"
+        ) from fault
+
+
+def longest_of(topic: Topic) -> int:
+    """Longest batch that a topic must take, bytes."""
+    return PUBLIC_MAX_BYTES if topic.public else RECORD_MAX_BYTES
 
 
 def topic_config(topic: Topic, settings: Settings) -> dict[str, str]:
     """Broker settings of one topic: the broker's clock on every record, and how long it is kept."""
-    longest = PUBLIC_MAX_BYTES if topic.public else RECORD_MAX_BYTES
-    config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(longest)}
+    config = {"message.timestamp.type": "LogAppendTime", LONGEST: str(longest_of(topic))}
     if topic.kept is Kept.COMPACTED:
         return config | {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"}
     if topic.kept is Kept.HORIZON:

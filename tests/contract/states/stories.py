@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from catseye.contract.checks import Limits
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction
 from catseye.runtime.router import Router
@@ -20,7 +21,6 @@ from services.drift.cameras import Cameras
 from services.ground_truth.join_state import JoinState
 from services.incidents.incidents_state import IncidentsState
 from services.incidents.rules import Rules as IncidentRules
-from services.ingest.core import Limits
 from services.ingest.window import Windows
 from services.retrain_trigger.labels import Held, counted, packed
 from services.rollout.rollout_state import RolloutState
