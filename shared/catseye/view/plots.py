@@ -44,11 +44,11 @@ class Resolution:
 
 
 _HOUR_MS = 3_600_000
-MINUTES = Resolution(60_000, 240, 8 * _HOUR_MS)
-"""A working day by the minute."""
-TEN_MINUTES = Resolution(600_000, 144, 8 * 24 * _HOUR_MS)
-"""A week and a day by ten minutes."""
-RESOLUTIONS = (MINUTES, TEN_MINUTES)
+MINUTES = Resolution(60_000, 120, 4 * _HOUR_MS)
+"""Four hours by the minute."""
+QUARTERS = Resolution(900_000, 192, 7 * 24 * _HOUR_MS)
+"""A week by quarters of an hour."""
+RESOLUTIONS = (MINUTES, QUARTERS)
 
 ACCURACY = "accuracy"
 """Estimate and both ends of its interval; subject: the camera."""
