@@ -11,8 +11,10 @@ from catseye.view.plots import MINUTES, QUARTERS, RESOLUTIONS
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.97531, 1.0])
 def test_shares_come_back_to_a_ten_thousandth(share: float) -> None:
     """Zero is a number, too; what is outside 0 to 1 is at its end."""
-    empty, (kept, least, most) = plots.unpack_shares(bytes(6) + plots.pack_shares((share, -1.0, 2.0)))
+    empty, found = plots.unpack_shares(bytes(6) + plots.pack_shares((share, -1.0, 2.0)))
     assert empty is None
+    assert found is not None
+    kept, least, most = found
     assert kept == pytest.approx(share, abs=1e-4)
     assert (least, most) == (0.0, 1.0)
 
