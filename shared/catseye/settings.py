@@ -37,7 +37,6 @@ SERVICES = (
     "retrain_trigger",
     "trainer",
     "rollout",
-    "view",
     "gateway",
     "notifier",
     "simulator",
@@ -83,11 +82,6 @@ class Settings(BaseSettings):
         default="",
         validation_alias="SCHEMA_REGISTRY_URL",
         description="Schema registry; with it records are written in Confluent's wire format, without in Avro's own",
-    )
-    redis_url: str = Field(
-        default="redis://127.0.0.1:6379/0",
-        validation_alias="REDIS_URL",
-        description="Redis server that pages read from, redis://USER:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS",
     )
     data_dir: Path = Field(default=Path(".catseye"), description="Folder for artifacts, keys and logs")
     artifacts_url: str = Field(

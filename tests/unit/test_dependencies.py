@@ -19,11 +19,11 @@ EXTRAS = {
     "catseye.contract.heads": ("", "service"),  # for services that decode whole batches; no client does
     "catseye.kafka.registry_client": ("", "registry"),
     "catseye.runtime": ("", "service"),
-    "catseye.view": ("", "service"),
     "catseye.models": ("", "models"),
     "catseye.ops": ("", "cli"),
     "catseye.cli": ("", "cli"),
-    "catseye.cli.video": ("", "cli", "models"),
+    "catseye.cli.video": ("", "cli", "video"),
+    "catseye.video": ("", "video"),
 }
 INSTALLED = packages_distributions()
 # A part of a package that only an extra of its brings.

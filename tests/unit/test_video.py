@@ -1,15 +1,18 @@
 """Frames of a video file: all, or so many a second, at its own pace or at once."""
 
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from catseye.cli.video import jpegs
+from catseye.cli.video import frames
 from catseye.contract.errors import Misconfigured
 from catseye.models.jpeg import decode_rgb
+from catseye.video.stream import Source
 
 FPS, FRAMES = 25, 50
 
@@ -23,6 +26,12 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> str:
         writer.write(np.full((48, 64, 3), (0, 0, 5 * number), np.uint8))
     writer.release()
     return file
+
+
+def jpegs(source: str, *, fps: float | None, fast: bool, stop: threading.Event | None = None) -> Iterator[bytes]:
+    """What `catseye publish` would send."""
+    for frame in frames(Source(source, on_event=pytest.fail), fps=fps, fast=fast, stop=stop or threading.Event()):
+        yield frame.jpeg
 
 
 def red(jpeg: bytes) -> float:
@@ -52,13 +61,15 @@ def test_at_its_own_speed(video: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits until each frame's own moment."""
     now_s, waits = [0.0], []
 
-    def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        now_s[0] += seconds
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            waits.append(timeout)
+            now_s[0] += timeout
+            return False
 
     monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
-    monkeypatch.setattr(time, "sleep", sleep)
-    assert len(list(jpegs(video, fps=None, fast=False))) == FRAMES
+    assert len(list(jpegs(video, fps=None, fast=False, stop=Stop()))) == FRAMES
     assert sum(waits) == pytest.approx((FRAMES - 1) / FPS, abs=1 / FPS)
 
 

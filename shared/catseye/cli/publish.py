@@ -1,18 +1,21 @@
 """`catseye publish` and `catseye label`: the SDK by hand."""
 
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from catseye.cli.common import is_address, json_option, settings_with_broker, write_json
+from catseye.cli.stopping import Stopping
 from catseye.client import FrameId, Publisher
 from catseye.contract.errors import BadRecord, Misconfigured, Reason
 from catseye.contract.masking import masked
 
 _SUFFIXES = frozenset({".jpg", ".jpeg"})
 _START = b"\xff\xd8"  # of every JPEG
+_STOPPED_FLUSH_S = 8.0  # `docker stop` kills after 10 s
 
 
 @click.command()
@@ -27,44 +30,118 @@ def publish(
 ) -> None:
     """Publish JPEG files, those in folders in the order of their names, videos and live streams.
 
-    Prints each frame's name once the broker has it. A stream is published until Ctrl-C. What cannot be published is
-    listed at the end, and the rest is sent all the same.
+    Prints each frame's name once the broker has it. A stream is published until Ctrl-C or SIGTERM: where it ends or
+    fails, it is opened anew. What cannot be published is listed at the end, and the rest is sent all the same. Frames
+    of a video that are damaged are not sent.
     """
-    names: list[str] = []
-
-    def acknowledging(source: str) -> Callable[[FrameId], None]:
-        def acknowledged(frame: FrameId) -> None:
-            if json_file is not None:
-                names.append(str(frame))
-            if str(json_file) != "-":
-                click.echo(f"{frame}\t{masked(source)}")
-
-        return acknowledged
-
+    sending = _Sending(fps=fps, fast=fast, explain=explain, listed=json_file is not None, printed=str(json_file) != "-")
     pictures = [each for source in sources for each in _pictures(source)]
-    odd: list[str] = []
-    try:
-        with Publisher(settings_with_broker(), camera=camera) as publisher:
-            for picture in pictures:
-                try:
-                    for jpeg in _jpegs(picture, fps=fps, fast=fast):
-                        publisher.publish(jpeg, explain=explain, on_acknowledged=acknowledging(picture))
-                except BadRecord as fault:
-                    odd.append(f"{picture}: {fault}")
-                except (Misconfigured, OSError) as fault:
-                    odd.append(str(fault) if picture in str(fault) else f"{picture}: {fault}")
-                except KeyboardInterrupt:
-                    if not is_address(picture):
-                        raise
-                    click.echo("stopped", err=True)  # as live streams are; what was sent is still waited for
-    finally:
-        if names:
-            write_json(json_file, {"published": len(names), "frames": names})
-    if odd:
-        for line in odd:
-            click.echo(f"not published: {masked(line)}", err=True)
-        click.echo(f"{len(odd)} of {len(pictures)} could not be published; the rest was sent", err=True)
+    with Stopping() as sending.stop:
+        try:
+            _send_all(sending, pictures, Publisher(settings_with_broker(), camera=camera))
+        finally:
+            if sending.begun:
+                dropped = {"damaged": sending.damaged, "late": sending.late}
+                frames = [str(name) for name in sending.names]
+                write_json(json_file, {"published": len(frames), "frames": frames, "dropped": dropped})
+    for line in sending.odd:
+        click.echo(f"not published: {masked(line)}", err=True)
+    if sending.odd:
+        click.echo(f"{len(sending.odd)} of {len(pictures)} could not be published; the rest was sent", err=True)
+    if sending.odd or sending.unsent:
         sys.exit(1)
+
+
+@dataclass
+class _Sending:
+    """One call of `publish`, as far as it came.
+
+    Attributes:
+        listed: Whether names are kept: a stream has many.
+        printed: Whether each name is printed.
+        names: Frames that the broker has.
+        odd: A sentence for each source that was not sent, or not all of it.
+        damaged: Frames of videos that were not sent for that.
+        late: Frames of streams for which there was no room.
+        begun: Whether anything was tried.
+        unsent: Files that were not sent, or not to their end, because the command was asked to stop.
+    """
+
+    fps: float | None
+    fast: bool
+    explain: bool
+    listed: bool
+    printed: bool
+    stop: threading.Event = field(default_factory=threading.Event)
+    names: list[FrameId] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+    damaged: int = 0
+    late: int = 0
+    begun: bool = False
+    unsent: int = 0
+
+
+def _send_all(sending: _Sending, pictures: list[str], publisher: Publisher) -> None:
+    """Send each source, and return when the broker has it all. Raises as `Publisher.flush`."""
+    sending.begun = True
+    with publisher:
+        for picture in pictures:
+            if sending.stop.is_set():
+                sending.unsent += not is_address(picture)
+                continue
+            try:
+                _send(sending, picture, publisher)
+            except BadRecord as fault:
+                sending.odd.append(f"{picture}: {fault}")
+            except (Misconfigured, OSError) as fault:
+                sending.odd.append(str(fault) if masked(picture) in str(fault) else f"{picture}: {fault}")
+        if sending.stop.is_set():
+            click.echo("stopped", err=True)  # as live streams are; what was sent is still waited for
+            publisher.flush(_STOPPED_FLUSH_S)
+
+
+def _send(sending: _Sending, picture: str, publisher: Publisher) -> None:
+    """Send a JPEG, or each frame of a video. Raises `BadRecord`, `Misconfigured`, `OSError`."""
+
+    def acknowledged(frame: FrameId) -> None:
+        if sending.listed:
+            sending.names.append(frame)
+        if sending.printed:
+            click.echo(f"{frame}\t{masked(picture)}")
+
+    if _is_jpeg(picture):
+        publisher.publish(Path(picture).read_bytes(), explain=sending.explain, on_acknowledged=acknowledged)
+        return
+    try:
+        from catseye.cli.video import frames  # noqa: PLC0415 - the SDK by itself does without these packages
+        from catseye.video.stream import Source  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        raise Misconfigured(
+            f"{picture} is no JPEG, and videos need the package {missing.name}: `pip install '.[video]'` in the folder "
+            "of Catseye's sources installs it"
+        ) from missing
+    source = Source(picture, on_event=lambda line: click.echo(masked(line), err=True))
+    try:
+        for frame in frames(source, fps=sending.fps, fast=sending.fast, stop=sending.stop):
+            publisher.publish(
+                frame.jpeg,
+                captured_at_ms=frame.captured_at_ms,
+                explain=sending.explain,
+                on_acknowledged=acknowledged,
+            )
+    finally:
+        sending.damaged += source.dropped.damaged
+        sending.late += source.dropped.late
+        sending.unsent += sending.stop.is_set() and not source.live
+    _report_dropped(sending, source.dropped.damaged, source.dropped.late, picture, live=source.live)
+
+
+def _report_dropped(sending: _Sending, damaged: int, late: int, picture: str, *, live: bool) -> None:
+    """A damaged file is not sent whole, which is a fault of it; a camera's stream has such moments."""
+    if damaged and not live:
+        sending.odd.append(f"{picture}: {damaged} of its frames are damaged; the others were sent")
+    elif damaged or late:
+        click.echo(f"{masked(picture)}: {damaged} frames were damaged, {late} came too fast; not sent", err=True)
 
 
 @click.command()
@@ -110,17 +187,11 @@ def _pictures(source: str) -> list[str]:
     return [str(each) for each in found]
 
 
-def _jpegs(source: str, *, fps: float | None, fast: bool) -> Iterator[bytes]:
-    """A picture as it is, whatever is wrong with it; the frames of a video."""
-    if not is_address(source):
-        with Path(source).open("rb") as file:
-            if Path(source).suffix.lower() in _SUFFIXES or file.read(len(_START)) == _START:
-                return iter([Path(source).read_bytes()])
-    try:
-        from catseye.cli.video import jpegs  # noqa: PLC0415 - the SDK by itself does without these packages
-    except ModuleNotFoundError as missing:
-        raise Misconfigured(
-            f"{source} is no JPEG, and videos need the package {missing.name}: pip install opencv-python-headless "
-            "simplejpeg"
-        ) from missing
-    return jpegs(source, fps=fps, fast=fast)
+def _is_jpeg(source: str) -> bool:
+    """Whether it is a picture, whatever is wrong with it, and no video. Raises `OSError`."""
+    if is_address(source):
+        return False
+    if Path(source).suffix.lower() in _SUFFIXES:
+        return True
+    with Path(source).open("rb") as file:
+        return file.read(len(_START)) == _START
