@@ -24,7 +24,6 @@ from infra.benches.frames import (
     PARTITIONS,
     Fleet,
     Frames,
-    KafkaRecord,
     crops,
     faults,
     numbers,
@@ -33,6 +32,7 @@ from infra.benches.frames import (
 )
 from infra.benches.harness import BUILT, BenchError, Child, Figure, Options, Row
 from infra.benches.latency import MODEL, Publisher, arrival_times_ns
+from infra.benches.load import LoadRecord
 from infra.benches.worker import RUNTIME
 from services.drift.rules import Rules
 
@@ -161,7 +161,7 @@ class Pipeline:
         if not service.stop():
             raise BenchError(f"{name} did not end when asked; its log:\n{service.log_tail()}")
 
-    def _records(self, count: int) -> list[KafkaRecord]:
+    def _records(self, count: int) -> list[LoadRecord]:
         """The next frames of the fleet."""
         first, self._sent = self._sent, self._sent + count
         return [self._frames.published(number) for number in range(first, self._sent)]

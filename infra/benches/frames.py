@@ -26,6 +26,7 @@ from catseye.models.signing import key_folder
 from catseye.settings import Settings
 from infra.benches import load
 from infra.benches.harness import ROOT, BenchError
+from infra.benches.load import LoadRecord
 from infra.local.warm_up import warm_up
 from infra.local.without_rollout import register_without_rollout
 
@@ -35,9 +36,6 @@ PARTITIONS = 4
 BOOT = "boot-1"
 SESSION_TIMEOUT_MS = 45_000
 """What is measured stands still while its load is laid out, and must not be taken for dead."""
-
-KafkaRecord = dict[str, object]
-"""One record as `produce_batch` wants it."""
 
 
 def crops() -> list[bytes]:
@@ -60,14 +58,14 @@ class Frames:
         self._cameras = [*_places(cameras)]
         self._codec = Codec()
 
-    def published(self, number: int) -> KafkaRecord:
+    def published(self, number: int) -> LoadRecord:
         """Frame *number* as a publisher writes it, where Java's client and ours would put it."""
         sequence, c = divmod(number, len(self._cameras))
         jpeg = self._jpegs[number % len(self._jpegs)]
         frame = Frame(camera=self._cameras[c], boot=BOOT, sequence=sequence, captured_at_ms=self._now_ms, jpeg=jpeg)
         return self._record(frame.camera, frame)
 
-    def accepted(self, number: int) -> KafkaRecord:
+    def accepted(self, number: int) -> LoadRecord:
         """Frame *number* as ingest writes it; its quality is made up."""
         sequence, c = divmod(number, len(self._cameras))
         frame = AcceptedFrame(
@@ -78,9 +76,9 @@ class Frames:
         )  # fmt: skip
         return self._record(frame.camera, frame)
 
-    def _record(self, camera: str, frame: Record) -> KafkaRecord:
+    def _record(self, camera: str, frame: Record) -> LoadRecord:
         place = partition_of(camera, PARTITIONS)
-        return {"key": camera.encode(), "value": self._codec.encode(frame), "partition": place}
+        return LoadRecord(camera.encode(), self._codec.encode(frame), place)
 
 
 def number_of(camera: str, sequence: int, cameras: int = CAMERAS) -> int:
@@ -171,7 +169,7 @@ class Fleet:
             self.settings, Codec(), onnx_file, "champion", by="bench", because="it is to be measured"
         )
 
-    def lay_out(self, name: str, first: int, last: int, make: Callable[[int], KafkaRecord]) -> None:
+    def lay_out(self, name: str, first: int, last: int, make: Callable[[int], LoadRecord]) -> None:
         """Write records *first* to *last* - 1 to topic *name*."""
         loader = load.producer(self.settings.kafka_bootstrap_servers)
         for at in range(first, last, 1_000):

@@ -129,7 +129,7 @@ class Topics:
         self.labelled += numbers
         self._write("labels.accepted", numbers, self.records.label)
 
-    def _write(self, topic: str, numbers: list[int], make: Callable[[int], dict[str, object]]) -> None:
+    def _write(self, topic: str, numbers: list[int], make: Callable[[int], load.LoadRecord]) -> None:
         loader = load.producer(self.bootstrap)
         for at in range(0, len(numbers), 10_000):
             load.send(loader, self.prefix + topic, [make(number) for number in numbers[at : at + 10_000]])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from catseye.contract.codec import Codec
 from catseye.contract.identity import partition_of, prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, Prediction
+from infra.benches.load import LoadRecord
 
 PARTITIONS = 4
 CAMERAS = 64
@@ -57,19 +58,19 @@ class Records:
             b"%b/%b/%d" % (self._cameras[camera], BOOT.encode(), sequence) if self._by_frame else self._cameras[camera]
         )
 
-    def prediction(self, number: int) -> dict[str, object]:
-        """Return prediction *number* as `produce_batch` wants it."""
+    def prediction(self, number: int) -> LoadRecord:
+        """Return prediction *number*."""
         sequence, camera = divmod(number, CAMERAS)
         before, between, after = self._predictions[camera]
         value = b"%b%b%b%b%b" % (before, varint(sequence), between, identity(number).encode(), after)
-        return {"key": self._key(camera, sequence), "value": value, "partition": self._partitions[camera]}
+        return LoadRecord(self._key(camera, sequence), value, self._partitions[camera])
 
-    def label(self, number: int) -> dict[str, object]:
+    def label(self, number: int) -> LoadRecord:
         """Return the label of prediction *number*."""
         sequence, camera = divmod(number, CAMERAS)
         whole = self._labels[camera][number % len(CLASSES)]
         value = whole[: self._at] + varint(sequence) + whole[self._at + 1 :]
-        return {"key": self._key(camera, sequence), "value": value, "partition": self._partitions[camera]}
+        return LoadRecord(self._key(camera, sequence), value, self._partitions[camera])
 
 
 def identity(number: int) -> str:

@@ -27,8 +27,9 @@ from catseye.client.config import publisher_config
 from catseye.contract.records import Frame, Prediction, Record
 from infra.benches import harness
 from infra.benches.arrivals import Arrivals, latencies_ms, quantile_ms
-from infra.benches.frames import Fleet, Frames, KafkaRecord, crops, faults, require_none, warm_broker
+from infra.benches.frames import Fleet, Frames, crops, faults, require_none, warm_broker
 from infra.benches.harness import BUILT, ROOT, BenchError, Child, Figure, Options, Report, Row
+from infra.benches.load import LoadRecord
 from infra.benches.worker import RUNTIME
 from services import inference, ingest
 
@@ -118,15 +119,15 @@ class Publisher:
         self._produce: Callable[..., None] = self._producer.produce
         self._topic = fleet.topic("frames")
 
-    def at_once(self, records: Sequence[KafkaRecord]) -> None:
+    def at_once(self, records: Sequence[LoadRecord]) -> None:
         """Publish frames and wait until the broker has them."""
         for record in records:
-            self._produce(self._topic, **record)
+            self._produce(self._topic, record.value, record.key, record.partition)
         if left := self._producer.flush(PATIENCE_S):
             raise BenchError(f"the broker did not take {left:,} frames")
 
     def in_time(
-        self, records: Sequence[KafkaRecord], times_ns: NDArray[np.int64]
+        self, records: Sequence[LoadRecord], times_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Publish each frame at its time, whatever becomes of those before it.
 
@@ -143,7 +144,7 @@ class Publisher:
             while (left_ns := due_ns - time.monotonic_ns()) > 0:
                 self._producer.poll(0)
                 time.sleep(min(left_ns / 1e9, NAP_S))
-            self._produce(self._topic, **record)
+            self._produce(self._topic, record.value, record.key, record.partition)
             published_ns.append(time.monotonic_ns())
         self.at_once([])
         return intended_ns, np.array(published_ns, np.int64)

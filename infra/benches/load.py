@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,20 @@ _NO_COORDINATOR_YET = {
 
 
 _STANDS_STILL_S = 1.0
+
+
+class LoadRecord(NamedTuple):
+    """One record of a load.
+
+    Attributes:
+        key: Of the record.
+        value: Of the record.
+        partition: Where it belongs.
+    """
+
+    key: bytes
+    value: bytes
+    partition: int
 
 
 class TimedOutError(RuntimeError):
@@ -135,20 +150,35 @@ def load(bootstrap: str, topic: str, deck: Deck, *, start: int, stop: int, parti
     names = [b"key-%06d" % k for k in range(deck.keys)]
     for at in range(start, stop, 10_000):
         end = min(at + 10_000, stop)
-        batch: list[dict[str, object]] = [
-            {"key": names[k], "value": i.to_bytes(8, "big") + bytes(8) + PAYLOAD, "partition": int(k) % partitions}
+        batch = [
+            LoadRecord(names[k], i.to_bytes(8, "big") + bytes(8) + PAYLOAD, int(k) % partitions)
             for i, k in enumerate(deck.key[at:end].tolist(), at)
         ]
         send(loader, topic, batch)
     finish(loader)
 
 
-def send(loader: Producer, topic: str, batch: list[dict[str, object]]) -> None:
-    """Hand a batch to the producer; records that find its queue full are tried again."""
-    while batch:
-        loader.produce_batch(topic, batch)
-        batch = [message for message in batch if message.pop("_error", None)]
-        loader.poll(0.05 if batch else 0)
+class Loader(Protocol):
+    """What is needed of a confluent_kafka.Producer."""
+
+    def produce(self, topic: str, value: bytes, key: bytes, partition: int) -> None: ...
+    def poll(self, timeout: float) -> int: ...
+
+
+def send(loader: Loader, topic: str, batch: Sequence[LoadRecord]) -> None:
+    """Hand records to the producer, each for its partition; one that finds the queue full is tried again.
+
+    One at a time: `produce_batch` accepts a partition and ignores it (findings/produce-batch-ignores-partition.sh).
+    """
+    for record in batch:
+        while True:
+            try:
+                loader.produce(topic, record.value, record.key, record.partition)
+            except BufferError:
+                loader.poll(0.05)
+            else:
+                break
+    loader.poll(0)
 
 
 def finish(loader: Producer) -> None:

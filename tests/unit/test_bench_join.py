@@ -9,6 +9,7 @@ from catseye.contract.identity import partition_of
 from catseye.contract.records import AcceptedLabel, Outcome, Prediction
 from infra.benches.join import compare
 from infra.benches.join_load import CAMERAS, CLASSES, PARTITIONS, Records, faults, identity, label, prediction, varint
+from infra.benches.load import LoadRecord
 
 NOW_MS = 1_790_000_000_000
 RECORDS = Records(by_frame=False, now_ms=NOW_MS)
@@ -44,9 +45,9 @@ def test_a_label_made_by_number_is_the_encoded_one(number: int) -> None:
 def test_a_camera_is_placed_on_its_own_partition() -> None:
     """Ours is keyed by camera, peers by frame; both find all of a camera on murmur2(camera)."""
     for records in (RECORDS, Records(by_frame=True, now_ms=NOW_MS)):
-        assert records.label(7)["partition"] == partition_of("camera-0007", PARTITIONS)
-    assert RECORDS.label(71)["key"] == b"camera-0007"
-    assert Records(by_frame=True, now_ms=NOW_MS).label(71)["key"] == b"camera-0007/boot-1/1"
+        assert records.label(7).partition == partition_of("camera-0007", PARTITIONS)
+    assert RECORDS.label(71).key == b"camera-0007"
+    assert Records(by_frame=True, now_ms=NOW_MS).label(71).key == b"camera-0007/boot-1/1"
 
 
 def outcome(number: int, change: Callable[[dict[str, object]], None] = lambda fields: None) -> bytes:
@@ -114,7 +115,5 @@ def test_join_rows_become_the_figures_of_the_design() -> None:
     }
 
 
-def _bytes(message: dict[str, object]) -> bytes:
-    value = message["value"]
-    assert isinstance(value, bytes)
-    return value
+def _bytes(record: LoadRecord) -> bytes:
+    return record.value

@@ -11,6 +11,7 @@ from catseye.models.net import Net
 from infra.benches.conv_model import CLASSES, conv_model
 from infra.benches.frames import CAMERAS, PARTITIONS, Frames, crops, faults, number_of, numbers, require_none
 from infra.benches.harness import BenchError
+from infra.benches.load import LoadRecord
 from infra.benches.pipeline import answers_of, compare, wrong
 
 NOW_MS = 1_790_000_000_000
@@ -20,10 +21,8 @@ STATES = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]], np.
 SENT = 200
 
 
-def value(record: dict[str, object]) -> bytes:
-    made = record["value"]
-    assert isinstance(made, bytes)
-    return made
+def value(record: LoadRecord) -> bytes:
+    return record.value
 
 
 def predicted(number: int, crop: int | None = None) -> bytes:
@@ -51,8 +50,8 @@ def test_a_frame_made_by_number_is_read_back_as_that_number(number: int) -> None
     frame, checked = Codec().decode(value(published), Frame), Codec().decode(value(accepted), AcceptedFrame)
     assert number_of(frame.camera, frame.sequence) == number_of(checked.camera, checked.sequence) == number
     assert frame.jpeg == checked.jpeg == JPEGS[number % 3]
-    assert published["partition"] == accepted["partition"] == partition_of(frame.camera, PARTITIONS)
-    assert published["key"] == accepted["key"] == frame.camera.encode()
+    assert published.partition == accepted.partition == partition_of(frame.camera, PARTITIONS)
+    assert published.key == accepted.key == frame.camera.encode()
 
 
 def test_a_camera_that_is_none_of_ours_has_no_number() -> None:
