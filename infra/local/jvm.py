@@ -3,12 +3,17 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from catseye.contract.errors import Misconfigured, Unavailable
+from infra.local import processes
+
+_TOLD = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:,.]+ (ERROR|FATAL) ")
+_FAULT = re.compile(r"(Exception in thread .*|Error: .*|[\w.]+(Exception|Error)(:.*)?)$")
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".catseye" / "kafka"
@@ -36,6 +41,15 @@ def command(archive_option: str) -> list[str]:
     return [_java(), archive_option, *OPTIONS, "-cp", _class_path()]
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of a Java program: ours, with a locale that has all letters.
+
+    Java opens no file whose path has a letter that its locale lacks, and cron, ssh and containers often set none, or
+    one that is not installed. C.UTF-8 is there with glibc 2.35 and newer, on Debian, Ubuntu and Fedora also before.
+    """
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
+
+
 def run(argv: Sequence[str], directories: Iterable[Path]) -> None:
     """Run a tool to its end in each of *directories*, all at once.
 
@@ -43,13 +57,29 @@ def run(argv: Sequence[str], directories: Iterable[Path]) -> None:
         Unavailable: It failed in one of them; the message holds what it said there.
     """
     tools = [
-        (directory, subprocess.Popen(argv, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        (
+            directory,
+            subprocess.Popen(
+                argv, cwd=directory, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ),
+        )
         for directory in directories
     ]
     ended = [(directory, tool.communicate()[0], tool.returncode) for directory, tool in tools]
     for directory, output, status in ended:
         if status:
             raise Unavailable(f"{' '.join(argv[-5:])} failed in {directory}: {output.strip()}")
+
+
+def last_words(log: Path, log_from: int) -> str:
+    """Return why a program of Kafka ended, of what it wrote from byte *log_from* on: not the last frame of a trace."""
+    lines = processes.words(log, log_from) or []
+    told = [place for place, line in enumerate(lines) if _TOLD.match(line)]
+    causes = [line for line in lines[told[-1] if told else 0 :] if line.startswith("Caused by: ")]
+    if causes:
+        return causes[-1].removeprefix("Caused by: ").strip()
+    faults = [line for line in lines if _TOLD.match(line) or _FAULT.match(line)]
+    return _TOLD.sub("", faults[-1]).strip() if faults else processes.last_line(log, log_from)
 
 
 def class_archive(rehearse: Callable[[Path], None]) -> Path:

@@ -9,8 +9,8 @@ cluster outlives the program that started it unless that program stops it; the s
 """
 
 import fcntl
+import shutil
 import sys
-import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
@@ -26,6 +26,7 @@ from confluent_kafka.admin import AdminClient
 
 from catseye.contract.errors import Misconfigured, Unavailable
 from infra.local import jvm, ports, processes
+from infra.local.files import if_full, write_whole
 from infra.local.processes import Process
 
 CUSTOMARY_PORT = 9092
@@ -114,6 +115,11 @@ class KafkaCluster:
         """Return a broker's process if it runs (or is paused)."""
         return processes.find(self.directory, _name(node_id))
 
+    @property
+    def runs(self) -> bool:
+        """Whether any of its brokers runs."""
+        return any(self.process(broker.node_id) for broker in self.brokers)
+
     def start(self, timeout_s: float = 60.0) -> None:
         """Start the brokers that do not run and return when all answer.
 
@@ -138,7 +144,7 @@ class KafkaCluster:
                 self._start_missing(timeout_s, first=True)
 
     def _start_all(self, timeout_s: float) -> None:
-        if any(self.process(broker.node_id) for broker in self.brokers):
+        if self.runs:
             self._start_missing(timeout_s)
             return
         for attempt in range(_ATTEMPTS):
@@ -258,7 +264,9 @@ class KafkaCluster:
     def _check(self, broker: Broker, until: float) -> None:
         log = self._log(broker.node_id)
         if self.process(broker.node_id) is None:
-            raise Unavailable(f"Kafka's broker {broker.node_id} ended: {processes.last_line(log)} (log: {log})")
+            last = processes.read(self.directory, _name(broker.node_id))
+            why = jvm.last_words(log, last.log_from if last else 0) + if_full(self.directory)
+            raise Unavailable(f"Kafka's broker {broker.node_id} ended: {why} (log: {log})")
         if time.monotonic() > until:
             raise Unavailable(f"Kafka's broker {broker.node_id} at port {broker.port} does not answer (log: {log})")
 
@@ -298,11 +306,14 @@ class KafkaCluster:
             )
         self._layout = Layout(cluster_id, tuple(brokers))
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "cluster.json").write_bytes(msgspec.json.encode(self._layout))
+        write_whole(self.directory / "cluster.json", msgspec.json.encode(self._layout))
         for broker in brokers:
             self._home(broker.node_id).mkdir(exist_ok=True)
-            lines = (f"{key}={value}\n" for key, value in self._properties(broker).items())
-            (self._home(broker.node_id) / _PROPERTIES).write_text("".join(lines))
+            self._write_properties(broker, _PROPERTIES, self._properties(broker))
+
+    def _write_properties(self, broker: Broker, name: str, properties: Mapping[str, str]) -> None:
+        lines = (f"{key}={value}\n" for key, value in properties.items())
+        write_whole(self._home(broker.node_id) / name, "".join(lines).encode())
 
     def _properties(self, broker: Broker) -> dict[str, str]:
         copies, in_sync = (1, 1) if self._size == 1 else (3, 2)
@@ -317,7 +328,9 @@ class KafkaCluster:
             f"CONTROLLER://{ports.LOOPBACK}:{broker.controller_port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "log.dirs": str(self._home(broker.node_id) / "data"),
+            # Beside this file, from where a broker is started: Java reads these lines as Latin-1, and the folder's path
+            # may have other letters.
+            "log.dirs": "data",
             "auto.create.topics.enable": "false",
             "default.replication.factor": str(copies),
             "min.insync.replicas": str(in_sync),
@@ -361,6 +374,7 @@ class KafkaCluster:
             [*java, f"-Xmx{self._heap_mb}m", *self._jvm_options, "kafka.Kafka", properties],
             records=self.directory,
             log=self._log(broker.node_id),
+            env=jvm.environment(),
             cwd=home,
             cpus=self._cpus,
             port=port or broker.port,
@@ -382,7 +396,7 @@ class KafkaCluster:
             "broker.session.timeout.ms": str(round(_FENCED_S * 1_000)),
             "broker.heartbeat.interval.ms": "100",
         }
-        (self._home(broker.node_id) / _ALONE).write_text("".join(f"{key}={value}\n" for key, value in alone.items()))
+        self._write_properties(broker, _ALONE, alone)
         self._start(broker, _ALONE, broker.controller_port)
         until = time.monotonic() + timeout_s
         while not ports.listens(f"{ports.LOOPBACK}:{broker.controller_port}"):
@@ -409,10 +423,12 @@ class _Rehearsal(KafkaCluster):
 
 def _rehearse(archive: Path) -> None:
     print("preparing Kafka for quick starts (once, about 8 s)", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as directory:
-        cluster = _Rehearsal(Path(directory), archive)
-        cluster.start()
+    folder = jvm.HOME / "rehearsal"
+    _Rehearsal(folder, archive).stop()  # left by one that was killed
+    shutil.rmtree(folder, ignore_errors=True)
+    with _Rehearsal(folder, archive) as cluster:
         cluster.stop(grace_s=60.0)
+    shutil.rmtree(folder)
 
 
 def _name(node_id: int) -> str:

@@ -4,19 +4,29 @@ A process is remembered in ``NAME.json`` by pid *and* start time (field 22 of pr
 by the kernel, and a stranger's process must never be signalled. Linux only, as /proc is.
 """
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
+from infra.local.files import write_whole
+
 POLL_S = 0.01
 """Between two looks at a process that is about to end. Processes that are nobody's child here cannot be waited for."""
+
+NOT_STARTED = 127
+"""Exit status of what could not even be started, as shells have it."""
+_GATE = "trap '' HUP; read -r _ && exec \"$@\" </dev/null"
+"""What a process is until its record is written: it reads a line and becomes the program; it ends if there comes none,
+so when whoever starts it is killed or finds no room for the record. The end of a terminal is none of its business."""
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -30,6 +40,8 @@ class Process(msgspec.Struct, frozen=True):
         port: Loopback port that it was told to listen on; 0 if none.
         starts: How often a supervisor has started it, this time included.
         exit_status: Status that its supervisor saw it end with, negative for a signal; None before.
+        log_from: Length of the log when it was started: what follows are its own words, bytes.
+        what: Why it could not even be started; empty if it was.
     """
 
     name: str
@@ -39,6 +51,13 @@ class Process(msgspec.Struct, frozen=True):
     port: int = 0
     starts: int = 1
     exit_status: int | None = None
+    log_from: int = 0
+    what: str = ""
+
+    @property
+    def last_words(self) -> str:
+        """What it said last, or why it could not be started."""
+        return self.what or last_line(Path(self.log), self.log_from)
 
     @classmethod
     def start(
@@ -54,7 +73,7 @@ class Process(msgspec.Struct, frozen=True):
         port: int = 0,
         starts: int = 1,
     ) -> Self:
-        """Start *argv* in a session of its own and write its record.
+        """Start *argv* in a session of its own, when its record is written: nothing runs that nobody remembers.
 
         Args:
             name: File name without suffix.
@@ -68,32 +87,39 @@ class Process(msgspec.Struct, frozen=True):
             starts: Goes into the record as it is.
 
         Raises:
-            OSError: The program cannot be started.
+            OSError: The program cannot be started, or its record or its log cannot be written; then nothing runs.
         """
         records.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
+        program = _program(argv[0], env)
         with log.open("ab") as output, pinned(cpus):
+            log_from = output.tell()
             child = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
+                ["/bin/sh", "-c", _GATE, program, program, *argv[1:]],
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=env,
                 cwd=cwd,
                 start_new_session=True,
             )
-        ticks = _start_ticks(child.pid)
-        process = cls(name, child.pid, -1 if ticks is None else ticks, str(log), port, starts)
+        assert child.stdin is not None
+        try:
+            ticks = _start_ticks(child.pid)
+            process = cls(name, child.pid, -1 if ticks is None else ticks, str(log), port, starts, log_from=log_from)
+            process.record(records)
+        except BaseException:  # also Ctrl-C
+            child.stdin.close()
+            child.wait()
+            raise
         _children[child.pid] = child
-        process.record(records)
+        with suppress(BrokenPipeError), child.stdin:  # it was ended meanwhile, which its status says
+            child.stdin.write(b"\n")
         return process
 
     def record(self, records: Path) -> None:
         """Write the record that `find` and `read` look for, whole or not at all."""
-        path = records / f"{self.name}.json"
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(self))
-        fresh.replace(path)
+        write_whole(records / f"{self.name}.json", msgspec.json.encode(self))
 
     def reap(self) -> int | None:
         """Return the exit status of a child of this very process that has ended, negative for a signal, else None."""
@@ -198,13 +224,41 @@ def forget(records: Path, name: str) -> None:
     (records / f"{name}.json").unlink(missing_ok=True)
 
 
-def last_line(log: Path) -> str:
-    """Return the last line of a log that says something, for a message; the log's end is where the reason is."""
-    try:
-        lines = log.read_text(errors="replace").split("\n")
-    except FileNotFoundError:
+def last_line(log: Path, log_from: int = 0) -> str:
+    """Return the last line of a log that says something, for a message; the log's end is where the reason is.
+
+    Args:
+        log: Of a line of JSON, as services write them, only what a person reads is returned: its field `what`.
+        log_from: Where to begin, bytes: what was written before is another start's.
+    """
+    lines = words(log, log_from)
+    if lines is None:
         return "it wrote no log"
-    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+    line = next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+    try:
+        fact = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return line
+    return str(fact["what"]) if isinstance(fact, dict) and "what" in fact else line
+
+
+def words(log: Path, log_from: int = 0) -> list[str] | None:
+    """Return the lines of a log from byte *log_from* on; None if there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(log_from)
+            return file.read().decode(errors="replace").split("\n")
+    except FileNotFoundError:
+        return None
+
+
+def _program(name: str, env: Mapping[str, str] | None) -> str:
+    """Path of a program. Raises `FileNotFoundError` or `PermissionError`."""
+    found = shutil.which(name, path=(os.environ if env is None else env).get("PATH", os.defpath))
+    if found is None:
+        number = errno.EACCES if os.path.exists(name) else errno.ENOENT
+        raise OSError(number, os.strerror(number), name)
+    return found
 
 
 @contextmanager

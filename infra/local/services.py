@@ -82,8 +82,7 @@ def children(
             preferred = service.health_port + instance if service.health_port else 0
             port = ports_before.get(name) or ports.choose(preferred, taken=taken)
             taken.add(port)
-            own = {"CATSEYE_INSTANCE": str(instance), "CATSEYE_HEALTH_PORT": str(port)}
-            listed.append(Child(name, service.command, {**env, **own}, port))
+            listed.append(Child(name, service.command, {**env, "CATSEYE_INSTANCE": str(instance)}, port))
     return listed
 
 

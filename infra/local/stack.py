@@ -1,6 +1,7 @@
 """The stack on this machine: Kafka, the topics, the services. What the demo, the tests and `infra/stack` use."""
 
 import fcntl
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import msgspec
 
+from catseye.cli.settings import check_services
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.kafka.admin import create_topics, wait_for_broker
 from catseye.models.signing import key_folder, make_keys
 from catseye.settings import Settings
 from infra.local import kafka, ports, redis
+from infra.local.files import write_whole
 from infra.local.groups import wait_until_settled
 from infra.local.kafka import KafkaCluster
 from infra.local.processes import Process
@@ -74,35 +77,51 @@ class Stack:
             Unavailable: Something did not get ready; the message names its log.
         """
         self._check(workers or {})
+        check_services()
         with self._locked():
             before = self.plan
-            bootstrap_servers, started = self._kafka_up(before, brokers)
-            settings = self._settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
+            plan = Plan(
+                *self._kafka_up(before, brokers), workers={**(before.workers if before else {}), **(workers or {})}
+            )
+            self._write(plan)  # whatever fails from here on, `status` and `down` know the brokers
+            settings = self._settings.model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
             create_topics(settings)
             make_keys(key_folder(settings))
             if self._with_redis:
                 self._redis.start()
-            plan = Plan(
-                brokers=started,
-                bootstrap_servers=bootstrap_servers,
-                workers={**(before.workers if before else {}), **(workers or {})},
-                redis_url=self._redis.url if self._with_redis else None,
-            )
-            self._run_dir.mkdir(parents=True, exist_ok=True)
-            self._plan_file.write_bytes(msgspec.json.encode(plan))
+                plan = msgspec.structs.replace(plan, redis_url=self._redis.url)
+                self._write(plan)
             self._services_up(plan, settings)
             return plan
 
     def down(self) -> bool:
         """Stop everything that an `up` started; data and logs stay. Tell whether anything ran."""
         with self._locked():
-            plan = self.plan
-            ran = self._running.down()
+            ran = self.plan is not None or self._redis.process is not None
+            ran |= self._running.down()
             self._redis.stop()
             for size in kafka.SIZES:
-                self._cluster(size).stop()
+                cluster = self._cluster(size)
+                ran |= cluster.runs
+                cluster.stop()
             self._plan_file.unlink(missing_ok=True)
-            return plan is not None or ran
+            return ran
+
+    def stored(self) -> list[Path]:
+        """Return the folders and files that hold what the stack knows: topics, models, state, logs.
+
+        Keys are left out, since what they signed elsewhere must stay valid.
+        """
+        artifacts = [] if self._settings.artifacts_url else [self.data_dir / "artifacts"]
+        folders = [*(self._cluster(size).directory for size in kafka.SIZES), self.data_dir / "redis", *artifacts]
+        return [path for path in (*folders, *self._running.logs) if path.exists()]
+
+    def reset(self) -> None:
+        """Stop everything and delete `stored`. Topics of a cluster that was there stay on it."""
+        self.down()
+        with self._locked():
+            for path in self.stored():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @property
     def plan(self) -> Plan | None:
@@ -137,26 +156,36 @@ class Stack:
     def status(self) -> dict[str, Any]:
         """Describe what runs: an object for JSON, with `ready` for the whole."""
         plan = self.plan
-        if plan is None:
-            return {"ready": False, "bootstrap_servers": None, "brokers": [], "redis_url": None, "services": []}
-        brokers = []
-        if plan.brokers:
-            cluster = self._cluster(plan.brokers)
-            for broker in cluster.brokers:
-                process = cluster.process(broker.node_id)
-                brokers.append({"port": broker.port, "pid": process.pid if process else None})
-        listed = self._running.status()
+        clusters = [cluster for size in kafka.SIZES if (cluster := self._cluster(size)).runs]
+        if plan and plan.brokers and plan.brokers not in [len(cluster.brokers) for cluster in clusters]:
+            clusters = [self._cluster(plan.brokers)]
+        brokers = [
+            {"port": broker.port, "pid": process.pid if (process := cluster.process(broker.node_id)) else None}
+            for cluster in clusters
+            for broker in cluster.brokers
+        ]
+        servers = plan.bootstrap_servers if plan else ",".join(cluster.bootstrap_servers for cluster in clusters)
+        answers = any(ports.listens(server) for server in servers.split(",")) if servers else False
+        # A service that has lost its broker may take some seconds to notice.
+        listed = [{**service, "ready": service["ready"] and answers} for service in self._running.status()]
         return {
-            "ready": all(broker["pid"] for broker in brokers) and all(service["ready"] for service in listed),
-            "bootstrap_servers": plan.bootstrap_servers,
+            "ready": answers
+            and bool(listed)
+            and all(broker["pid"] for broker in brokers)
+            and all(service["ready"] for service in listed),
+            "bootstrap_servers": servers or None,
+            "answers": answers,
             "brokers": brokers,
-            "redis_url": plan.redis_url,
+            "redis_url": plan.redis_url if plan else None,
             "services": listed,
         }
 
     @property
     def _plan_file(self) -> Path:
         return self._run_dir / "stack.json"
+
+    def _write(self, plan: Plan) -> None:
+        write_whole(self._plan_file, msgspec.json.encode(plan))
 
     def _cluster(self, size: int) -> KafkaCluster:
         # One folder a size: the data of one broker are not a third of the data of three.
@@ -172,8 +201,8 @@ class Stack:
             if count < 1:
                 raise Misconfigured(f"{name} needs 1 worker at least, not {count}")
 
-    def _kafka_up(self, before: Plan | None, brokers: int | None) -> tuple[str, int]:
-        """Return the addresses and how many brokers were started, 0 for a cluster that was there."""
+    def _kafka_up(self, before: Plan | None, brokers: int | None) -> tuple[int, str]:
+        """Return how many brokers were started, 0 for a cluster that was there, and the addresses."""
         if "kafka_bootstrap_servers" in self._settings.model_fields_set:
             servers = self._settings.kafka_bootstrap_servers
             # Asked plainly first: a Kafka client that finds nobody there fills the terminal with its own lines.
@@ -183,7 +212,7 @@ class Stack:
                     "start that cluster, or unset it and infra/stack up starts one"
                 )
             wait_for_broker(self._settings, timeout_s=10)
-            return servers, 0
+            return 0, servers
         running = before.brokers if before else 0
         size = brokers or running or 1
         if running and size != running:
@@ -193,7 +222,7 @@ class Stack:
             )
         cluster = self._cluster(size)
         cluster.start()
-        return cluster.bootstrap_servers, size
+        return size, cluster.bootstrap_servers
 
     def _services_up(self, plan: Plan, settings: Settings) -> None:
         where = {"KAFKA_BOOTSTRAP_SERVERS": plan.bootstrap_servers, "CATSEYE_DATA_DIR": str(self.data_dir)}

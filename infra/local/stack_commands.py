@@ -1,9 +1,11 @@
 """The command line `infra/stack`, on top of `infra.local.stack`."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +18,45 @@ from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.kafka.registry import codec_for
 from catseye.models.register import register
 from catseye.settings import Settings, load
+from infra.local import files, ports
 from infra.local.jvm import ROOT
 from infra.local.services import OF_THE_LOOP, SERVICES, WATCHING, Service
 from infra.local.stack import Plan, Stack
+from infra.local.stack_logs import follow, newest, sources
+from infra.local.supervise import MISCONFIGURED
 
 EXAMPLE = ROOT / "infra" / "example" / "vehicles.onnx"
+PATH_OF_COMMANDS = ROOT / ".catseye" / "bin"
+INTERRUPTED = 130
+INTERRUPTED_UP = (
+    "stopped; what it had started goes on (infra/stack status shows it); infra/stack up does the rest, down stops it"
+)
 
 
 def describe(status: Mapping[str, Any]) -> str:
     """Say in lines what `Stack.status` found."""
     if status["bootstrap_servers"] is None:
         return "The stack is down; infra/stack up starts it."
-    lines = [f"{'Kafka':<16}{status['bootstrap_servers']}"]
-    lines += [f"{'':<16}no broker at port {broker['port']}" for broker in status["brokers"] if not broker["pid"]]
+    answers = "" if status["answers"] else "  does not answer"
+    lines = [f"{'Kafka':<16}{status['bootstrap_servers']}{answers}"]
+    lines += [f"{'':<16}{_absent(broker['port'])}" for broker in status["brokers"] if not broker["pid"]]
     if status["redis_url"]:
         lines.append(f"{'Redis':<16}{status['redis_url']}")
     for service in status["services"]:
         state = "ready" if service["ready"] else "not ready" if service["pid"] else "not running"
+        if service["refuses"]:
+            state = f"refuses to start: {service['refuses']}"
         process = f", process {service['pid']}" if service["pid"] else ""
         again = f", started {service['starts']} times" if (service["starts"] or 1) > 1 else ""
         lines.append(f"{service['name']:<16}{service['health']}  {state}{process}{again}")
+    if not status["services"]:
+        lines.append("no service runs; infra/stack up starts them, infra/stack down stops Kafka")
     return "\n".join(lines)
+
+
+def _absent(port: int) -> str:
+    taken = "" if ports.is_free(port) else ", which another program has: infra/stack up chooses another port"
+    return f"no broker at port {port}{taken}"
 
 
 def first_model(plan: Plan) -> str:
@@ -100,7 +120,10 @@ def main() -> None:
 )
 @json_option
 def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_file: Path | None) -> None:
-    """Start what does not run; return when everything is ready."""
+    """Start what does not run or has ended; return when everything is ready.
+
+    Settings are checked before anything is stopped. A service whose settings changed is started anew.
+    """
     started_s = time.monotonic()
     if loop is None:
         running = _stack()
@@ -108,13 +131,17 @@ def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_fil
     stack = _stack(SERVICES if loop else WATCHING)
     plan = stack.up(brokers=int(brokers) if brokers else None, workers=workers)
     model = first_model(plan)
-    status = stack.status()
-    click.echo(describe(status))
+    found = stack.status()
+    click.echo(describe(found))
+    _write(json_file, {**found, "setup_s": round(time.monotonic() - started_s, 3)})
+    if not found["ready"]:
+        raise Unavailable("not everything is ready any more, see above")
     click.echo(f"{'model':<16}{model}")
     if plan.bootstrap_servers != load(Settings).kafka_bootstrap_servers:
         click.echo(f"for programs of yours: export KAFKA_BOOTSTRAP_SERVERS={plan.bootstrap_servers}")
+    if (found_at := shutil.which("catseye")) is None or Path(found_at) != PATH_OF_COMMANDS / "catseye":
+        click.echo(f'for the command catseye: export PATH="{PATH_OF_COMMANDS}:$PATH"')
     click.echo(f"up in {time.monotonic() - started_s:.1f} s")
-    _write(json_file, {**status, "setup_s": round(time.monotonic() - started_s, 3)})
 
 
 @main.command()
@@ -134,13 +161,68 @@ def down() -> None:
     click.echo("The stack is down." if ran else "The stack was down.")
 
 
+@main.command()
+@click.argument("service", required=False)
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on with what is written from now on, until Ctrl-C.")
+@click.option("-n", "--lines", default=20, show_default=True, type=click.IntRange(0), help="Newest lines of each log.")
+def logs(service: str | None, following: bool, lines: int) -> None:
+    """Print what the processes wrote: of SERVICE (ingest, ingest-0, broker, supervisor …), else of all."""
+    found = sources(_stack().data_dir, service)
+    name_them = len(found) > 1
+    for name, line in newest(found, lines):
+        click.echo(f"{name}: {line}" if name_them else line)
+    if following:
+        with suppress(KeyboardInterrupt):
+            for name, line in follow(found):
+                click.echo(f"{name}: {line}" if name_them else line)
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(yes: bool) -> None:
+    """Stop everything and delete its data: topics, models, state and logs. Keys and installed packages stay."""
+    stack = _stack()
+    folders = stack.stored()
+    if not folders and stack.status()["bootstrap_servers"] is None:
+        click.echo("There is nothing to delete.")
+        return
+    for folder in folders:
+        click.echo(f"{folder}  {_size(folder)}")
+    if not yes and not click.confirm("Stop the stack and delete these for good?"):
+        click.echo("Nothing was stopped or deleted.")
+        sys.exit(1)
+    stack.reset()
+    click.echo("The stack is down and its data are gone; infra/stack up begins anew.")
+
+
+def _size(folder: Path) -> str:
+    megabytes = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file()) / 2**20
+    return f"{megabytes:.0f} MiB"
+
+
 def _write(json_file: Path | None, found: Mapping[str, Any]) -> None:
     if json_file:
         write_file(json_file, msgspec.json.encode(found))
 
 
-if __name__ == "__main__":
+def run(argv: Sequence[str]) -> int:
+    """Run one command of `infra/stack`; return its exit status: 0, 1 it failed, 2 a person must act, 130 Ctrl-C."""
     try:
-        main(prog_name="infra/stack")
-    except (Misconfigured, Unavailable) as fault:
-        sys.exit(f"infra/stack: {fault}")
+        return main(argv, prog_name="infra/stack", standalone_mode=False) or 0
+    except click.ClickException as fault:
+        fault.show()
+        return fault.exit_code
+    except click.Abort:
+        what, status = INTERRUPTED_UP if argv[:1] == ["up"] else "stopped; the same command does the rest", INTERRUPTED
+    except Misconfigured as fault:
+        what, status = str(fault), MISCONFIGURED
+    except Unavailable as fault:
+        what, status = str(fault), 1
+    except OSError as fault:
+        what, status = files.reason(fault, load(Settings).data_dir.resolve()), 1
+    click.echo(f"infra/stack: {what}", err=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -2,20 +2,24 @@
 
 A service that meets a fatal error exits and leaves the new start to whoever supervises. This is who does so on one
 machine: it starts what `FOLDER/children.json` names, starts what exits again after a pause that doubles, and reads the
-file again on SIGHUP. A child that exits with 2 is misconfigured: only a person can help it, so it stays down.
-SIGTERM stops all children, then this.
+file again on SIGHUP. A child that exits with 2 is misconfigured: only a person can help it, so it stays down until
+SIGHUP, which is a person's word that it was helped. SIGTERM stops all children, then this.
+
+Whoever sends SIGHUP writes a word to `asked` before; it is in `done` once all of that is carried out (`ask`,
+`is_done`).
 
 It starts brokers again too, where the stack has any, and writes who ended how and what it started: one line of JSON a
 fact, as services do.
 """
 
 import os
+import secrets
 import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import NoReturn
@@ -25,9 +29,10 @@ import msgspec
 from catseye import backoff
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.runtime import log
-from infra.local import processes
+from infra.local import ports, processes
+from infra.local.files import write_whole
 from infra.local.kafka import KafkaCluster
-from infra.local.processes import Process
+from infra.local.processes import NOT_STARTED, Process
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
@@ -37,6 +42,8 @@ GRACE_S = 10.0
 LOOK_S = 1.0
 """Between two looks at the brokers: the first ones are no children of this process, which so hears nothing of them."""
 MISCONFIGURED = 2
+HEALTH_PORT = "CATSEYE_HEALTH_PORT"
+_ASKED, _DONE = "asked", "done"
 Log = Callable[..., object]
 
 
@@ -47,7 +54,8 @@ class Child(msgspec.Struct, frozen=True):
         name: Name of its record and log.
         argv: Program and arguments.
         env: What its environment has beside the supervisor's own. It may hold passwords.
-        port: Loopback port that it was told to listen on.
+        port: Loopback port of its /live, /ready and /metrics, which it is told by `CATSEYE_HEALTH_PORT`. Where another
+            program has it when the child is to start, it gets another one: its record says which. 0 for none.
     """
 
     name: str
@@ -89,33 +97,71 @@ class Slot:
         self._due_s: float | None = now_s
         self._starts = 0
 
-    def tick(self, now_s: float) -> float | None:
+    def tick(self, now_s: float, taken: Collection[int] = ()) -> float | None:
         """Notice an end, start what is due.
+
+        Args:
+            now_s: Monotonic clock, seconds.
+            taken: Ports of the other children.
 
         Returns:
             When to look again at the latest, seconds of the same clock; None if only an event can change anything.
         """
-        if self.process and (status := self.process.reap()) is not None:
-            msgspec.structs.replace(self.process, exit_status=status).record(self._folder)
-            self.process = None
-            ran_s = now_s - self._started_s
-            pause_s = None if status == MISCONFIGURED else self._backoff.after(ran_s)
-            self._due_s = None if pause_s is None else now_s + pause_s
-            self._log("ended", name=self.child.name, **how(status), ran_s=round(ran_s, 1), starts_again_in_s=pause_s)
+        self._notice_end(now_s)
         if self._due_s is not None and self._due_s <= now_s:
             self._starts += 1
             self._started_s, self._due_s = now_s, None
-            self.process = Process.start(
-                self.child.name,
-                self.child.argv,
-                records=self._folder,
-                log=self._folder.parent / "logs" / f"{self.child.name}.log",
-                env={**os.environ, **self.child.env},
-                port=self.child.port,
-                starts=self._starts,
-            )
-            self._log("started", name=self.child.name, pid=self.process.pid, starts=self._starts)
+            self._start(now_s, taken)
         return self._due_s
+
+    def again(self, now_s: float) -> None:
+        """Start it at once unless it runs, whatever it ended of: somebody says that the cause is gone."""
+        self._notice_end(now_s)
+        if self.process is None:
+            self._backoff = Backoff()
+            self._due_s = now_s
+
+    @property
+    def port(self) -> int:
+        """The port that it has, else the one that it should have."""
+        return self.process.port if self.process else self.child.port
+
+    def _notice_end(self, now_s: float) -> None:
+        if self.process is None or (status := self.process.reap()) is None:
+            return
+        self._record(msgspec.structs.replace(self.process, exit_status=status))
+        self.process = None
+        ran_s = now_s - self._started_s
+        pause_s = None if status == MISCONFIGURED else self._backoff.after(ran_s)
+        self._due_s = None if pause_s is None else now_s + pause_s
+        self._log("ended", name=self.child.name, **how(status), ran_s=round(ran_s, 1), starts_again_in_s=pause_s)
+
+    def _start(self, now_s: float, taken: Collection[int]) -> None:
+        child = self.child
+        log = self._folder.parent / "logs" / f"{child.name}.log"
+        try:
+            port = ports.choose(child.port, taken=taken) if child.port else 0
+            if port != child.port:
+                self._log("port_taken", name=child.name, port=child.port, instead=port)
+            own = {HEALTH_PORT: str(port)} if port else {}
+            # Unbuffered: a line that a full disk did not take is not tried again, at the latest when the process ends.
+            env = {**os.environ, **child.env, **own, "PYTHONUNBUFFERED": "1"}
+            self.process = Process.start(
+                child.name, child.argv, records=self._folder, log=log, env=env, port=port, starts=self._starts
+            )
+        except OSError as fault:
+            pause_s = self._backoff.after(0)
+            self._due_s = now_s + pause_s
+            self._log("not_started", name=child.name, what=str(fault), starts_again_in_s=pause_s)
+            self._record(Process(child.name, 0, -1, str(log), 0, self._starts, NOT_STARTED, what=str(fault)))
+        else:
+            self._log("started", name=child.name, pid=self.process.pid, starts=self._starts)
+
+    def _record(self, process: Process) -> None:
+        try:
+            process.record(self._folder)
+        except OSError as fault:  # the disk is full: the record that is there names a process that is gone
+            self._log("not_recorded", name=self.child.name, what=str(fault))
 
 
 def how(status: int | None) -> dict[str, object]:
@@ -139,18 +185,25 @@ class Supervisor:
         self._slots: dict[str, Slot] = {}
 
     def want(self, children: Sequence[Child], now_s: float) -> None:
-        """Make *children* what is to run: stop those that are not among them or that changed, add the new."""
+        """Make *children* what is to run: stop those that are not among them or that changed, add the new, and start
+        those again that ended, of whatever cause."""
         wanted = {child.name: child for child in children}
         leaving = [name for name, slot in self._slots.items() if wanted.get(name) != slot.child]
         self._stop([self._slots.pop(name) for name in leaving])
         for child in children:
-            if child.name not in self._slots:
+            if slot := self._slots.get(child.name):
+                slot.again(now_s)
+            else:
                 self._stop_orphan(child.name)
                 self._slots[child.name] = Slot(child, self._folder, now_s, self._log)
 
     def tick(self, now_s: float) -> float | None:
         """Notice ends, start what is due; return when to look again at the latest."""
-        due = [due_s for slot in self._slots.values() if (due_s := slot.tick(now_s)) is not None]
+        due = []
+        for slot in self._slots.values():
+            taken = [other.port for other in self._slots.values() if other is not slot]
+            if (due_s := slot.tick(now_s, taken)) is not None:
+                due.append(due_s)
         return min(due, default=None)
 
     def stop(self) -> None:
@@ -174,30 +227,25 @@ def keep_brokers(cluster: KafkaCluster, log: Log) -> NoReturn:
     """Start brokers that end by themselves again, for ever; after a pause, which doubles while that does not help."""
     pauses, started_s = Backoff(), time.monotonic()
     while True:
-        if ended := cluster.ended():
-            pause_s = pauses.after(time.monotonic() - started_s)
-            for broker in ended:
-                log("ended", name=broker.name, pid=broker.pid, **how(broker.reap()), starts_again_in_s=pause_s)
-            time.sleep(pause_s)
-            try:
+        try:
+            if ended := cluster.ended():
+                pause_s = pauses.after(time.monotonic() - started_s)
+                for broker in ended:
+                    log("ended", name=broker.name, pid=broker.pid, **how(broker.reap()), starts_again_in_s=pause_s)
+                time.sleep(pause_s)
                 cluster.start_ended()
-            except (Unavailable, Misconfigured, OSError) as fault:
-                log("not_started", what=str(fault))
-            else:
                 started_s = time.monotonic()
                 for broker in ended:
                     again = processes.find(cluster.directory, broker.name)
                     log("started", name=broker.name, pid=again and again.pid)
+        except (Unavailable, Misconfigured, OSError) as fault:
+            log("not_started", what=str(fault))
         time.sleep(LOOK_S)
 
 
 def write_children(folder: Path, children: Sequence[Child]) -> None:
     """Write `children.json`, for the owner's eyes only."""
-    path = folder / "children.json"
-    fresh = path.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(msgspec.json.encode(children))
-    fresh.replace(path)
+    write_whole(folder / "children.json", msgspec.json.encode(children), mode=0o600)
 
 
 def read_children(folder: Path) -> list[Child]:
@@ -206,6 +254,25 @@ def read_children(folder: Path) -> list[Child]:
         return msgspec.json.decode((folder / "children.json").read_bytes(), type=list[Child])
     except FileNotFoundError:
         return []
+
+
+def ask(folder: Path) -> str:
+    """Write a new word to `asked`, before `children.json` and SIGHUP, and return it."""
+    word = secrets.token_hex(8)
+    write_whole(folder / _ASKED, word.encode())
+    return word
+
+
+def is_done(folder: Path, word: str) -> bool:
+    """Tell whether the supervisor has carried out what `children.json` held when *word* was asked, or later."""
+    return _read(folder / _DONE) == word
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def main(folder: Path, cluster: KafkaCluster | None = None) -> None:
@@ -220,17 +287,29 @@ def main(folder: Path, cluster: KafkaCluster | None = None) -> None:
     if cluster:
         Thread(target=keep_brokers, args=(cluster, logger), name="brokers", daemon=True).start()
     supervisor = Supervisor(folder, logger)
-    supervisor.want(read_children(folder), time.monotonic())
+    due_s = _carry_out(supervisor, folder, logger)
     while True:
         now_s = time.monotonic()
-        due_s = supervisor.tick(now_s)
         select.select([ears], [], [], None if due_s is None else max(0.0, due_s - now_s))
         signals = _drain(ears)
         if signals & {signal.SIGTERM, signal.SIGINT}:
             supervisor.stop()
             return
-        if signal.SIGHUP in signals:
-            supervisor.want(read_children(folder), time.monotonic())
+        due_s = (
+            _carry_out(supervisor, folder, logger) if signal.SIGHUP in signals else supervisor.tick(time.monotonic())
+        )
+
+
+def _carry_out(supervisor: Supervisor, folder: Path, log: Log) -> float | None:
+    """Make what `children.json` names run; return when to look again at the latest."""
+    word = _read(folder / _ASKED)  # first: what was written after it is carried out too
+    supervisor.want(read_children(folder), time.monotonic())
+    due_s = supervisor.tick(time.monotonic())
+    try:
+        write_whole(folder / _DONE, word.encode())
+    except OSError as fault:
+        log("not_recorded", name=_DONE, what=str(fault))
+    return due_s
 
 
 def _drain(ears: socket.socket) -> set[int]:

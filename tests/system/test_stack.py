@@ -19,7 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.models.signing import sign, verify
 from catseye.settings import Settings
-from infra.local import ports
+from infra.local import jvm, ports
 from infra.local.kafka import CUSTOMARY_PORT, KafkaCluster
 from infra.local.redis import RedisServer
 from infra.local.services import Service
@@ -35,9 +35,12 @@ PATIENCE_S = 120
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """One broker for the tests that do not ask how it starts."""
-    with KafkaCluster(tmp_path_factory.mktemp("kafka with a space"), heap_mb=256) as started:
-        yield started
+    """One broker for the tests that do not ask how it starts, in a folder that cron would start it in: no locale."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LC_ALL", "C")
+        with KafkaCluster(tmp_path_factory.mktemp("kafka with a späce"), heap_mb=256) as started:
+            assert (started.directory / "broker-1" / "data" / "meta.properties").exists()
+            yield started
 
 
 @pytest.fixture
@@ -312,6 +315,136 @@ def test_a_service_that_ends_again_and_again_is_named(cluster: KafkaCluster, tmp
             stack.up()
     finally:
         stack.down()
+
+
+def test_up_starts_what_ended_when_its_cause_is_gone_and_shows_the_words_of_this_start(
+    cluster: KafkaCluster, tmp_path: Path
+) -> None:
+    """Misconfigured twice, for two reasons that no setting shows, then well: the same supervisor, the same children."""
+    stack, refuse = stack_on(cluster, tmp_path), tmp_path / "refuse"
+    try:
+        for reason in ("the first reason", "the second reason"):
+            refuse.write_text(reason)
+            with pytest.raises(Misconfigured, match=f"^stand_in-0 refuses to start: {reason}$"):
+                stack.up()
+            assert f"refuses to start: {reason}" in describe(stack.status())
+        supervisor = stack.supervisor
+        refuse.unlink()
+        stack.up()
+        assert stack.status()["ready"]
+        assert stack.supervisor == supervisor
+        (process,) = stack.processes("stand_in")
+        assert process.starts == 3
+    finally:
+        stack.down()
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_stopped(
+    cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a service that does not even run here: what runs goes on as it was."""
+    stack = stack_on(cluster, tmp_path)
+    stack.up()
+    try:
+        before = stack.processes("stand_in")
+        monkeypatch.setenv("CATSEYE_DRIFT_REFERENCE_SAMPLES", "1")
+        with pytest.raises(Misconfigured, match=r"^CATSEYE_DRIFT_REFERENCE_SAMPLES: .*; it is '1'$"):
+            stack.up()
+        assert stack.processes("stand_in") == before
+        assert stack.status()["ready"]
+    finally:
+        stack.down()
+
+
+def test_up_waits_for_what_it_started_and_not_for_what_ran_before(
+    cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another setting is another process: `up` returns when that one is ready, or raises what that one said."""
+    stack = stack_on(cluster, tmp_path)
+    stack.up()
+    try:
+        (before,) = stack.processes("stand_in")
+        monkeypatch.setenv("CATSEYE_TOPIC_PREFIX", "slow")
+        stack.up()
+        (after,) = stack.processes("stand_in")
+        assert after.pid != before.pid
+        assert stack.status()["ready"]
+        (tmp_path / "refuse").write_text("no")
+        monkeypatch.setenv("CATSEYE_TOPIC_PREFIX", "other")
+        with pytest.raises(Misconfigured, match="refuses to start: no"):
+            stack.up()
+        assert not after.alive()
+    finally:
+        stack.down()
+
+
+def test_a_health_port_that_was_lost_is_another_port_and_work_goes_on(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """A service dies and a stranger has its port before it is started again."""
+    stack = stack_on(cluster, tmp_path)
+    stack.up()
+    try:
+        (before,) = stack.processes("stand_in")
+        supervisor = stack.supervisor
+        assert supervisor is not None
+        supervisor.pause()
+        before.kill()
+        with socket.create_server(("127.0.0.1", before.port)):
+            supervisor.resume()
+            stack.up()
+            (after,) = stack.processes("stand_in")
+            (service,) = stack.status()["services"]
+            assert service["ready"]
+            assert after.port != before.port
+            assert service["health"] == f"http://127.0.0.1:{after.port}"
+    finally:
+        stack.down()
+
+
+def test_a_broker_of_an_up_that_failed_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`status` names it, `down` stops it and says so; services without it are not called ready."""
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'shared'}:{ROOT}")
+    stack = Stack(Settings(data_dir=tmp_path), services=[Service("stand_in", 0, STAND_IN)])
+
+    def refuse(_: Settings) -> None:
+        raise Misconfigured("6 partitions are not 12")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("infra.local.stack.create_topics", refuse)
+        with pytest.raises(Misconfigured, match="6 partitions are not 12"):
+            stack.up()
+    try:
+        broker = stack.cluster().process()
+        assert broker is not None
+        assert not stack.status()["ready"]
+        assert stack.cluster().bootstrap_servers in describe(stack.status())
+        assert "down;" not in describe(stack.status())
+        stack.up()
+        assert stack.status()["ready"]
+        supervisor = stack.supervisor
+        assert supervisor is not None
+        supervisor.pause()  # it would start the broker again
+        os.kill(broker.pid, signal.SIGKILL)
+        assert broker.wait(PATIENCE_S)
+        assert [service["ready"] for service in stack.status()["services"]] == [False]
+        assert "does not answer" in describe(stack.status())
+        supervisor.resume()
+    finally:
+        assert stack.down()
+    assert not broker.alive()
+    assert not stack.down()
+
+
+def test_java_finds_its_classes_whatever_the_letters_of_their_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout in a folder that ASCII cannot write, started without a locale."""
+    monkeypatch.setenv("LC_ALL", "C")
+    libs = tmp_path / "späce" / "libs"
+    libs.parent.mkdir()
+    libs.symlink_to(jvm.LIBS)
+    monkeypatch.setattr(jvm, "LIBS", libs)
+    jvm.run([*jvm.command("-Xshare:auto"), "kafka.tools.StorageTool", "random-uuid"], [libs.parent])
 
 
 def test_services_of_a_killed_supervisor_are_taken_over(cluster: KafkaCluster, tmp_path: Path) -> None:

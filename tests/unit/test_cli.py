@@ -200,11 +200,16 @@ def test_settings_are_listed_with_those_of_services_and_without_passwords(
 def test_settings_are_listed_where_only_the_library_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the checkout's services the common ones are listed."""
+    """The same as in a checkout, with the values that are set."""
+    monkeypatch.setenv("CATSEYE_DRIFT_ACCURACY_FLOOR", "0.5")
+    fields = ("of", "variable", "default", "meaning")
+    _, in_a_checkout, _ = run(capsys, "settings", "--json", "-")
     monkeypatch.setattr("catseye.cli.settings.find_spec", lambda name: None)
     status, out, _ = run(capsys, "settings", "--json", "-")
     assert status == 0
-    assert {row["of"] for row in json.loads(out)["settings"]} == {"common"}
+    rows, there = json.loads(out)["settings"], json.loads(in_a_checkout)["settings"]
+    assert [[row[name] for name in fields] for row in rows] == [[row[name] for name in fields] for row in there]
+    assert [row["value"] for row in rows if row["variable"] == "CATSEYE_DRIFT_ACCURACY_FLOOR"] == ["0.5"]
 
 
 @pytest.mark.usefixtures("nobody")

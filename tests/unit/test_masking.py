@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from catseye.cli.settings import _service_settings, settings
+from catseye.cli.settings import service_settings, settings
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Reason, Unavailable
 from catseye.contract.masking import masked
 from catseye.runtime import log
@@ -79,7 +79,7 @@ def test_a_line_of_a_log_carries_no_secret(capsys: pytest.CaptureFixture[str]) -
     assert json.loads(line)["what"] == "https://***@host:8081/path"
 
 
-KINDS: dict[str, type[Settings]] = {"": Settings, **dict(_service_settings())}
+KINDS: dict[str, type[Settings]] = {"": Settings, **dict(service_settings())}
 TEXTS = [
     (service, variable, name)
     for service, kind in KINDS.items()

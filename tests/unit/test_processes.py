@@ -1,6 +1,8 @@
 """Processes are found again by pid and start time, signalled only if they are the same ones, and ended for good."""
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from infra.local import processes
 from infra.local.processes import Process
 
+ROOT = Path(__file__).parents[2]
 SLEEPER = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)")
 DEAF = (
     sys.executable,
@@ -87,3 +90,68 @@ def test_a_record_that_is_not_one_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text("{}")
     with pytest.raises(msgspec.ValidationError):
         processes.find(tmp_path, "p")
+
+
+def no_room(path: Path) -> None:
+    """Let whatever is written beside *path*, to be renamed, meet a full disk."""
+    path.with_name(f"{path.name}.new").symlink_to("/dev/full")
+
+
+def runs(word: str) -> bool:
+    """Whether a process with *word* among its arguments is there."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if word.encode() in (folder / "cmdline").read_bytes():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return False
+
+
+def test_what_cannot_be_recorded_never_runs(tmp_path: Path) -> None:
+    """A full disk: the reason is raised, and no process is left that `down` would not find."""
+    no_room(tmp_path / "p.json")
+    ran = tmp_path / "ran"
+    with pytest.raises(OSError, match="No space left on device"):
+        Process.start("p", ("touch", str(ran)), records=tmp_path, log=tmp_path / "p.log")
+    assert not runs(str(ran))
+    assert not ran.exists()
+    Process.start("p", ("touch", str(ran)), records=tmp_path, log=tmp_path / "p.log").wait(10)
+    assert ran.exists()
+
+
+def test_what_is_not_recorded_when_its_starter_is_killed_never_runs(tmp_path: Path) -> None:
+    """kill -9 between the start of a process and its record."""
+    ran = tmp_path / "ran"
+    code = f"""
+import os, signal
+from pathlib import Path
+from infra.local.processes import Process
+Process.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Process.start("p", ("touch", {str(ran)!r}), records=Path({str(tmp_path)!r}), log=Path({str(tmp_path / "p.log")!r}))
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"}
+    killed = subprocess.run([sys.executable, "-c", code], check=False, env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    while runs(str(ran)):
+        pass
+    assert not ran.exists()
+
+
+def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """And leaves no record."""
+    with pytest.raises(FileNotFoundError, match=r"/no/program"):
+        Process.start("p", ("/no/program",), records=tmp_path, log=tmp_path / "p.log")
+    assert processes.read(tmp_path, "p") is None
+
+
+def test_a_process_has_its_own_last_words(tmp_path: Path) -> None:
+    """What an earlier one wrote into the same log is not taken for them; of JSON, what a person reads."""
+    log = tmp_path / "p.log"
+    log.write_text('{"event": "misconfigured", "what": "the old reason"}\n')
+    silent = Process.start("p", ("true",), records=tmp_path, log=log)
+    assert silent.wait(10)
+    assert silent.last_words == "its log is empty"
+    speaks = Process.start("p", ("echo", '{"what": "the new reason"}'), records=tmp_path, log=log)
+    assert speaks.wait(10)
+    assert speaks.last_words == "the new reason"

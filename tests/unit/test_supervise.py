@@ -1,11 +1,27 @@
 """Who ends is started again after a pause that doubles; who is misconfigured is not."""
 
+import os
+import socket
 import sys
 from pathlib import Path
 
-from infra.local import processes
+import msgspec
+
+from infra.local import ports, processes
 from infra.local.processes import Process
-from infra.local.supervise import Backoff, Child, Supervisor, how, read_children, write_children
+from infra.local.supervise import (
+    HEALTH_PORT,
+    Backoff,
+    Child,
+    Supervisor,
+    ask,
+    how,
+    is_done,
+    read_children,
+    write_children,
+)
+
+ROOT = Path(__file__).parents[2]
 
 
 def silent(event: str, **fields: object) -> None:
@@ -106,3 +122,109 @@ def test_a_supervisor_reports_who_ended_how_and_what_it_started(tmp_path: Path) 
         ("stopped", {"name": "c"}),
     ]
     assert how(-9) == {"signal": "SIGKILL"}
+
+
+def test_whoever_asks_again_gets_a_new_start_whatever_it_ended_of(tmp_path: Path) -> None:
+    """Misconfigured, or in its pause: the same children wanted once more are started at once; who runs goes on."""
+    folder = tmp_path / "run"
+    sleep = Child("s", (sys.executable, "-c", "import time; time.sleep(60)"), {})
+    supervisor = Supervisor(folder, silent)
+    for status in (2, 1):
+        supervisor.want([exits(status), sleep], now_s=0.0)
+        supervisor.tick(0.0)
+        first, sleeper = ended(folder, "c"), processes.find(folder, "s")
+        supervisor.want([exits(status), sleep], now_s=0.1)
+        supervisor.tick(0.1)
+        second = ended(folder, "c")
+        assert (first.starts, second.starts) == (1, 2)
+        assert processes.find(folder, "s") == sleeper
+    supervisor.stop()
+
+
+def test_a_port_that_another_program_has_is_another_port(tmp_path: Path) -> None:
+    """The child is told, its record says it, its neighbours' ports are not taken; the next start has its own again."""
+    folder = tmp_path / "run"
+    prints = (sys.executable, "-c", f"import os; print(os.environ['{HEALTH_PORT}'])")
+    mine = ports.choose()
+    next_one = ports.choose(taken={mine})
+    supervisor = Supervisor(folder, silent)
+    with socket.create_server((ports.LOOPBACK, mine)):
+        supervisor.want([Child("c", prints, {}, mine), Child("d", prints, {}, next_one)], now_s=0.0)
+        supervisor.tick(0.0)
+        moved = ended(folder, "c")
+    assert moved.port not in {mine, next_one}
+    assert moved.last_words == str(moved.port)
+    assert ended(folder, "d").port == next_one
+    supervisor.tick(1.0)
+    supervisor.tick(2.0)
+    assert ended(folder, "c").port == mine
+    supervisor.stop()
+
+
+def test_what_cannot_be_started_is_tried_again_and_others_run(tmp_path: Path) -> None:
+    """A program that is missing: its record holds the reason, the supervisor goes on."""
+    folder = tmp_path / "run"
+    program = tmp_path / "program"
+    supervisor = Supervisor(folder, silent)
+    supervisor.want([Child("c", (str(program),), {}), msgspec.structs.replace(exits(0), name="d")], now_s=0.0)
+    assert supervisor.tick(0.0) == 0.2
+    recorded = processes.read(folder, "c")
+    assert recorded is not None
+    assert (recorded.exit_status, recorded.last_words) == (127, f"[Errno 2] No such file or directory: '{program}'")
+    assert not recorded.alive()
+    assert ended(folder, "d").starts == 1
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    supervisor.tick(0.2)
+    assert ended(folder, "c").starts == 2
+    supervisor.stop()
+
+
+def test_a_full_disk_ends_no_supervisor(tmp_path: Path) -> None:
+    """A child that could not be recorded does not run; it does when there is room again."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    lines: list[str] = []
+    supervisor = Supervisor(folder, lambda event, **_: lines.append(event))
+    (folder / "c.json.new").symlink_to("/dev/full")
+    supervisor.want([exits(0)], now_s=0.0)
+    assert supervisor.tick(0.0) == 0.2
+    assert lines == ["not_started"]
+    supervisor.tick(0.2)
+    assert ended(folder, "c").starts == 2
+    supervisor.stop()
+
+
+def test_a_supervisor_answers_when_it_has_done_what_it_was_asked(tmp_path: Path) -> None:
+    """By the process itself: after the answer nothing of before runs, and what ended was started again."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def wait_for(word: str) -> Process:
+        while not is_done(folder, word):
+            assert supervisor.alive(), supervisor.last_words
+        while (recorded := processes.read(folder, "c")) is None or recorded.exit_status is None:
+            assert supervisor.alive(), supervisor.last_words
+        return recorded
+
+    first = ask(folder)
+    write_children(folder, [exits(2)])
+    supervisor = Process.start(
+        "supervisor",
+        (sys.executable, "-m", "infra.local.supervise", str(folder)),
+        records=folder,
+        log=tmp_path / "log",
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
+    )
+    try:
+        assert wait_for(first).starts == 1
+        second = ask(folder)
+        assert not is_done(folder, second)
+        supervisor.hang_up()
+        assert wait_for(second).starts == 2
+        third = ask(folder)
+        write_children(folder, [exits(0, X="1")])
+        supervisor.hang_up()
+        assert wait_for(third).starts == 1
+    finally:
+        supervisor.stop()

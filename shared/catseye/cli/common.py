@@ -54,16 +54,19 @@ json_option = click.option(
 
 
 def settings_with_broker() -> Settings:
-    """The environment's settings, once the broker answers. Raises `Misconfigured`, `Unavailable`."""
+    """The environment's settings, once the broker answers. Raises `Misconfigured`, also for what a service would
+    refuse, and `Unavailable`."""
     # Here, so that `--help` comes at once.
     from confluent_kafka import KafkaException  # noqa: PLC0415
     from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415
 
+    from catseye.cli.settings import check_services_if_set  # noqa: PLC0415
     from catseye.kafka.admin import admin  # noqa: PLC0415
     from catseye.settings import DoorSettings, load  # noqa: PLC0415
 
     set_on_retry_hooks([])  # a command prints its result in one sentence, not each attempt
     settings = load(DoorSettings, service="ingest")
+    check_services_if_set()
     try:
         admin(settings).list_topics(timeout=_ANSWER_S)
     except KafkaException as fault:

@@ -4,12 +4,33 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from catseye.contract.masking import masked
 from catseye.kafka.client_log import ClientLines
+
+
+class Lines:
+    """A stream that drops what it cannot write: a full disk must not end who logs.
+
+    Args:
+        stream: Where lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def set_up(service: str, instance: str, level: str) -> structlog.typing.FilteringBoundLogger:
@@ -24,7 +45,7 @@ def set_up(service: str, instance: str, level: str) -> structlog.typing.Filterin
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Lines(sys.stdout))),
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(service=service, instance=instance)
     return logger
