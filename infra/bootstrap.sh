@@ -8,7 +8,8 @@
 #   need_kcat                                kcat on the PATH: a client that is not ours, for the tests
 #
 # Once done, each answers in milliseconds: a stamp beside the thing holds the hash of the file that asked for it.
-# Calls at the same time wait for each other (flock). The working directory is left alone, so that paths that a
+# Calls at the same time wait for each other (flock). What a call left half done, by Ctrl-C or kill -9, is never used:
+# the next one makes it anew. The working directory is left alone, so that paths that a
 # person gives stay theirs; PYTHONPATH holds the two source roots instead.
 # shellcheck shell=bash
 
@@ -44,12 +45,28 @@ quietly() {
 
 # locked NAME COMMAND…: one at a time. The lock is not handed down to what the command leaves running.
 locked() {
-  local lock="$ROOT/.catseye/run/$1.lock"
+  local lock="$ROOT/.catseye/run/$1.lock" status=0
   shift
+  trap interrupted INT TERM
   (
+    trap interrupted INT TERM # a program that ends by itself on Ctrl-C must not be taken for one that failed
     flock 9
     "$@" 9>&-
-  ) 9>"$lock"
+  ) 9>"$lock" || status=$?
+  trap - INT TERM
+  return "$status"
+}
+
+interrupted() {
+  ((BASH_SUBSHELL)) || say "stopped during set-up. What was complete is kept, the step that was not is done anew: call the same command again."
+  exit 130
+}
+
+# discard FOLDER: gone at once; half a folder is never left under its name.
+discard() {
+  rm -rf "$1.gone"
+  [[ ! -e $1 ]] || mv -T "$1" "$1.gone"
+  rm -rf "$1.gone"
 }
 
 # system_packages WHY PACKAGE…: from Debian's packages if we may, else one sentence that names the command.
@@ -65,7 +82,9 @@ system_packages() {
 }
 
 install_with_apt() {
-  apt-get update -q && apt-get install -q -y --no-install-recommends "$@"
+  # An installation that was stopped half-way blocks all others until this is done.
+  { ! command -v dpkg >/dev/null || dpkg --configure -a; } &&
+    apt-get update -q && apt-get install -q -y --no-install-recommends "$@"
 }
 
 # ---- Python ----------------------------------------------------------------------------------------------------
@@ -98,7 +117,7 @@ need_python() {
 
 python_is_ready() {
   local kind=$1 venv=$2 requirements=$3 stamp=
-  [[ -x $venv/bin/python && -f $venv/.installed-$kind ]] || return 1
+  [[ -x $venv/bin/python && -f $venv/.installed-$kind && ! -e $venv/.unfinished ]] || return 1
   read -r stamp <"$venv/.installed-$kind" || true
   [[ $stamp == "$(sha256sum <"$requirements")" ]]
 }
@@ -108,14 +127,17 @@ install_python() {
   python_is_ready "$@" && return # another call did it while this one waited
   [[ $kind == trainer ]] && takes="some minutes: torch is large"
   say "installing Python packages for $kind (once, $takes)"
-  if [[ ! -x $venv/bin/python ]]; then
+  if ! python_is_whole "$venv"; then
     if ! base=$(find_python); then
       system_packages "Python 3.11 or newer with its venv module is missing." python3 python3-venv
       base=$(find_python) || fail "Python 3.11 or newer is needed; this system's packages have an older one."
     fi
-    rm -rf "$venv"
+    discard "$venv"
+    mkdir "$venv"
+    : >"$venv/.unfinished"
     quietly venv "$base" -m venv "$venv" || fail "No virtual environment could be made in $venv."
   fi
+  : >"$venv/.unfinished"
   quietly "pip-$kind" install_with_uv "$venv" "$requirements" ||
     quietly "pip-$kind" "$venv/bin/python" -m pip install -q --require-hashes -r "$requirements" ||
     fail "The packages of $requirements could not be installed; the reason is above."
@@ -123,6 +145,12 @@ install_python() {
   if [[ $kind == test ]]; then
     sha256sum <"$ROOT/infra/requirements/runtime.txt" >"$venv/.installed-runtime"
   fi
+  rm "$venv/.unfinished"
+}
+
+# An environment that some packages were installed into to the end, and in which no installation was stopped since.
+python_is_whole() {
+  [[ -x $1/bin/python && ! -e $1/.unfinished && -n $(find "$1" -maxdepth 1 -name '.installed-*' -print -quit) ]]
 }
 
 install_with_uv() {
@@ -170,11 +198,13 @@ install_kafka() {
   command -v mvn >/dev/null || system_packages "Maven, which fetches Kafka, is missing." maven
   say "fetching Kafka (once, about 10 s)"
   rm -rf "$fresh"
-  quietly maven mvn -q -B -f "$ROOT/infra/kafka/pom.xml" \
+  # Java writes no file whose path has a letter that its locale lacks.
+  quietly maven env LC_ALL=C.UTF-8 mvn -q -B -f "$ROOT/infra/kafka/pom.xml" \
     org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies "-DoutputDirectory=$fresh" ||
     fail "Maven could not fetch Kafka; its last lines are above."
   kafka_stamp >"$fresh/.installed"
-  rm -rf "$libs" && mv "$fresh" "$libs"
+  discard "$libs"
+  mv "$fresh" "$libs"
 }
 
 # A Java that compiles, for peers of benches and clients of tests.

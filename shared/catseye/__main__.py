@@ -2,6 +2,7 @@
 
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 MISCONFIGURED = 2
 
@@ -16,7 +17,9 @@ def main() -> None:
         )
         sys.exit(MISCONFIGURED)
     from catseye.cli import main as run  # noqa: PLC0415
+    from catseye.cli.checkout import enter  # noqa: PLC0415
 
+    enter(Path.cwd(), Path(__file__).resolve().parents[2])
     run()
 
 
