@@ -26,6 +26,7 @@ from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_sett
 from catseye.runtime.metrics import Metrics
 from catseye.settings import load
 from services.trainer import NAME
+from services.trainer.data import decode, read_folder
 from services.trainer.job import Job, Progress, Result
 from services.trainer.serve import MISCONFIGURED, UNAVAILABLE, Trainer
 from services.trainer.settings import TrainerSettings
@@ -136,6 +137,20 @@ def check_torch() -> None:
     show_default=True,
     help="Share of each class, the last crops, for the test.",
 )
+@click.option(
+    "--folds",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Fit so many more nets, each without some of the views: the card says how each view fares unseen.",
+)
+@click.option(
+    "--swap-share",
+    type=click.FloatRange(0, 1),
+    default=0,
+    show_default=True,
+    help="Share of crops whose object is put before the background of another crop.",
+)
 @click.option("--threads", type=click.IntRange(1), help="Processor cores to use [default: all there are]")
 @click.option("--json", "json_file", type=OutFile(), help="Write the report as one JSON object.")
 def fit(
@@ -147,6 +162,8 @@ def fit(
     size: int,
     validation_share: float,
     test_share: float,
+    folds: int,
+    swap_share: float,
     threads: int | None,
     json_file: Path | None,
 ) -> None:
@@ -168,10 +185,40 @@ def fit(
         validation_share=validation_share,
         test_share=test_share,
         threads=threads,
+        folds=folds,
+        swap_share=swap_share,
     )
     report = run(order, Console(stderr=True))
     if json_file is not None:
         write_file(json_file, json.dumps(report, indent=1).encode() + b"\n")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--frames", type=click.Path(path_type=Path), required=True, help="One folder of JPEGs a class.")
+@click.option("--count", type=click.IntRange(1), default=1000, show_default=True, help="Composites.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of their choice.")
+def counterfactual(file: Path, frames: Path, count: int, seed: int) -> None:
+    """Say how often the model FILE stays with its answer when an object stands before another class's background.
+
+    Objects are cut out of the crops in --frames. A model that reads the place and not the object changes its answer.
+    """
+    from catseye.models.net import Net  # noqa: PLC0415 - the service does without
+    from services.trainer.counterfactual import answered_by, unchanged  # noqa: PLC0415
+
+    net = Net(file.read_bytes())
+    folder = read_folder(frames)
+    if strange := sorted(set(folder.classes) - set(net.spec.classes)):
+        raise Misconfigured(f"--frames: {file.name} knows no class {', '.join(strange)}")
+    part = decode(folder.crops, lambda: None)
+    try:
+        found = unchanged(answered_by(net), part, folder.classes, count=count, seed=seed)
+    except ValueError as fault:
+        raise Misconfigured(f"--frames: {fault}") from fault
+    low, high = found.share.interval
+    click.echo(f"{found.share.right} of {count} answers stay: {found.share.value:.1%} ({low:.1%} to {high:.1%})")
+    for name, own in found.by_class.items():
+        click.echo(f"{name}: {own.right} of {own.of}, {own.value:.1%}")
 
 
 if __name__ == "__main__":

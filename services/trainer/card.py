@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from catseye.models.model_file import ModelSpec
+from services.trainer.folds import Unseen
 from services.trainer.score import Score, Share
 
 
@@ -23,6 +24,7 @@ class Report:
         cost_ms: Milliseconds a crop on one core in onnxruntime, without decoding, undisturbed by other processes.
         processor: Where that was measured.
         fit_s: Seconds that fitting took.
+        unseen: How views fare that a net was not fitted on; None where that was not asked for.
     """
 
     spec: ModelSpec
@@ -35,6 +37,7 @@ class Report:
     cost_ms: float
     processor: str
     fit_s: float
+    unseen: Unseen | None = None
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -52,7 +55,17 @@ def as_json(report: Report) -> dict[str, Any]:
         "cost_ms": report.cost_ms,
         "processor": report.processor,
         "fit_s": report.fit_s,
+        "unseen": _unseen_as_json(report.unseen) if report.unseen else None,
         "trained": dict(report.spec.trained),
+    }
+
+
+def _unseen_as_json(unseen: Unseen) -> dict[str, Any]:
+    return {
+        "folds": unseen.fold_count,
+        "temperature": unseen.temperature,
+        "score": score_as_json(unseen.score),
+        "by_view": {str(view): score_as_json(own) for view, own in unseen.by_view.items()},
     }
 
 
@@ -77,6 +90,7 @@ def as_markdown(report: Report) -> str:
         spec.attribution.replace("\n#", "\n###").removeprefix("# ") or "Nobody is named for these crops.",
         *_split(report),
         *_accuracy(report),
+        *(_views(report.unseen, spec.classes) if report.unseen else ()),
         *_sureness(report),
         *_fitting(report),
         "## Limits",
@@ -132,11 +146,43 @@ def _accuracy(report: Report) -> list[str]:
     ]
 
 
+def _views(unseen: Unseen, classes: Sequence[str]) -> list[str]:
+    accuracies = [own.accuracy.value for own in unseen.by_view.values()]
+    own = [name for name in classes if name in unseen.score.by_class]
+    return [
+        "## Accuracy on views that it did not know",
+        f"Grouped cross-validation: {unseen.fold_count} more nets of the same recipe, each fitted without some of the "
+        f"views (angle and background, clusters that know nothing of the classes) and asked about those. Right on "
+        f"**{_percent(unseen.score.accuracy)}**; the views differ from {min(accuracies):.1%} to "
+        f"{max(accuracies):.1%}. Expected calibration error {unseen.score.calibration_error:.3f}. In the table: right "
+        "of all.",
+        _table(
+            ("view", *own, "all"),
+            [
+                *(
+                    (str(view), *(_of(found.by_class.get(name)) for name in own), _percent(found.accuracy))
+                    for view, found in unseen.by_view.items()
+                ),
+                (
+                    "**all**",
+                    *(_percent(unseen.score.by_class[name]) for name in own),
+                    _percent(unseen.score.accuracy),
+                ),
+            ],
+        ),
+    ]
+
+
+def _of(share: Share | None) -> str:
+    return f"{share.right}/{share.of}" if share else "·"
+
+
 def _sureness(report: Report) -> list[str]:
     test, validation = report.test, report.validation
     return [
         "## Sureness",
-        f"Temperature {report.spec.temperature:.3f}, chosen on validation.",
+        f"Temperature {report.spec.temperature:.3f}, chosen on "
+        f"{'views that the net had not seen' if report.unseen else 'validation'}.",
         _table(
             ("part", "calibration error (15 bins), before", "after", "cross entropy, nats", "accuracy"),
             [

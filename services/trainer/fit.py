@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from catseye.models.model_file import ModelSpec, to_input
 from services.trainer.augment import augment
+from services.trainer.cutout import cut_out
 from services.trainer.data import Part
 from services.trainer.net import Net
 from services.trainer.recipe import Recipe
@@ -145,8 +146,17 @@ def _batches(
 ) -> Generator[tuple[NDArray[np.float32], NDArray[np.int64]], None, None]:
     """Inputs and labels of each step, made on a thread of their own while the net is at work."""
 
+    swaps = recipe.augmentation.swap_share > 0
+    cutouts = [cut_out(image) for image in part.images] if swaps else []
+    left = [cutout.place for cutout in cutouts if cutout.place is not None]
+
+    def changed_one(place: int) -> NDArray[np.uint8]:
+        another = left[chance.integers(len(left))] if left else None
+        mask = cutouts[place].mask if swaps else None
+        return augment(part.images[place], recipe.augmentation, chance, mask=mask, place=another)
+
     def changed(places: NDArray[np.int64]) -> NDArray[np.float32]:
-        return to_input([augment(part.images[place], recipe.augmentation, chance) for place in places], spec)
+        return to_input([changed_one(place) for place in places], spec)
 
     waiting: deque[tuple[Future[NDArray[np.float32]], NDArray[np.int64]]] = deque()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:

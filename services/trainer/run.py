@@ -8,19 +8,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from catseye.models import model_file
 from catseye.models.model_file import ModelSpec
 from services.trainer import card, export
+from services.trainer.augment import Augmentation
 from services.trainer.calibrate import fit_temperature
 from services.trainer.card import Report
-from services.trainer.data import Crop, decode, fingerprint, read_folder, split_by_number
+from services.trainer.data import Crop, Part, decode, fingerprint, joined, read_folder, split_by_number
 from services.trainer.fit import Step, bfloat16_is_fast, logits_of
 from services.trainer.fit import fit as fit_net
-from services.trainer.net import parameter_count
+from services.trainer.folds import cross_validate
+from services.trainer.net import Net, parameter_count
 from services.trainer.recipe import Recipe
 from services.trainer.score import score
 
@@ -44,6 +48,8 @@ class Order:
     validation_share: float
     test_share: float
     threads: int | None
+    folds: int = 0
+    swap_share: float = 0.0
 
 
 def run(order: Order, console: Console) -> dict[str, Any]:
@@ -55,7 +61,9 @@ def run(order: Order, console: Console) -> dict[str, Any]:
     """
     torch.set_num_threads(order.threads or len(os.sched_getaffinity(0)))
     code_sha256 = code_fingerprint()
-    recipe = Recipe() if order.epochs is None else replace(Recipe(), epochs=order.epochs)
+    recipe = Recipe(augmentation=replace(Augmentation(), swap_share=order.swap_share))
+    if order.epochs is not None:
+        recipe = replace(recipe, epochs=order.epochs)
     folder = read_folder(order.frames)
     split = split_by_number(folder, validation_share=order.validation_share, test_share=order.test_share)
     name = order.name or folder.name
@@ -83,11 +91,21 @@ def run(order: Order, console: Console) -> dict[str, Any]:
             if not console.is_terminal and step.done * 10 // step.of > (step.done - 1) * 10 // step.of:
                 console.print(f"fitting: step {step.done} of {step.of}, loss {step.loss:.3f}")
 
+        def fitted(part: Part) -> Net:
+            return fit_net(part, unfinished, recipe, seed=order.seed, on_step=show)
+
+        def without(known: Part, out: Part) -> NDArray[np.float32]:
+            return logits_of(fitted(known), out, unfinished)
+
         started_at = time.monotonic()
-        net = fit_net(train, unfinished, recipe, seed=order.seed, on_step=show)
+        net = fitted(train)
         fit_s = time.monotonic() - started_at
+        known = joined(train, validation)
+        found = cross_validate(known, folder.classes, order.folds, without) if order.folds else None
     validation_logits = logits_of(net, validation, unfinished)
-    spec = replace(unfinished, temperature=round(fit_temperature(validation_logits, validation.labels), 4))
+    # Of views that no net had seen, where there are such: validation lies beside what was trained on.
+    temperature = found.temperature if found else round(fit_temperature(validation_logits, validation.labels), 4)
+    spec = replace(unfinished, temperature=temperature)
     graph = export.graph_of(net, spec)
     session = export.session_of(graph)
     model_file.check_graph(spec, session.get_inputs(), session.get_outputs())
@@ -122,6 +140,7 @@ def run(order: Order, console: Console) -> dict[str, Any]:
         cost_ms=export.cost_per_crop_ms(session, spec, test),
         processor=_processor(),
         fit_s=fit_s,
+        unseen=found,
     )
     out.with_suffix(".md").write_text(card.as_markdown(report), encoding="utf-8")
     low, high = report.test.accuracy.interval

@@ -98,6 +98,19 @@ def test_the_card_and_the_report_agree(fitted: tuple[Path, dict[str, Any]]) -> N
     assert f"**{report['test']['accuracy']['share']:.1%} (" in card
 
 
+def test_views_that_no_net_saw_choose_the_temperature(frames: Path, tmp_path: Path) -> None:
+    """Folds fit more nets; report and card say how each view fares, and objects may stand before other backgrounds."""
+    out = tmp_path / "road.onnx"
+    report = run_fit(
+        frames, out, "--validation-share", "0.2", "--test-share", "0.2", "--folds", "2", "--swap-share", "0.5"
+    )
+    unseen = report["unseen"]
+    assert (unseen["folds"], unseen["score"]["accuracy"]["of"], len(unseen["by_view"])) == (2, 96, 2)
+    assert report["temperature"] == unseen["temperature"]
+    assert report["trained"]["recipe"]["augmentation"]["swap_share"] == 0.5
+    assert "## Accuracy on views that it did not know" in out.with_suffix(".md").read_text(encoding="utf-8")
+
+
 def test_a_seed_gives_the_same_net_again(fitted: tuple[Path, dict[str, Any]], frames: Path, tmp_path: Path) -> None:
     """Bit for bit on the same machine."""
     again = tmp_path / "road.onnx"

@@ -1,6 +1,7 @@
 """What the trainer says of a model: temperature, calibration, accuracy and its interval, and the card."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from catseye.models.model_file import GoldenCrop, ModelSpec, probabilities
 from services.trainer.calibrate import calibration_error, cross_entropy, fit_temperature
 from services.trainer.card import Report, as_json, as_markdown
+from services.trainer.folds import unseen
 from services.trainer.score import Share, score
 
 CLASSES = ("bike", "car", "lorry")
@@ -129,6 +131,24 @@ def test_the_card_says_what_a_person_asks() -> None:
         "Temperature 0.800",
     ]:
         assert line in card
+
+
+def test_the_card_says_how_unseen_views_fare() -> None:
+    """Each view by class, a class that it does not show as a dot, and how far the views differ; else nothing."""
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    logits = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 0, 2]] * 4
+    found = unseen(logits, labels, np.array([0, 0, 0, 0, 1, 1]), CLASSES, 2)
+    card = as_markdown(replace(some_report(), unseen=found))
+    for line in [
+        "Right on **83.3% (43.6% to 97.0%)**; the views differ from 50.0% to 100.0%.",
+        "| view | bike | car | lorry | all |",
+        "| 0 | 3/3 | 1/1 | · | 100.0% (51.0% to 100.0%) |",
+        "| 1 | · | 0/1 | 1/1 | 50.0% (9.5% to 90.5%) |",
+        "chosen on views that the net had not seen",
+    ]:
+        assert line in card
+    assert "did not know" not in as_markdown(some_report())
+    assert json.loads(json.dumps(as_json(replace(some_report(), unseen=found))))["unseen"]["folds"] == 2
 
 
 def test_the_card_says_when_nobody_is_named() -> None:
