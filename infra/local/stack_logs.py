@@ -46,8 +46,14 @@ def newest(found: Mapping[str, Path], count: int) -> Iterator[tuple[str, str]]:
 
 
 def follow(found: Mapping[str, Path], poll_s: float = POLL_S) -> Iterator[tuple[str, str]]:
-    """Yield the name and each line that is written from now on, for ever; half a line waits for its end."""
-    places = {name: path.stat().st_size for name, path in found.items()}
+    """Return an iterator, without an end, of the name and each line that is written from now on.
+
+    Half a line waits for its end.
+    """
+    return _follow(found, {name: path.stat().st_size for name, path in found.items()}, poll_s)
+
+
+def _follow(found: Mapping[str, Path], places: dict[str, int], poll_s: float) -> Iterator[tuple[str, str]]:
     while True:
         for name, path in found.items():
             size = path.stat().st_size if path.exists() else 0

@@ -62,7 +62,13 @@ class Clone:
         moments = self.folder / "moments"
         moments.write_text("0")
         return subprocess.run(
-            ["/bin/bash", "-c", "set -euo pipefail; source infra/bootstrap.sh; need_python runtime; need_kafka"],
+            [
+                "/usr/bin/env",
+                "--default-signal=INT",
+                "/bin/bash",
+                "-c",
+                "set -euo pipefail; source infra/bootstrap.sh; need_python runtime; need_kafka",
+            ],
             cwd=self.folder,
             env={
                 "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin",

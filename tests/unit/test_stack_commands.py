@@ -1,0 +1,199 @@
+"""`infra/stack` without a broker: exit statuses that are the truth, logs, and a reset that asks first."""
+
+import errno
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.runtime import log
+from infra.local import stack_commands
+from infra.local.stack import Stack
+from infra.local.stack_commands import INTERRUPTED_UP, describe, run
+from infra.local.stack_logs import follow, sources
+
+pytestmark = pytest.mark.usefixtures("data_dir")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bare_environment: None) -> Path:
+    """The stack's folder, with what an installation and a run leave there."""
+    monkeypatch.setenv("CATSEYE_DATA_DIR", str(tmp_path))
+    for name in (
+        "venv/bin/python",
+        "kafka/libs/kafka.jar",
+        "kafka/brokers-1/broker-1/broker.log",
+        "kafka/brokers-1/broker-1/data/frames-0/0.log",
+        "keys/signing.pem",
+        "artifacts/model.onnx",
+        "logs/maven.log",
+        "logs/ingest-0.log",
+        "logs/ingest-1.log",
+        "logs/inference_shadow-0.log",
+        "logs/supervisor.log",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"first of {name}\nlast of {name}\n")
+    return tmp_path
+
+
+def raises(fault: BaseException) -> Callable[..., NoReturn]:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise fault
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "printed"),
+    [
+        (Misconfigured("a setting"), 2, "infra/stack: a setting"),
+        (Unavailable("ingest-0 is not ready"), 1, "infra/stack: ingest-0 is not ready"),
+        (KeyboardInterrupt(), 130, f"infra/stack: {INTERRUPTED_UP}"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "x"),
+            1,
+            "is full: make room there, then the same command goes",
+        ),
+    ],
+)
+def test_up_that_failed_says_so_last_and_exits_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: BaseException, status: int, printed: str
+) -> None:
+    """One sentence, no traceback; Ctrl-C says what it left and what goes on."""
+    monkeypatch.setattr(Stack, "up", raises(fault))
+    assert run(["up"]) == status
+    assert printed in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_up_whose_services_fell_over_is_not_called_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `status` finds at the end counts."""
+    found: dict[str, Any] = {
+        "ready": False,
+        "bootstrap_servers": "127.0.0.1:1",
+        "answers": True,
+        "brokers": [],
+        "redis_url": None,
+        "services": [],
+    }
+    monkeypatch.setattr(Stack, "up", lambda *_, **__: None)
+    monkeypatch.setattr(Stack, "status", lambda _: found)
+    monkeypatch.setattr(stack_commands, "first_model", lambda _: "m")
+    assert run(["up"]) == 1
+    printed = capsys.readouterr()
+    assert "up in" not in printed.out
+    assert printed.err.splitlines()[-1].startswith("infra/stack: not everything is ready")
+
+
+def test_a_wrong_setting_of_a_service_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a broker is started."""
+    monkeypatch.setenv("CATSEYE_DRIFT_ACCURACY_FLOOR", "2")
+    assert run(["up"]) == 2
+    assert capsys.readouterr().err.startswith("infra/stack: CATSEYE_DRIFT_ACCURACY_FLOOR: ")
+
+
+def test_logs_are_printed_with_the_name_of_the_process(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of all workers of a service; of one without its name; those of installations are left out."""
+    assert run(["logs", "ingest", "-n", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "ingest-0: last of logs/ingest-0.log",
+        "ingest-1: last of logs/ingest-1.log",
+    ]
+    assert run(["logs", "broker"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert run(["logs"]) == 0
+    everything = capsys.readouterr().out
+    assert "inference_shadow-0: first" in everything
+    assert "maven" not in everything
+    assert run(["logs", "ingst"]) == 2
+    assert "there are inference_shadow-0, ingest-0, ingest-1, supervisor, broker-1" in capsys.readouterr().err
+
+
+def test_logs_are_followed_in_whole_lines(data_dir: Path) -> None:
+    """What is there already is not repeated; half a line waits; a log that was begun anew is read from its start."""
+    found = sources(data_dir, "ingest-0")
+    path = found["ingest-0"]
+    lines = follow(found, poll_s=0)
+    with path.open("a", buffering=1) as file:
+        file.write("one\ntw")
+        assert next(lines) == ("ingest-0", "one")
+        file.write("o\nthree\n")
+        assert [next(lines), next(lines)] == [("ingest-0", "two"), ("ingest-0", "three")]
+    path.write_text("anew\n")
+    assert next(lines) == ("ingest-0", "anew")
+
+
+def test_reset_asks_first_and_leaves_what_is_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, data_dir: Path
+) -> None:
+    """No is no; with --yes topics, models, state and logs are gone, keys and packages are there."""
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
+    before = {path for path in data_dir.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as ended:
+        run(["reset"])
+    assert ended.value.code == 1
+    assert before <= set(data_dir.rglob("*"))
+    assert run(["reset", "--yes"]) == 0
+    assert "its data are gone" in capsys.readouterr().out
+    kept = {str(path.relative_to(data_dir)) for path in data_dir.rglob("*") if path.is_file()}
+    assert {name for name in kept if not name.startswith("run/")} == {
+        "venv/bin/python",
+        "kafka/libs/kafka.jar",
+        "keys/signing.pem",
+        "logs/maven.log",
+    }
+
+
+def test_a_service_that_refuses_shows_why() -> None:
+    """And a broker that does not answer is said to."""
+    service = {
+        "name": "drift-0",
+        "pid": None,
+        "ready": False,
+        "health": "http://127.0.0.1:8140",
+        "starts": None,
+        "log": "l",
+        "refuses": "CATSEYE_X: no",
+    }
+    printed = describe(
+        {
+            "ready": False,
+            "bootstrap_servers": "127.0.0.1:1",
+            "answers": False,
+            "brokers": [],
+            "redis_url": None,
+            "services": [service],
+        }
+    ).splitlines()
+    assert printed[0] == "Kafka           127.0.0.1:1  does not answer"
+    assert printed[1] == "drift-0         http://127.0.0.1:8140  refuses to start: CATSEYE_X: no"
+
+
+def test_a_line_that_a_full_disk_does_not_take_ends_no_process() -> None:
+    """Of a service or the supervisor; its exit status is its own."""
+    code = "import sys; from catseye.runtime import log; log.set_up('s', '0', 'info').info('x'); sys.exit(7)"
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-u", "-c", code],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (7, b"")
+
+
+def test_a_line_of_a_log_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    """The control: where there is room, it is written."""
+    log.set_up("s", "0", "info").info("x")
+    assert json.loads(capsys.readouterr().out)["event"] == "x"
