@@ -20,6 +20,7 @@ BENCHES = (
     "swap",
     "join",
     "jpeg",
+    "video",
     "drift",
     "fleet",
     "rollout",

@@ -1,5 +1,6 @@
 """Videos and streams are decoded in a child: its death is a reason, damaged pictures are dropped, streams come back."""
 
+import json
 import os
 import signal
 import subprocess
@@ -295,3 +296,22 @@ def test_the_colours_of_bt709_become_those_of_jpeg() -> None:
     coarse = {name: plane[:8, :8] if name != "luma" else plane for name, plane in red.items()}
     found = decode_rgb(Picture(**coarse, full_range=False, bt709=True, at_s=0, captured_at_ms=0).jpeg())
     assert found.mean(axis=(0, 1)) == pytest.approx((255, 0, 0), abs=4)
+
+
+@pytest.mark.slow
+def test_no_hostile_video_does_more_than_end_its_child() -> None:
+    """Cut, flipped, repeated, with numbers as large as can be: the parent outlives each, with a reason."""
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.benches.video_corpus", "200", "1"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "shared"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found.pop("whole: end") == 10
+    assert set(found) <= set(Because)
+    assert sum(found.values()) == 200
+    assert len(found) >= 3, "if each ended alike, nothing was hostile"

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -153,7 +154,7 @@ def _decode(order: Order, link: Link) -> None:
         link.send(Opened(stream.codec_context.name, live := order.address and container.duration is None))
         show = _Show(order, link, stream, live=live)
         try:
-            for number, packet in enumerate(container.demux(stream)):
+            for number, packet in enumerate(_packets(container, stream)):
                 show.packet(number, packet, log)
         except av.FFmpegError as fault:
             if isinstance(fault, av.error.EOFError):
@@ -166,6 +167,19 @@ def _decode(order: Order, link: Link) -> None:
         if not show.shown:
             raise _Over(Because.NO_PICTURE, f"all {link.damaged} are damaged")
         raise _Over(Because.END)
+
+
+def _packets(container: Any, stream: av.video.stream.VideoStream) -> Iterator[av.packet.Packet[Any]]:
+    """Of the stream, to the end. Raises `_Over`, FFmpeg's errors."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except IndexError as fault:  # PyAV 18.1 looks for the packet's stream among those that were there at first
+            raise _Over(Because.BROKEN, "another stream has begun in it") from fault
+        yield packet
 
 
 def _opening(order: Order) -> dict[str, Any]:
