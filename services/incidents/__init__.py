@@ -1,5 +1,6 @@
 """Incidents turns what is wrong with each camera into alerts: one a cause, explained, grouped, resolved."""
 
 NAME = "incidents"
-READS = ("drift.reports", "alert.commands", "models")
+BATCHES = ("drift.reports", "alert.commands", "models")
+READS = (*BATCHES, "heartbeats")
 WRITES = ("alerts", "dead-letters", "heartbeats", "incidents.state")

@@ -5,7 +5,7 @@ import re
 from catseye.contract.codec import Codec
 from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
-from services.incidents import NAME, READS, WRITES
+from services.incidents import BATCHES, NAME, WRITES
 from services.incidents.core import IncidentsCore
 from services.incidents.rules import Rules
 from services.incidents.settings import IncidentsSettings
@@ -33,4 +33,4 @@ def rules_of(settings: IncidentsSettings) -> Rules:
 
 
 if __name__ == "__main__":
-    run(NAME, READS, WRITES, IncidentsSettings, build)
+    run(NAME, BATCHES, WRITES, IncidentsSettings, build)

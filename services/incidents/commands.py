@@ -6,10 +6,11 @@ lasts, for example.
 
 from msgspec.structs import replace
 
+from catseye.contract.alert_kinds import OF_SERVICES
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.records import Alert, AlertCommand
 from services.incidents.evaluation import evaluate, quieted
-from services.incidents.incidents_state import FLEET, IncidentsState
+from services.incidents.incidents_state import FLEET, IncidentsState, service_place
 from services.incidents.known import Ended
 from services.incidents.record import repeated_end
 from services.incidents.rules import Rules
@@ -45,7 +46,7 @@ def _of_what_is_over(known: IncidentsState, command: AlertCommand) -> list[Alert
             Reason.COMMAND_REFUSED,
             f"no alert {command.alert_id} is open, and none that ended is remembered under that id",
         )
-    name = last.camera or FLEET
+    name = place_of(last)
     camera = known.camera(name)
     if camera.last_command == command.command_id:
         return None
@@ -57,3 +58,10 @@ def _of_what_is_over(known: IncidentsState, command: AlertCommand) -> list[Alert
     quiet = quieted(camera.quiet, last.kind, command)
     known.put_camera(name, replace(camera, last_command=command.command_id, quiet=quiet, ended=ended))
     return [over]
+
+
+def place_of(alert: Alert) -> str:
+    """What stands where a camera's name stands for what *alert* is about."""
+    if alert.kind in OF_SERVICES:
+        return service_place(alert.signal)
+    return alert.camera or FLEET

@@ -15,14 +15,15 @@ from msgspec.structs import replace
 from catseye.contract.alert_kinds import unknown
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.records import Alert, AlertCommand, CameraReport, ModelEvent
+from catseye.runtime.presence import Faults
 from catseye.runtime.progress import ROAD, UNKNOWN, Progress, road_of_labels
 from catseye.runtime.stream import Tally
-from services.incidents import stall
+from services.incidents import service_faults, stall
 from services.incidents.causes import is_blocked_by_stalls
 from services.incidents.commands import carry_out
 from services.incidents.evaluation import evaluate, has_stall
 from services.incidents.fleet import assessed, is_due
-from services.incidents.incidents_state import FLEET, IncidentsState
+from services.incidents.incidents_state import FLEET, IncidentsState, service_place
 from services.incidents.known import CameraState
 from services.incidents.rolled_back import alerts_of
 from services.incidents.rules import Rules
@@ -35,12 +36,14 @@ class IncidentsCore(Tally):
         rules: What an operator can turn.
     """
 
+    listens: Final = True
     roads: Final = (road_of_labels("drift", *ROAD[-1].topics),)
 
     def __init__(self, rules: Rules) -> None:
         super().__init__()
         self._rules = rules
         self._road = UNKNOWN
+        self._faults: Faults | None = None
         self._fleet_at_ms = 0  # our clock when a service was last seen to stand, or to work again
         self._quiet_since: tuple[int, int] = (0, 0)  # how far event time is known, and our clock when it was first seen
 
@@ -57,11 +60,16 @@ class IncidentsCore(Tally):
             idle_ms = max(0, now_ms - self._quiet_since[1])
             alerts += self._until(known, newest_ms + idle_ms)
             alerts += self._services_assessed(known)
+            alerts += self._faults_assessed(known)
         return self._counted(alerts)
 
     def on_progress(self, *roads: Progress) -> None:
         """How far the services before have worked: one that stands is an incident of the fleet."""
         self._road = roads[0]
+
+    def on_faults(self, faults: Faults) -> None:
+        """What is wrong with services, by their heartbeats: each kind of it is an incident of that service."""
+        self._faults = faults
 
     def on_camera_report(self, report: CameraReport, _: object, known: IncidentsState, now_ms: int) -> list[Alert]:
         """Take what is wrong with one camera now.
@@ -125,6 +133,22 @@ class IncidentsCore(Tally):
         for name, camera in sorted(known.cameras().items()):
             if any(is_blocked_by_stalls(cause) for cause in camera.causes):
                 alerts += evaluate(self._rules, known, name, at_ms)
+        return alerts
+
+    def _faults_assessed(self, known: IncidentsState) -> list[Alert]:
+        """Note what is wrong with each service by its own word or silence, or is no more."""
+        if self._faults is None:  # not all heartbeats are read yet: what was so is so
+            return []
+        alerts: list[Alert] = []
+        found, at_ms = self._faults.by_service, max(known.clock_ms, self._faults.at_ms)
+        for service in sorted({*found, *known.services()}):
+            place = service_place(service)
+            before = known.camera(place)
+            after = service_faults.assessed(before, found.get(service, ()), at_ms)
+            if after is not before:
+                self._fleet_at_ms = known.clock_ms = at_ms
+                known.put_camera(place, after)
+                alerts += evaluate(self._rules, known, place, at_ms)
         return alerts
 
     def _until(self, known: IncidentsState, to_ms: int) -> list[Alert]:

@@ -25,7 +25,7 @@ from services.incidents.causes import (
 )
 from services.incidents.explain import Facts
 from services.incidents.groups import Membership
-from services.incidents.incidents_state import FLEET, IncidentsState
+from services.incidents.incidents_state import FLEET, IncidentsState, is_camera, service_of
 from services.incidents.known import CameraState, CauseState, Emitted, Ended, Suppression
 from services.incidents.lifecycle import OVER, LifecycleEvent, LifecycleState, is_written, next_state
 from services.incidents.record import record_of
@@ -318,7 +318,7 @@ class _Evaluation:
         silenced = {each for each in others if is_fault(own) and is_blocked_by_faults(cause_of(each))}
         return Facts(
             kind=kind,
-            camera=None if self._name == FLEET else self._name,
+            camera=self._name if is_camera(self._name) else None,
             main=main_alarm(kind, cause.alarms),
             alarms=cause.alarms,
             raised=cause.raised,
@@ -330,6 +330,8 @@ class _Evaluation:
             group=group,
             cameras=cameras,
             more=more,
+            service=service_of(self._name),
+            sentence=self._camera.sentences.get(kind, ""),
         )
 
 

@@ -39,6 +39,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         group: The cameras' group; None while one camera is concerned.
         cameras: Cameras of the incident, those that the alert names.
         more: How many it does not name.
+        service: Whose it is; None for a camera or the fleet.
+        sentence: Of a service: what is so.
     """
 
     kind: str
@@ -54,11 +56,19 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None
     cameras: Sequence[str]
     more: int
+    service: str | None = None
+    sentence: str = ""
 
     def outline(self) -> str:
         """All but the numbers: an alert is worth another record when this changes."""
         signals = [f"{kind}:{alarm.signal}:{alarm.label}" for kind, alarm in sorted(self.alarms.items())]
-        return "|".join([*signals, *sorted(self.raised), *sorted(self.silenced), *sorted(self.also), self.model])
+        return "|".join(
+            [*signals, *sorted(self.raised), *sorted(self.silenced), *sorted(self.also), self.model, *self.sentences()]
+        )
+
+    def sentences(self) -> list[str]:
+        """What is so with a service, where that is known."""
+        return [self.sentence] if self.sentence else []
 
 
 def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
@@ -70,19 +80,21 @@ def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
         opened_at_ms: When it did so first, event time.
     """
     kind, row = facts.kind, KINDS[facts.kind]
-    subject = "the whole fleet" if facts.camera is None else f"camera {facts.camera}"
     since_ms = min(alarm.since_ms for alarm in facts.alarms.values())
     what = row.meaning
     if kind == "class_mix" and "input" in facts.alarms:
         what = "sees another mix of classes, and its pictures moved after that"
-    sentences = [f"Since {_at(since_ms)} {subject} {what}"]
+    sentences = [f"Since {_at(since_ms)} {_subject(facts)} {what}"]
     if times_opened > 1:
         sentences.append(f"It comes and goes: opened {times_opened} times since {_at(opened_at_ms)}")
     if facts.group is not None:
         sentences.append(
             f"The same is seen on {_names(facts)}: something that they share is likelier than each camera by itself"
         )
-    sentences.append(_wait(facts.main) if kind == SERVICE_STALLED else _numbers(facts.main))
+    if facts.service is not None:
+        sentences += facts.sentences()
+    else:
+        sentences.append(_wait(facts.main) if kind == SERVICE_STALLED else _numbers(facts.main))
     if row.cause == DRIFT:
         sentences += _families(facts)
     elif row.cause == PICTURE:
@@ -93,13 +105,19 @@ def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
         )
     if facts.also:
         sentences.append(f"Raised besides: {', '.join(facts.also)}")
-    if kind != SERVICE_STALLED:
+    if kind != SERVICE_STALLED and facts.service is None:
         sentences.append(_version(facts))
     if kind == "camera_silent" and facts.group is not None:
         sentences.append(f"{_SILENT_TOGETHER}. Then {_lowered(row.action)}")
     else:
         sentences.append(row.action)
     return ". ".join(sentences) + "."
+
+
+def _subject(facts: Facts) -> str:
+    if facts.service is not None:
+        return f"service {facts.service}"
+    return "the whole fleet" if facts.camera is None else f"camera {facts.camera}"
 
 
 def resolved(explanation: str, from_ms: int, to_ms: int) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from catseye.contract.records import Alert
-from services.incidents.incidents_state import FLEET, IncidentsState
+from services.incidents.incidents_state import IncidentsState, is_camera
 from services.incidents.known import Incident
 from services.incidents.rules import Rules
 
@@ -50,7 +50,7 @@ class Membership:
     def joined(self, kind: str, alert_id: str, before: Alert | None, more: int) -> tuple[str, list[str], int]:
         """Id of the incident that an alert is, or now becomes, part of, the cameras that it names, and how many more
         there are; the record *before* counted *more*."""
-        if self._camera == FLEET:
+        if not is_camera(self._camera):
             return alert_id, [], 0
         if before is not None and kind == before.kind:
             known = self._incident(kind, before)

@@ -12,8 +12,25 @@ from services.incidents.known import CameraState, CauseState, Incident
 
 FLEET: Final = ""
 """Stands where a camera's name stands, which is never empty, for what concerns all of them."""
+_SERVICE: Final = "\0"
+"""Begins what stands where a camera's name stands for what concerns one service; no name has a control character."""
 _CAMERA, _INCIDENT, _OVER = b"c", b"i", b"e"
 _Value = CameraState | Incident | Alert
+
+
+def is_camera(name: str) -> bool:
+    """Whether *name* is a camera's: neither the fleet's nor a service's."""
+    return name != FLEET and not name.startswith(_SERVICE)
+
+
+def service_place(service: str) -> str:
+    """What stands where a camera's name stands for what concerns a service."""
+    return _SERVICE + service
+
+
+def service_of(place: str) -> str | None:
+    """The service that *place* is of; None for a camera and for the fleet."""
+    return place.removeprefix(_SERVICE) if place.startswith(_SERVICE) else None
 
 
 class IncidentsState:
@@ -21,7 +38,8 @@ class IncidentsState:
 
     def __init__(self) -> None:
         self._values: dict[bytes, _Value] = {}
-        self._cameras: dict[str, CameraState] = {}  # those of them that are cameras, the fleet left out
+        self._cameras: dict[str, CameraState] = {}  # those of them that are cameras
+        self._services: dict[str, CameraState] = {}  # those that are services, by name
         self._open: dict[str, tuple[str, str]] = {}  # alert_id of each alert that is not over: its camera and cause
         self._before: dict[bytes, _Value | None] = {}
         self._due: list[tuple[int, str]] = []  # heap; what a camera's entry no longer says is passed over
@@ -35,8 +53,12 @@ class IncidentsState:
         return found if isinstance(found, CameraState) else CameraState()
 
     def cameras(self) -> Mapping[str, CameraState]:
-        """All of them, the fleet left out."""
+        """All of them, the fleet and the services left out."""
         return self._cameras
+
+    def services(self) -> Mapping[str, CameraState]:
+        """What is known of each service that ever had a fault, by its name."""
+        return self._services
 
     def put_camera(self, name: str, camera: CameraState) -> None:
         self._put(_CAMERA + name.encode(), camera)
@@ -111,11 +133,14 @@ class IncidentsState:
                 self._open.pop(alert_id, None)
         if not isinstance(value, CameraState):
             self._cameras.pop(name, None)
+            self._services.pop(name.removeprefix(_SERVICE), None)
             return
         for alert_id, cause in _alerts_of(value):
             self._open[alert_id] = (name, cause)
-        if name != FLEET:
+        if is_camera(name):
             self._cameras[name] = value
+        elif (service := service_of(name)) is not None:
+            self._services[service] = value
         self.newest_ms = max(self.newest_ms, value.at_ms)
         self.clock_ms = max(self.clock_ms, value.at_ms)
         if value.due_ms != (before.due_ms if isinstance(before, CameraState) else None):

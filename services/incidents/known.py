@@ -107,6 +107,7 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
         counted: Kinds of whose newest incident it is part without being named there: when that incident opened.
         quiet: Kinds that a person wants no alert of for a while.
         last_command: Id of the newest command, so that a repeat is known.
+        sentences: Of a service: what is so, by kind of its alarms.
         episodes: Of the fleet: how often its accuracy has been too low.
         due_ms: When it is to be evaluated though no report comes, by the clock of all.
     """
@@ -126,6 +127,7 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
     counted: dict[str, int] = {}
     quiet: dict[str, Suppression] = {}
     last_command: str = ""
+    sentences: dict[str, str] = {}
     episodes: int = 0
     due_ms: int | None = None
 

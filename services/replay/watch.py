@@ -18,7 +18,7 @@ from services.drift.cameras import Cameras
 from services.drift.core import DriftCore
 from services.drift.report import report
 from services.drift.rules import Rules as DriftRules
-from services.incidents import NAME, READS, WRITES
+from services.incidents import BATCHES, NAME, WRITES
 from services.incidents.core import IncidentsCore
 from services.incidents.incidents_state import IncidentsState
 from services.incidents.rules import Rules as IncidentsRules
@@ -83,7 +83,7 @@ class Watch:
         )
         self._cameras = {partition: core.new_state() for partition in partitions}
         self._incidents: Router[IncidentsState] = Router(
-            IncidentsCore(incidents), NAME, READS, WRITES, codec, prefix, 1
+            IncidentsCore(incidents), NAME, BATCHES, WRITES, codec, prefix, 1
         )
         self._states = {0: IncidentsState()}
         self._reports = full_name("drift.reports", prefix)

@@ -135,6 +135,16 @@ class Settings(BaseSettings):
         le=60,
         description="How often each process writes to the topic heartbeats that it is there, seconds",
     )
+    service_down_s: float = Field(
+        default=30,
+        ge=1,
+        description="A service is down when its process has given no sign of life for longer: a start after a crash "
+        "takes 6 to 19, seconds",
+    )
+    crash_loop_starts: int = Field(
+        default=4, ge=2, description="So many starts after ends that nobody asked for are a crash loop"
+    )
+    crash_loop_s: float = Field(default=300, gt=0, description="Within how long they are one, seconds")
     health_port: int = Field(
         default=0, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0 takes a free one"
     )

@@ -16,7 +16,7 @@ from catseye.contract.records import Alarm, Alert, AlertAction, AlertCommand, Ca
 from catseye.contract.rollback import Rollback
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
-from services.incidents import NAME, READS, WRITES
+from services.incidents import BATCHES, NAME, WRITES
 from services.incidents.core import IncidentsCore
 from services.incidents.incidents_state import IncidentsState
 from services.incidents.rules import Rules
@@ -131,7 +131,7 @@ def rolled_back(**metrics: float) -> ModelEvent:
 
 def core_of(rules: Rules) -> Router[IncidentsState]:
     """The core as its worker runs it."""
-    return Router(IncidentsCore(rules), NAME, READS, WRITES, CODEC, "", 1)
+    return Router(IncidentsCore(rules), NAME, BATCHES, WRITES, CODEC, "", 1)
 
 
 class Incidents:

@@ -14,7 +14,7 @@ import msgspec
 from catseye import clock
 from catseye.cli.common import at, json_option, records_of, settings_with_broker, table, write_json
 from catseye.client import subscribe
-from catseye.contract.alert_kinds import KINDS
+from catseye.contract.alert_kinds import KINDS, OF_SERVICES
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.identity import digest
 from catseye.contract.records import Alert, AlertAction, AlertCommand
@@ -220,7 +220,8 @@ def _asked(settings: Settings, command: AlertCommand, wait_s: float) -> Alert | 
 
 
 def _where(alert: Alert) -> str:
-    return alert.camera or alert.group or "fleet"
+    of_service = alert.signal if alert.kind in OF_SERVICES else None
+    return alert.camera or alert.group or of_service or "fleet"
 
 
 def _opened_at_ms(alert: Alert) -> int:

@@ -24,6 +24,8 @@ SERVICE_STALLED: Final = "service_stalled"
 SERVICE_DOWN: Final = "service_down"
 MODEL_REFUSED: Final = "model_refused"
 TOPICS_MISMATCH: Final = "topics_mismatch"
+OF_SERVICES: Final = (SERVICE_DOWN, MODEL_REFUSED, TOPICS_MISMATCH)
+"""Kinds that are about one service, which is the alert's signal; it has one alert of each."""
 
 
 class AlertKind(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +33,7 @@ class AlertKind(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: The kind, as in `Alert.kind`; a stable code.
-        meaning: What is so, in words that follow "camera NAME".
+        meaning: What is so, in words that follow "camera NAME"; of a kind of `OF_SERVICES`, "service NAME".
         action: What to do, as a sentence without its full stop.
         severity: How soon a person should look. Kinds of cause drift are critical once accuracy has fallen.
         cause: A camera has at most one open alert of each cause; empty: the kind is a cause of its own.
@@ -217,23 +219,22 @@ _ROWS: Final = (
     ),
     AlertKind(
         name=SERVICE_DOWN,
-        meaning="waits for a service that is not there, or ends again and again: what it reads waits on the log and is "
-        "not lost",
-        action="Read the end of its log, where the reason is (of a stack on this machine: .catseye/logs/), mend that, "
-        "and start it again; `infra/stack up` does so on this machine",
+        meaning="is down: what it reads waits on the log and is not lost",
+        action="See `catseye doctor` for what it wrote at its end and its log for the rest, mend that, and start it "
+        "again: of a stack on one machine `infra/stack up` does so",
         severity="critical",
     ),
     AlertKind(
         name=MODEL_REFUSED,
-        meaning="is not predicted by the model that was named: the service refuses it",
-        action="Mend the file and register it again, or take that version back with `catseye models reject VERSION`; "
-        "`catseye models list` shows what is refused and who predicts meanwhile",
+        meaning="does not serve a model that it was told to serve: who served before goes on, or nobody does",
+        action="See `catseye models list` for who predicts; mend the file and register it again, or take that version "
+        "back with `catseye models reject VERSION`",
         severity="critical",
     ),
     AlertKind(
         name=TOPICS_MISMATCH,
-        meaning="has topics whose partitions do not fit together, so that records wait unread",
-        action="See what `catseye doctor` says of the topic",
+        meaning="has topics whose partitions do not fit together: some of their records wait unread",
+        action="See `catseye doctor` for what is to be done with the topic",
         severity="critical",
     ),
 )

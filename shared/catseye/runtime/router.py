@@ -12,6 +12,8 @@ partition and our clock, and returns what is to be written; it may raise `BadRec
 - ``on_time(states, now_ms)``: time went by; returns what is to be written.
 - ``roads``: hops of which it is to know how far they have worked, and ``on_progress(*roads)``: gets the `Progress` of
   each before a batch or `on_time`, whenever there is a new one.
+- ``listens``: whether it is to know what is wrong with services, by their heartbeats, and ``on_faults(faults)``: gets
+  the `Faults` before a batch or `on_time`, whenever they are looked at.
 - ``in_parts``: topics of whose records the core reads a part, or more or less as it finds; `on_RECORD` gets an
   `Unread`.
 - ``max_bytes``: topic to the longest value that is decoded.
@@ -34,6 +36,7 @@ from catseye.contract.names import check_camera
 from catseye.contract.origin import as_published, origin_of
 from catseye.contract.records import Record
 from catseye.contract.topics import BY_NAME, Topic, full_name
+from catseye.runtime.presence import Faults
 from catseye.runtime.progress import Progress
 from catseye.runtime.stream import Output, S
 
@@ -171,6 +174,9 @@ class Router(Generic[S]):
 
     def on_progress(self, *roads: Progress) -> None:
         self._core.on_progress(*roads)
+
+    def on_faults(self, faults: Faults) -> None:
+        self._core.on_faults(faults)
 
     def _read(self, topic: Topic) -> _Read:
         assert topic.record is not None, "a state topic is restored, not read"

@@ -20,6 +20,7 @@ from catseye.kafka.registry import codec_for
 from catseye.runtime import log
 from catseye.runtime.health import Health, Watchdog
 from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_settings
+from catseye.runtime.listener import Listener
 from catseye.runtime.metrics import Metrics
 from catseye.runtime.observer import Observer
 from catseye.runtime.restore import WorkerFailed
@@ -73,6 +74,7 @@ def run(
             state = f"{name}.state"
             lines = log.client_lines(logger)
             observer = Observer(settings, getattr(core, "roads", ()), clock=clock.now_ms, client_log=lines)
+            listener = Listener(settings, logger.info)
             worker: Worker[Any] = Worker(
                 name,
                 Router(core, name, reads, writes, codec, prefix, settings.partitions),
@@ -83,8 +85,11 @@ def run(
                 probe=health,
                 client_log=lines,
                 progress=observer.news,
+                faults=listener.news,
             )
             observer.start()
+            if getattr(core, "listens", False):
+                listener.start()
             health.beat()
             Thread(
                 target=_end_when_stuck, args=(health, heartbeats, logger.error), name="watchdog", daemon=True

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from catseye.contract.message import Headers, Message
+from catseye.runtime.presence import Faults
 from catseye.runtime.progress import Progress
 
 Row = tuple[str, int, bytes | None, bytes | None]
@@ -57,12 +58,16 @@ class Core(Protocol[S]):
         """How far the services before have worked, of each road that the core asks about; not called before that is
         observed."""
 
+    def on_faults(self, faults: Faults) -> None:
+        """What is wrong with services; called where the core listens to their heartbeats, once they are known."""
+
     def counted(self) -> Counter[str]:
         """How often what happened since this was last asked, by event, for example ``duplicate``."""
 
 
 class Tally:
-    """Counts events between two transactions, so that what was rolled back is not counted; asks about no road."""
+    """Counts events between two transactions, so that what was rolled back is not counted; asks about no road and
+    no service."""
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()
@@ -74,6 +79,9 @@ class Tally:
 
     def on_progress(self, *roads: Progress) -> None:
         """How far the services before have worked is all the same to it."""
+
+    def on_faults(self, faults: Faults) -> None:
+        """So is what is wrong with services."""
 
 
 class NoState:

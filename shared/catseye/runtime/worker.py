@@ -24,6 +24,7 @@ from catseye.contract.message import Message
 from catseye.kafka.admin import check_partitions
 from catseye.kafka.clients import client_config, partition_bounds, reader_config
 from catseye.kafka.reading import FATAL_CODES
+from catseye.runtime.presence import Faults
 from catseye.runtime.progress import Progress
 from catseye.runtime.restore import Restore, WorkerFailed
 from catseye.runtime.stream import Core, Output, Row, State
@@ -86,6 +87,7 @@ class Worker(Generic[S]):
         probe: Observes what happens.
         client_log: Its `log` gets librdkafka's own lines while a client is polled; None leaves them on standard error.
         progress: Gives what the core's `on_progress` takes when there is something new, None when there is not.
+        faults: The same for `on_faults`.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Worker(Generic[S]):
         probe: Probe | None = None,
         client_log: object | None = None,
         progress: Callable[[], Sequence[Progress] | None] = lambda: None,
+        faults: Callable[[], Faults | None] = lambda: None,
     ) -> None:
         self._core = core
         self._reads = list(reads)
@@ -108,6 +111,7 @@ class Worker(Generic[S]):
         self._clock = clock
         self._probe = probe or NullProbe()
         self._progress = progress
+        self._faults = faults
         times_ms = settings.transaction_target_ms, settings.transaction_interval_ms
         self._size = TransactionSize(*(ms / 1_000 for ms in times_ms), most=settings.transaction_max_records)
         self._states: dict[int, S] = {}
@@ -300,6 +304,8 @@ class Worker(Generic[S]):
         now_ms = self._clock()
         if (news := self._progress()) is not None:
             self._core.on_progress(*news)
+        if (faults := self._faults()) is not None:
+            self._core.on_faults(faults)
         outputs = self._core.on_batch(batch, self._states, now_ms) if batch else []
         if tick:
             self._ticked_at = time.monotonic()
