@@ -14,6 +14,7 @@ import msgspec
 
 from catseye.cli.common import OutFile, write_file
 from catseye.cli.models import serving
+from catseye.cli.service_faults import Services, services_now
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.kafka.registry import codec_for
 from catseye.models.register import register
@@ -147,11 +148,21 @@ def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_fil
 @main.command()
 @json_option
 def status(json_file: Path | None) -> None:
-    """Say what runs; exit with 1 unless everything is ready."""
+    """Say what runs, and what is wrong with services wherever they run; exit with 1 unless all is well."""
     found = _stack().status()
     click.echo(describe(found))
-    _write(json_file, found)
-    sys.exit(0 if found["ready"] else 1)
+    services = _services(found)
+    for line in services.lines:
+        click.echo(line)
+    _write(json_file, {**found, "faults": services.to_json()})
+    sys.exit(0 if found["ready"] and not services.lines else 1)
+
+
+def _services(status: Mapping[str, Any]) -> Services:
+    """What is wrong with services by their heartbeats, wherever they run; nothing while the stack has no broker."""
+    if status["bootstrap_servers"] is None or not all(broker["pid"] for broker in status["brokers"]):
+        return Services([], incidents_runs=False)
+    return services_now(load(Settings).model_copy(update={"kafka_bootstrap_servers": status["bootstrap_servers"]}))
 
 
 @main.command()

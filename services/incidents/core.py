@@ -23,7 +23,7 @@ from services.incidents.causes import is_blocked_by_stalls
 from services.incidents.commands import carry_out
 from services.incidents.evaluation import evaluate, has_stall
 from services.incidents.fleet import assessed, is_due
-from services.incidents.incidents_state import FLEET, IncidentsState, service_place
+from services.incidents.incidents_state import FLEET, IncidentsState, is_camera, service_place
 from services.incidents.known import CameraState
 from services.incidents.rolled_back import alerts_of
 from services.incidents.rules import Rules
@@ -91,7 +91,7 @@ class IncidentsCore(Tally):
         alerts += evaluate(self._rules, known, report.camera, at_ms)
         if is_due(known, at_ms):
             known.put_camera(FLEET, assessed(self._rules, known, report, at_ms))
-            alerts += self._fleet_evaluated(known, at_ms)
+            alerts += self._place_evaluated(known, FLEET, at_ms)
         return self._counted(alerts)
 
     def on_alert_command(
@@ -122,12 +122,13 @@ class IncidentsCore(Tally):
             return []
         self._fleet_at_ms = known.clock_ms = at_ms
         known.put_camera(FLEET, fleet)
-        return self._fleet_evaluated(known, at_ms)
+        return self._place_evaluated(known, FLEET, at_ms)
 
-    def _fleet_evaluated(self, known: IncidentsState, at_ms: int) -> list[Alert]:
-        """Evaluate the fleet, and where a stall of it begins or is over, cameras of which that holds something back."""
+    def _place_evaluated(self, known: IncidentsState, place: str, at_ms: int) -> list[Alert]:
+        """Evaluate the fleet or a service, and where a stall begins or is over, cameras of which that holds something
+        back."""
         had_stall = has_stall(known)
-        alerts = evaluate(self._rules, known, FLEET, at_ms)
+        alerts = evaluate(self._rules, known, place, at_ms)
         if has_stall(known) is had_stall:
             return alerts
         for name, camera in sorted(known.cameras().items()):
@@ -148,7 +149,7 @@ class IncidentsCore(Tally):
             if after is not before:
                 self._fleet_at_ms = known.clock_ms = at_ms
                 known.put_camera(place, after)
-                alerts += evaluate(self._rules, known, place, at_ms)
+                alerts += self._place_evaluated(known, place, at_ms)
         return alerts
 
     def _until(self, known: IncidentsState, to_ms: int) -> list[Alert]:
@@ -157,10 +158,10 @@ class IncidentsCore(Tally):
         while (due := known.next_due(to_ms)) is not None:
             due_ms, camera = due
             known.clock_ms = max(known.clock_ms, due_ms)
-            if camera == FLEET:
-                alerts += self._fleet_evaluated(known, known.clock_ms)
-            else:
+            if is_camera(camera):
                 alerts += evaluate(self._rules, known, camera, known.clock_ms)
+            else:
+                alerts += self._place_evaluated(known, camera, known.clock_ms)
         known.clock_ms = max(known.clock_ms, to_ms)
         return alerts
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from catseye.contract.alert_kinds import DRIFT, SERVICE_DOWN, SERVICE_STALLED, cause_of
 from catseye.contract.identity import digest
 from catseye.contract.records import Alarm, Alert, AlertCommand, Severity
+from catseye.runtime.progress import ROAD
 from services.incidents.causes import (
     by_cause,
     first_of,
@@ -35,6 +36,7 @@ CAMERAS_EVERY_MS: Final = 1_000
 """Shortest time between two records of an incident's first alert that only name or count further cameras."""
 REMEMBERED: Final = 32
 """Alerts that are over whose revision and end are kept, a camera."""
+_ON_THE_ROAD: Final = frozenset(hop.service for hop in ROAD)
 ANSWERED: Final = 16
 """The newest of them whose last record is kept, so that a command that crosses the end has an answer, and a cause that
 comes back its alert: more than a camera has causes, and one cause ends one alert in the time in which that goes on."""
@@ -60,7 +62,8 @@ def evaluate(
 def has_stall(known: IncidentsState) -> bool:
     """Whether a service stands or is not there, or was so until so lately that its alert is not over: what it held up
     still comes."""
-    return not {SERVICE_STALLED, SERVICE_DOWN}.isdisjoint(known.camera(FLEET).causes)
+    down = (service for service, its in known.services().items() if SERVICE_DOWN in its.causes)
+    return SERVICE_STALLED in known.camera(FLEET).causes or not _ON_THE_ROAD.isdisjoint(down)
 
 
 class _Evaluation:

@@ -13,9 +13,11 @@ from catseye import clock
 from catseye.cli import alerts as command
 from catseye.cli import main
 from catseye.cli.alerts import chosen, command_on, duration_ms, newest_of
+from catseye.cli.service_faults import NOBODY_ALERTS, Services
 from catseye.contract.alert_kinds import KINDS
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import Alert, AlertCommand, AlertState
+from catseye.runtime.presence import ServiceFault
 from catseye.settings import Settings
 from tests.simulation.incidents import CODEC, version_2
 
@@ -59,6 +61,7 @@ class Broker:
         self.records = list(records)
         self.written: list[AlertCommand] = []
         self.state: AlertState | None = "suppressed"
+        self.services = Services([], incidents_runs=True)
 
     def asked(self, _: Settings, command: AlertCommand, __: float) -> Alert | None:
         """The record that a command leads to; none while incidents is not up."""
@@ -77,6 +80,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     monkeypatch.setattr(command, "settings_with_broker", Settings)
     monkeypatch.setattr(command, "_records", lambda settings: own.records)
     monkeypatch.setattr(command, "_asked", own.asked)
+    monkeypatch.setattr(command, "services_now", lambda settings: own.services)
     monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS)
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
     return own
@@ -101,6 +105,26 @@ def test_what_is_open_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "list", "--camera", "nowhere", "--all")[1] == "no alerts\n"
     listed = json.loads(run(capsys, "list", "--json", "-")[1])["alerts"]
     assert [(each["alert_id"][0], each["revision"]) for each in listed] == [("b", 0), ("a", 1)]
+
+
+def test_no_alert_is_not_all_is_well_while_a_service_is_down(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor while nobody opens alerts, or that is not known; what an open alert says is not said twice."""
+    broker.records = []
+    down = ServiceFault("ingest", "service_down", "", NOW_MS, "No sign of life")
+    broker.services = Services([down], incidents_runs=True)
+    assert run(capsys, "list")[1] == "ingest: No sign of life\n"
+    assert json.loads(run(capsys, "list", "--json", "-")[1])["faults"][0]["sentence"] == "No sign of life"
+    broker.services = Services([], incidents_runs=False)
+    assert run(capsys, "list")[1] == f"{NOBODY_ALERTS}\n"
+    broker.services = Services([], incidents_runs=False, unknown="nothing is known")
+    assert run(capsys, "list")[1] == "nothing is known\n"
+    broker.records = [alert("d", kind="service_down", signal="ingest", camera=None, cameras=[])]
+    broker.services = Services([down], incidents_runs=True)
+    listed = run(capsys, "list")[1]
+    assert "No sign of life" not in listed
+    assert listed.splitlines()[1].split()[5:7] == ["service_down", "ingest"]
 
 
 def test_an_alert_that_came_back_is_listed_by_when_it_did(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:

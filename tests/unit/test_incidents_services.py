@@ -4,7 +4,7 @@ from catseye.cli.alerts import _where
 from catseye.contract.records import Alert, AlertAction
 from catseye.runtime.stream import Output
 from services.retrain_trigger.policy import CAMERA_FAULTS, MAY_TRAIN
-from tests.simulation.incidents import Incidents, asked, ms, report
+from tests.simulation.incidents import Incidents, alarm, asked, ms, report
 from tests.simulation.processes import START_MS, Processes, refused
 
 ALL = ("ingest-0", "inference-0", "drift-0")
@@ -134,6 +134,20 @@ def test_people_command_it_as_any_other() -> None:
     (over,) = incidents.goes_on(30)
     (again,) = incidents.ask(asked(over, "suppress", by="somebody"))
     assert (again.alert_id, again.state, again.revision) == (over.alert_id, "resolved", over.revision + 1)
+
+
+def test_a_camera_is_not_slow_while_a_service_on_its_road_is_down() -> None:
+    """It is once that alert is over, if it still is then; a service beside the road holds nothing up."""
+    for service, held in (("inference", True), ("trainer", False)):
+        incidents = Told()
+        incidents.processes.start(f"{service}-1")
+        incidents.processes.kill(f"{service}-1")
+        (down,) = incidents.goes_on(60)
+        slow = incidents.take(report("a", 61, alarm("service_slow", 61)))
+        assert [alert.kind for alert in slow] == ([] if held else ["service_slow"])
+        incidents.processes.start(f"{service}-1")
+        then = {(alert.kind, alert.state) for alert in incidents.goes_on(60)}
+        assert then == {(down.kind, "resolved"), *([("service_slow", "opened")] if held else [])}
 
 
 def test_it_is_no_cameras_fault_and_starts_no_training() -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from catseye import clock
 from catseye.cli.common import at, json_option, records_of, settings_with_broker, table, write_json
+from catseye.cli.service_faults import NOBODY_ALERTS, services_now
 from catseye.client import subscribe
 from catseye.contract.alert_kinds import KINDS, OF_SERVICES
 from catseye.contract.errors import Misconfigured, Unavailable
@@ -42,17 +43,30 @@ def alerts() -> None:
 @click.option("--kind", type=click.Choice(list(KINDS)), help="Only those of this kind.", metavar="KIND")
 @json_option
 def list_(every: bool, camera: str | None, kind: str | None, json_file: Path | None) -> None:
-    """List the alerts that are not over, the newest first."""
-    newest = newest_of(_records(settings_with_broker()))
+    """List the alerts that are not over, the newest first, and services that are down though no alert says so."""
+    settings = settings_with_broker()
+    newest = newest_of(_records(settings))
     shown = [alert for alert in newest if every or alert.state != "resolved"]
     shown = [alert for alert in shown if camera is None or camera == alert.camera or camera in alert.cameras]
     shown = [alert for alert in shown if kind in (None, alert.kind)]
-    if write_json(json_file, {"alerts": [msgspec.to_builtins(alert) for alert in shown]}):
+    services = services_now(settings)
+    content = {"alerts": [msgspec.to_builtins(alert) for alert in shown], "faults": services.to_json()}
+    if write_json(json_file, content):
         return
-    if not shown:
-        click.echo("no alerts" if every else "nothing is wrong: no alert is open")
-        return
-    table([("ID", "OPENED", "STATE", "SEVERITY", "KIND", "WHERE", "WHY"), *[_row(alert) for alert in shown]])
+    if shown:
+        table([("ID", "OPENED", "STATE", "SEVERITY", "KIND", "WHERE", "WHY"), *[_row(alert) for alert in shown]])
+    elif every:
+        click.echo("no alerts")
+    is_open = {(alert.kind, alert.signal) for alert in newest if alert.state != "resolved"}
+    untold = services._replace(
+        faults=[fault for fault in services.faults if (fault.kind, fault.service) not in is_open]
+    ).lines
+    if not services.incidents_runs and not services.unknown:
+        untold.append(NOBODY_ALERTS)
+    for line in untold:
+        click.echo(line)
+    if not shown and not every and not untold:
+        click.echo("nothing is wrong: no alert is open")
 
 
 @alerts.command()

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from catseye.cli.common import json_option, settings_with_broker, write_json
 from catseye.cli.models import serving
 from catseye.cli.repeats import frames_repeated, newest_repeats, sentence
+from catseye.cli.service_faults import Services, services_now
 from catseye.client import FrameId, Publisher, Subscription, subscribe
 from catseye.contract.errors import Unavailable
 from catseye.contract.identity import DOCTOR
 from catseye.contract.records import Place
 from catseye.contract.topics import TOPICS, full_name
 from catseye.kafka.admin import admin
+from catseye.kafka.clients import SILENT, reader_config
 
 HOPS: Final = ("broker", "topics", "publish", "ingest", "inference", "ground_truth", "drift", "incidents")
 """In the order in which a frame meets them."""
@@ -63,7 +65,8 @@ def doctor(context: click.Context, timeout_s: float, json_file: Path | None) -> 
     """Send one marked frame and name the hop that does not answer.
 
     The frame is a grey picture of a camera of its own, which drift leaves out. Ends at the first hop that is silent,
-    with exit status 1. Where all answer, cameras whose frames came again are named.
+    with exit status 1, which it also has where a service is down, in a crash loop, or refuses a model. Where all
+    answer, cameras whose frames came again are named.
     """
     hops: list[Hop] = []
     repeated: dict[str, int] = {}
@@ -76,18 +79,23 @@ def doctor(context: click.Context, timeout_s: float, json_file: Path | None) -> 
                 click.echo(f"{hop.hop:12}  {took:>8}  {hop.says}")
         if hops[-1].ms is not None:
             repeated = road.repeated()
+        services = road.services() if hops[0].ms is not None else Services([], incidents_runs=False)
     silent = next((hop.hop for hop in hops if hop.ms is None), None)
+    is_healthy = silent is None and not services.lines
     content = {
-        "healthy": silent is None,
+        "healthy": is_healthy,
         "silent": silent,
         "hops": [{**hop._asdict(), "answered": hop.ms is not None} for hop in hops],
         "frames_repeated": repeated,
+        "faults": services.to_json(),
     }
     if not write_json(json_file, content):
         if came_again := sentence(repeated):
             click.echo(came_again)
+        for line in services.lines:
+            click.echo(line)
         click.echo("all hops answer" if silent is None else f"{silent} does not answer")
-    context.exit(0 if silent is None else 1)
+    context.exit(0 if is_healthy else 1)
 
 
 def asked(road: "Road") -> Iterator[Hop]:
@@ -167,6 +175,10 @@ class Road:
             raise Unavailable(_NOBODY)
         return f"workers: {working}"
 
+    def services(self) -> Services:
+        """What is wrong with services, those beside the road too, by their own word or silence."""
+        return services_now(self._settings)
+
     def repeated(self) -> dict[str, int]:
         """Frames of each camera that came again lately, so far: no fault of a hop, but one of a publisher."""
         return frames_repeated(newest_repeats(self._settings))
@@ -184,12 +196,17 @@ class Road:
 
     def _passed(self, service: str) -> str:
         """A service has taken the prediction when its group's position is behind it."""
-        place, group = self._place, self._settings.topic_prefix + service
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(place.topic, place.partition)])
+        place = self._place
+        # No member of that group. The same question by an AdminClient ends the process when a broker dies (librdkafka
+        # 2.16): `catseye.runtime.observer`.
+        asking = Consumer(reader_config(self._settings, self._settings.topic_prefix + service) | SILENT)
+        self._stack.callback(asking.close)
         until_s = time.monotonic() + self._timeout_s
         while time.monotonic() < until_s:
-            found = self._client.list_consumer_group_offsets([wanted])[group].result(_ANSWER_S)
-            (position,) = found.topic_partitions
+            wanted = [TopicPartition(place.topic, place.partition)]
+            (position,) = asking.committed(wanted, timeout=_ANSWER_S)
+            if position.error is not None:
+                raise KafkaException(position.error)
             if position.offset > place.offset:
                 return f"past offset {place.offset} of {place.topic}-{place.partition}"
             time.sleep(_POLL_S)

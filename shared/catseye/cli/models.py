@@ -14,6 +14,7 @@ from catseye import clock
 from catseye.cli.common import at, json_option, packages_missing, records_of, settings_with_broker, table, write_json
 from catseye.cli.describe import describe
 from catseye.cli.score import naming, score
+from catseye.cli.service_faults import refusals
 from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
@@ -41,15 +42,26 @@ models.add_command(score)
 def list_(json_file: Path | None) -> None:
     """List each version and what it is now, newest step first.
 
-    One is champion, whatever the names of the models are; one that was so before is replaced.
+    One is champion, whatever the names of the models are; one that was so before is replaced. One that a
+    service refuses to serve has the reason in the last column.
     """
     settings = settings_with_broker()
-    rows = newest_steps(records_of(settings, "models"))
+    refused = refusals(settings)
+    rows = [
+        row | {"refused": refused.get((row["model"], row["version"]), "")}
+        for row in newest_steps(records_of(settings, "models"))
+    ]
     if write_json(json_file, {"models": rows}):
         return
     head = ("MODEL", "VERSION", "STAGE", "SINCE", "BY", "BECAUSE")
     table(
-        [head, *[(r["model"], r["version"], r["stage"], at(r["at_ms"]), r["by"], r["because"]) for r in rows]]
+        [
+            head,
+            *[
+                (r["model"], r["version"], r["stage"], at(r["at_ms"]), r["by"], r["refused"] or r["because"])
+                for r in rows
+            ],
+        ]
         if rows
         else [("no model yet: `catseye models register FILE --stage champion` names one",)]
     )

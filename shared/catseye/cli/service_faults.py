@@ -1,0 +1,67 @@
+"""What is wrong with services now, for commands: by their heartbeats, whether or not incidents is there to alert."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from catseye.contract.alert_kinds import MODEL_REFUSED
+from catseye.contract.errors import Unavailable
+
+if TYPE_CHECKING:
+    from catseye.runtime.presence import Presence, ServiceFault
+    from catseye.settings import Settings
+
+NOBODY_ALERTS = "incidents does not run, so nobody opens alerts: `infra/stack up` starts it on this machine"
+_NO_TOPIC = "which services run is not known: {}; `catseye topics create` makes what an older version lacks"
+
+
+class Services(NamedTuple):
+    """What is known of services.
+
+    Attributes:
+        faults: What is wrong.
+        incidents_runs: Whether somebody opens alerts.
+        unknown: Why nothing is known; else empty.
+    """
+
+    faults: list[ServiceFault]
+    incidents_runs: bool
+    unknown: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """A sentence for each fault, with the service's name."""
+        return [f"{fault.service}: {fault.sentence}" for fault in self.faults] + (
+            [self.unknown] if self.unknown else []
+        )
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The faults as JSON has them."""
+        return [fault._asdict() for fault in self.faults]
+
+
+def services_now(settings: Settings) -> Services:
+    """Listen to the services' heartbeats for as long as that needs."""
+    from catseye.runtime.listener import listen, patience_of  # noqa: PLC0415 - help needs no settings
+
+    try:
+        presence = listen(settings)
+    except Unavailable as fault:
+        return Services([], incidents_runs=False, unknown=_NO_TOPIC.format(fault))
+    found = presence.faults(patience_of(settings)).by_service
+    return Services([fault for faults in found.values() for fault in faults], _runs(presence, "incidents"))
+
+
+def refusals(settings: Settings) -> dict[tuple[str, str], str]:
+    """Why which services refuse a version, of each model and version that one refuses."""
+    refused: dict[tuple[str, str], str] = {}
+    for fault in services_now(settings).faults:
+        if fault.kind == MODEL_REFUSED:
+            version, why = (fault.model, fault.version), fault.sentence.removeprefix(f"{fault.subject}: ")
+            others = f"{refused[version]}; " if version in refused else ""
+            refused[version] = f"{others}{fault.service} refuses it: {why}"
+    return refused
+
+
+def _runs(presence: Presence, service: str) -> bool:
+    return any(beat.service == service and beat.state not in ("stopped", "failed") for beat in presence.instances())

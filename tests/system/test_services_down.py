@@ -1,0 +1,131 @@
+"""What is down, in a crash loop, or refuses a model is an alert within seconds, and is over by itself."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from catseye.contract.records import Alert
+from catseye.kafka.registry import codec_for
+from infra.local.kafka import KafkaCluster
+from infra.local.services import PASSING_WATCHING
+from infra.local.without_rollout import write_event
+from tests.system.running import ROOT, Running, catseye, running, wait_until
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+
+MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
+SERVICES = ("inference", "incidents")
+SETTINGS = {
+    "CATSEYE_PARTITIONS": "2",
+    "CATSEYE_HEARTBEAT_EVERY_S": "0.5",
+    "CATSEYE_SERVICE_DOWN_S": "6",
+    "CATSEYE_CRASH_LOOP_STARTS": "3",
+    "CATSEYE_CRASH_LOOP_S": "60",
+    "CATSEYE_INCIDENTS_RESOLVE_S": "0",
+}
+
+
+@pytest.fixture(scope="module")
+def watched(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Two services, one of which watches the other."""
+    services = [service for service in PASSING_WATCHING if service.name in SERVICES]
+    folder = tmp_path_factory.mktemp("down")
+    with running(
+        broker.bootstrap_servers, folder, "down-test.", services, model=MODEL.read_bytes(), variables=SETTINGS
+    ) as it:
+        yield it
+
+
+def newest(it: Running, kind: str) -> Alert | None:
+    """The last record of the alert of *kind* about inference."""
+    found = [alert for alert in it.records("alerts") if (alert.kind, alert.signal) == (kind, "inference")]
+    return found[-1] if found else None
+
+
+def is_(it: Running, kind: str, *states: str) -> bool:
+    alert = newest(it, kind)
+    return alert is not None and alert.state in states
+
+
+def answer(*argv: str) -> tuple[int, Any]:
+    """Exit status of a command, and the object that it prints."""
+    status, out, _ = catseye(*argv, "--json", "-")
+    return status, json.loads(out)
+
+
+def test_a_service_that_is_gone_is_told_and_is_over_when_it_is_back(watched: Running) -> None:
+    """Killed where nobody starts it again; whoever asks is told the same at once."""
+    supervisor = watched.stack.supervisor
+    assert supervisor is not None
+    assert answer("alerts", "list") == (0, {"alerts": [], "faults": []})
+    supervisor.pause()
+    try:
+        watched.process("inference").kill()
+        wait_until(lambda: is_(watched, "service_down", "opened"), "the alert")
+        alert = newest(watched, "service_down")
+        assert alert is not None
+        assert "No sign of life from inference (inference-0 on" in alert.explanation
+        status, out, _ = catseye("alerts", "list")
+        assert status == 0
+        assert "service_down" in out
+        assert "nothing is wrong" not in out
+        ((fault,),) = (answer("doctor", "--timeout", "1")[1]["faults"],)
+        assert (fault["service"], fault["kind"]) == ("inference", "service_down")
+        status, out, _ = catseye("doctor", "--timeout", "1")
+        assert status == 1
+        assert "No sign of life from inference" in out
+    finally:
+        supervisor.resume()
+    wait_until(lambda: is_(watched, "service_down", "resolved"), "the end of the alert")
+
+
+def test_a_model_that_is_refused_is_told_until_it_is_taken_back(watched: Running) -> None:
+    """Its signature is not ours: who predicted goes on; the alert, `models list` and `doctor` have the reason."""
+    (champion,) = watched.records("models")
+    codec = codec_for(watched.settings)
+    bad = replace(champion, event_id="2" * 32, version="forged", signature=bytes(64), at_ms=champion.at_ms + 1)
+    write_event(watched.settings, codec, bad)
+    wait_until(lambda: is_(watched, "model_refused", "opened"), "the alert")
+    alert = newest(watched, "model_refused")
+    assert alert is not None
+    assert (alert.model, alert.version) == (champion.model, "forged")
+    assert "signature" in alert.explanation
+    rows = {row["version"]: row for row in answer("models", "list")[1]["models"]}
+    assert [row["refused"] != "" for row in (rows["forged"], rows[champion.version])] == [True, False]
+    assert "inference refuses it: " in catseye("models", "list")[1]
+    assert "forged" in catseye("doctor", "--timeout", "1")[1]
+    write_event(watched.settings, codec, replace(bad, event_id="3" * 32, stage="rejected", at_ms=bad.at_ms + 1))
+    wait_until(lambda: is_(watched, "model_refused", "resolved"), "the end of the alert")
+
+
+def test_a_crash_loop_is_told_though_the_service_is_never_gone_for_long(watched: Running) -> None:
+    """Killed after each start; its supervisor goes on to start it."""
+    for _ in range(5):
+        watched.process("inference").kill()
+        wait_until(lambda: bool(watched.stack.processes("inference")), "the next start")
+        wait_until(lambda: watched.stack.status()["services"][0]["ready"], "it is ready")
+        if is_(watched, "service_down", "opened"):
+            break
+    wait_until(lambda: is_(watched, "service_down", "opened"), "the alert")
+    alert = newest(watched, "service_down")
+    assert alert is not None
+    assert "is in a crash loop" in alert.explanation
+    wait_until(lambda: is_(watched, "service_down", "resolved"), "the end of the alert")
+
+
+def test_incidents_itself_is_missed_by_who_asks(watched: Running, tmp_path: Path) -> None:
+    """Nobody writes alerts then: a list without any must not read as if all were well."""
+    supervisor = watched.stack.supervisor
+    assert supervisor is not None
+    supervisor.pause()
+    try:
+        watched.process("incidents").kill()
+        wait_until(lambda: "No sign of life from incidents" in catseye("alerts", "list")[1], "the list says so")
+        assert "nothing is wrong" not in catseye("alerts", "list")[1]
+    finally:
+        supervisor.resume()
+    wait_until(lambda: catseye("alerts", "list")[1] == "nothing is wrong: no alert is open\n", "all is well")
