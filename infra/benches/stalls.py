@@ -127,7 +127,7 @@ def row_of(fault: str, stall_s: float, began_ms: int, alerts: Sequence[Alert], q
     """
     opened = [each for each in alerts if each.state == "opened" and each.updated_at_ms >= began_ms]
     true = [each for each in opened if each.kind == "camera_silent" and each.camera == quits]
-    fleet = [each for each in opened if each.kind == "service_stalled"]
+    fleet = [each for each in opened if each.kind in ("service_stalled", "service_down")]
     others = Counter(each.kind for each in opened if each not in true and each not in fleet)
     over = {each.alert_id: each for each in alerts if each.state == "resolved"}
     ends = [over[each.alert_id].updated_at_ms - began_ms for each in fleet if each.alert_id in over]
