@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.live import Live
 
-from catseye.cli.common import OutFile, write_file
+from catseye.cli.common import OutFile, print_anything, write_file
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.records import ModelCommand
 from catseye.kafka.admin import admin
@@ -379,6 +379,7 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
 
 
 if __name__ == "__main__":
+    print_anything()
     try:
         main(prog_name="infra/demo")
     except Misconfigured as fault:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from catseye.cli.common import OutFile, write_file
+from catseye.cli.common import OutFile, print_anything, write_file
 from catseye.cli.models import serving
 from catseye.cli.service_faults import Services, services_now
 from catseye.contract.errors import Misconfigured, Unavailable
@@ -218,6 +218,7 @@ def _write(json_file: Path | None, found: Mapping[str, Any]) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command of `infra/stack`; return its exit status: 0, 1 it failed, 2 a person must act, 130 Ctrl-C."""
+    print_anything()
     try:
         return main(argv, prog_name="infra/stack", standalone_mode=False) or 0
     except click.ClickException as fault:

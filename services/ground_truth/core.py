@@ -40,7 +40,7 @@ from services.ground_truth.entry import (
     unpack_shadow,
 )
 from services.ground_truth.join_state import JoinState, Model
-from services.ground_truth.outcome import Joined, label_probability, outcome_bytes, outcome_of
+from services.ground_truth.outcome import Joined, as_class, label_probability, outcome_bytes, outcome_of
 
 EXPIRE_AT_ONCE = 2_000  # entries forgotten in one transaction, so that a long silence does not make a long one
 _NOT_YET = Output("", 0, None, None)
@@ -298,6 +298,7 @@ def applied(packed: bytes, label: Labelled) -> tuple[Change | Literal["repeated"
 
 
 def _paired(joined: Joined, label: AcceptedLabel, entry: ShadowEntry, shadow: Model) -> PairedOutcome:
+    label = as_class(label, joined.model)
     assert label.label is not None
     champion, predicted = joined.model, unpack(joined.packed, len(joined.model.classes))
     known = label.label in shadow.classes

@@ -9,10 +9,12 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from catseye.contract.codec import Codec
 from catseye.contract.heads import long_bytes, text_bytes, texts_of
 from catseye.contract.identity import prediction_id
+from catseye.contract.names import class_meant
 from catseye.contract.records import AcceptedLabel, Change, Outcome
 from services.ground_truth.arrivals import Labelled
 from services.ground_truth.entry import FULL, LABEL_AT, LABEL_END, Entry, unpack
@@ -52,6 +54,7 @@ class Joined(NamedTuple):
 def outcome_of(joined: Joined, label: AcceptedLabel) -> Outcome:
     """The outcome, given the label as a record."""
     model, entry = joined.model, unpack(joined.packed, len(joined.model.classes))
+    label = as_class(label, model)
     predicted = model.classes[entry.predicted_no]
     withdrawn = label.label is None
     return Outcome(
@@ -80,6 +83,12 @@ def outcome_of(joined: Joined, label: AcceptedLabel) -> Outcome:
         label_received_at_ms=label.received_at_ms,
         label_delay_ms=label.received_at_ms - entry.received_at_ms,
     )
+
+
+def as_class(label: AcceptedLabel, model: Model) -> AcceptedLabel:
+    """*label* with the class of *model* that it means, if it differs from that in case only."""
+    meant = label.label and class_meant(label.label, model.classes)
+    return label if meant == label.label else replace(label, label=meant)
 
 
 def label_probability(label: str | None, entry: Entry, model: Model) -> float:
@@ -114,6 +123,8 @@ def outcome_bytes(codec: Codec, joined: Sequence[Joined]) -> list[tuple[bytes, b
             verdict = _NEITHER
         else:
             number = version.number.get(label.label)
+            if number is None and (number := version.number_meant(label.label)) is not None:
+                label_text = b"\x02" + version.classes[number]
             verdict = _RIGHT if number == predicted_no else _WRONG
             verdict += _share(packed, number) if number is not None and label.label else _SHARES[:4]
         digits = b"%d" % int.from_bytes(label.key[-8:], "big")
@@ -155,6 +166,13 @@ class _Version:
         self.classes = [text_bytes(name) for name in model.classes]
         self.number = {name: number for number, name in enumerate(model.classes)}
         self.in_digest = _in_digest(model.name, model.version, ROLE)
+        self._meant: dict[str, int | None] = {}
+
+    def number_meant(self, label: str) -> int | None:
+        """Of the class that a label means which is none itself; None for no class."""
+        if label not in self._meant:
+            self._meant[label] = self.number.get(class_meant(label, self.number))
+        return self._meant[label]
 
 
 def _boot(written: bytes) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from catseye.contract.alert_kinds import OF_SERVICES
 from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.names import check_words
 from catseye.contract.records import Alert, AlertCommand
 from services.incidents.evaluation import evaluate, quieted
 from services.incidents.incidents_state import FLEET, IncidentsState, service_place
@@ -20,10 +21,11 @@ def carry_out(rules: Rules, known: IncidentsState, command: AlertCommand) -> lis
     """The records that follow; None where the command was carried out before.
 
     Raises:
-        BadRecord: it is about no alert that is known here, or does not say who asks.
+        BadRecord: it is about no alert that is known here, or does not say who asks, or what it says cannot be shown.
     """
     if not command.by:
         raise BadRecord(Reason.COMMAND_REFUSED, "a command says who asks, and this one has nobody's name")
+    check_words(command.by, command.reason)
     place = known.place_of(command.alert_id)
     if place is None:
         return _of_what_is_over(known, command)

@@ -7,7 +7,7 @@ byte, and is checked there.
 
 from collections.abc import Mapping, Sequence
 
-from catseye.contract.checks import Limits, check_content, check_identity, check_label, readings
+from catseye.contract.checks import Limits, check_content, check_identity, check_label, folded, readings
 from catseye.contract.dead_letters import written_ms
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
@@ -50,6 +50,7 @@ class IngestCore(Tally):
 
     def on_frame(self, frame: Frame, message: Message, state: Windows, now_ms: int) -> Sequence[Written]:
         """Accept, forward or drop one frame. Raises `BadRecord`."""
+        frame = folded(frame)
         check_identity(frame.camera, frame.boot, frame.sequence)
         key = frame.camera.encode()
         home = partition_of(frame.camera, self._partitions)
@@ -86,6 +87,7 @@ class IngestCore(Tally):
 
     def on_label(self, label: Label, message: Message, state: Windows, now_ms: int) -> Sequence[Written]:
         """Accept one label. Raises `BadRecord`."""
+        label = folded(label)
         check_identity(label.camera, label.boot, label.sequence)
         at_ms = written_ms(message, now_ms)
         check_label(label, at_ms, future_max_ms=self._limits.label_future_max_ms, then=_THEN.format("label"))

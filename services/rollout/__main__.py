@@ -2,6 +2,8 @@
 
 from catseye.client import subscribe
 from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.contract.names import camera_of
 from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
 from services.rollout import BATCHES, NAME, WRITES
@@ -19,7 +21,10 @@ def build(settings: RolloutSettings, _codec: Codec, _logger: object, _problems: 
 
 def rules_of(settings: RolloutSettings) -> Rules:
     """The settings as the core has them, in milliseconds."""
-    cameras = (name.strip() for name in settings.rollout_canary_cameras.split(","))
+    try:
+        cameras = [camera_of(name) for name in settings.rollout_canary_cameras.split(",") if name.strip()]
+    except BadRecord as fault:
+        raise Misconfigured(f"CATSEYE_ROLLOUT_CANARY_CAMERAS: {fault.detail}") from fault
     return Rules(
         alpha=settings.rollout_alpha,
         reject_alpha=settings.rollout_reject_alpha,
@@ -33,7 +38,7 @@ def rules_of(settings: RolloutSettings) -> Rules:
         probation_labels=settings.rollout_probation_labels,
         probation_max_ms=round(settings.rollout_probation_max_h * _HOUR_MS),
         approval=settings.rollout_approval,
-        canary_cameras=tuple(name for name in cameras if name),
+        canary_cameras=tuple(cameras),
         canary_ms=round(settings.rollout_canary_h * _HOUR_MS),
     )
 

@@ -14,6 +14,7 @@ import cv2
 from confluent_kafka import Producer
 
 from catseye import clock
+from catseye.cli.common import print_anything
 from catseye.client.config import publisher_config
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.topics import full_name
@@ -193,6 +194,7 @@ def main(
 
 
 if __name__ == "__main__":
+    print_anything()
     try:
         main()
     except Misconfigured as fault:

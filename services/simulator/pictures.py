@@ -11,6 +11,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.contract.names import class_of_folder
 from catseye.models.jpeg import decode_rgb, inspect
 from services.simulator.changes import Effect
 from services.simulator.core import LIGHT_LEVELS, FrameDue
@@ -59,7 +60,7 @@ class Pictures:
             paths = sorted(path for path in sub.iterdir() if path.suffix.lower() in _SUFFIXES)
             if paths:
                 Random(f"{seed}/{sub.name}").shuffle(paths)
-                self._paths[sub.name] = paths
+                self._paths.setdefault(class_of_folder(sub.name), []).extend(paths)
         if len(self._paths) < 2:
             raise Misconfigured(
                 f"{option}: {folder} must hold one folder of JPEGs for each of at least two classes, found "

@@ -16,7 +16,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from catseye.cli.common import OutFile, write_file
+from catseye.cli.common import OutFile, print_anything, write_file
 from catseye.contract.errors import BadModel, Misconfigured, Unavailable
 from catseye.kafka.admin import wait_for_broker
 from catseye.kafka.registry import codec_for
@@ -222,6 +222,7 @@ def counterfactual(file: Path, frames: Path, count: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
+    print_anything()
     try:
         main()
     except Misconfigured as fault:

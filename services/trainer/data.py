@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.contract.names import class_of_folder
 from catseye.models.jpeg import decode_rgb, inspect
 
 ATTRIBUTION_FILE = "ATTRIBUTION.md"
@@ -94,8 +95,11 @@ def read_folder(frames: Path) -> Folder:
     if not frames.is_dir():
         raise Misconfigured(f"--frames: there is no folder {frames}.")
     folders = sorted(path for path in frames.iterdir() if path.is_dir() and not path.name.startswith("."))
-    listed = {folder.name: _jpegs(folder) for folder in folders}
-    classes = tuple(name for name, paths in listed.items() if paths)
+    listed: dict[str, list[Path]] = {}
+    for folder in folders:
+        if paths := _jpegs(folder):
+            listed.setdefault(class_of_folder(folder.name), []).extend(paths)
+    classes = tuple(listed)
     if len(classes) < 2:
         raise Misconfigured(
             f"--frames: {frames} must hold one folder of JPEGs for each of at least two classes, "

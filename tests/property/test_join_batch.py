@@ -105,12 +105,13 @@ entries = st.builds(
 def test_outcomes_are_written_at_once_as_alone(data: st.DataObject) -> None:
     """The same bytes as the codec writes, and the camera that keys them."""
     joined, expected = [], []
-    models = [Model("m", "1", tuple(NAMES)), Model("Ü", "2", tuple(NAMES[::-1]))]
+    upper = [name.upper() for name in NAMES]
+    models = [Model("m", "1", tuple(NAMES)), Model("Ü", "2", tuple(NAMES[::-1])), Model("m", "3", tuple(upper))]
     for _ in range(data.draw(st.integers(1, 6))):
         record: Any = data.draw(records_of(AcceptedLabel))
         changes = {
             "sequence": abs(record.sequence) % 2**50,
-            "label": data.draw(st.sampled_from([*NAMES, "tractor", None])),
+            "label": data.draw(st.sampled_from([*NAMES, *upper, "tractor", None])),
             "received_at_ms": record.received_at_ms % 2**50,
         }
         record = msgspec.structs.replace(record, **changes)

@@ -365,6 +365,24 @@ def test_a_pair_says_what_both_reported_of_the_label() -> None:
     assert (output.partition, output.key) == (0, b"cam")
 
 
+def test_a_label_that_differs_from_a_class_in_case_only_is_of_that_class() -> None:
+    """In outcomes and pairs; a label that two classes differ from so is of neither."""
+    partition = Partition(core)
+    classes = ("bike", "Bike", "car")
+    partition.take([prediction(0, 100), shadow(0, 100), label(0, 900, "CAR", 1)])
+    partition.take([prediction(3, 100), label(3, 900, "Bike", 1), label(3, 901, "bike", 2)])
+    partition.take([prediction(6, 100, "2", classes), label(6, 900, "BIKE", 1)])
+    outcomes = decoded(partition, "outcomes", Outcome)
+    found = [(each.sequence, each.label, each.correct, bool(each.label_probability)) for each in outcomes]
+    assert found == [
+        (0, "car", False, True),
+        (3, "bike", True, True),
+        (3, "bike", True, True),
+        (6, "BIKE", False, False),
+    ]
+    assert [each.label for each in pairs(partition)] == ["car"]
+
+
 def test_a_class_that_the_shadow_does_not_know_has_no_probability() -> None:
     """Nor has one beyond the sixteenth, but where it was predicted."""
     many = tuple(f"class {number:02}" for number in range(20))

@@ -60,6 +60,13 @@ def test_a_spec_is_read_back_as_it_was_written() -> None:
     assert model_file.spec_from_metadata(model_file.spec_to_metadata(SPEC)) == SPEC
 
 
+def test_names_are_folded_as_labels_are() -> None:
+    """Else no label could be of a class with a blank at its end, or with its accents apart."""
+    metadata = with_metadata(model_file.CLASSES, ["truck ", "Su\u0308d", "car"]) | {model_file.NAME: " Süd\u00a0"}
+    spec = model_file.spec_from_metadata(metadata)
+    assert (spec.name, spec.classes) == ("Süd", ("truck", "Süd", "car"))
+
+
 def test_attribution_and_training_may_be_missing() -> None:
     """A model that somebody brings along needs not say where it comes from."""
     metadata = model_file.spec_to_metadata(SPEC)
@@ -91,6 +98,10 @@ def test_what_is_required_is_named_when_it_is_missing(key: str) -> None:
         (with_metadata(model_file.CLASSES, ["a", ""]), "catseye.classes must be a JSON list of names."),
         (with_metadata(model_file.CLASSES, ["a"]), "catseye.classes must have 2 to 10000 names, found 1."),
         (with_metadata(model_file.CLASSES, ["a", "b", "a"]), "catseye.classes names a class twice."),
+        (with_metadata(model_file.CLASSES, ["a", "b", "a "]), "catseye.classes names a class twice. Blanks at"),
+        (with_metadata(model_file.CLASSES, ["a", "\ufe0f"]), "catseye.classes must be a JSON list of names."),
+        (with_metadata(model_file.CLASSES, ["a", "b\u200b"]), "a name in catseye.classes has U+200B ZERO WIDTH SPACE"),
+        (with_metadata(model_file.NAME, "m\u202e"), "a name in catseye.name has U+202E RIGHT-TO-LEFT OVERRIDE at 1"),
         (with_metadata(model_file.INPUT, [1]), "catseye.input must be a JSON object with height"),
         (
             with_input(resize="crop"),

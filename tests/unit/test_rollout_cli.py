@@ -180,6 +180,11 @@ def test_what_rollout_knows_is_what_the_register_says() -> None:
         ({"sha256": None}, "without the hash of its file and a signature"),
         ({"signature": None}, "without the hash of its file and a signature"),
         ({"version": "bbbb2222", "stage": "rejected"}, "is the champion"),
+        ({"model": "si\u200bgns"}, r"the model's name has U\+200B"),
+        ({"model": "signs "}, "the model's name is 'signs '; it is registered as 'signs'"),
+        ({"version": "dd\0dd"}, "the version has the control character"),
+        ({"by": "ann\u202e"}, r"by has U\+202E"),
+        ({"reason": "x" * 2_001}, "reason has 2001 characters"),
     ],
 )
 def test_what_cannot_be_registered_is_refused(changes: dict[str, Any], why: str) -> None:

@@ -6,6 +6,7 @@ from importlib import import_module
 
 import click
 
+from catseye.cli.common import print_anything
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 
 # Name, module in this package, its line of `catseye --help`.
@@ -64,6 +65,7 @@ def ended(command: click.Command, argv: list[str] | None = None, name: str | Non
 
     Exit status: 0 done, 1 it failed, 2 a person must change a setting or the command line.
     """
+    print_anything()
     # The clients log that a broker goes and comes; a command prints its result in one sentence.
     logging.getLogger("catseye.client").addHandler(logging.NullHandler())
     logging.getLogger("catseye.client").propagate = False

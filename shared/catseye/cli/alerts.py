@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from catseye import clock
-from catseye.cli.common import at, json_option, records_of, settings_with_broker, table, write_json
+from catseye.cli.common import CAMERA, SENTENCE, at, json_option, records_of, settings_with_broker, table, write_json
 from catseye.cli.service_faults import NOBODY_ALERTS, services_now
 from catseye.client import subscribe
 from catseye.contract.alert_kinds import KINDS, OF_SERVICES
@@ -39,7 +39,7 @@ def alerts() -> None:
 
 @alerts.command("list")
 @click.option("--all", "every", is_flag=True, help="Those that are over too.")
-@click.option("--camera", help="Only those that concern this camera.")
+@click.option("--camera", type=CAMERA, help="Only those that concern this camera.")
 @click.option("--kind", type=click.Choice(list(KINDS)), help="Only those of this kind.", metavar="KIND")
 @json_option
 def list_(every: bool, camera: str | None, kind: str | None, json_file: Path | None) -> None:
@@ -83,7 +83,7 @@ def kinds(json_file: Path | None) -> None:
 @click.argument("alert_id", metavar="ALERT_ID")
 @click.option("--for", "for_", metavar="TIME", help="How long: 90s, 30m, 2h or 7d.")
 @click.option("--until-resolved", is_flag=True, help="Until it is over; what holds without --for.")
-@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--reason", type=SENTENCE, default="", help="Why, for the record.")
 @wait_option
 @json_option
 def suppress(
@@ -107,7 +107,7 @@ def suppress(
 
 @alerts.command()
 @click.argument("alert_id", metavar="ALERT_ID")
-@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--reason", type=SENTENCE, default="", help="Why, for the record.")
 @wait_option
 @json_option
 def unsuppress(alert_id: str, reason: str, wait_s: float, json_file: Path | None) -> None:
@@ -123,7 +123,7 @@ def unsuppress(alert_id: str, reason: str, wait_s: float, json_file: Path | None
 
 @alerts.command()
 @click.argument("alert_id", metavar="ALERT_ID")
-@click.option("--reason", default="", help="Why, for the record.")
+@click.option("--reason", type=SENTENCE, default="", help="Why, for the record.")
 @wait_option
 @json_option
 def acknowledge(alert_id: str, reason: str, wait_s: float, json_file: Path | None) -> None:

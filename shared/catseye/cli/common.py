@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
+import json
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from io import StringIO
+from functools import partial
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
+from catseye.contract.names import SENTENCE_MAX, camera_of, check_text, label_of, name_of, shown
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -44,6 +49,40 @@ class OutFile(click.Path):
                 self.fail(f"{value} cannot be written: {fault.strerror}", param, ctx)
         return path
 
+
+class Name(click.ParamType[str]):
+    """A name that a person gives, folded by the one rule of names.
+
+    Args:
+        name: What it names.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._folded = {"camera": camera_of, "label": label_of}.get(name, partial(name_of, name))
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return self._folded(value)
+        except BadRecord as fault:
+            self.fail(fault.detail, param, ctx)
+
+
+class Sentence(click.ParamType[str]):
+    """A reason that a person gives for the record: no control characters, nothing that is not seen."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            check_text(param.opts[0] if param and param.opts else "it", value, SENTENCE_MAX)
+        except BadRecord as fault:
+            self.fail(fault.detail, param, ctx)
+        return value
+
+
+CAMERA = Name("camera")
+SENTENCE = Sentence()
 
 json_option = click.option(
     "--json",
@@ -103,10 +142,24 @@ def write_json(json_file: Path | None, content: dict[str, Any]) -> bool:
         return False
     text = msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
     if str(json_file) == "-":
-        click.echo(text, nl=False)
+        echo_json(text)
         return True
     write_file(json_file, text.encode())
     return False
+
+
+def echo_json(text: str) -> None:
+    """Print JSON; where standard output is no UTF-8, its other characters by number, as JSON has them."""
+    if codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8":
+        text = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+    click.echo(text, nl=False)
+
+
+def print_anything() -> None:
+    """Have standard output and error write by its number what they cannot encode: a name ends no command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def write_file(file: Path, content: bytes) -> None:
@@ -140,19 +193,19 @@ def table(rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Column, Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    # As text, not as markup: whoever publishes chooses what stands in a cell.
-    head, *body = [[Text(cell, overflow="fold") for cell in row] for row in rows]
-    shown = Table(*[Column(name, overflow="fold") for name in head], box=None, pad_edge=False)
+    # As text, not as markup, and nothing that turns or hides what stands beside it: whoever publishes chooses that.
+    head, *body = [[Text(shown(cell), overflow="fold") for cell in row] for row in rows]
+    printed = Table(*[Column(name, overflow="fold") for name in head], box=None, pad_edge=False)
     for row in body:
-        shown.add_row(*row)
+        printed.add_row(*row)
     if sys.stdout.isatty():
-        Console().print(shown)
+        Console().print(printed)
         return
     console = Console(file=StringIO(), color_system=None)
-    console.width = console.measure(shown, options=console.options.update(max_width=10**6)).maximum
-    with console.capture() as printed:
-        console.print(shown)
-    for line in printed.get().splitlines():
+    console.width = console.measure(printed, options=console.options.update(max_width=10**6)).maximum
+    with console.capture() as lines:
+        console.print(printed)
+    for line in lines.get().splitlines():
         click.echo(line.rstrip())
 
 

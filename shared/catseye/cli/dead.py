@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from catseye.cli.common import OutFile, at, json_option, records_of, settings_with_broker, table, write_file, write_json
+from catseye.cli.common import (
+    CAMERA,
+    OutFile,
+    at,
+    json_option,
+    records_of,
+    settings_with_broker,
+    table,
+    write_file,
+    write_json,
+)
 from catseye.contract.dead_letters import is_cut
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import DeadLetter
@@ -29,7 +39,7 @@ def dead() -> None:
 
 @dead.command("list")
 @click.option("--reason", help="Only those with this code.")
-@click.option("--camera", help="Only this camera's, where it could be read.")
+@click.option("--camera", type=CAMERA, help="Only this camera's, where it could be read.")
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many of the newest to show.")
 @json_option
 def list_(reason: str | None, camera: str | None, last: int, json_file: Path | None) -> None:

@@ -11,7 +11,17 @@ from typing import Any, Literal
 import click
 
 from catseye import clock
-from catseye.cli.common import at, json_option, packages_missing, records_of, settings_with_broker, table, write_json
+from catseye.cli.common import (
+    SENTENCE,
+    Name,
+    at,
+    json_option,
+    packages_missing,
+    records_of,
+    settings_with_broker,
+    table,
+    write_json,
+)
 from catseye.cli.describe import describe
 from catseye.cli.score import naming, score
 from catseye.cli.service_faults import refusals
@@ -85,7 +95,7 @@ _WAIT = click.option(
 @click.option(
     "--stage", type=click.Choice(["champion", "candidate"]), default="candidate", show_default=True, help="What it is."
 )
-@click.option("--because", default="registered by hand", show_default=True, help="Why, for the record.")
+@click.option("--because", type=SENTENCE, default="registered by hand", show_default=True, help="Why, for the record.")
 @_WAIT
 @json_option
 def register(
@@ -141,8 +151,8 @@ def keys(json_file: Path | None) -> None:
 
 
 _VERSION = click.argument("version")
-_MODEL = click.option("--model", help="Name of the model, where versions of several begin alike.")
-_BECAUSE = click.option("--because", default="", help="Why, for the record.")
+_MODEL = click.option("--model", type=Name("model"), help="Name of the model, where versions of several begin alike.")
+_BECAUSE = click.option("--because", type=SENTENCE, default="", help="Why, for the record.")
 
 
 @models.command()

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from catseye.cli.common import is_address, json_option, settings_with_broker, write_json
+from catseye.cli.common import CAMERA, Name, is_address, json_option, settings_with_broker, write_json
 from catseye.cli.stopping import Stopping
 from catseye.client import FrameId, Publisher
 from catseye.contract.errors import BadRecord, Misconfigured, Reason
 from catseye.contract.masking import masked
+from catseye.contract.names import boot_of, camera_of, shown
 
 _SUFFIXES = frozenset({".jpg", ".jpeg"})
 _START = b"\xff\xd8"  # of every JPEG
@@ -20,7 +21,7 @@ _STOPPED_FLUSH_S = 8.0  # `docker stop` kills after 10 s
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="PATH|VIDEO|rtsp://…")
-@click.option("--camera", required=True, help="Name of the camera.")
+@click.option("--camera", type=CAMERA, required=True, help="Name of the camera.")
 @click.option("--explain", is_flag=True, help="Ask for a class activation map with each prediction.")
 @click.option("--fps", type=click.FloatRange(0, min_open=True), help="Of a video: at most so many frames a second.")
 @click.option("--fast", is_flag=True, help="Of a video file: all at once, not at its own pace.")
@@ -45,7 +46,7 @@ def publish(
                 frames = [str(name) for name in sending.names]
                 write_json(json_file, {"published": len(frames), "frames": frames, "dropped": dropped})
     for line in sending.odd:
-        click.echo(f"not published: {masked(line)}", err=True)
+        click.echo(f"not published: {shown(masked(line))}", err=True)
     if sending.odd:
         click.echo(f"{len(sending.odd)} of {len(pictures)} could not be published; the rest was sent", err=True)
     if sending.odd or sending.unsent:
@@ -107,7 +108,7 @@ def _send(sending: _Sending, picture: str, publisher: Publisher) -> None:
         if sending.listed:
             sending.names.append(frame)
         if sending.printed:
-            click.echo(f"{frame}\t{masked(picture)}")
+            click.echo(f"{frame}\t{shown(masked(picture))}")
 
     if _is_jpeg(picture):
         publisher.publish(Path(picture).read_bytes(), explain=sending.explain, on_acknowledged=acknowledged)
@@ -145,11 +146,17 @@ def _report_dropped(sending: _Sending, damaged: int, late: int, picture: str, *,
 
 
 @click.command()
-@click.argument("camera")
+@click.argument("camera", type=CAMERA)
 @click.argument("frame")
-@click.argument("class_", metavar="[CLASS]", required=False)
+@click.argument("class_", metavar="[CLASS]", type=Name("label"), required=False)
 @click.option("--withdraw", is_flag=True, help="Withdraw the label given before, instead of a CLASS.")
-@click.option("--source", default="person", show_default=True, help="Who labelled: person, sensor, audit or other.")
+@click.option(
+    "--source",
+    type=Name("source"),
+    default="person",
+    show_default=True,
+    help="Who labelled: person, sensor, audit or other.",
+)
 @click.option(
     "--propensity", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Chance that this frame was chosen."
 )
@@ -164,8 +171,9 @@ def label(
     if withdraw == (class_ is not None):
         raise click.UsageError("give either a CLASS or --withdraw")
     name = FrameId.parse(frame if frame.count("/") > 1 else f"{camera}/{frame}")
-    if name.camera != camera:
+    if camera_of(name.camera) != camera:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"{frame} is a frame of {name.camera}, not of {camera}")
+    name = FrameId(camera, boot_of(name.boot), name.sequence)
     with Publisher(settings_with_broker()) as publisher:
         publisher.label(*name, class_, source=source, propensity=propensity)
     if not write_json(json_file, {"frame": str(name), "label": class_}):

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from catseye.cli.common import json_option
+from catseye.cli.common import CAMERA, json_option
 from catseye.contract.errors import Misconfigured
 
 _NEEDED = ("cv2", "onnxruntime", "river", "simplejpeg")  # by the services, and not by the library
@@ -20,7 +20,9 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of the command, here and in the process that it starts."""
     for option in (
         json_option,
-        click.option("--camera", "cameras", multiple=True, metavar="NAME", help="Only this camera; may be repeated."),
+        click.option(
+            "--camera", "cameras", type=CAMERA, multiple=True, metavar="NAME", help="Only this camera; may be repeated."
+        ),
         click.option(
             "--model",
             required=True,

@@ -14,6 +14,7 @@ import click
 from catseye.cli.common import json_option, packages_missing, table, write_json
 from catseye.cli.lineage import Progress
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured
+from catseye.contract.names import class_of_folder
 from catseye.ops.classes import unknown_classes
 from catseye.ops.score import Score
 
@@ -75,12 +76,12 @@ def pictures_by_class(folder: Path) -> dict[str, list[Path]]:
     Raises:
         Misconfigured: there is none.
     """
-    by_class = {
-        each.name: sorted(picture for picture in each.rglob("*") if picture.suffix.lower() in JPEGS)
-        for each in sorted(folder.iterdir())
-        if each.is_dir() and not each.name.startswith(".")
-    }
-    by_class = {name: found for name, found in by_class.items() if found}
+    by_class: dict[str, list[Path]] = {}
+    for each in sorted(folder.iterdir()):
+        if each.is_dir() and not each.name.startswith("."):
+            found = sorted(picture for picture in each.rglob("*") if picture.suffix.lower() in JPEGS)
+            if found:
+                by_class.setdefault(class_of_folder(each.name), []).extend(found)
     if not by_class:
         raise Misconfigured(
             f"{folder} holds no folder with JPEGs in it: one folder a class is expected, named as it is"

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from catseye import clock
-from catseye.cli.common import json_option, records_of, settings_with_broker, write_json
+from catseye.cli.common import SENTENCE, json_option, records_of, settings_with_broker, write_json
 from catseye.cli.models import champion_in
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.identity import digest
@@ -28,7 +28,7 @@ _DECLINED = 1
 
 
 @click.command()
-@click.option("--because", "reason", default="", help="Why, for the record.")
+@click.option("--because", "reason", type=SENTENCE, default="", help="Why, for the record.")
 @click.option(
     "--wait", "wait_s", type=click.FloatRange(min=0), default=30.0, show_default=True, help="For the answer, seconds."
 )

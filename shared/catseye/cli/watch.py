@@ -1,20 +1,20 @@
 """`catseye watch`: records as they come, a line each."""
 
-from collections.abc import Callable
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import click
 import msgspec
 
-from catseye.cli.common import at, settings_with_broker
+from catseye.cli.common import CAMERA, at, echo_json, settings_with_broker
 from catseye.client import FrameId, Unreadable, subscribe
+from catseye.contract.names import shown
 from catseye.contract.records import Alert, DriftStatistic, Outcome, Prediction
 
 
 @click.command()
 @click.argument("topic", type=click.Choice(["predictions", "outcomes", "statistics", "alerts"]))
-@click.option("--camera", help="Only this camera's.")
+@click.option("--camera", type=CAMERA, help="Only this camera's.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
     "--from", "from_", type=click.Choice(["now", "beginning"]), default="now", show_default=True, help="Where to start."
@@ -33,13 +33,15 @@ def watch(
 
     Unreadable records are reported on standard error and skipped.
     """
-    show: Callable[[Any], str] = (lambda record: msgspec.json.encode(record).decode()) if as_json else _line
     settings = settings_with_broker()
     with subscribe(
         topic, camera=camera, from_=from_, settings=settings, timeout_s=timeout, on_unreadable=_warn
     ) as records:
         for record in islice(records, count):
-            click.echo(show(record))
+            if as_json:
+                echo_json(msgspec.json.encode(record).decode() + "\n")
+            else:
+                click.echo(shown(_line(record)))
 
 
 def _warn(unreadable: Unreadable) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, Self, SupportsFloat
 from msgspec.structs import replace
 
 from catseye.client.given import Readings, Time, jpeg_bytes, readings_of, share, text, time_ms, whole
-from catseye.contract.checks import CONTRACT, Limits, check_content, check_identity, check_label, readings
+from catseye.contract.checks import CONTRACT, Limits, check_content, check_identity, check_label, folded, readings
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import frame_id
-from catseye.contract.names import check_text
+from catseye.contract.names import boot_of
 from catseye.contract.records import Frame, Label
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ class FrameId(NamedTuple):
     """Names one frame: the publisher counts frames of a camera from 0 up, within one boot.
 
     Attributes:
-        camera: Name of the camera, 1 to 200 characters.
-        boot: Name of one run of the counter, at most 200 characters.
+        camera: Name of the camera, 1 to 200 characters, folded (`catseye.contract.names`).
+        boot: Name of one run of the counter, at most 200 characters, without strokes.
         sequence: Number of the frame within the boot.
     """
 
@@ -61,8 +61,7 @@ class Drafts:
     """
 
     def __init__(self, boot: str, camera: str | None = None, limits: Limits = CONTRACT) -> None:
-        check_text("boot", text("boot", boot))
-        self.boot = boot
+        self.boot = boot_of(text("boot", boot))
         self._camera = camera
         self._limits = limits
         # A counter hands out a number in one step of the interpreter, so that threads never share one.
@@ -84,14 +83,16 @@ class Drafts:
             BadRecord: no ingest would accept it, as far as can be told without decoding the picture.
             TypeError: something is of a type that nothing can be made of.
         """
-        frame = Frame(
-            camera=text("camera", camera if camera is not None else self._camera or ""),
-            boot=self.boot,
-            sequence=0,
-            captured_at_ms=now_ms if captured_at_ms is None else time_ms("captured_at_ms", captured_at_ms),
-            jpeg=jpeg_bytes(jpeg),
-            telemetry=readings_of(telemetry),
-            explain=bool(explain),
+        frame = folded(
+            Frame(
+                camera=text("camera", camera if camera is not None else self._camera or ""),
+                boot=self.boot,
+                sequence=0,
+                captured_at_ms=now_ms if captured_at_ms is None else time_ms("captured_at_ms", captured_at_ms),
+                jpeg=jpeg_bytes(jpeg),
+                telemetry=readings_of(telemetry),
+                explain=bool(explain),
+            )
         )
         check_identity(frame.camera, frame.boot, frame.sequence)
         check_content(frame, now_ms, self._limits)
@@ -113,14 +114,16 @@ def label_of(
         BadRecord: no ingest would accept it.
         TypeError: something is of a type that nothing can be made of.
     """
-    record = Label(
-        camera=text("camera", frame.camera),
-        boot=text("boot", frame.boot),
-        sequence=whole("sequence", frame.sequence),
-        label=None if label is None else text("label, the name of a class or None,", label),
-        labelled_at_ms=now_ms if labelled_at_ms is None else time_ms("labelled_at_ms", labelled_at_ms),
-        source=text("source", source),
-        propensity=share("propensity", propensity),
+    record = folded(
+        Label(
+            camera=text("camera", frame.camera),
+            boot=text("boot", frame.boot),
+            sequence=whole("sequence", frame.sequence),
+            label=None if label is None else text("label, the name of a class or None,", label),
+            labelled_at_ms=now_ms if labelled_at_ms is None else time_ms("labelled_at_ms", labelled_at_ms),
+            source=text("source", source),
+            propensity=share("propensity", propensity),
+        )
     )
     check_identity(record.camera, record.boot, record.sequence)
     check_label(record, now_ms)

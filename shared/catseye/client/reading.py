@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Misconfigured, Reason
 from catseye.contract.identity import partition_of
+from catseye.contract.names import camera_of
 from catseye.contract.records import Place, Record
 from catseye.contract.topics import BY_NAME, TOPICS, full_name
 
@@ -38,6 +39,7 @@ class Reading:
         on_unreadable: Gets what cannot be read; the subscription goes on.
 
     Raises:
+        BadRecord: no camera has that name.
         Misconfigured: there is nothing to subscribe to under that name.
     """
 
@@ -48,7 +50,7 @@ class Reading:
             names = ", ".join(each.name for each in TOPICS if each.record is not None)
             raise Misconfigured(f"{topic} is not a topic to subscribe to; these are: {names}")
         self._topic = BY_NAME[topic]
-        self._camera = camera
+        self._camera = None if camera is None else camera_of(camera)
         self._on_unreadable = on_unreadable
         self.name = full_name(topic, prefix)
 

@@ -5,7 +5,9 @@ The table of limits is `catseye.contract.limits`. A service that was told to tak
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.jpeg_header import JpegHeader, JpegLimits, inspect
@@ -19,8 +21,10 @@ from catseye.contract.limits import (
     READINGS_MAX,
     SEQUENCE_MAX,
 )
-from catseye.contract.names import check_camera, check_text
+from catseye.contract.names import boot_of, camera_of, label_of, name_of
 from catseye.contract.records import Frame, Label
+
+R = TypeVar("R", Frame, Label)
 
 
 class Limits(NamedTuple):
@@ -47,10 +51,21 @@ CONTRACT = Limits()
 """What everybody may rely on who was told nothing else."""
 
 
+def folded(record: R) -> R:
+    """*record* with its names as they are kept (`catseye.contract.names`). Raises `BadRecord` for one that is none."""
+    names = {"camera": camera_of(record.camera), "boot": boot_of(record.boot)}
+    if isinstance(record, Label):
+        names["source"] = name_of("source", record.source)
+        if record.label is not None:
+            names["label"] = label_of(record.label)
+    changed = {field: name for field, name in names.items() if name != getattr(record, field)}
+    return replace(record, **changed) if changed else record
+
+
 def check_identity(camera: str, boot: str, sequence: int) -> None:
     """Raises `BadRecord` when a frame could not be named or keyed by these."""
-    check_camera(camera)
-    check_text("boot", boot)
+    camera_of(camera)
+    boot_of(boot)
     if sequence < 0:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"sequence is {sequence}; it counts from 0 up")
     if sequence >= SEQUENCE_MAX:
@@ -98,10 +113,9 @@ def check_label(
     label: Label, at_ms: int, *, future_max_ms: int = CONTRACT.label_future_max_ms, then: str = "now"
 ) -> None:
     """Raises `BadRecord` when a label says something that cannot be, at *at_ms*, which is called *then*."""
-    if label.label is not None and not label.label.strip():
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "label is empty; null (None) withdraws a label")
-    check_text("label", label.label or "")
-    check_text("source", label.source)
+    if label.label is not None:
+        label_of(label.label)
+    name_of("source", label.source)
     if not 0 < label.propensity <= 1:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity is {label.propensity}; it is a chance over 0 up to 1")
     if label.labelled_at_ms < LABELLED_MIN_MS:
@@ -127,10 +141,14 @@ def check_readings(telemetry: Mapping[str, float]) -> None:
             Reason.FIELD_OUT_OF_RANGE, f"telemetry has {len(telemetry)} readings; at most {READINGS_MAX} are kept"
         )
     for name in telemetry:
-        check_text("telemetry", name)
+        name_of("telemetry", name)
 
 
 def readings(telemetry: Mapping[str, float]) -> dict[str, float]:
-    """Finite readings of *telemetry*: a broken sensor's NaN must not cost the frame. Raises as `check_readings`."""
+    """Finite readings of *telemetry*, their names folded: a broken sensor's NaN must not cost the frame.
+
+    Raises:
+        BadRecord: as `check_readings`.
+    """
     check_readings(telemetry)
-    return {name: value for name, value in telemetry.items() if math.isfinite(value)}
+    return {name_of("telemetry", name): value for name, value in telemetry.items() if math.isfinite(value)}

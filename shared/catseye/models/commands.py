@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import digest
+from catseye.contract.names import check_words, name_of
 from catseye.contract.records import ModelCommand, ModelEvent, Stage
 from catseye.models.stages import Stages, Version
 
@@ -60,6 +61,7 @@ def carried_out(known: KnownModels, command: ModelCommand, at_ms: int) -> list[M
     Raises:
         BadRecord: it cannot be carried out; says why.
     """
+    check_words(command.by, command.reason)
     match command.action:
         case "register":
             return [_registered(known, command, at_ms)]
@@ -75,6 +77,8 @@ def _registered(known: KnownModels, command: ModelCommand, at_ms: int) -> ModelE
     version, stage, sha256 = command.version, command.stage, command.sha256
     if not command.model or not version:
         raise _refused("a model is registered by its name and its version, and the command lacks one of them")
+    for what, text in (("the model's name", command.model), ("the version", version)):
+        _check_name(what, text)
     if stage not in ("candidate", "champion", "rejected"):
         raise _refused(f"a version is registered as candidate, champion or rejected, not as {stage}")
     if stage == "rejected":
@@ -97,6 +101,15 @@ def _registered(known: KnownModels, command: ModelCommand, at_ms: int) -> ModelE
         decision_id=command.decision_id,
         command_id=command.command_id,
     )
+
+
+def _check_name(what: str, text: str) -> None:
+    try:
+        folded = name_of(what, text)
+    except BadRecord as fault:
+        raise _refused(fault.detail) from fault
+    if folded != text:
+        raise _refused(f"{what} is {text!a}; it is registered as {folded!r}")
 
 
 def _promoted(known: KnownModels, command: ModelCommand, at_ms: int) -> ModelEvent:

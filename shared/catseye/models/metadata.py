@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from catseye.contract.errors import BadModel
+from catseye.contract.errors import BadModel, BadRecord
+from catseye.contract.names import name_of
 from catseye.models.resizing import RESIZES
 from catseye.models.spec import CHANNELS, IMAGE, KINDS, LAYOUTS, LOGITS, GoldenCrop, ModelSpec
 
@@ -69,9 +70,7 @@ def spec_from_metadata(metadata: Mapping[str, str]) -> ModelSpec:
     missing = [key for key in REQUIRED if key not in metadata]
     if missing:
         faults.found.append(f"the model's metadata has no {', '.join(missing)}.")
-    name = metadata.get(NAME, "")
-    if NAME in metadata and not name.strip():
-        faults.found.append(f"{NAME} is empty.")
+    name = faults.tried(name_in, metadata) if NAME in metadata else None
     classes = faults.tried(classes_in, metadata) if CLASSES in metadata else None
     shape = (faults.tried(input_in, metadata) if INPUT in metadata else None) or {}
     output = (faults.tried(_output, metadata) if OUTPUT in metadata else None) or {}
@@ -81,6 +80,7 @@ def spec_from_metadata(metadata: Mapping[str, str]) -> ModelSpec:
     if trained is not None and not isinstance(trained, dict):
         faults.found.append(f"{TRAINED} must be a JSON object.")
     faults.end()
+    assert name is not None
     assert classes is not None
     assert temperature is not None
     assert golden is not None
@@ -130,15 +130,33 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
 
 
+def name_in(metadata: Mapping[str, str]) -> str:
+    name = _folded(NAME, metadata[NAME])
+    if not name:
+        raise BadModel(f"{NAME} is empty.")
+    return name
+
+
 def classes_in(metadata: Mapping[str, str]) -> tuple[str, ...]:
     value = _json(metadata, CLASSES)
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
         raise BadModel(f"{CLASSES} must be a JSON list of names.")
     if not 2 <= len(value) <= _MOST_CLASSES:
         raise BadModel(f"{CLASSES} must have 2 to {_MOST_CLASSES} names, found {len(value)}.")
-    if len(set(value)) != len(value):
-        raise BadModel(f"{CLASSES} names a class twice.")
-    return tuple(value)
+    names = tuple(_folded(CLASSES, name) for name in value)
+    if not all(names):
+        raise BadModel(f"{CLASSES} must be a JSON list of names.")
+    if len(set(names)) != len(names):
+        raise BadModel(f"{CLASSES} names a class twice. Blanks at the ends tell no names apart.")
+    return names
+
+
+def _folded(key: str, text: str) -> str:
+    """A name as labels and commands have it: else no label could be of that class."""
+    try:
+        return name_of(f"a name in {key}", text)
+    except BadRecord as fault:
+        raise BadModel(f"{fault.detail}.") from fault
 
 
 def input_in(metadata: Mapping[str, str]) -> dict[str, Any]:

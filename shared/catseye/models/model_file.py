@@ -17,6 +17,8 @@ Metadata (ONNX ``metadata_props``, text to text, JSON where a value has parts):
     ``catseye.input`` has height, width, mean, std and resize, and where they differ from the defaults of `ModelSpec`
     short_side, fill, layout, channels, name and batch; ``catseye.output`` has name and kind.
 
+    Names of a model and its classes are what `catseye.contract.names` takes, and are folded as labels are.
+
 `catseye models describe` writes all of it into a file that was made elsewhere.
 
 `to_input` is the only road from pixels to the net, in training and in serving, so that the two cannot differ.

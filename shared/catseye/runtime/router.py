@@ -32,7 +32,7 @@ from catseye.contract.dead_letters import dead_letter, source_of
 from catseye.contract.errors import BadRecord
 from catseye.contract.identity import partition_of
 from catseye.contract.message import Message
-from catseye.contract.names import check_camera
+from catseye.contract.names import camera_of
 from catseye.contract.origin import as_published, origin_of
 from catseye.contract.records import Record
 from catseye.contract.topics import BY_NAME, Topic, full_name
@@ -256,8 +256,6 @@ def _camera(codec: Codec, kind: type[Record], message: Message) -> str | None:
     if kind.__struct_fields__[0] != "camera":
         return None
     try:
-        camera = str(codec.leading_fields(message.value(), kind, "camera")["camera"])
-        check_camera(camera)
+        return camera_of(str(codec.leading_fields(message.value(), kind, "camera")["camera"]))
     except BadRecord:
         return None
-    return camera
