@@ -24,6 +24,9 @@ from infra.local.service_processes import READY_S, ServiceProcesses
 from infra.local.services import WATCHING, Service
 from infra.local.supervise import Child
 
+_STORED = ("artifacts", "faust", "lineage.sqlite", "mlruns", "redis")
+"""Of the data folder, beside the brokers' folders and the logs: they speak of places on topics that a reset deletes."""
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What an `up` made, for the next `up`, `status` and `down`.
@@ -102,19 +105,20 @@ class Stack:
             self._redis.stop()
             for size in kafka.SIZES:
                 cluster = self._cluster(size)
-                ran |= cluster.runs
-                cluster.stop()
+                if cluster.brokers:
+                    ran |= cluster.runs
+                    cluster.stop()
             self._plan_file.unlink(missing_ok=True)
             return ran
 
     def stored(self) -> list[Path]:
         """Return the folders and files that hold what the stack knows: topics, models, state, logs.
 
-        Keys are left out, since what they signed elsewhere must stay valid.
+        Keys are left out, since what they signed elsewhere must stay valid, and what people had written (`reports`).
         """
-        artifacts = [] if self._settings.artifacts_url else [self.data_dir / "artifacts"]
-        folders = [*(self._cluster(size).directory for size in kafka.SIZES), self.data_dir / "redis", *artifacts]
-        return [path for path in (*folders, *self._running.logs) if path.exists()]
+        paths = [self._cluster(size).directory for size in kafka.SIZES]
+        paths += [self.data_dir / name for name in _STORED]
+        return [path for path in (*paths, *self._running.logs) if path.exists()]
 
     def reset(self) -> None:
         """Stop everything and delete `stored`. Topics of a cluster that was there stay on it."""

@@ -56,7 +56,7 @@ def describe(status: Mapping[str, Any]) -> str:
 
 
 def _absent(port: int) -> str:
-    taken = "" if ports.is_free(port) else ", which another program has: infra/stack up chooses another port"
+    taken = "" if ports.is_free(port) else ", which another program has: after infra/stack down, up chooses another"
     return f"no broker at port {port}{taken}"
 
 
@@ -198,16 +198,29 @@ def reset(yes: bool) -> None:
         click.echo("There is nothing to delete.")
         return
     for folder in folders:
-        click.echo(f"{folder}  {_size(folder)}")
-    if not yes and not click.confirm("Stop the stack and delete these for good?"):
-        click.echo("Nothing was stopped or deleted.")
+        if folder.suffix != ".log":
+            click.echo(f"{folder}  {_size(folder)}")
+    click.echo(f"and {sum(path.suffix == '.log' for path in folders)} logs")
+    if (plan := stack.plan) is not None and not plan.brokers:
+        click.echo(f"The topics at {plan.bootstrap_servers} stay: this stack did not start that cluster.")
+    if not yes and not _agreed("Stop the stack and delete these for good?"):
+        click.echo("Nothing was stopped or deleted; --yes does it without asking.")
         sys.exit(1)
     stack.reset()
     click.echo("The stack is down and its data are gone; infra/stack up begins anew.")
 
 
+def _agreed(question: str) -> bool:
+    try:
+        return click.confirm(question)
+    except click.Abort:  # Ctrl-C, or nobody is there to answer
+        click.echo()
+        return False
+
+
 def _size(folder: Path) -> str:
-    megabytes = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file()) / 2**20
+    parts = [folder] if folder.is_file() else [part for part in folder.rglob("*") if part.is_file()]
+    megabytes = sum(part.stat().st_blocks * 512 for part in parts) / 2**20
     return f"{megabytes:.0f} MiB"
 
 

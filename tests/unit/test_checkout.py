@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,9 +99,9 @@ def test_the_command_asks_the_stack_that_its_checkout_records(tmp_path: Path) ->
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "stack.json").write_text('{"bootstrap_servers": "127.0.0.1:3"}')
     settings = subprocess.run(
-        [ROOT / "infra" / "catseye", "settings", "--json", "-"],
+        [sys.executable, "-m", "catseye", "settings", "--json", "-"],
         cwd="/",
-        env={"PATH": os.environ["PATH"], "CATSEYE_DATA_DIR": str(tmp_path), "HOME": str(tmp_path)},
+        env={"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}", DATA_DIR: str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,

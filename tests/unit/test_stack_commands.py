@@ -32,6 +32,10 @@ def data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bare_environment: 
         "kafka/brokers-1/broker-1/data/frames-0/0.log",
         "keys/signing.pem",
         "artifacts/model.onnx",
+        "faust/v1/tables/t.db",
+        "lineage.sqlite",
+        "mlruns/0/meta.yaml",
+        "reports/card.html",
         "logs/maven.log",
         "logs/ingest-0.log",
         "logs/ingest-1.log",
@@ -137,12 +141,14 @@ def test_reset_asks_first_and_leaves_what_is_installed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
     """No is no; with --yes topics, models, state and logs are gone, keys and packages are there."""
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
     before = {path for path in data_dir.rglob("*") if path.is_file()}
-    with pytest.raises(SystemExit) as ended:
-        run(["reset"])
-    assert ended.value.code == 1
-    assert before <= set(data_dir.rglob("*"))
+    for answer in (lambda _: "n", raises(EOFError())):
+        monkeypatch.setattr("click.termui.visible_prompt_func", answer)
+        with pytest.raises(SystemExit) as ended:
+            run(["reset"])
+        assert ended.value.code == 1
+        assert "Nothing was stopped or deleted" in capsys.readouterr().out
+        assert before <= set(data_dir.rglob("*"))
     assert run(["reset", "--yes"]) == 0
     assert "its data are gone" in capsys.readouterr().out
     kept = {str(path.relative_to(data_dir)) for path in data_dir.rglob("*") if path.is_file()}
@@ -151,6 +157,7 @@ def test_reset_asks_first_and_leaves_what_is_installed(
         "kafka/libs/kafka.jar",
         "keys/signing.pem",
         "logs/maven.log",
+        "reports/card.html",
     }
 
 
