@@ -41,7 +41,9 @@ class Topic:
     def key_of(self, record: Record) -> bytes:
         """Key of *record* on this topic; a field that is null is empty there."""
         parts = [getattr(record, field) for field in self.key]
-        return "/".join("" if part is None else str(part) for part in parts).encode()
+        if len(parts) == 1 and type(parts[0]) is str:  # most have one, and a frame may lead to a dozen records
+            return parts[0].encode()
+        return "/".join(["" if part is None else str(part) for part in parts]).encode()
 
 
 TOPICS = (

@@ -164,7 +164,8 @@ class Router(Generic[S]):
             except BadRecord as fault:
                 rows += self._refused(message, fault, now_ms)
             else:
-                rows += self._rows(written, now_ms)
+                if written:  # of most records of a service that takes batches together nothing comes at once
+                    rows += self._rows(written, now_ms)
         if self._end:
             rows += self._rows(self._end(states, now_ms), now_ms)
         return rows
@@ -210,9 +211,12 @@ class Router(Generic[S]):
                 yield from self._refused(each.message, each.fault, now_ms)
 
     def _row(self, record: Record) -> Output:
-        topic = self._writes.get(type(record))
-        if topic is None:
-            raise TypeError(f"{self._service} does not declare a topic that it writes {type(record).__name__} to")
+        try:
+            topic = self._writes[type(record)]
+        except KeyError:
+            raise TypeError(
+                f"{self._service} does not declare a topic that it writes {type(record).__name__} to"
+            ) from None
         partition = partition_of(record.camera, self._partitions) if topic.by_camera else 0  # type: ignore[attr-defined]
         return Output(self._names[topic.name], partition, topic.key_of(record), self._codec.encode(record))
 
