@@ -62,13 +62,13 @@ class Watcher:
         """Take one frame of each camera; returns the rows whose alarms changed."""
         watch, rows = table.watch, seen.rows
         table.touch(rows, b"w")
-        phase = self._phase(watch, seen)
+        phase, waited_ms = self._phase(watch, seen), arrivals.waited_ms(watch, seen)
         rules = self._rules
         holds = faults.evaluate(
             watch, table.reference, phase, seen, skew_ms=rules.clock_skew_ms, latency_ms=rules.latency_ms
         )
         changed = _faults(table, seen, holds) | absences.came(table, rows, seen.at_ms, SILENT)
-        arrivals.came(watch, rows, seen.at_ms, "", seen.passed)
+        arrivals.came(watch, rows, seen.at_ms, "", seen.passed, waited_ms)
         watch["offsets"][rows, watch["frames"][rows] % 4] = seen.offset
         watch["last_cause"][rows] = seen.cause
         due = sampling.take_due(watch, seen, self._rules)

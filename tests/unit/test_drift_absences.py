@@ -257,6 +257,35 @@ def test_a_camera_that_falls_silent_during_a_stall_is_found_after_it() -> None:
     assert [(alarm.kind, alarm.since_ms) for alarm in watched.report("silent").alarms] == [("camera_silent", ms(4.95))]
 
 
+@pytest.mark.parametrize("stood_s", [30, 300])
+def test_a_service_that_stood_makes_no_camera_slow_to_be_missed(stood_s: int) -> None:
+    """Ingest took nothing meanwhile, or a broker was away, then all at once: that pause was not the camera's, so that
+    it is missed as soon as before."""
+    camera, watched = Camera(fps=4), Watched()
+    watched.see(*camera.shots(100))
+    received_ms = ms(camera.at_s + stood_s)
+    for number in range(4 * stood_s):
+        watched.see(camera.shot(received_at_ms=received_ms + number))
+    watched.see(*camera.shots(40))
+    stopped_s = camera.at_s - 0.25
+    watched.evaluate(stopped_s + 16)
+    assert "camera_silent" not in watched.kinds()
+    watched.evaluate(stopped_s + 17)
+    assert "camera_silent" in watched.kinds()
+
+
+def test_a_camera_whose_clock_stands_is_missed_by_the_mean_of_its_pauses() -> None:
+    """Each of its frames seems to have waited for as long as it paused; that makes it no camera without pauses."""
+    camera, watched = Camera(fps=1 / 20), Watched()
+    for _ in range(100):
+        watched.see(camera.shot(captured_at_ms=ms(0)))
+    stopped_s = camera.at_s - 20
+    watched.evaluate(stopped_s + 110)
+    assert "camera_silent" not in watched.kinds()
+    watched.evaluate(stopped_s + 120)
+    assert "camera_silent" in watched.kinds()
+
+
 def test_labels_that_wait_in_a_service_are_not_missing() -> None:
     """Frames go on past ingest; labels are missed up to where their own road is worked off, and then they are."""
     camera, watched = Camera(), Watched()
