@@ -274,6 +274,32 @@ def test_a_prediction_is_followed_to_its_frame_and_to_a_training_frame(
     assert "no event names the dataset" in out
 
 
+def test_a_frame_is_followed_by_its_name(road: Road, capsys: pytest.CaptureFixture[str]) -> None:
+    """As all commands print it; of a frame that champion and shadow saw, the champion's prediction."""
+    assert answer(capsys, "lineage", "north/b/15")["prediction_id"] == id_of("north", 15)
+    status, _, err = call(capsys, "lineage", "north/b/99")
+    assert (status, "predictions that are known is of frame north/b/99; `catseye watch predictions`" in err) == (
+        2,
+        True,
+    )
+
+
+def test_a_label_of_what_is_not_there_is_doubted(road: Road, capsys: pytest.CaptureFixture[str]) -> None:
+    """Warned of and sent; with --strict refused. A label that fits says nothing."""
+    assert call(capsys, "label", "north", "b/5", "car") == (0, "north/b/5\tcar\n", "")
+    status, out, err = call(capsys, "label", "north", "b/500", "car")
+    assert (status, out) == (0, "north/b/500\tcar\n")
+    assert err.startswith("warning: no prediction of north/b/500 is kept")
+    for argv in (["b/5", "cars"], ["b/500", "cars"]):
+        _, _, err = call(capsys, "label", "north", *argv)
+        assert (
+            f"road {NEW if argv[0] == 'b/500' else OLD} knows no class cars; it knows bus, car (cars is perhaps car)"
+            in err
+        )
+        status, out, err = call(capsys, "label", "north", *argv, "--strict")
+        assert (status, out, err.startswith("Error: not sent: ")) == (1, "", True)
+
+
 def test_a_model_and_a_dataset_are_followed(road: Road, capsys: pytest.CaptureFixture[str]) -> None:
     """By what they begin with; the predictions that a dataset influenced are counted as they come."""
     model = answer(capsys, "lineage", NEW[:6])

@@ -310,6 +310,16 @@ def letter(topic: str) -> DeadLetter:
     )  # fmt: skip
 
 
+def test_a_version_that_is_refused_is_shown_so_and_the_one_before_serves() -> None:
+    """Whatever its stage says: inference does not serve it."""
+    events = [step("1", "champion", 1), step("2", "champion", 2)]
+    rows = newest_steps(events, {("m", "2"): "weights lie elsewhere"})
+    assert [(row["version"], row["stage"], row["refused"]) for row in rows] == [
+        ("2", "refused", "weights lie elsewhere"),
+        ("1", "champion", None),
+    ]
+
+
 def test_refused_records_go_back_to_public_topics_only() -> None:
     """One that was re-keyed goes back to frames; what a service wrote does not go anywhere."""
     assert [destination(letter(f"t.{topic}"), "t.") for topic in ("frames", "labels", "frames.rekeyed")] == [

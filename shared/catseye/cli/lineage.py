@@ -1,6 +1,7 @@
 """`catseye lineage`: where a prediction comes from, who made a model of what, what a dataset influenced."""
 
 import time
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +11,10 @@ import click
 from msgspec.structs import replace
 
 from catseye.cli.common import json_option, settings_with_broker, write_json
+from catseye.client import FrameId
 from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
-from catseye.contract.identity import frame_id
-from catseye.contract.records import AcceptedFrame, Outcome, Place, Prediction
+from catseye.contract.identity import frame_id, prediction_id
+from catseye.contract.records import AcceptedFrame, Outcome, Place, Prediction, Role
 from catseye.contract.topics import full_name
 from catseye.kafka.registry import codec_for
 from catseye.models.store import ArtifactStore
@@ -30,7 +32,7 @@ _FRAMES = "frames.accepted"
 
 
 @click.command()
-@click.argument("subject", metavar="PREDICTION_ID|MODEL_VERSION|DATASET_SHA256")
+@click.argument("subject", metavar="PREDICTION_ID|CAMERA/BOOT/SEQUENCE|MODEL_VERSION|DATASET_SHA256")
 @json_option
 @click.option(
     "--save", type=click.Path(file_okay=False, path_type=Path), help="Write the frames' JPEGs to this folder."
@@ -38,9 +40,10 @@ _FRAMES = "frames.accepted"
 def lineage(subject: str, json_file: Path | None, save: Path | None) -> None:
     """Say where a prediction comes from, who made a model of what, or what a dataset influenced.
 
-    A prediction's id gives its frame, its outcome, its model with all that led to it, and one frame that the model was
-    trained on. The first characters of a version are enough, as are eight digits of a dataset's sha256. Predictions
-    are found by an index in the data folder, which each call that needs it brings up to date.
+    A prediction's id, or its frame's name as all commands print it, gives its frame, its outcome, its model with all
+    that led to it, and one frame that the model was trained on. The first characters of a version are enough, as are
+    eight digits of a dataset's sha256. Predictions are found by an index in the data folder, which each call that needs
+    it brings up to date.
     """
     settings = settings_with_broker()
     with LogReader(settings, codec_for(settings)) as log:
@@ -84,6 +87,12 @@ def _manifest(store: ArtifactStore, name: str | None) -> tuple[Manifest | None, 
         return None, str(fault)
 
 
+def predictions_of(frame: FrameId, versions: Sequence[tuple[str, str]]) -> list[str]:
+    """Ids that a prediction of *frame* can have: by the newest version first, those of champions before shadows'."""
+    roles: tuple[Role, ...] = ("champion", "shadow")
+    return [prediction_id(*frame, model, version, role) for role in roles for model, version in reversed(versions)]
+
+
 class _Asked:
     """One question, and all that it takes to answer it.
 
@@ -100,7 +109,8 @@ class _Asked:
 
     def answer(self, text: str) -> Answer:
         history = history_of(self._log)
-        asked = subject_of(history.versions(), history.datasets(), text)
+        frame = FrameId.parse(text) if text.count("/") > 1 else None
+        asked = subject_of(history.versions(), history.datasets(), text) if frame is None else Subject("frame", text)
         if asked.kind == "model":
             return self._of_model(history, asked)
         with Index(self._settings.data_dir / FILE) as index:
@@ -114,10 +124,12 @@ class _Asked:
                 )
             if asked.kind == "dataset":
                 return self._of_dataset(history, asked, index)
-            known = index.find(bytes.fromhex(asked.name))
+            ids = [asked.name] if frame is None else predictions_of(frame, history.versions())
+            found = ((each, index.find(bytes.fromhex(each))) for each in ids)
+            prediction, known = next(((each, one) for each, one in found if one is not None), ("", None))
             if known is None:
-                raise Misconfigured(self._unknown(asked.name, index))
-        return self._of_prediction(history, asked.name, known)
+                raise Misconfigured(self._unknown(asked, index))
+        return self._of_prediction(history, prediction, known)
 
     def _of_prediction(self, history: History, prediction_id: str, known: Known) -> OfPrediction:
         prefix = self._settings.topic_prefix
@@ -233,13 +245,18 @@ class _Asked:
         hours = self._settings.label_horizon_h + self._settings.archive_margin_h
         return f"the archive keeps frames for {hours:g} h (CATSEYE_LABEL_HORIZON_H and CATSEYE_ARCHIVE_MARGIN_H)"
 
-    def _unknown(self, prediction_id: str, index: Index) -> str:
+    def _unknown(self, asked: Subject, index: Index) -> str:
         count = sum(total.predictions for total in index.totals())
         missed, unreadable = index.gaps()
         gaps = f"; {missed:,} offsets were dropped from the log before they were indexed" if missed else ""
         gaps += f"; {unreadable:,} records cannot be read" if unreadable else ""
+        if asked.kind == "frame":
+            return (
+                f"none of the {count:,} predictions that are known is of frame {asked.name}{gaps}; `catseye watch "
+                "predictions` shows frames, `catseye dead list` those that were refused"
+            )
         return (
-            f"none of the {count:,} predictions that are known has the id {prediction_id}{gaps}; `catseye watch "
+            f"none of the {count:,} predictions that are known has the id {asked.name}{gaps}; `catseye watch "
             "predictions --json` shows ids: is CATSEYE_TOPIC_PREFIX right?"
         )
 

@@ -4,8 +4,9 @@ Whoever is promoted is on probation, with the champion before as its shadow.
 """
 
 import getpass
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import click
@@ -32,9 +33,10 @@ from catseye.kafka.registry import codec_for
 from catseye.models.ask import WAIT_S, answers, ask
 from catseye.models.commands import KnownModels, carried_out, known_models
 from catseye.models.signing import PUBLIC, key_folder, make_keys, private_key
-from catseye.models.stages import Stages, Version
+from catseye.models.stages import Version, champion_in, stages_of
 from catseye.settings import Settings, load
 
+NONE: Mapping[Version, str] = MappingProxyType({})
 _AT_LEAST = 4  # characters of a version that must be given
 
 
@@ -247,13 +249,22 @@ def asked(
     return command
 
 
-def newest_steps(events: Iterable[ModelEvent]) -> list[dict[str, Any]]:
-    """The last step of each version, newest first, with what it is: one champion, perhaps canaries, others replaced."""
-    stages = _stages(events)
+def newest_steps(events: Iterable[ModelEvent], refused: Mapping[Version, str] = NONE) -> list[dict[str, Any]]:
+    """The last step of each version, newest first, with what it is: one champion, perhaps canaries, others replaced.
+
+    Args:
+        events: Of all models, oldest first.
+        refused: Versions that inference was told to serve and refuses, and why: the ones before go on.
+    """
+    stages = stages_of(events)
+    for version, event in stages.newest().items():
+        if version in refused:
+            stages.refuse(event)
     champions = stages.serving("champion")
     canaries = {(event.model, event.version) for event in champions.cameras.values()}
     return [
-        _row(event, _standing(event, champions.everywhere, canaries)) for event in reversed(stages.newest().values())
+        _row(event, _standing(event, champions.everywhere, canaries), refused.get(version))
+        for version, event in reversed(stages.newest().items())
     ]
 
 
@@ -291,18 +302,6 @@ def serving(settings: Settings) -> ModelEvent | None:
     return champion_in(records_of(settings, "models"))
 
 
-def champion_in(events: Iterable[ModelEvent]) -> ModelEvent | None:
-    """The same, of the events of all models, oldest first."""
-    return _stages(events).serving("champion").everywhere
-
-
-def _stages(events: Iterable[ModelEvent]) -> Stages:
-    stages = Stages()
-    for event in events:
-        stages.on_event(event)
-    return stages
-
-
 def _ask(
     action: ModelAction, version: str, model: str | None, because: str, wait_s: float, json_file: Path | None
 ) -> None:
@@ -335,11 +334,12 @@ def _report(json_file: Path | None, event: ModelEvent) -> None:
     click.echo(f"{event.model} {event.version} is {event.stage}{'' if event.stage == 'champion' else then}")
 
 
-def _row(event: ModelEvent, stage: str) -> dict[str, Any]:
+def _row(event: ModelEvent, stage: str, refused: str | None = None) -> dict[str, Any]:
     return {
         "model": event.model,
         "version": event.version,
-        "stage": stage,
+        "stage": "refused" if refused is not None else stage,
+        "refused": refused,
         "at_ms": event.at_ms,
         "by": event.by,
         "because": event.because,

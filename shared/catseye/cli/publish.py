@@ -160,13 +160,23 @@ def _report_dropped(sending: _Sending, damaged: int, late: int, picture: str, *,
 @click.option(
     "--propensity", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Chance that this frame was chosen."
 )
+@click.option("--strict", is_flag=True, help="Refuse what would be warned of: no such frame, no such class.")
 @json_option
 def label(
-    camera: str, frame: str, class_: str | None, withdraw: bool, source: str, propensity: float, json_file: Path | None
+    camera: str,
+    frame: str,
+    class_: str | None,
+    withdraw: bool,
+    source: str,
+    propensity: float,
+    strict: bool,
+    json_file: Path | None,
 ) -> None:
     """Say that FRAME of CAMERA showed a CLASS.
 
-    FRAME is boot/sequence, or the whole camera/boot/sequence as `publish` prints it.
+    FRAME is boot/sequence, or the whole camera/boot/sequence as `publish` prints it. A frame of which no prediction is
+    kept, and a class that its model does not know, are warned of on standard error: the label is sent all the same,
+    since it may be there before its frame, or teach the next model.
     """
     if withdraw == (class_ is not None):
         raise click.UsageError("give either a CLASS or --withdraw")
@@ -174,7 +184,14 @@ def label(
     if camera_of(name.camera) != camera:
         raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"{frame} is a frame of {name.camera}, not of {camera}")
     name = FrameId(camera, boot_of(name.boot), name.sequence)
-    with Publisher(settings_with_broker()) as publisher:
+    settings = settings_with_broker()
+    from catseye.cli.doubts import doubts_of  # noqa: PLC0415 - it reads a topic: help needs none of that
+
+    for doubt in doubts_of(settings, name, class_):
+        if strict:
+            raise click.ClickException(f"not sent: {doubt}")
+        click.echo(f"warning: {doubt}", err=True)
+    with Publisher(settings) as publisher:
         publisher.label(*name, class_, source=source, propensity=propensity)
     if not write_json(json_file, {"frame": str(name), "label": class_}):
         click.echo(f"{name}\t{'withdrawn' if class_ is None else class_}")

@@ -8,7 +8,7 @@ so it serves only while the champion is of its own name: another name may mean o
 Services, commands and lists ask here, so that all answer alike.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
@@ -134,6 +134,19 @@ class Stages:
 
     def _standing(self, event: ModelEvent) -> int:
         return STANDING[self._stage(event)]
+
+
+def stages_of(events: Iterable[ModelEvent]) -> Stages:
+    """What *events*, oldest first, made of the versions."""
+    stages = Stages()
+    for event in events:
+        stages.on_event(event)
+    return stages
+
+
+def champion_in(events: Iterable[ModelEvent]) -> ModelEvent | None:
+    """Who predicts the cameras that have no canary of their own, by *events*, oldest first; None for nobody."""
+    return stages_of(events).serving("champion").everywhere
 
 
 def _by_camera(events: list[ModelEvent]) -> dict[str, ModelEvent]:

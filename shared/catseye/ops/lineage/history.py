@@ -59,11 +59,11 @@ class Subject(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: What *name* is.
-        name: A prediction's id (32 hexadecimal digits), a version, or a dataset's sha256 (64 hexadecimal digits).
+        name: A prediction's id (32 hexadecimal digits), a frame's name, a version, or a dataset's sha256 (64 digits).
         model: Name of the model that a version is of; empty otherwise.
     """
 
-    kind: Literal["prediction", "model", "dataset"]
+    kind: Literal["prediction", "frame", "model", "dataset"]
     name: str
     model: str = ""
 
