@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from catseye.models.model_file import ModelSpec, to_input
-from catseye.models.resizing import Resize, resized
+from catseye.models.resizing import resized
+from catseye.models.spec import Resize
 
 SPEC = ModelSpec("any", ("a", "b"), 20, 30, (0.5, 0.25, 0.125), (0.5, 0.25, 1.0), 1.0, ())
 

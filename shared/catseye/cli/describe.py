@@ -16,7 +16,7 @@ from catseye.contract.errors import BadRecord, Misconfigured
 if TYPE_CHECKING:
     from catseye.models.describe import Described
     from catseye.models.describing import Wanted
-    from catseye.models.resizing import Resize
+    from catseye.models.spec import Resize
 
 _GOLDEN_CROPS = 12
 _GOLDEN_BYTES = 2 * 2**20  # of all golden crops: they are loaded at each swap

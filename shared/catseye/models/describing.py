@@ -10,8 +10,7 @@ from typing import NamedTuple
 from catseye.contract.errors import BadModel
 from catseye.models.metadata import CLASSES, INPUT, NAME, Faults, classes_in, input_in, spec_from_metadata
 from catseye.models.model_file import check_graph
-from catseye.models.resizing import Resize
-from catseye.models.spec import LOGITS, Channels, Kind, Layout, ModelSpec, Port
+from catseye.models.spec import LOGITS, Channels, Kind, Layout, ModelSpec, Port, Resize
 
 FILE, OUT = "FILE", "OUT"
 """In a command that is named: the file that it is about, and the one that it writes."""

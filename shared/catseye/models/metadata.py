@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from catseye.contract.errors import BadModel, BadRecord
 from catseye.contract.names import name_of
-from catseye.models.resizing import RESIZES
-from catseye.models.spec import CHANNELS, IMAGE, KINDS, LAYOUTS, LOGITS, GoldenCrop, ModelSpec
+from catseye.models.spec import CHANNELS, IMAGE, KINDS, LAYOUTS, LOGITS, RESIZES, GoldenCrop, ModelSpec
 
 T = TypeVar("T")
 

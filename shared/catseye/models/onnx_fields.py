@@ -47,6 +47,23 @@ def fields(message: bytes, at: int, end: int) -> Iterator[Field]:
         yield Field(key >> 3, value, start, body, at)
 
 
+def metadata_of(onnx: bytes) -> dict[str, str]:
+    """The metadata of a file that was checked when it was registered.
+
+    Raises:
+        ValueError: it is no ONNX file after all.
+    """
+    found: dict[str, str] = {}
+    try:
+        for entry in fields(onnx, 0, len(onnx)):
+            if entry.number == _METADATA:
+                parts = {part.number: onnx[part.body : part.end] for part in fields(onnx, entry.body, entry.end)}
+                found[parts[_KEY].decode()] = parts.get(_VALUE, b"").decode()
+    except (IndexError, KeyError) as fault:
+        raise ValueError(f"the file is no ONNX: {fault!r}") from fault
+    return found
+
+
 def with_metadata(onnx: bytes, entries: Mapping[str, str]) -> bytes:
     """The file with *entries* in its metadata, in place of those of the same keys; all else stays byte for byte."""
     replaced = tuple(_text(_KEY, key) for key in entries)

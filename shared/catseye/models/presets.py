@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from catseye.contract.errors import Misconfigured
-from catseye.models.resizing import Resize
+from catseye.models.spec import Resize
 
 Three = tuple[float, float, float]
 _NEAR = 5

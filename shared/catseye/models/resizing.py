@@ -5,14 +5,13 @@ it is. Other libraries have other filters, so a net sees nearly, not exactly, wh
 of a file come out as this code makes them.
 """
 
-from typing import Any, Final, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Resize = Literal["stretch", "center_crop", "letterbox"]
-RESIZES: Final[tuple[Resize, ...]] = ("stretch", "center_crop", "letterbox")
+from catseye.models.spec import Resize
 
 
 def resized(

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from catseye.models.resizing import Resize
-
 IMAGE: Final = "image"
 LOGITS: Final = "logits"
 FEATURES: Final = "features"
 ACTIVATION_MAPS: Final = "activation_maps"
 
+Resize = Literal["stretch", "center_crop", "letterbox"]
+RESIZES: Final[tuple[Resize, ...]] = ("stretch", "center_crop", "letterbox")
 STRETCH: Final[Resize] = "stretch"
 Layout = Literal["NCHW", "NHWC"]
 Channels = Literal["RGB", "BGR"]

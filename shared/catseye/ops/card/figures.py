@@ -1,5 +1,6 @@
 """Accuracy with its doubt, and calibration, from outcomes as they come. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable
 from math import sqrt
 
@@ -10,6 +11,11 @@ from catseye.contract.records import Outcome
 Z_95 = 1.959964
 BINS = 15
 """Bins of confidence, of equal width, as the trainer has them (Guo et al., 2017)."""
+
+
+MISTAKES = 24
+"""Mistakes of which a picture is looked for."""
+_OF_A_PAIR = 4
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -53,6 +59,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         by_role: As champion and as shadow; only roles that have labelled frames.
         by_class: True class to the share found of it (recall).
         by_camera: Camera to its share.
+        confusion: True class to predicted class to labelled frames.
         bins: Bins that have frames, by confidence.
         calibration_error: Expected calibration error, 0 to 1; None without labelled frames.
         withdrawn: Predictions whose label was taken back; they count nowhere.
@@ -63,6 +70,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     by_role: dict[str, Share] = {}
     by_class: dict[str, Share] = {}
     by_camera: dict[str, Share] = {}
+    confusion: dict[str, dict[str, int]] = {}
     bins: list[Bin] = []
     calibration_error: float | None = None
     withdrawn: int = 0
@@ -70,8 +78,28 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[str, int] = {}
 
 
-Row = tuple[str, str, str, float, bool, bool, str]
-"""Role, camera, true class, confidence, whether it is right, whether the propensity is below 1, source of the label."""
+class Mistake(msgspec.Struct, frozen=True, kw_only=True):
+    """A labelled frame on which the version was wrong.
+
+    Attributes:
+        camera: Of the frame.
+        boot: Likewise.
+        sequence: Likewise.
+        label: What it showed.
+        predicted: What the version took it for.
+        confidence: How sure it was, 0 to 1.
+        partition: Of frames.accepted, where the frame lies while it is kept.
+        offset: Likewise.
+    """
+
+    camera: str
+    boot: str
+    sequence: int
+    label: str
+    predicted: str
+    confidence: float
+    partition: int
+    offset: int
 
 
 class Labelled:
@@ -84,40 +112,57 @@ class Labelled:
 
     def __init__(self, model: str, version: str) -> None:
         self._of = (model, version)
-        self._newest: dict[str, Row | None] = {}
+        self._newest: dict[str, Outcome | None] = {}
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Take one outcome in, in the order of its partition."""
         if (outcome.model, outcome.version) != self._of:
             return
-        self._newest[outcome.prediction_id] = (
-            None
-            if outcome.label is None
-            else (
-                outcome.role,
-                outcome.camera,
-                outcome.label,
-                outcome.confidence,
-                outcome.predicted == outcome.label,
-                outcome.propensity < 1,
-                outcome.source,
-            )
-        )
+        self._newest[outcome.prediction_id] = None if outcome.label is None else outcome
 
     def figures(self) -> Figures:
         """What holds now."""
-        rows = [row for row in self._newest.values() if row is not None]
-        bins = _bins(rows)
+        kept = self._kept()
+        right = [each.predicted == each.label for each in kept]
+        bins = _bins((each.confidence, is_right) for each, is_right in zip(kept, right, strict=True))
         return Figures(
-            by_role=_shares((row[0], row[4]) for row in rows),
-            by_camera=_shares((row[1], row[4]) for row in rows),
-            by_class=_shares((row[2], row[4]) for row in rows),
+            by_role=_shares(zip((each.role for each in kept), right, strict=True)),
+            by_camera=_shares(zip((each.camera for each in kept), right, strict=True)),
+            by_class=_shares(zip((str(each.label) for each in kept), right, strict=True)),
+            confusion=_confusion(kept),
             bins=bins,
-            calibration_error=calibration_error(bins) if rows else None,
-            withdrawn=len(self._newest) - len(rows),
-            propensity_below_1=sum(row[5] for row in rows),
-            sources={name: share.of for name, share in _shares((row[6], row[4]) for row in rows).items()},
+            calibration_error=calibration_error(bins) if kept else None,
+            withdrawn=len(self._newest) - len(kept),
+            propensity_below_1=sum(each.propensity < 1 for each in kept),
+            sources={name: share.of for name, share in _shares((each.source, True) for each in kept).items()},
         )
+
+    def mistakes(self, most: int = MISTAKES) -> list[Mistake]:
+        """The surest mistakes, at most *most*, and few that take the same class for the same other one."""
+        found: list[Mistake] = []
+        pairs: Counter[tuple[str, str]] = Counter()
+        wrong = [each for each in self._kept() if each.predicted != each.label]
+        for each in sorted(wrong, key=lambda each: (-each.confidence, each.prediction_id)):
+            pair = str(each.label), each.predicted
+            if len(found) == most or pairs[pair] == _OF_A_PAIR:
+                continue
+            pairs[pair] += 1
+            found.append(
+                Mistake(
+                    camera=each.camera,
+                    boot=each.boot,
+                    sequence=each.sequence,
+                    label=pair[0],
+                    predicted=pair[1],
+                    confidence=each.confidence,
+                    partition=each.frame_partition,
+                    offset=each.frame_offset,
+                )
+            )
+        return found
+
+    def _kept(self) -> list[Outcome]:
+        return [each for each in self._newest.values() if each is not None]
 
 
 def share(right: int, of: int) -> Share:
@@ -142,13 +187,13 @@ def calibration_error(bins: Iterable[Bin]) -> float:
     return sum(each.share.of * abs(each.confidence - each.share.accuracy) for each in kept) / frames
 
 
-def _bins(rows: Iterable[Row]) -> list[Bin]:
+def _bins(rows: Iterable[tuple[float, bool]]) -> list[Bin]:
     right, of, total = [0] * BINS, [0] * BINS, [0.0] * BINS
-    for row in rows:
-        place = max(0, min(int(row[3] * BINS), BINS - 1))
-        right[place] += row[4]
+    for confidence, is_right in rows:
+        place = max(0, min(int(confidence * BINS), BINS - 1))
+        right[place] += is_right
         of[place] += 1
-        total[place] += row[3]
+        total[place] += confidence
     return [
         Bin(place / BINS, (place + 1) / BINS, total[place] / of[place], share(right[place], of[place]))
         for place in range(BINS)
@@ -163,3 +208,11 @@ def _shares(rows: Iterable[tuple[str, bool]]) -> dict[str, Share]:
         count[0] += is_right
         count[1] += 1
     return {name: share(*count) for name, count in sorted(counts.items())}
+
+
+def _confusion(kept: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+    counts = Counter((str(each.label), each.predicted) for each in kept)
+    found: dict[str, dict[str, int]] = {}
+    for (label, predicted), count in sorted(counts.items()):
+        found.setdefault(label, {})[predicted] = count
+    return found
