@@ -316,7 +316,7 @@ def test_a_version_that_is_refused_is_shown_so_and_the_one_before_serves() -> No
     rows = newest_steps(events, {("m", "2"): "weights lie elsewhere"})
     assert [(row["version"], row["stage"], row["refused"]) for row in rows] == [
         ("2", "refused", "weights lie elsewhere"),
-        ("1", "champion", None),
+        ("1", "champion", ""),
     ]
 
 

@@ -54,15 +54,11 @@ models.add_command(score)
 def list_(json_file: Path | None) -> None:
     """List each version and what it is now, newest step first.
 
-    One is champion, whatever the names of the models are; one that was so before is replaced. One that a
-    service refuses to serve has the reason in the last column.
+    One is champion, whatever the names of the models are; one that was so before is replaced. One that a service
+    refuses to serve is listed as refused, with the reason in the last column: the champion before goes on.
     """
     settings = settings_with_broker()
-    refused = refusals(settings)
-    rows = [
-        row | {"refused": refused.get((row["model"], row["version"]), "")}
-        for row in newest_steps(records_of(settings, "models"))
-    ]
+    rows = newest_steps(records_of(settings, "models"), refusals(settings))
     if write_json(json_file, {"models": rows}):
         return
     head = ("MODEL", "VERSION", "STAGE", "SINCE", "BY", "BECAUSE")
@@ -263,7 +259,7 @@ def newest_steps(events: Iterable[ModelEvent], refused: Mapping[Version, str] = 
     champions = stages.serving("champion")
     canaries = {(event.model, event.version) for event in champions.cameras.values()}
     return [
-        _row(event, _standing(event, champions.everywhere, canaries), refused.get(version))
+        _row(event, _standing(event, champions.everywhere, canaries), refused.get(version, ""))
         for version, event in reversed(stages.newest().items())
     ]
 
@@ -334,11 +330,11 @@ def _report(json_file: Path | None, event: ModelEvent) -> None:
     click.echo(f"{event.model} {event.version} is {event.stage}{'' if event.stage == 'champion' else then}")
 
 
-def _row(event: ModelEvent, stage: str, refused: str | None = None) -> dict[str, Any]:
+def _row(event: ModelEvent, stage: str, refused: str = "") -> dict[str, Any]:
     return {
         "model": event.model,
         "version": event.version,
-        "stage": "refused" if refused is not None else stage,
+        "stage": "refused" if refused else stage,
         "refused": refused,
         "at_ms": event.at_ms,
         "by": event.by,

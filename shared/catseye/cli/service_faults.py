@@ -52,6 +52,16 @@ def services_now(settings: Settings) -> Services:
     return Services([fault for faults in found.values() for fault in faults], _runs(presence, "incidents"))
 
 
+def runs(settings: Settings, service: str) -> bool:
+    """Whether a process of *service* is there, wherever it runs; yes where nobody can know."""
+    from catseye.runtime.listener import listen  # noqa: PLC0415 - help needs no settings
+
+    try:
+        return _runs(listen(settings), service)
+    except Unavailable:
+        return True
+
+
 def refusals(settings: Settings) -> dict[tuple[str, str], str]:
     """Why which services refuse a version, of each model and version that one refuses."""
     refused: dict[tuple[str, str], str] = {}

@@ -13,13 +13,13 @@ import msgspec
 
 from catseye import clock
 from catseye.cli.common import SENTENCE, json_option, records_of, settings_with_broker, write_json
+from catseye.cli.service_faults import runs
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, RetrainDecision, TrainingRequest
 from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
 from catseye.models.stages import champion_in
-from catseye.ops.processes import present
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -44,7 +44,7 @@ def train(reason: str, wait_s: float, json_file: Path | None) -> None:
     settings = settings_with_broker()
     asked = request(records_of(settings, "models"), getpass.getuser(), reason, clock.now_ms())
     produce(settings, codec_for(settings), "training.requests", asked)
-    if not any(beat.service == _TRIGGER for beat in present(records_of(settings, "heartbeats"), clock.now_ms())):
+    if not runs(settings, _TRIGGER):
         raise Unavailable(
             f"no retrain trigger runs, so nobody decides: `infra/stack up --loop` starts one, with a trainer. The "
             f"request {asked.request_id} stands, and is decided then"
