@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from catseye.contract.errors import Reason
 from services.drift import arrivals, faults
 from services.drift.alarms import (
     CLOCK,
@@ -34,6 +35,9 @@ _DEAD_FADE_GAPS: Final = 20  # of a camera that is slower than that
 _DEAD_MANY: Final = 10
 _DEAD_SHARE: Final = 0.2  # of the frames of the same time
 _DEAD_OVER: Final = 2
+_VOTES: Final = 20
+REASONS: Final = tuple(Reason)
+"""Numbered by place in the state: `Reason` is only ever added to, at its end."""
 _CLOCK_REASONS: Final = ("captured_in_future", "captured_too_long_ago")
 
 
@@ -95,8 +99,12 @@ def refused(table: Table, row: int, reason: str, at_ms: int) -> set[int]:
     """A frame of a camera became a dead letter; returns its row where its alarms changed."""
     table.touch([row], b"w")
     watch = table.watch
-    watch["dead"][row] = _dead_now(watch, np.array([row]), np.array([at_ms]))[0] + 1
+    before = _dead_now(watch, np.array([row]), np.array([at_ms]))[0]
+    if before < _DEAD_OVER:
+        watch["dead_votes"][row] = 0
+    watch["dead"][row] = before + 1
     watch["dead_at_ms"][row] = at_ms
+    _vote(watch, row, reason)
     gap_ms = max(float(watch["gap_ms"][row]), 1.0)
     frames = max(_DEAD_FADE_MS / gap_ms, _DEAD_FADE_GAPS) if watch["frames"][row] > 1 else 0.0
     many = watch["dead"][row] >= max(_DEAD_MANY, _DEAD_SHARE * frames)
@@ -107,6 +115,25 @@ def refused(table: Table, row: int, reason: str, at_ms: int) -> set[int]:
         return set()
     _raise(table, row, alarm, at_ms, at_ms)
     return {row}
+
+
+def reason_of(watch: Any) -> str:
+    """Commonest reason of the refused frames of a camera, a row of the table; empty where none is kept."""
+    number = int(watch["dead_reason"])
+    return REASONS[number - 1] if number else ""
+
+
+def _vote(watch: NDArray[Any], row: int, reason: str) -> None:
+    """Keep the reason that most of the last refused frames had: the vote of Boyer and Moore, 1981, with at most
+    `_VOTES` in hand, so that another reason takes over soon."""
+    number = REASONS.index(reason) + 1 if reason in REASONS else 0
+    votes = int(watch["dead_votes"][row])
+    if number == int(watch["dead_reason"][row]):
+        watch["dead_votes"][row] = min(votes + 1, _VOTES)
+    elif votes <= 1:
+        watch["dead_reason"][row], watch["dead_votes"][row] = number, 1
+    else:
+        watch["dead_votes"][row] = votes - 1
 
 
 def _raise(table: Table, row: int, alarm: int, since_ms: int, at_ms: int) -> None:

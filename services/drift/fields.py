@@ -127,6 +127,8 @@ SEEN_FIELDS: Final = (
     Field("alarms", "blind_until_s", "u4", (BLIND_TIMES,)),
     Field("absences", "dead", "f4"),
     Field("absences", "dead_at_ms", "i8"),
+    Field("absences", "dead_reason", "u1"),
+    Field("absences", "dead_votes", "u1"),
     Field("absences", "back_from_s", "u4", (_MISSED,)),
     Field("watcher", "offsets", "i8", (4,)),
     Field("sampling", "values", "f4", (_VALUE,)),

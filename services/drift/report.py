@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from catseye.contract.records import Alarm, CameraReport, Place
+from services.drift import absences
+from services.drift.alarms import DEAD_LETTERS
 from services.drift.cameras import Version
 from services.drift.describe import signal_of
 from services.drift.detector_choice import NAMES
@@ -81,6 +83,8 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
     version = version_of(table, row)
     kind, signal, label = ALARMS[alarm], ALARMS[alarm], None
     evidence, threshold, estimate, reference, detector = 1.0, 1.0, 1.0, 0.0, RULE
+    if alarm == DEAD_LETTERS:
+        signal = absences.reason_of(watch) or signal
     if alarm < len(FAMILIES):
         numbers = dict(zip(ALARMED.names or (), watch["alarmed"][alarm].tolist(), strict=True))
         evidence, threshold = numbers["evidence"], numbers["threshold"]

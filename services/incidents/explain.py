@@ -33,9 +33,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         raised: Kinds of these that are raised now.
         silenced: Kinds that are raised and open no alert because of this fault.
         also: Other kinds that are raised.
-        model: Name and version.
+        model: Name and version; blank while none has predicted.
         version_before: The version before; empty when none was seen.
-        version_since_ms: Since when this one serves.
+        version_since_ms: Since when this one serves; 0 while that is not known.
         group: The cameras' group; None while one camera is concerned.
         cameras: Cameras of the incident, those that the alert names.
         more: How many it does not name.
@@ -80,11 +80,12 @@ def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
         opened_at_ms: When it did so first, event time.
     """
     kind, row = facts.kind, KINDS[facts.kind]
-    since_ms = min(alarm.since_ms for alarm in facts.alarms.values())
+    since_ms = min((alarm.since_ms for alarm in facts.alarms.values() if alarm.since_ms > 0), default=0)
     what = row.meaning
     if kind == "class_mix" and "input" in facts.alarms:
         what = "sees another mix of classes, and its pictures moved after that"
-    sentences = [f"Since {_at(since_ms)} {_subject(facts)} {what}"]
+    subject = _subject(facts)
+    sentences = [f"Since {_at(since_ms)} {subject} {what}" if since_ms else f"{_raised(subject)} {what}"]
     if times_opened > 1:
         sentences.append(f"It comes and goes: opened {times_opened} times since {_at(opened_at_ms)}")
     if facts.group is not None:
@@ -94,7 +95,7 @@ def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
     if facts.service is not None:
         sentences += facts.sentences()
     else:
-        sentences.append(_wait(facts.main) if kind == SERVICE_STALLED else _numbers(facts.main))
+        sentences.append(_evidence(facts))
     if row.cause == DRIFT:
         sentences += _families(facts)
     elif row.cause == PICTURE:
@@ -105,8 +106,8 @@ def paragraph(facts: Facts, times_opened: int, opened_at_ms: int) -> str:
         )
     if facts.also:
         sentences.append(f"Raised besides: {', '.join(facts.also)}")
-    if kind != SERVICE_STALLED and facts.service is None:
-        sentences.append(_version(facts))
+    if kind != SERVICE_STALLED and facts.service is None and (version := _version(facts)):
+        sentences.append(version)
     if kind == "camera_silent" and facts.group is not None:
         sentences.append(f"{_SILENT_TOGETHER}. Then {_lowered(row.action)}")
     else:
@@ -129,6 +130,17 @@ def held_back(kind: str, explanation: str) -> str:
     """State that a fault of the camera, or a service that stands, keeps an alert of *kind* quiet."""
     while_ = "a service stands" if KINDS[kind].is_blocked_by_stalls else "the camera has a fault"
     return f"Kept quiet while {while_}, which may be all there is to it. Before: {explanation}"
+
+
+def _evidence(facts: Facts) -> str:
+    """What it is raised for, in numbers or in the words of whoever refused."""
+    if facts.kind == SERVICE_STALLED:
+        return _wait(facts.main)
+    if facts.kind == "camera_dead_letters":
+        # Without a reason the signal is called as the alarm: it was raised by a version that kept none.
+        most = "" if facts.main.signal == facts.kind else f"Most are refused as {facts.main.signal} "
+        return f"{most or 'That was '}(raised {_at(facts.main.raised_at_ms)})"
+    return _numbers(facts.main)
 
 
 def _numbers(alarm: Alarm) -> str:
@@ -171,8 +183,12 @@ def _fault(kind: str) -> str:
 
 
 def _version(facts: Facts) -> str:
+    """Which model serves, and since when; what is not known of that is left out."""
+    if not facts.model.strip():
+        return ""
+    since = f" since {_at(facts.version_since_ms)}" if facts.version_since_ms > 0 else ""
     before = f"; before, it was {facts.version_before}" if facts.version_before else ""
-    return f"Model {facts.model} serves here since {_at(facts.version_since_ms)}{before}"
+    return f"Model {facts.model} serves here{since}{before}"
 
 
 def _names(facts: Facts) -> str:
@@ -180,6 +196,10 @@ def _names(facts: Facts) -> str:
     names = f"{named} and {count - _NAMED} more cameras" if count > _NAMED else named
     others = f", {count} in all, of which this alert names {len(facts.cameras)}" if facts.more else ""
     return f"{names} of group {facts.group}{others}"
+
+
+def _raised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _lowered(sentence: str) -> str:

@@ -157,6 +157,23 @@ def test_many_refused_frames_are_dead_letters_and_no_silence() -> None:
     assert watched.history() == [("camera_dead_letters", True), ("camera_dead_letters", False)]
 
 
+def test_the_commonest_reason_of_refused_frames_is_reported() -> None:
+    """Of the last ones: another reason takes over, and what was refused an hour ago has no say."""
+    camera, watched = Camera(fps=0.5), Watched()
+    watched.see(*camera.shots(60))
+    last_s = camera.at_s - 2
+    for number in range(10):
+        refuse(watched, 2, last_s + number / 10, "jpeg_truncated")
+        refuse(watched, 1, last_s + number / 10, "jpeg_two_images")
+    assert watched.alarm("camera_dead_letters").signal == "jpeg_truncated"
+    refuse(watched, 40, last_s + 2, "jpeg_too_large")
+    assert watched.alarm("camera_dead_letters").signal == "jpeg_too_large"
+    watched.see(*camera.shots(2_000))
+    watched.evaluate(camera.at_s)
+    refuse(watched, 11, camera.at_s, "jpeg_corrupt")
+    assert watched.alarm("camera_dead_letters").signal == "jpeg_corrupt"
+
+
 def test_few_refused_frames_of_many_are_nothing() -> None:
     """Ten in a minute of 1,200 are not a fifth."""
     camera, watched = Camera(fps=20), Watched()

@@ -63,6 +63,25 @@ def test_alarms_together_mean_one_thing(alarms: list[Alarm], kind: str, severity
     assert alert.explanation.startswith("Since 2027-01-15 07:59:59 UTC camera a ")
 
 
+def test_what_is_not_known_is_left_out_of_an_explanation() -> None:
+    """A camera that never had a frame accepted has no model and no time since when one serves: no zero of 1970."""
+    dead = alarm("camera_dead_letters", 0, signal="jpeg_too_large")
+    for alert in (
+        opened(dead, model="", version="", version_since_ms=0)[1],
+        opened(alarm("camera_dead_letters", 0, since_ms=0), version_since_ms=0)[1],
+        opened(INPUT, version_since_ms=0)[1],
+    ):
+        assert "1970" not in alert.explanation
+    explanation = opened(dead, model="", version="", version_since_ms=0)[1].explanation
+    assert explanation == (
+        "Since 2027-01-15 07:59:59 UTC camera a sends frames that are refused. Most are refused as jpeg_too_large "
+        "(raised 2027-01-15 08:00:00 UTC). See `catseye dead list` for the reasons."
+    )
+    assert "Model vehicles v1 serves here. " in opened(INPUT, version_since_ms=0)[1].explanation
+    assert "Model vehicles v1 serves here since 20" in opened(INPUT)[1].explanation
+    assert opened(alarm("labels_missing", 0, since_ms=0))[1].explanation.startswith("Camera a gets no labels")
+
+
 @pytest.mark.parametrize(("errors", "kind"), [(9.0, "class_mix"), (11.0, "concept")])
 def test_a_changed_mix_explains_no_more_than_the_worst_class(errors: float, kind: str) -> None:
     """Of a class of which one in ten is missed a mix can make no worse than that."""

@@ -59,8 +59,10 @@ def accuracy(report: CameraReport) -> float | None:
 
 def _row(report: CameraReport, repeated: str) -> tuple[str, ...]:
     known = accuracy(report)
-    estimated = f"({report.estimated_accuracy or 0:.1%})" if report.estimate_valid else "-"
+    by_confidence = report.estimated_accuracy if report.estimate_valid else None
+    estimated = "-" if by_confidence is None else f"({by_confidence:.1%})"
     shown = estimated if known is None else f"{known:.1%}"
     learning = "learning" if report.learning_left else "whole"
     alarms = ", ".join(sorted(alarm.kind for alarm in report.alarms)) or "-"
-    return report.camera, at(report.at_ms), f"{report.model} {report.version}", shown, learning, repeated, alarms
+    model = f"{report.model} {report.version}".strip() or "-"
+    return report.camera, at(report.at_ms), model, shown, learning, repeated, alarms

@@ -7,7 +7,7 @@ from catseye.contract.masking import masked
 
 
 class Reason(StrEnum):
-    """Why a record was refused: stable codes that people filter and alert on. Never renamed, only added to."""
+    """Why a record was refused: stable codes that people filter and alert on. Only added to, at the end."""
 
     RECORD_TOO_LARGE = "record_too_large"
     UNKNOWN_FORMAT = "unknown_format"

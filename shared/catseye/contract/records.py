@@ -128,7 +128,7 @@ class Alert(Record, frozen=True, kw_only=True):
         group: Site, firmware or model that the cameras share.
         cameras: Cameras concerned, the first 50 at most and the alert's own among them; each further one has an alert
             with the same incident_id.
-        signal: Signal with the most evidence.
+        signal: Signal with the most evidence; of frames that are refused, the commonest reason.
         label: Class concerned.
         phase: Phase by brightness: night, day or all; empty where it does not matter.
         detector: Name in the registry of detectors.
@@ -235,7 +235,7 @@ class Alarm(Record, frozen=True, kw_only=True):
         kind: What is wrong: camera_silent, camera_frozen, camera_black and so on; input, predictions, accuracy,
             accuracy_floor, labels_missing, telemetry.
         cause: 32 hexadecimal digits: a hash of what raised it; the same after a crash.
-        signal: Signal with the most evidence.
+        signal: Signal with the most evidence; of frames that are refused, the commonest reason.
         label: Class concerned.
         phase: Phase by brightness: night, day or all; empty where it does not matter.
         detector: Name in the registry of detectors; rule for a camera's faults.
@@ -275,7 +275,8 @@ class CameraReport(Record, frozen=True, kw_only=True):
         at_ms: Event time, Unix milliseconds.
         model: Name of the model.
         version: Version of the model.
-        version_since_ms: When this version's first prediction for the camera came, Unix milliseconds.
+        version_since_ms: When this version's first prediction for the camera came, Unix milliseconds; 0 while none
+            has.
         alarms: Alarms that are raised now; empty when all is well.
         learning_left: Samples still needed before the camera's first reference is whole; 0 when it can claim anything.
         recent_labels: Labels in the recent window, weighted by propensity and age.
