@@ -1,8 +1,10 @@
 """Decides what becomes of each frame and label. Law: in = accepted + dead + duplicate, always, by count.
 
 A camera's repeats can only be seen where all its frames come together, and a public topic may be written with any
-partitioner. So a frame on a partition that is not its camera's goes round once more through frames.rekeyed, byte for
-byte, and is checked there.
+partitioner and have any number of partitions. So a frame on a partition that is not its camera's goes round once more
+through frames.rekeyed, byte for byte, and is checked there. Where the public topic has another number of partitions
+than ours, all frames do: workers share those otherwise, and a camera that went round at some times and not at others
+would lose its order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ QUEUED_MAX_MS = 9 * 24 * 3_600_000
 """Longest time from a record's being written to its being read: frames are kept for a day, but Kafka deletes a segment
 as a whole, and one may span a week."""
 BEHIND_MAX_MS = 10 * 60_000  # our clock may be behind the broker's by so much
+_ROUND = "frames.rekeyed"
 _THEN = "the broker took the {}"
 CHECKED_PER_FRAME = 4  # cameras that are checked for silence with each frame: a new one is checked twice before it goes
 
@@ -40,23 +43,29 @@ class IngestCore(Tally):
     def __init__(self, partitions: int, limits: Limits) -> None:
         super().__init__()
         self._partitions = partitions
+        self._shared_alike = True
         self._limits = limits
         self._silent_ms = limits.age_max_ms + limits.future_max_ms + QUEUED_MAX_MS
-        frames = dict.fromkeys(("frames", "frames.rekeyed"), limits.frame_max_bytes)
+        frames = dict.fromkeys(("frames", _ROUND), limits.frame_max_bytes)
         self.max_bytes = frames | {"labels": limits.label_max_bytes}
 
     def on_time(self, states: Mapping[int, Windows], now_ms: int) -> Sequence[Written]:
         return ()
 
-    def on_frame(self, frame: Frame, message: Message, state: Windows, now_ms: int) -> Sequence[Written]:
+    def on_partitions(self, counts: Mapping[str, int]) -> None:
+        """Whether workers share the public topic of frames as they share ours."""
+        self._shared_alike = counts.get("frames") == counts.get(_ROUND)
+
+    def on_frame(self, frame: Frame, message: Message, state: Windows | None, now_ms: int) -> Sequence[Written]:
         """Accept, forward or drop one frame. Raises `BadRecord`."""
         frame = folded(frame)
         check_identity(frame.camera, frame.boot, frame.sequence)
         key = frame.camera.encode()
         home = partition_of(frame.camera, self._partitions)
-        if home != message.partition():
+        here = home == message.partition() and (self._shared_alike or message.topic().endswith(_ROUND))
+        if not here or state is None:
             self.events["frame_rekeyed"] += 1
-            return [Forward("frames.rekeyed", frame.camera, message)]
+            return [Forward(_ROUND, frame.camera, message)]
         at_ms = written_ms(message, now_ms)
         accepted = self._measured(frame, at_ms, self._received_ms(at_ms, now_ms))
         stored = state.get(key)
@@ -85,7 +94,7 @@ class IngestCore(Tally):
         self.events["frame_accepted"] += 1
         return [accepted]
 
-    def on_label(self, label: Label, message: Message, state: Windows, now_ms: int) -> Sequence[Written]:
+    def on_label(self, label: Label, message: Message, state: Windows | None, now_ms: int) -> Sequence[Written]:
         """Accept one label. Raises `BadRecord`."""
         label = folded(label)
         check_identity(label.camera, label.boot, label.sequence)

@@ -7,6 +7,7 @@ As far as the worker can see it behaves as the real one; tests/system/test_worke
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -64,6 +65,7 @@ class Broker:
     offsets: dict[Place, int] = field(default_factory=dict)
     unknown: Any = None  # a place whose committed offset cannot be said: a TopicPartition with an error
     given: list[Place] | None = None  # what the group says next; [] takes everything away
+    counts: dict[str, int] = field(default_factory=dict)  # partitions of topics; of others nobody can say
     generation: int = 0  # of the group: who has an older one has lost its partitions, told or not
     faults: dict[str, list[Exception | None]] = field(default_factory=lambda: defaultdict(list))
     on_poll: list[Callable[[], None] | None] = field(default_factory=list)  # happens at the start of the next polls
@@ -139,6 +141,11 @@ class FakeConsumer:
 
     def unsubscribe(self) -> None:
         self._leaves = True
+
+    def list_topics(self, timeout: float) -> Any:
+        """Topics with as many partitions as a test says."""
+        counts = self._broker.counts.items()
+        return SimpleNamespace(topics={name: SimpleNamespace(partitions=range(count)) for name, count in counts})
 
     def memberid(self) -> str:
         return "somebody" if self._member else ""

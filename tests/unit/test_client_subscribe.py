@@ -195,6 +195,13 @@ def test_a_camera_is_searched_for_where_it_lives() -> None:
     assert Reading("predictions", "t.", None, log_unreadable).partitions(6) == everywhere
 
 
+def test_a_camera_is_searched_for_everywhere_where_nobody_knows_where_it_lives() -> None:
+    """A topic that was given more partitions than cameras are spread over, or a reader with another setting."""
+    reading = Reading("predictions", "t.", "gate", log_unreadable)
+    assert reading.partitions(12, 6) == list(range(12))
+    assert reading.partitions(6, 6) == [partition_of("gate", 6)]
+
+
 def test_an_alert_of_a_group_is_wanted_by_each_of_its_cameras() -> None:
     """An alert names one camera or several."""
     texts = dict.fromkeys(

@@ -103,6 +103,10 @@ class Ingest:
         ]
         return outputs + (self.take(round_) if round_ else [])
 
+    def tell(self, counts: dict[str, int]) -> None:
+        """Partitions came: so many are there."""
+        self._core.on_partitions(counts)
+
     def abort(self, batch: Sequence[FakeMessage], now_ms: int = NOW_MS) -> None:
         """Do a batch in vain."""
         self._core.on_batch(batch, self.states, now_ms)
@@ -490,3 +494,35 @@ def test_the_worker_of_the_simulations_runs_it_too() -> None:
     partition.crash()
     partition.take([first, second], NOW_MS)
     assert ends(partition.outputs) == {"frames.accepted": 2, "frames.repeated": 1}
+
+
+@given(st.lists(st.tuples(sound, st.integers(0, 6)), min_size=1, max_size=12), st.integers(0, 12))
+@settings(max_examples=25, deadline=None)
+def test_a_public_topic_may_have_any_number_of_partitions(sent: list[tuple[Frame, int]], raised_after: int) -> None:
+    """Raised while all runs, some frames of a camera lie on its old partition and some on a new one: each is accepted
+    once, where its camera lives, a repeat is found though it lay elsewhere, and one partition's order is kept."""
+    ingest = Ingest()
+    for place, (each, where) in enumerate(sent):
+        if place == raised_after:
+            ingest.tell({"frames": 7, "frames.rekeyed": PARTITIONS, "labels": 5})
+        ingest.take([message(each, where if place >= raised_after else where % PARTITIONS)])
+    different = {(each.camera, each.boot, each.sequence) for each, _ in sent}
+    accepted = [CODEC.decode(each.value, AcceptedFrame) for each in ingest.outputs if each.topic == "frames.accepted"]
+    assert {each.partition for each in ingest.outputs if each.topic == "frames.accepted"} <= set(range(PARTITIONS))
+    if "sequence_too_old" not in reasons(ingest.outputs):
+        assert sorted((each.camera, each.boot, each.sequence) for each in accepted) == sorted(different)
+        assert ends(ingest.outputs)["frames.repeated"] == len(sent) - len(different)
+
+
+def test_where_partitions_are_shared_otherwise_all_frames_go_round() -> None:
+    """Also those that lie at home: a camera that went round at some times only would lose its order. What is no frame
+    is dead on a partition that there is, labels need no state."""
+    ingest = Ingest()
+    home = partition_of("cam", PARTITIONS)
+    ingest.tell({"frames": 2 * PARTITIONS, "frames.rekeyed": PARTITIONS})
+    outputs = ingest.take([message(frame(0), home), message(frame(1), home + PARTITIONS), message(label(), PARTITIONS)])
+    outputs += ingest.take([FakeMessage("frames", b"no frame", 41, PARTITIONS + 1, None, (2, NOW_MS))])
+    assert ends(outputs) == {"frames.rekeyed": 2, "frames.accepted": 2, "labels.accepted": 1, "dead-letters": 1}
+    assert [(each.topic, each.partition) for each in outputs if each.topic == "dead-letters"] == [("dead-letters", 1)]
+    ingest.tell({"frames": PARTITIONS, "frames.rekeyed": PARTITIONS})
+    assert ends(ingest.take([message(frame(2), home)])) == {"frames.accepted": 1}

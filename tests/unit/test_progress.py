@@ -77,6 +77,18 @@ def test_a_public_topic_is_passed_on_all_its_partitions_or_on_none() -> None:
     assert watermarks(road.at(3_000)) == [2_000, 2_000]
 
 
+def test_a_partition_that_is_new_holds_the_watermark_too() -> None:
+    """What was published to it before it is read is on its way; tokens from before it was made pass as they would."""
+    road = Stepped()
+    road.ends["in"] = [3, 0]
+    road.at(1_000)
+    road.ends["in"], road.committed["in"] = [3, 0, 2], [3, 0, 0]
+    assert watermarks(road.at(2_000)) == [1_000, 1_000]
+    assert watermarks(road.at(3_000)) == [1_000, 1_000]
+    road.committed["in"] = [3, 0, 2]
+    assert watermarks(road.at(4_000)) == [3_000, 3_000]
+
+
 def test_the_first_hop_that_stands_is_named() -> None:
     """Those after it wait for it; since when is the time of what it has worked off."""
     road = Stepped()

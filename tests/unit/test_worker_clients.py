@@ -32,6 +32,7 @@ class Admin:
         self.made: dict[str, Any] = {}
         self.longest: dict[str, int] = {}
         self.altered: dict[str, str] = {}
+        self.widened: dict[str, int] = {}
 
     def __call__(self, config: dict[str, Any]) -> "Admin":
         return self
@@ -56,6 +57,18 @@ class Admin:
                 promises[topic.topic].set_result(None)
                 self.made[topic.topic] = topic
         return promises
+
+    def create_partitions(self, wanted: list[Any]) -> dict[str, Future[None]]:
+        """Remembers who is widened, or refuses."""
+        answers: dict[str, Future[None]] = {}
+        for one in wanted:
+            answers[one.topic] = Future()
+            if one.topic in self._faults:
+                answers[one.topic].set_exception(kafka_fault(self._faults[one.topic]))
+            else:
+                answers[one.topic].set_result(None)
+                self.widened[one.topic] = one.new_total_count
+        return answers
 
     def describe_configs(self, asked: list[Any]) -> dict[Any, Future[Any]]:
         """Topics of today, or as long as the test says."""
@@ -194,9 +207,45 @@ def test_topics_of_an_earlier_version_take_the_longest_record_of_today(cluster: 
 
 def test_a_topic_with_other_partitions_is_not_accepted(cluster: Callable[..., Admin]) -> None:
     """The sentence names both numbers and both settings that can mend it."""
-    cluster({"blue.labels": 4})
-    with pytest.raises(Misconfigured, match=r"blue\.labels has 4 partitions, CATSEYE_PARTITIONS asks for 6.*PREFIX"):
+    cluster({"blue.labels.accepted": 4})
+    with pytest.raises(
+        Misconfigured, match=r"blue\.labels\.accepted has 4 partitions, CATSEYE_PARTITIONS asks for 6.*PREFIX"
+    ):
         create_topics(SIX)
+
+
+def test_topics_of_ours_get_as_many_partitions_as_the_widest(
+    cluster: Callable[..., Admin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are made too; public ones stay as they are, and nobody else's are touched."""
+    monkeypatch.setattr(admin, "log_bounds", lambda settings, name, partitions: dict.fromkeys(partitions, (0, 0)))
+    there = {f"blue.{topic.name}": 6 if topic.by_camera else 1 for topic in TOPICS if topic.name != "predictions"}
+    found = cluster(there | {"blue.outcomes": 12, "blue.frames": 9, "blue.labels": 3, "blue.alerts": 2})
+    assert create_topics(SIX) == ["blue.predictions"]
+    assert found.made["blue.predictions"].num_partitions == 12
+    assert found.widened == {
+        f"blue.{topic.name}": 12 if topic.by_camera else 2
+        for topic in TOPICS
+        if not topic.public and topic.name not in ("predictions", "outcomes", "alerts")
+    }
+    check_partitions(SIX, ("blue.frames", "blue.labels", "blue.outcomes"))
+    cluster(there | {"blue.outcomes": 12}, {"blue.models": KafkaError.POLICY_VIOLATION, "blue.dead-letters": 44})
+    with pytest.raises(Unavailable, match=r"topic blue\.dead-letters did not get 12 partitions: on order"):
+        create_topics(SIX)
+
+
+def test_records_beyond_the_partitions_of_cameras_are_somebody_elses(
+    cluster: Callable[..., Admin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet of twelve is not read as one of six: then a camera's records would lie on two partitions."""
+    ends = {partition: (0, 7 * (partition == 8)) for partition in range(12)}
+    monkeypatch.setattr(
+        admin, "log_bounds", lambda settings, name, partitions: {each: ends[each] for each in partitions}
+    )
+    cluster({"blue.outcomes": 12})
+    for refused in (create_topics, lambda settings: check_partitions(settings, ("blue.outcomes",))):
+        with pytest.raises(Misconfigured, match=r"outcomes has records on partition 8 and CATSEYE_PARTITIONS is 6"):
+            refused(SIX)
 
 
 def test_a_topic_that_somebody_else_makes_meanwhile_is_there(cluster: Callable[..., Admin]) -> None:
@@ -212,7 +261,7 @@ def test_topics_that_are_joined_must_fit(cluster: Callable[..., Admin]) -> None:
     """Present, and with as many partitions as the setting says."""
     cluster({"a": 6, "b": 6, "c": 3})
     check_partitions(SIX, ("a", "b"))
-    with pytest.raises(Misconfigured, match="topic c has 3 partitions and CATSEYE_PARTITIONS is 6"):
+    with pytest.raises(Misconfigured, match="topic c has 3 partitions, CATSEYE_PARTITIONS asks for 6"):
         check_partitions(SIX, ("a", "c"))
     with pytest.raises(Misconfigured, match="topic d does not exist: `catseye topics create` makes it"):
         check_partitions(SIX, ("d",))

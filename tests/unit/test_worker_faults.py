@@ -181,6 +181,43 @@ def test_a_worker_notices_that_no_broker_answers_and_that_one_does_again(
     assert probe.connections == [False, True]
 
 
+def test_a_worker_waits_until_its_topics_fit_together(world: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its state has fewer partitions than what it reads: it takes nothing, is not ready, does not end, and goes on."""
+    monkeypatch.setattr(worker_module, "ASK_EVERY_S", 0.0)
+    world.publish(b"a")
+    counts = world.broker.counts
+    counts |= {world.full(READ): 2 * PARTITIONS, world.full(STATE): PARTITIONS}
+    worker, probe = world.worker()
+    waited: list[int] = []
+
+    def mend() -> None:
+        waited.append(probe.records)
+        counts[world.full(STATE)] = 2 * PARTITIONS
+
+    world.broker.on_poll += [None] * 5 + [mend]
+    worker.run(world.until(lambda: probe.records >= 1))
+    assert waited == [0]
+    assert world.seen() == [(0, b"a", b"1")]
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_start_by_the_next_process(world: InMemory) -> None:
+    """The broker has forgotten the group's places, so no person needs to decide where to go on."""
+    world.publish(b"a", b"b")
+    worker, probe = world.worker()
+
+    def delete() -> None:
+        world.broker.logs[world.full(READ), 0].clear()
+        world.broker.offsets.clear()
+
+    def done() -> bool:
+        if probe.records == 2:
+            delete()
+        return False
+
+    with pytest.raises(WorkerFailed, match="made anew, to be read from its start"):
+        worker.run(world.until(done))
+
+
 def test_a_worker_that_repeats_a_call_is_not_connected_meanwhile(world: InMemory) -> None:
     """It gives signs of life, and nothing goes on."""
     world.publish(b"a")

@@ -18,7 +18,7 @@ from catseye.client import FrameId, Publisher, Subscription, subscribe
 from catseye.contract.errors import Unavailable
 from catseye.contract.identity import DOCTOR
 from catseye.contract.records import Place
-from catseye.contract.topics import TOPICS, full_name
+from catseye.contract.topics import TOPICS, full_name, misfits
 from catseye.kafka.admin import admin
 from catseye.kafka.clients import SILENT, reader_config
 
@@ -136,6 +136,9 @@ class Road:
         wanted = [full_name(topic.name, prefix) for topic in TOPICS]
         if missing := [name for name in wanted if name not in there]:
             raise Unavailable(f"not there: {', '.join(missing)}; `catseye topics create` makes them")
+        counts = {name: len(topic.partitions) for name, topic in there.items()}
+        if unfit := misfits(counts, [topic.name for topic in TOPICS], prefix, self._settings.partitions):
+            raise Unavailable(next(iter(unfit.values())))
         self._accepted = self._subscribed("frames.accepted", self._timeout_s)
         self._predictions = self._subscribed("predictions", self._timeout_s)
         self._letters = self._subscribed("dead-letters", _LETTER_S)

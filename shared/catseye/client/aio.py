@@ -328,7 +328,9 @@ class Subscription:
 
     async def _take_place(self, number: int) -> None:
         name = self._reading.name
-        places = [TopicPartition(name, partition) for partition in self._reading.partitions(number)]
+        places = [
+            TopicPartition(name, partition) for partition in self._reading.partitions(number, self._settings.partitions)
+        ]
         # Asked for here: what is written from this moment on is seen, however late the first read is.
         ends = {} if self._from == "beginning" else await self._inbox.end_offsets(places)
         if self._group_id is not None:

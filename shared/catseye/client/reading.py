@@ -54,10 +54,14 @@ class Reading:
         self._on_unreadable = on_unreadable
         self.name = full_name(topic, prefix)
 
-    def partitions(self, number: int) -> list[int]:
-        """Which of *number* partitions can hold what is wanted: one, where a camera lives on one."""
+    def partitions(self, number: int, spread: int | None = None) -> list[int]:
+        """Which of *number* partitions can hold what is wanted: one, where a camera lives on one.
+
+        Cameras are spread over *spread* of them; where those are not all, somebody gave the topic more, or our setting
+        is not the fleet's, and nobody here can tell which.
+        """
         everywhere = self._topic.public or not self._topic.by_camera or self._topic.key != ("camera",)
-        if self._camera is None or everywhere:
+        if self._camera is None or everywhere or spread not in (None, number):
             return list(range(number))
         return [partition_of(self._camera, number)]
 

@@ -230,7 +230,7 @@ def subscribe(
         logger=kafka_logger(),
     )
     try:
-        partitions = _take_place(inbox, reading, group=group, from_=from_)
+        partitions = _take_place(inbox, reading, group=group, from_=from_, spread=settings.partitions)
     except KafkaException as fault:
         inbox.close()
         raise Unavailable(f"{no_broker(settings)} ({fault.args[0].str()})") from fault
@@ -247,12 +247,12 @@ def subscribe(
     )
 
 
-def _take_place(inbox: Consumer, reading: Reading, *, group: str | None, from_: From) -> list[int]:
+def _take_place(inbox: Consumer, reading: Reading, *, group: str | None, from_: From, spread: int) -> list[int]:
     """Say what is read from where. Returns the partitions that can hold what is wanted."""
     there = inbox.list_topics(reading.name, timeout=_ANSWER_S).topics[reading.name]
     if there.error is not None:
         raise Misconfigured(no_topic(reading.name))
-    partitions = reading.partitions(len(there.partitions))
+    partitions = reading.partitions(len(there.partitions), spread)
     # The end is asked for here: what is written from this moment on is seen, however late the first read is.
     ends = {} if from_ == "beginning" else _ends(inbox, reading.name, partitions)
     if group is not None:

@@ -233,8 +233,8 @@ _ROWS: Final = (
     ),
     AlertKind(
         name=TOPICS_MISMATCH,
-        meaning="has topics whose partitions do not fit together: some of their records wait unread",
-        action="See `catseye doctor` for what is to be done with the topic",
+        meaning="has topics of ours with different numbers of partitions: who reads several of them waits",
+        action="Run `catseye topics create`: it gives all the same number, and the services go on by themselves",
         severity="critical",
     ),
 )

@@ -1,5 +1,6 @@
 """Every topic, once: its record, its key, how long it is kept and who writes it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -27,8 +28,9 @@ class Topic:
         record: What its values are; None for a service's private state.
         key: Fields of the record that its keys are made of, with strokes between them; of a state topic, in words.
         kept: How long it keeps records.
-        by_camera: Whether a camera lives on murmur2(camera); all such topics have the same number of partitions.
-        public: Whether anyone may write to it.
+        by_camera: Whether a camera lives on murmur2(camera); all such topics have the same number of partitions, unless
+            they are public.
+        public: Whether anyone may write to it, with any partitioner and on any number of partitions.
     """
 
     name: str
@@ -86,3 +88,37 @@ def full_name(name: str, prefix: str) -> str:
 def state_topic(service: str, prefix: str) -> str:
     """Full name of the topic that holds a service's state."""
     return full_name(f"{service}.state", prefix)
+
+
+def misfits(counts: Mapping[str, int], names: Iterable[str], prefix: str, partitions: int) -> dict[str, str]:
+    """Topics of ours that have more partitions than others that must have the same number.
+
+    Kafka takes no partition away, and nothing of ours is written to those beyond, so the way out is to give the others
+    as many.
+
+    Args:
+        counts: Partitions by full name.
+        names: Topics to look at, without prefix.
+        prefix: Of topic names.
+        partitions: That cameras are spread over.
+
+    Returns:
+        Full name of each, with a sentence for whoever must act.
+    """
+    looked_at = [BY_NAME[name] for name in names if prefix + name in counts and not BY_NAME[name].public]
+    found: dict[str, str] = {}
+    for by_camera in (True, False):
+        there = {
+            prefix + topic.name: counts[prefix + topic.name] for topic in looked_at if topic.by_camera is by_camera
+        }
+        widest = max(there.values(), default=0)
+        narrow = sorted(name for name, count in there.items() if count < widest)
+        if narrow:
+            stays = f", and CATSEYE_PARTITIONS stays {partitions}" if by_camera else ""
+            found |= {
+                name: f"topic {name} has {count} partitions and {narrow[0]} has {there[narrow[0]]}, which do not fit "
+                f"together: `catseye topics create` gives all {widest}; services go on by themselves then{stays}"
+                for name, count in there.items()
+                if count == widest
+            }
+    return found

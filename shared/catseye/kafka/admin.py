@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # its own hints forget that it exports three of them
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # its own hints forget that it exports them
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
 )
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.contract.topics import TOPICS, Kept, Topic, full_name
-from catseye.kafka.clients import SILENT, client_config
+from catseye.kafka.clients import SILENT, client_config, log_bounds
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -48,29 +48,44 @@ def wait_for_broker(settings: Settings, timeout_s: float = 30) -> None:
 
 
 def create_topics(settings: Settings) -> list[str]:
-    """Create the topics of the table that are missing; those that an earlier version made take as long records as now.
+    """Create the topics of the table that are missing; those that are there are made to fit.
+
+    They take as long records as new ones. Where somebody gave one of ours more partitions the others get as many:
+    nothing is written there, since cameras stay spread over `CATSEYE_PARTITIONS`. Public ones keep what they have.
 
     Returns:
         Full names of those that were created.
 
     Raises:
-        Misconfigured: a topic of the table exists with another number of partitions.
-        Unavailable: the broker did not make a topic, or did not let it take longer records.
+        Misconfigured: a topic of the table has fewer partitions than cameras are spread over, or records beyond those.
+        Unavailable: the broker did not make a topic, or did not let it be changed.
     """
     client = admin(settings)
     there = client.list_topics(timeout=10).topics
     wanted = {full_name(topic.name, settings.topic_prefix): topic for topic in TOPICS}
+    counts = {name: len(there[name].partitions) for name in wanted if name in there}
     for name, topic in wanted.items():
-        if name in there and len(there[name].partitions) != _partitions(topic, settings):
-            raise Misconfigured(
-                f"topic {name} has {len(there[name].partitions)} partitions, CATSEYE_PARTITIONS asks for "
-                f"{_partitions(topic, settings)}: topics of one fleet have the same number, so set CATSEYE_PARTITIONS "
-                "to what is there or use another CATSEYE_TOPIC_PREFIX"
-            )
+        if name in counts and not topic.public:
+            _check_count(settings, name, counts[name], _partitions(topic, settings))
+    widest = {
+        by_camera: max(
+            (
+                counts.get(name, 0)
+                for name, topic in wanted.items()
+                if topic.by_camera is by_camera and not topic.public
+            ),
+            default=0,
+        )
+        for by_camera in (True, False)
+    }
+
+    def wide(topic: Topic) -> int:
+        return max(_partitions(topic, settings), 0 if topic.public else widest[topic.by_camera])
+
     missing = [
         NewTopic(
             name,
-            num_partitions=_partitions(topic, settings),
+            num_partitions=wide(topic),
             replication_factor=settings.replication_factor,
             config=topic_config(topic, settings),
         )
@@ -87,8 +102,39 @@ def create_topics(settings: Settings) -> list[str]:
                 raise Unavailable(f"the broker did not make topic {name}: {fault.args[0].str()}") from fault
         else:
             made.append(name)
-    _lengthen(client, {name: topic for name, topic in wanted.items() if name in there})
+    ours = {name: topic for name, topic in wanted.items() if name in there}
+    _lengthen(client, ours)
+    _widen(
+        client, {name: wide(topic) for name, topic in ours.items() if not topic.public and counts[name] < wide(topic)}
+    )
     return made
+
+
+def _widen(client: AdminClient, wanted: Mapping[str, int]) -> None:
+    """Give topics as many partitions as *wanted*. Raises `Unavailable`."""
+    made = client.create_partitions([NewPartitions(name, count) for name, count in wanted.items()]) if wanted else {}
+    for name, answer in made.items():
+        try:
+            answer.result()
+        except KafkaException as fault:
+            raise Unavailable(f"topic {name} did not get {wanted[name]} partitions: {fault.args[0].str()}") from fault
+
+
+def _check_count(settings: Settings, name: str, count: int, partitions: int) -> None:
+    """Raises `Misconfigured` unless a topic of ours can hold what is spread over *partitions*, and holds no more."""
+    if count < partitions:
+        raise Misconfigured(
+            f"topic {name} has {count} partitions, CATSEYE_PARTITIONS asks for {partitions}: set CATSEYE_PARTITIONS to "
+            "the number that this fleet began with, or use another CATSEYE_TOPIC_PREFIX"
+        )
+    if count > partitions:
+        beyond = log_bounds(settings, name, list(range(partitions, count)))
+        if written := [partition for partition, (_, end) in beyond.items() if end]:
+            raise Misconfigured(
+                f"topic {name} has records on partition {written[0]} and CATSEYE_PARTITIONS is {partitions}: some "
+                "would never be read right. Set CATSEYE_PARTITIONS to the number that this fleet began with, at most "
+                f"{count}, or use another CATSEYE_TOPIC_PREFIX"
+            )
 
 
 def _lengthen(client: AdminClient, there: Mapping[str, Topic]) -> None:
@@ -140,22 +186,23 @@ CREATED_S = 10.0
 
 
 def check_partitions(settings: Settings, names: tuple[str, ...]) -> None:
-    """Refuse to start on topics that do not exist or that cannot be assigned together.
+    """Refuse to start on topics that do not exist or that cannot hold what cameras send.
+
+    A public one may have any number of partitions. Of ours some may have more than others, for a while: a worker waits
+    until they fit together.
 
     Raises:
-        Misconfigured: a topic is missing, or its number of partitions is not `CATSEYE_PARTITIONS`.
+        Misconfigured: a topic is missing, has fewer partitions than `CATSEYE_PARTITIONS`, or records beyond those.
     """
+    public = {full_name(topic.name, settings.topic_prefix) for topic in TOPICS if topic.public}
     asked, deadline = admin(settings), time.monotonic() + CREATED_S
     while set(names) - (there := asked.list_topics(timeout=10).topics).keys() and time.monotonic() < deadline:
         time.sleep(0.05)
     for name in names:
         if name not in there:
             raise Misconfigured(f"topic {name} does not exist: `catseye topics create` makes it")
-        if len(there[name].partitions) != settings.partitions:
-            raise Misconfigured(
-                f"topic {name} has {len(there[name].partitions)} partitions and CATSEYE_PARTITIONS is "
-                f"{settings.partitions}: topics that are joined need the same number"
-            )
+        if name not in public:
+            _check_count(settings, name, len(there[name].partitions), settings.partitions)
 
 
 def _partitions(topic: Topic, settings: Settings) -> int:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.kafka.clients import reader_config
@@ -44,7 +44,8 @@ class Observer:
         client_log: object | None = None,
     ) -> None:
         self._prefix = settings.topic_prefix
-        self._partitions = 0
+        self._counts: dict[str, int] = {}
+        self._cameras = 0
         self._clock = clock
         self._roads = roads
         self._road = road_to_observe(roads)
@@ -68,9 +69,9 @@ class Observer:
 
     def observe(self) -> Observation:
         """Ask once. Raises KafkaException when the broker does not answer."""
+        self._counts = self._partitions_there()
         if not self._trackers:
-            self._partitions = self._partitions_there()
-            self._trackers = [Tracker(road, self._road, self._partitions) for road in self._roads]
+            self._trackers = [Tracker(road, self._road, self._cameras) for road in self._roads]
         seen = observed(self._road, self._committed_of, self._ends_of, self._clock)
         news = [tracker.observe(seen) for tracker in self._trackers]
         with self._lock:
@@ -110,16 +111,26 @@ class Observer:
             self._clients[group, isolation] = Consumer(config)
         return self._clients[group, isolation]
 
-    def _partitions_there(self) -> int:
-        """Partitions of the road's topics: they all have the same number, also where the service itself has one."""
-        name = full_name(self._road[0].topics[0], self._prefix)
-        found = self._client().list_topics(name, timeout=ANSWER_S).topics[name]
-        if found.error:
-            raise KafkaException(found.error)
-        return len(found.partitions)
+    def _partitions_there(self) -> dict[str, int]:
+        """Partitions of the road's topics, which may grow; also where the service itself has one.
+
+        Inner ones have the same number; where somebody gave one more, the others' are looked at: nothing of ours
+        lies beyond.
+        """
+        there = self._client().list_topics(timeout=ANSWER_S).topics
+        counts: dict[str, int] = {}
+        for topic in {topic for hop in self._road for topic in hop.topics}:
+            found = there.get(full_name(topic, self._prefix))
+            if found is None or found.error:
+                raise KafkaException(found.error if found else KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+            counts[topic] = len(found.partitions)
+        self._cameras = min(count for topic, count in counts.items() if not BY_NAME[topic].public)
+        return {topic: count if BY_NAME[topic].public else self._cameras for topic, count in counts.items()}
 
     def _parts(self, hop: Hop) -> list[Part]:
         """Full names of what a hop reads."""
         return [
-            (full_name(topic, self._prefix), partition) for topic in hop.topics for partition in range(self._partitions)
+            (full_name(topic, self._prefix), partition)
+            for topic in hop.topics
+            for partition in range(self._counts[topic])
         ]

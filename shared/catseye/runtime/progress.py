@@ -184,6 +184,13 @@ class _Lane:
             del waiting[_least_missed(waiting)]
         self.waiting = waiting
 
+    def widen(self, ends: Offsets) -> None:
+        """Take in partitions that were made since: when the tokens were taken there was nothing on them."""
+        topics = {topic for topic, _ in self.parts}
+        new = tuple(sorted(part for part in ends if part[0] in topics and part not in self.parts))
+        self.parts += new
+        self.waiting = [replace(token, ends=token.ends + (0,) * len(new)) for token in self.waiting]
+
     def let_pass(self, committed: Offsets) -> None:
         places = [committed.get(part, 0) for part in self.parts]
         while self.waiting and all(place >= end for place, end in zip(places, self.waiting[0].ends, strict=True)):
@@ -208,7 +215,7 @@ class Tracker:
     Args:
         hops: Of the road.
         observed: Hops that observations are of, in order, *hops* among them; a hop there may read more topics.
-        partitions: Of every topic on it.
+        partitions: Of every topic on it. A hop that a camera's records may lie anywhere for takes in more as they come.
 
     Raises:
         ValueError: a hop is not among those that are observed.
@@ -231,7 +238,9 @@ class Tracker:
                 lane.shift(now_ms - self._at_ms)
         self._at_ms = now_ms
         before: Sequence[_Lane] = ()
-        for place, lanes in zip(self._places, self._lanes, strict=True):
+        for hop, place, lanes in zip(self._hops, self._places, self._lanes, strict=True):
+            if hop.everywhere:
+                lanes[0].widen(seen.ends[place])
             for partition, lane in enumerate(lanes):
                 if before:
                     came_ms = before[partition if len(before) > 1 else 0].passed_ms

@@ -5,7 +5,8 @@ published, and the stream goes on. A core writes to no topic that its service do
 
 A core has, for each topic that its service reads, a method `on_RECORD` that is named after the topic's record
 (``on_accepted_frame`` for `AcceptedFrame`). It gets the record, the message that carried it, the state of the message's
-partition and our clock, and returns what is to be written; it may raise `BadRecord`. What else a core may have:
+partition and our clock, and returns what is to be written; it may raise `BadRecord`. A public topic may have partitions
+that no state belongs to: the state is None then. What else a core may have:
 
 - ``begin(batch, states, now_ms)``: called before a batch; returns the messages that it takes, in the order wanted.
 - ``end(states, now_ms)``: called after a batch; returns what is to be written.
@@ -160,7 +161,8 @@ class Router(Generic[S]):
         for message in batch:
             read = self._reads[message.topic()]
             try:
-                written = read.handle(read.decode(message.value()), message, states[message.partition()], now_ms)
+                state = states.get(message.partition())  # of a topic that anybody writes, there may be none
+                written = read.handle(read.decode(message.value()), message, state, now_ms)
             except BadRecord as fault:
                 rows += self._refused(message, fault, now_ms)
             else:
@@ -172,6 +174,9 @@ class Router(Generic[S]):
 
     def on_time(self, states: Mapping[int, S], now_ms: int) -> list[Output]:
         return list(self._rows(self._core.on_time(states, now_ms), now_ms))
+
+    def on_partitions(self, counts: Mapping[str, int]) -> None:
+        self._core.on_partitions({bare: counts[full] for full, bare in self._bare.items() if full in counts})
 
     def on_progress(self, *roads: Progress) -> None:
         self._core.on_progress(*roads)
@@ -250,7 +255,8 @@ def refused(
     It has the camera where that can be read, and lies where that camera's records do.
     """
     camera = _camera(codec, kind, message)
-    home = message.partition() if camera is None else partition_of(camera, partitions)
+    # A public topic may have more partitions than the dead letters have.
+    home = message.partition() % partitions if camera is None else partition_of(camera, partitions)
     letter = dead_letter(service, message, fault, now_ms, camera=camera)
     return home, source_of(message), codec.encode(letter)
 

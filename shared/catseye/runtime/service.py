@@ -25,6 +25,7 @@ from catseye.runtime.metrics import Metrics
 from catseye.runtime.observer import Observer
 from catseye.runtime.restore import WorkerFailed
 from catseye.runtime.router import Router
+from catseye.runtime.topic_watch import TopicWatch
 from catseye.runtime.worker import Worker
 from catseye.settings import T, load
 
@@ -86,8 +87,10 @@ def run(
                 client_log=lines,
                 progress=observer.news,
                 faults=listener.news,
+                anywhere=[full_name(read, prefix) for read in reads if BY_NAME[read].public],
             )
             observer.start()
+            TopicWatch({*reads, *writes, *({state} & BY_NAME.keys())}, settings, problems, logger.warning).start()
             if getattr(core, "listens", False):
                 listener.start()
             health.beat()

@@ -61,6 +61,9 @@ class Core(Protocol[S]):
     def on_faults(self, faults: Faults) -> None:
         """What is wrong with services; called where the core listens to their heartbeats, once they are known."""
 
+    def on_partitions(self, counts: Mapping[str, int]) -> None:
+        """How many partitions each topic has that is read, by its name; called whenever partitions come."""
+
     def counted(self) -> Counter[str]:
         """How often what happened since this was last asked, by event, for example ``duplicate``."""
 
@@ -82,6 +85,9 @@ class Tally:
 
     def on_faults(self, faults: Faults) -> None:
         """So is what is wrong with services."""
+
+    def on_partitions(self, counts: Mapping[str, int]) -> None:
+        """How many partitions topics have is all the same to it."""
 
 
 class NoState:

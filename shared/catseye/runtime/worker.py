@@ -10,7 +10,7 @@ commit; after a fatal error the process ends and its supervisor starts another.
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from threading import Event
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
@@ -39,6 +39,7 @@ ASK_EVERY_S = 1.0  # how often a broker that was away is asked for,
 ASK_WAIT_S = 0.3  # and how long its answer is waited for
 IDLE_POLL_S = 0.1  # how long one poll waits; bounds the time that a stop takes
 ANSWER_S = 10  # how long one call of the producer waits; a watchdog that ends a worker that hangs waits for longer
+METADATA_MS = 2_000  # how often topics are asked for partitions that are new
 LEAVE_S = 2.0  # how long a clean stop may take to leave the group; without a broker there is nobody to tell
 IDLE_COMMIT_S = 1.0  # shortest time between two commits of places that moved though no record came
 FIRST_PAUSE_S = 0.25  # before a batch is tried again for which a server was away,
@@ -80,7 +81,7 @@ class Worker(Generic[S]):
     Args:
         name: Name of the service; it names the group and, with the instance, the transactions.
         core: Decides.
-        reads: Full names of the topics, all with the same number of partitions.
+        reads: Full names of the topics; all but those of *anywhere* have the same number of partitions.
         state_topic: Full name of the compacted topic of its state; None for a core that remembers nothing.
         settings: Common settings.
         clock: Unix milliseconds.
@@ -88,6 +89,8 @@ class Worker(Generic[S]):
         client_log: Its `log` gets librdkafka's own lines while a client is polled; None leaves them on standard error.
         progress: Gives what the core's `on_progress` takes when there is something new, None when there is not.
         faults: The same for `on_faults`.
+        anywhere: Those of *reads* that a camera's records may lie anywhere on, with any number of partitions: no state
+            belongs to those.
     """
 
     def __init__(
@@ -103,8 +106,10 @@ class Worker(Generic[S]):
         client_log: object | None = None,
         progress: Callable[[], Sequence[Progress] | None] = lambda: None,
         faults: Callable[[], Faults | None] = lambda: None,
+        anywhere: Collection[str] = (),
     ) -> None:
         self._core = core
+        self._joined = [topic for topic in reads if topic not in anywhere]
         self._reads = list(reads)
         self._state_topic = state_topic
         self._settings = settings
@@ -118,6 +123,8 @@ class Worker(Generic[S]):
         self._next: dict[tuple[str, int], int] = {}
         self._restore: Restore | None = None
         self._paused = False
+        self._unfit = False  # topics do not fit together: nothing is read until they do
+        self._fits_at = 0.0
         self._ticked_at = 0.0
         self._idle_commit_at = 0.0
         self._not_before = 0.0
@@ -136,6 +143,8 @@ class Worker(Generic[S]):
                 "group.instance.id": self._identity,
                 "client.id": self._identity,
                 "partition.assignment.strategy": "range",
+                # New partitions are read within seconds; by default they would wait five minutes.
+                "topic.metadata.refresh.interval.ms": METADATA_MS,
                 "session.timeout.ms": settings.session_timeout_ms,
                 "heartbeat.interval.ms": settings.heartbeat_ms,
                 "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
@@ -216,6 +225,9 @@ class Worker(Generic[S]):
     # -- one turn of the loop
 
     def _step(self) -> None:
+        if self._unfit:
+            self._wait_until_topics_fit()
+            return
         if self._restore:
             stray = self._consumer.poll(0)  # every partition is paused: this only serves the group
             if stray is not None and (error := stray.error()):
@@ -234,6 +246,14 @@ class Worker(Generic[S]):
         due = time.monotonic() - self._ticked_at >= TICK_S
         if batch or (due and self._states and not self._paused):  # paused: partitions came, their state is not whole
             self._transact(batch, tick=due)
+
+    def _wait_until_topics_fit(self) -> None:
+        """Serve the group only. Whoever mends topics that are read moves partitions; the state's are asked for."""
+        stray = self._consumer.poll(IDLE_POLL_S)
+        if stray is not None and (error := stray.error()):
+            self._on_read_error(error)
+        if self._unfit and time.monotonic() >= self._fits_at:
+            self._on_assign(self._consumer, [TopicPartition(*place) for place in self._next])
 
     def _poll(self) -> list[Message]:
         """Whatever has come in, at most one transaction's worth; waits only for the first record."""
@@ -445,6 +465,8 @@ class Worker(Generic[S]):
 
     def _on_read_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            if self._made_anew():
+                raise WorkerFailed(f"{self._identity}: a topic was deleted and made anew, to be read from its start")
             raise Misconfigured(
                 f"group {self._group} left off at a place that is no longer on the log ({error.str()}): records were "
                 "deleted before they were read. Decide where to go on with kafka-consumer-groups --reset-offsets"
@@ -452,6 +474,11 @@ class Worker(Generic[S]):
         if error.fatal() or error.code() in FATAL_CODES:  # of an error that comes as a record, fatal() is never true
             raise WorkerFailed(f"{self._identity} cannot read: {error.str()}")
         self._probe.aborted(f"read: {error.str()}")
+
+    def _made_anew(self) -> bool:
+        """Whether a topic was deleted while it was read: the broker forgets the group's places on it, then."""
+        here = [TopicPartition(*place) for place, offset in self._next.items() if offset > 0]
+        return any(place.offset < 0 for place in self._consumer.committed(here, timeout=ANSWER_S))
 
     def _on_undelivered(self, error: KafkaError | None, _: object) -> None:
         """A record was not delivered; with transactions their commit fails."""
@@ -463,23 +490,42 @@ class Worker(Generic[S]):
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             starts = _places(consumer, partitions)
+            counts = self._counts(consumer)
         except KafkaException as fault:
             raise WorkerFailed(f"{self._identity} cannot find its place: {fault}") from fault
         self._next = {(place.topic, place.partition): place.offset for place in starts}
-        assigned = sorted({place.partition for place in starts})
-        self._states = {partition: self._core.new_state() for partition in assigned}
         consumer.assign(starts)
         consumer.pause(starts)
         self._paused = True
+        by_topic = [{place.partition for place in starts if place.topic == topic} for topic in self._joined]
+        self._unfit = not self._fit(counts, by_topic)
+        if self._unfit:
+            self._fits_at = time.monotonic() + ASK_EVERY_S
+            self._probe.assigned(0, ready=False)
+            return
+        self._core.on_partitions(counts)
+        self._states = {partition: self._core.new_state() for partition in sorted(set().union(*by_topic))}
         if self._state_topic and self._states:
             self._restore = Restore(self._state_topic, self._states, self._settings)
         self._probe.assigned(len(self._states), ready=False)
+
+    def _counts(self, consumer: Consumer) -> dict[str, int]:
+        """Partitions of the topics that are read and of the state's."""
+        there = consumer.list_topics(timeout=ANSWER_S).topics
+        wanted = [*self._reads, *([self._state_topic] if self._state_topic else [])]
+        return {name: len(there[name].partitions) for name in wanted if name in there}
+
+    def _fit(self, counts: Mapping[str, int], by_topic: Sequence[set[int]]) -> bool:
+        """Whether a camera's records of each topic, and its state, are here together."""
+        joined = {counts.get(topic, 0) for topic in self._joined}
+        enough = not self._state_topic or counts.get(self._state_topic, 0) >= max(joined, default=0)
+        return len(joined) <= 1 and enough and all(one == by_topic[0] for one in by_topic)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if self._restore:
             self._restore.close()
             self._restore = None
-        self._next, self._states, self._paused = {}, {}, False
+        self._next, self._states, self._paused, self._unfit = {}, {}, False, False
         consumer.unassign()
         self._probe.assigned(0, ready=False)
 

@@ -1,0 +1,139 @@
+"""Topics that somebody changes while all runs: public ones may have any number of partitions, those of ours are mended
+by the command that is named, and nothing is lost, counted twice or left unread."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka.cimpl import NewPartitions
+
+from catseye import clock
+from catseye.client import Publisher
+from catseye.contract.codec import Codec
+from catseye.contract.identity import partition_of
+from catseye.contract.records import Frame
+from catseye.contract.topics import full_name
+from catseye.kafka.admin import admin
+from catseye.kafka.producing import produce_rows
+from infra.local.kafka import KafkaCluster
+from infra.local.services import Service
+from tests.chaos.tiny_model import tiny_model
+from tests.corpora.jpegs import encode, scene
+from tests.system.running import Running, catseye, running, wait_until
+
+pytestmark = pytest.mark.broker
+
+CODEC = Codec()
+JPEG = encode(scene(40, 50))
+PARTITIONS = 3
+RAISED = 2 * PARTITIONS + 1
+VARIABLES = {"CATSEYE_PARTITIONS": str(PARTITIONS), "CATSEYE_HEARTBEAT_EVERY_S": "1"}
+CAMERAS = [f"cam-{number}" for number in range(12)]
+
+
+def widen(it: Running, topic: str, count: int) -> None:
+    """`kafka-topics --alter --partitions`."""
+    name = full_name(topic, it.settings.topic_prefix)
+    client = admin(it.settings)  # one that is let go of answers no more
+    client.create_partitions([NewPartitions(name, count)])[name].result(10)
+
+
+def frames(sequences: Sequence[int]) -> list[Frame]:
+    """So many of each camera."""
+    return [
+        Frame(camera=camera, boot="b", sequence=sequence, captured_at_ms=clock.now_ms(), jpeg=JPEG)
+        for sequence in sequences
+        for camera in CAMERAS
+    ]
+
+
+def publish(it: Running, sent: Sequence[Frame]) -> None:
+    """By a client that knows the partitions of now."""
+    topic = full_name("frames", it.settings.topic_prefix)
+    produce_rows(it.settings, [(topic, frame.camera.encode(), CODEC.encode(frame)) for frame in sent])
+
+
+def accepted(it: Running, count: int) -> dict[str, list[int]]:
+    """Sequence numbers by camera, in the order in which they were accepted, once there are *count*."""
+    wait_until(lambda: len(it.records("frames.accepted")) >= count, f"{count} frames are accepted", 30)
+    found: dict[str, list[int]] = {camera: [] for camera in CAMERAS}
+    for frame in it.records("frames.accepted"):
+        found[frame.camera].append(frame.sequence)
+    return found
+
+
+def test_partitions_of_public_topics_are_raised_while_all_runs(
+    broker: KafkaCluster, prefix: str, tmp_path: Path
+) -> None:
+    """With two workers: new partitions are read within seconds, a repeat is found though its camera has moved, each
+    camera keeps its order, and a start on such topics is as any."""
+    services = [Service("ingest", 0)]
+    with running(broker.bootstrap_servers, tmp_path, prefix, services, variables=VARIABLES) as it:
+        it.stack.up(workers={"ingest": 2})
+        publish(it, frames([0]))
+        assert accepted(it, 12) == {camera: [0] for camera in CAMERAS}
+        widen(it, "frames", RAISED)
+        widen(it, "labels", RAISED + 1)
+        moved = [camera for camera in CAMERAS if partition_of(camera, RAISED) >= PARTITIONS]
+        assert moved
+        began_s = time.monotonic()
+        publish(it, frames([0, 1, 2]))
+        assert accepted(it, 36) == {camera: [0, 1, 2] for camera in CAMERAS}
+        took_s = time.monotonic() - began_s
+        with Publisher(it.settings) as publisher:
+            for camera in CAMERAS:
+                publisher.label(camera, "b", 0, "car")
+        wait_until(lambda: len(it.records("labels.accepted")) == 12, "all labels are accepted", 30)
+        assert sorted(frame.camera for frame in it.records("frames.repeated")) == sorted(CAMERAS)
+        assert set(it.starts().values()) == {1}
+        it.stack.down()
+        it.stack.up()
+        publish(it, frames([2, 3]))
+        assert accepted(it, 48) == {camera: [0, 1, 2, 3] for camera in CAMERAS}
+        assert it.records("dead-letters") == []
+        assert set(it.starts().values()) == {1}
+    print(f"read {took_s:.1f} s after the partitions were raised")  # noqa: T201 - shown by -s
+
+
+def test_a_topic_of_ours_that_was_widened_is_told_and_mended_as_is_said(
+    broker: KafkaCluster, prefix: str, tmp_path: Path
+) -> None:
+    """Ground truth joins two topics, one of which gets more partitions: a heartbeat and `catseye doctor` say so, /ready
+    does, and the command that they name mends it, without a restart."""
+    services = [Service("ingest", 0), Service("inference", 0), Service("ground_truth", 0)]
+    model = tiny_model(("car", "truck"), JPEG)
+    with running(broker.bootstrap_servers, tmp_path, prefix, services, model=model, variables=VARIABLES) as it:
+        ready = is_ready(it, "ground_truth")
+        assert ready()
+        widen(it, "labels.accepted", RAISED)
+        wait_until(lambda: not ready(), "ground truth is not ready", 30)
+        topic = full_name("labels.accepted", prefix)
+        wait_until(lambda: topic in problems(it, "ground_truth"), "its heartbeat says why", 30)
+        detail = problems(it, "ground_truth")[topic]
+        assert f"topic {topic} has {RAISED} partitions" in detail
+        assert "`catseye topics create`" in detail
+        status, shown, _ = catseye("doctor", "--timeout", "1")
+        assert (status, detail in shown) == (1, True)
+
+        assert catseye("topics", "create")[0] == 0
+        wait_until(ready, "ground truth is ready again", 30)
+        wait_until(lambda: not problems(it, "ground_truth"), "its heartbeat is as before", 30)
+        with Publisher(it.settings) as publisher:
+            for camera in CAMERAS:
+                publisher.label(*publisher.publish(JPEG, camera=camera), "car")
+        wait_until(lambda: len(it.records("outcomes")) == len(CAMERAS), "each label is joined", 30)
+        assert set(it.starts().values()) == {1}
+        it.stack.down()
+        it.stack.up()
+
+
+def is_ready(it: Running, service: str) -> Callable[[], bool]:
+    """Asks /ready, as a stack does."""
+    return lambda: next(each["ready"] for each in it.stack.status()["services"] if each["name"] == f"{service}-0")
+
+
+def problems(it: Running, service: str) -> dict[str, str]:
+    """What the last heartbeat of *service* says that it does not do, by what it is about."""
+    last = [beat for beat in it.records("heartbeats") if beat.service == service][-1]
+    return {problem.subject: problem.detail for problem in last.problems}
