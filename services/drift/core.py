@@ -21,8 +21,9 @@ from services.drift.alarms import was_blind
 from services.drift.batch import Batch, Worth
 from services.drift.cameras import Cameras, Home, Version
 from services.drift.fields import TELEMETRY_SLOTS
-from services.drift.layout import Layout, layout_of
+from services.drift.layout import Layout
 from services.drift.outcomes import Outcomes, outcomes
+from services.drift.places import moved, places_of
 from services.drift.report import report, version_of
 from services.drift.rules import Rules
 from services.drift.sample import Frames, Inspection, frames
@@ -171,7 +172,7 @@ class DriftCore(Tally):
         """
         if not predictions:
             return
-        homes, layouts, moves = _places_of(predictions)
+        homes, layouts, moves = places_of(predictions)
         rounds = _rounds(homes)
         columns, firsts = {}, {}
         for layout in sorted({*layouts}, key=attrgetter("buckets")):
@@ -186,7 +187,7 @@ class DriftCore(Tally):
                 first, firsts[layout] = firsts[layout], firsts[layout] + len(now)
                 seen, shown = all_of_it.part(first, firsts[layout]), [predictions[place] for place in now]
                 if moves:
-                    seen = replace(seen, rows=np.array([_moved(*each, layout).row for each in shown], np.int64))
+                    seen = replace(seen, rows=np.array([moved(*each, layout).row for each in shown], np.int64))
                 table = self._tables.of(layout)
                 changed = self._renewed(table, seen, np.array([numbers[place] for place in now], np.uint64), shown)
                 changed |= self._watcher.frames(table, seen)
@@ -345,41 +346,6 @@ def _rounds(rows: Sequence[Hashable]) -> list[list[int]]:
             rounds.append([])
         rounds[nth].append(place)
     return rounds
-
-
-def _places_of(predictions: Sequence[tuple[Cameras, Prediction]]) -> tuple[list[Home], list[Layout], bool]:
-    """Where the camera of each is known now, the layout that its rows have when it is taken, and whether any moves.
-
-    A camera moves with a new version of its model which needs another layout. What an earlier build has learned of more
-    classes in rows of eight stays as it is until then.
-    """
-    homes: list[Home] = []
-    layouts: list[Layout] = []
-    latest: dict[Home, tuple[tuple[str, str], Layout]] = {}
-    moves = False
-    for cameras, each in predictions:
-        needed, version = layout_of(len(each.probabilities)), (each.model, each.version)
-        home = cameras.home(each.camera, needed)
-        before, layout = latest.get(home) or (None, home.table.layout)
-        if layout is not needed and version != (before or _version(home)):
-            layout, moves = needed, True
-        latest[home] = version, layout
-        homes.append(home)
-        layouts.append(layout)
-    return homes, layouts, moves
-
-
-def _moved(cameras: Cameras, prediction: Prediction, layout: Layout) -> Home:
-    """Where the camera of a prediction is known, with rows of *layout*."""
-    if cameras.home(prediction.camera).table.layout is not layout:
-        cameras.move(prediction.camera, layout)
-    return cameras.home(prediction.camera)
-
-
-def _version(home: Home) -> tuple[str, str]:
-    """Model and version of a camera."""
-    found = version_of(*home)
-    return found.model, found.version
 
 
 def _by_width(by_table: Mapping[Table, _Of]) -> list[tuple[Table, _Of]]:
