@@ -1,15 +1,18 @@
 """The model card: what it counts, what it says is unknown, and that its page is harmless."""
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from catseye.contract.records import Outcome
-from catseye.ops.card.contents import Card, card_of, gate_rows
+from catseye.ops.card.contents import Card, Picture, card_of, gate_rows
 from catseye.ops.card.figures import Figures, Labelled, wilson
+from catseye.ops.card.file import FileFacts, facts_of
 from catseye.ops.card.page import as_html
 from catseye.ops.lineage.history import History
 from catseye.ops.lineage.manifest import Manifest
@@ -21,6 +24,7 @@ GATE = {
     for name in ("drifted", "golden", "drifted/class/car", "elsewhere/camera/a/b")
     for number, value in (("frames", 40.0), ("champion", 0.5), ("candidate", 0.75), ("won", 12.0), ("lost", 2.0))
 }
+FACTS = FileFacts(classes=("bus", "car"), input="8 x 8 pixels", attribution="Ann, CC BY 4.0", crops={"train": 9})
 EVIL = "<script>alert('x')</script>&\""
 
 
@@ -63,12 +67,18 @@ def figures(*outcomes: Outcome) -> Figures:
     return labelled.figures()
 
 
-def card(*outcomes: Outcome, manifest: Manifest | None = MANIFEST, reported: History | None = None) -> Card:
+def card(
+    *outcomes: Outcome,
+    manifest: Manifest | None = MANIFEST,
+    reported: History | None = None,
+    facts: FileFacts = FACTS,
+    pictures: Sequence[Picture] = (),
+) -> Card:
     """The card of version second."""
     reported = reported or history()
     missing = "" if manifest else "the store has it not"
     chain = [reported.link("road", "second", manifest, missing), reported.link("road", "first")]
-    return card_of(reported, chain, figures(*outcomes), 0, NOW_MS)
+    return card_of(reported, chain, figures(*outcomes), 0, NOW_MS, facts=facts, pictures=pictures)
 
 
 def test_the_newest_outcome_of_each_prediction_counts() -> None:
@@ -135,7 +145,7 @@ def test_a_card_with_everything_says_it() -> None:
         by_class={"car": {"train": 1}},
         by_camera={"gate": {"train": 2}},
     )
-    found = card(outcome(1), manifest=whole, reported=reported)
+    found = card(*[outcome(number) for number in range(100)], manifest=whole, reported=reported)
     page = as_html(found)
     for words in (
         HASH,
@@ -149,6 +159,10 @@ def test_a_card_with_everything_says_it() -> None:
         "camera a/b",
         "100.0%",
         "concept on gate",
+        "bus, car",
+        "8 x 8 pixels",
+        "Ann, CC BY 4.0",
+        "It is champion. As champion it is right on 100.0% (96.3% to 100.0%) of 100 labelled frames.",
     ):
         assert words in page, words
     assert not [each for each in found.limits if each.startswith("Unknown")]
@@ -158,7 +172,7 @@ def test_a_card_with_everything_says_it() -> None:
 def test_a_card_with_nothing_says_that() -> None:
     """Each section says that it is unknown."""
     bare = History([event("second", "candidate", 1)])
-    found = card(manifest=None, reported=bare)
+    found = card(manifest=None, reported=bare, facts=FileFacts(missing="the store has it not"))
     text = " ".join(found.limits)
     for words in ("what it was trained on", "against the champion", "how accurate", "No decision", "never served"):
         assert words in text, words
@@ -167,6 +181,76 @@ def test_a_card_with_nothing_says_that() -> None:
     text = " ".join(card(manifest=None).limits)
     assert f"what dataset {HASH} holds: the store has it not" in text
     assert "offset ranges, sources of labels" in " ".join(card().limits)
+
+
+def wrong(number: int, label: str = "bus", confidence: float = 0.9) -> Outcome:
+    """A frame that was taken for a car."""
+    return outcome(number, label=label, correct=False, confidence=confidence)
+
+
+def test_no_calibration_figure_comes_from_few_labels() -> None:
+    """99 are few, 100 are not; the page says why there is none."""
+    few, enough = ([outcome(number) for number in range(count)] for count in (99, 100))
+    assert (card(*few).figures.calibration_error, card(*few).figures.bins) == (None, [])
+    assert card(*enough).figures.calibration_error is not None
+    assert "an Expected calibration error of 99 labels says nothing; 100 are needed" in as_html(card(*few))
+
+
+def test_the_first_lines_say_what_to_think_of_it() -> None:
+    """Accuracy with its doubt, the weakest class, open alerts; less where less is known."""
+    many = [*[outcome(number) for number in range(150)], *[wrong(number) for number in range(150, 190)]]
+    assert card(*many).verdict == (
+        "It is champion. As champion it is right on 78.9% (72.6% to 84.1%) of 190 labelled frames. Its weakest class "
+        "is bus: 0.0% (0.0% to 8.8%) of 40."
+    )
+    facts = replace(FACTS, tested=600, right=587)
+    assert card(outcome(1), wrong(2), facts=facts).verdict == (
+        "It is champion. 1 of 2 labelled frames are right, too few for a verdict (100 are needed). Its maker says "
+        "97.8% (96.3% to 98.7%) of 600 test crops."
+    )
+    reported = history()
+    reported.alerts["b"] = alert(alert_id="b", version="second", kind="drift")
+    nothing = card(reported=reported).verdict
+    assert nothing.endswith("no label of a frame that it saw has come. Open alerts that name it: 1 (drift).")
+
+
+def test_a_card_counts_what_is_taken_for_what() -> None:
+    """By true class; of many classes the commonest confusions."""
+    found = figures(outcome(1), wrong(2), wrong(3), wrong(4, "van"))
+    assert found.confusion == {"bus": {"car": 2}, "car": {"car": 1}, "van": {"car": 1}}
+    assert "true \\ predicted" in as_html(card(outcome(1), wrong(2)))
+    many = as_html(card(*[wrong(number, f"class {number}") for number in range(30)]))
+    assert "true \\ predicted" not in many
+    assert many.count("<td>class ") >= 20
+
+
+def test_the_surest_mistakes_are_shown_few_of_each_kind() -> None:
+    """As data in the page; a frame that is gone is left out."""
+    labelled = Labelled("road", "second")
+    for number in range(10):
+        labelled.on_outcome(wrong(number, confidence=number / 10))
+    labelled.on_outcome(wrong(10, "van", 0.05))
+    mistakes = labelled.mistakes()
+    assert [(each.label, each.sequence) for each in mistakes] == [*[("bus", n) for n in (9, 8, 7, 6)], ("van", 10)]
+    assert len(labelled.mistakes(2)) == 2
+    shown = [Picture(mistake=mistakes[0], jpeg=b"\xff\xd8picture"), Picture(mistake=mistakes[1])]
+    page = as_html(card(pictures=shown))
+    assert re.findall(r'<img[^>]* src="([^"]*)"', page) == ["data:image/jpeg;base64,/9hwaWN0dXJl"]
+    assert "bus, taken for car 90%" in page
+
+
+def test_a_card_reads_the_model_file() -> None:
+    """Classes, input, licence and what its maker tested, of the file that is shipped; of damage it says that."""
+    file = Path(__file__).parents[2] / "infra" / "example" / "vehicles.onnx"
+    facts = facts_of(file.read_bytes())
+    assert facts.missing == ""
+    assert {"car", "truck"} <= set(facts.classes)
+    assert "CC BY 4.0" in facts.attribution
+    assert facts.input.endswith("pixels, RGB, stretch")
+    assert facts.crops["train"] > 0
+    assert 0 < facts.right <= facts.tested
+    assert facts_of(b"\xff" * 30).missing.startswith("the file is no ONNX")
+    assert "catseye.classes" in facts_of(b"").missing
 
 
 class Tags(HTMLParser):
@@ -207,7 +291,9 @@ def test_a_page_carries_nothing_that_runs_or_loads() -> None:
         changed_since_ms={EVIL: 1},
         base_version=EVIL,
     )
-    page = as_html(card(outcome(1, camera=EVIL, label=EVIL, source=EVIL), manifest=evil, reported=reported))
+    facts = FileFacts(classes=(EVIL,), input=EVIL, attribution=EVIL, crops={EVIL: 1})
+    labels = outcome(1, camera=EVIL, label=EVIL, source=EVIL)
+    page = as_html(card(labels, manifest=evil, reported=reported, facts=facts))
     tags = Tags()
     tags.feed(page)
     assert tags.open == []

@@ -1,8 +1,11 @@
 """`catseye report`: a model's card as one HTML file."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -10,17 +13,24 @@ import msgspec
 from catseye import clock
 from catseye.cli.common import json_option, settings_with_broker, write_json
 from catseye.cli.lineage import Progress, chain_of, history_of
-from catseye.contract.errors import BadRecord, Misconfigured
-from catseye.contract.records import Outcome
+from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
+from catseye.contract.records import AcceptedFrame, Outcome, Place
+from catseye.contract.topics import full_name
 from catseye.kafka.registry import codec_for
-from catseye.ops.card.contents import Card, card_of
-from catseye.ops.card.figures import Labelled
+from catseye.models.store import ArtifactStore
+from catseye.ops.card.contents import Card, Picture, card_of
+from catseye.ops.card.figures import Labelled, Mistake
+from catseye.ops.card.file import FileFacts, facts_of
 from catseye.ops.card.page import as_html
 from catseye.ops.lineage.answer import without_rows
 from catseye.ops.lineage.history import version_meant
 from catseye.ops.lineage.log_reader import LogReader
 
+if TYPE_CHECKING:
+    from catseye.settings import Settings
+
 _OUTCOMES = "outcomes"
+_FRAMES = "frames.accepted"
 
 
 @click.command()
@@ -34,8 +44,9 @@ _OUTCOMES = "outcomes"
 def report(version: str, out: Path | None, json_file: Path | None) -> None:
     """Write the card of MODEL_VERSION as one HTML file; the version's first characters are enough.
 
-    Data, gate, accuracy and calibration on the labels so far, alerts, decisions, lineage, and what is not known. The
-    file needs nothing else: no script, no network.
+    A verdict, classes and input, data, gate, accuracy, confusions and calibration on the labels so far, pictures of
+    what it gets wrong, alerts, decisions, lineage, and what is not known. The file needs nothing else: no script, no
+    network.
     """
     settings = settings_with_broker()
     with LogReader(settings, codec_for(settings)) as log:
@@ -44,7 +55,16 @@ def report(version: str, out: Path | None, json_file: Path | None) -> None:
         chain = chain_of(history, settings, model, chosen)
         with Progress(f"reading {_OUTCOMES}") as progress:
             labelled, unreadable = _labelled(log, model, chosen, progress)
-    card = card_of(history, chain, labelled.figures(), log.unreadable + unreadable, clock.now_ms())
+        pictures = pictures_of(log, settings, labelled.mistakes())
+    card = card_of(
+        history,
+        chain,
+        labelled.figures(),
+        log.unreadable + unreadable,
+        clock.now_ms(),
+        facts=_facts(settings, chain[0].sha256),
+        pictures=pictures,
+    )
     file = out or settings.data_dir / "reports" / f"{_file_name(model, chosen)}.html"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +73,41 @@ def report(version: str, out: Path | None, json_file: Path | None) -> None:
         raise Misconfigured(f"--out: {file} cannot be written: {fault}") from fault
     if not write_json(json_file, as_json(card)):
         click.echo(f"the card of {model} {chosen} is {file}")
+
+
+def pictures_of(log: LogReader, settings: Settings, mistakes: Sequence[Mistake]) -> list[Picture]:
+    """Small pictures of *mistakes*; without one where the frame is gone, or nothing here can look into frames."""
+    try:
+        from catseye.models.thumbnail import thumbnail  # noqa: PLC0415 - a card can be written without these packages
+    except ModuleNotFoundError:
+        return [Picture(mistake=each) for each in mistakes]
+    topic = full_name(_FRAMES, settings.topic_prefix)
+    found = []
+    for each in mistakes:
+        place = Place(topic=topic, partition=each.partition, offset=each.offset)
+        value = log.at([place])[place]
+        jpeg = None
+        try:
+            frame = None if value is None else log.decode(value, AcceptedFrame)
+            if frame is not None and (frame.camera, frame.boot, frame.sequence) == (
+                each.camera,
+                each.boot,
+                each.sequence,
+            ):
+                jpeg = thumbnail(frame.jpeg)
+        except BadRecord:
+            pass  # it is shown as a frame that is gone
+        found.append(Picture(mistake=each, jpeg=jpeg))
+    return found
+
+
+def _facts(settings: Settings, sha256: str) -> FileFacts:
+    """What the model file says of itself, if the store has it."""
+    store = ArtifactStore(settings.artifacts_url or f"file://{(settings.data_dir / 'artifacts').resolve()}")
+    try:
+        return facts_of(store.get(sha256))
+    except (Unavailable, BadModel) as fault:
+        return FileFacts(missing=str(fault))
 
 
 def as_json(card: Card) -> dict[str, Any]:

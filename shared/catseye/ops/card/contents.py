@@ -1,15 +1,19 @@
 """What a card contains, unknowns included. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from catseye.contract.records import Alert
-from catseye.ops.card.figures import Figures, Share, share, wilson
+from catseye.ops.card.figures import Figures, Mistake, Share, share, wilson
+from catseye.ops.card.file import FileFacts
+from catseye.ops.card.verdict import LABELS, verdict
 from catseye.ops.lineage.history import History, Link
 
 _WHERE = ("drifted", "elsewhere", "golden")
 _NUMBERS = ("frames", "champion", "candidate", "won", "lost")
+NOT_READ = FileFacts(missing="the file was not read")
 FEW = 30
 """Labelled frames of a class or camera below which the card notes that they are few."""
 
@@ -38,37 +42,64 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A mistake, with its frame as far as that is kept.
+
+    Attributes:
+        mistake: What was wrong.
+        jpeg: A small picture; None where the frame is gone.
+    """
+
+    mistake: Mistake
+    jpeg: bytes | None = None
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """The whole card.
 
     Attributes:
+        verdict: A few sentences for who reads nothing else.
         model: Name of the model.
         version: Version.
         stage: What it is now.
+        file: What the model file says of itself.
         made_at_ms: When the card was made, Unix milliseconds.
         chain: The version, its base version and so on.
         served: When it was champion: from and until (None: still), Unix milliseconds.
         gate: What the gate compared; empty when no event has it.
         numbers: Other numbers of the event that has the gate's, or of the first that has any, by name.
-        figures: What follows from the labels so far.
+        figures: What follows from the labels so far; no calibration of fewer than `LABELS`.
+        pictures: Some of its surest mistakes.
         alerts: Alerts that name it as the one that served.
         limits: What is not known, and what the figures do not show; one sentence each.
     """
 
+    verdict: str
     model: str
     version: str
     stage: str
+    file: FileFacts
     made_at_ms: int
     chain: list[Link]
     served: list[tuple[int, int | None]]
     gate: list[GateRow]
     numbers: dict[str, float]
     figures: Figures
+    pictures: list[Picture]
     alerts: list[Alert]
     limits: list[str]
 
 
-def card_of(history: History, chain: list[Link], figures: Figures, unreadable: int, now_ms: int) -> Card:
+def card_of(
+    history: History,
+    chain: list[Link],
+    figures: Figures,
+    unreadable: int,
+    now_ms: int,
+    *,
+    facts: FileFacts = NOT_READ,
+    pictures: Sequence[Picture] = (),
+) -> Card:
     """Put a card together.
 
     Args:
@@ -77,24 +108,32 @@ def card_of(history: History, chain: list[Link], figures: Figures, unreadable: i
         figures: What follows from the labels.
         unreadable: Records that could not be read.
         now_ms: Unix milliseconds.
+        facts: What the model file says of itself.
+        pictures: Some of its surest mistakes.
     """
     link = chain[0]
+    if sum(own.of for own in figures.by_role.values()) < LABELS:
+        figures = replace(figures, calibration_error=None, bins=[])
     compared = [gate_rows(event.metrics) for event in link.events if event.metrics]
     gate, numbers = next((rows for rows in compared if rows[0]), compared[0] if compared else ([], {}))
     served = history.served(link.model, link.version)
     alerts = history.alerts_of(link.model, link.version)
+    stage = link.events[-1].stage
     return Card(
+        verdict=verdict(stage, served, figures, facts, alerts),
         model=link.model,
         version=link.version,
-        stage=link.events[-1].stage,
+        stage=stage,
+        file=facts,
         made_at_ms=now_ms,
         chain=chain,
         served=served,
         gate=gate,
         numbers=numbers,
         figures=figures,
+        pictures=list(pictures),
         alerts=alerts,
-        limits=limits(chain, gate, served, figures, alerts, unreadable),
+        limits=limits(chain, gate, served, figures, alerts, unreadable, facts),
     )
 
 
@@ -121,6 +160,7 @@ def limits(
     figures: Figures,
     alerts: list[Alert],
     unreadable: int,
+    facts: FileFacts,
 ) -> list[str]:
     """What a reader has to know that the card does not know."""
     link, last = chain[0], chain[-1]
@@ -138,6 +178,10 @@ def limits(
     if not last.events:
         found.append(f"Unknown where base version {last.version} comes from: the register has no event of it.")
     found += _of_figures(figures)
+    if facts.missing:
+        found.append(f"Unknown what the model file says of itself: {facts.missing}.")
+    elif not facts.attribution:
+        found.append("Unknown under which licence its training data is: the model file does not say.")
     if not served:
         found.append("It never served as champion, so nothing is known of its drift in service.")
     elif not alerts:

@@ -1,5 +1,6 @@
 """A card as one HTML file: no script, nothing from elsewhere, everything escaped. Pure but for its template's file."""
 
+import base64
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -7,12 +8,18 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from catseye.ops.card.contents import Card
+from catseye.contract.identity import frame_id
+from catseye.ops.card.contents import Card, Picture
 from catseye.ops.card.figures import Bin, Share
+from catseye.ops.card.file import FileFacts
+from catseye.ops.card.verdict import LABELS
 from catseye.ops.lineage.answer import alert_text, at, cause_text
 from catseye.ops.lineage.history import Link
 from catseye.ops.lineage.manifest import PARTS, Manifest
 
+_CLASSES = 20  # of a confusion matrix that fits a page
+_PAIRS = 20
+_SHOWN = 12  # pictures of mistakes
 _SIDE = 260  # pixels of the reliability diagram
 
 Cell = str | int | float
@@ -27,6 +34,12 @@ def as_html(card: Card) -> str:
         title=f"{card.model} {card.version}",
         stage=card.stage,
         made_at=at(card.made_at_ms),
+        verdict=card.verdict,
+        file=_file(card.file),
+        file_missing=card.file.missing,
+        confusion=_confusion(card.figures.confusion),
+        pictures=_pictures(card.pictures),
+        calibration_missing=_calibration_missing(card),
         model=_model(card, link),
         data=_data(link),
         gate=_gate(card),
@@ -63,6 +76,50 @@ def _model(card: Card, link: Link) -> dict[str, Cell]:
         "base version": link.base_version or UNKNOWN,
         "champion": served or "never",
     }
+
+
+def _file(facts: FileFacts) -> dict[str, Cell]:
+    return {
+        "classes": ", ".join(facts.classes),
+        "input": facts.input,
+        "temperature": f"{facts.temperature:g}",
+        "training data and licence": facts.attribution or UNKNOWN,
+        "crops": _counts(facts.crops),
+    }
+
+
+def _confusion(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any] | None:
+    """Counts of true by predicted class; of many classes the commonest confusions alone."""
+    names = sorted(counts.keys() | {name for row in counts.values() for name in row})
+    if not names:
+        return None
+    if len(names) <= _CLASSES:
+        rows: Rows = [(label, *(counts.get(label, {}).get(name, 0) for name in names)) for label in names]
+        return {"head": ["true \\ predicted", *(f"#{name}" for name in names)], "rows": rows}
+    pairs = [(n, label, name) for label, row in counts.items() for name, n in row.items() if name != label]
+    pairs.sort(key=lambda pair: (-pair[0], pair[1:]))
+    return {"head": ["true", "predicted", "#frames"], "rows": [(label, name, n) for n, label, name in pairs[:_PAIRS]]}
+
+
+def _pictures(pictures: Iterable[Picture]) -> list[dict[str, str]]:
+    """Those whose frames are kept, as data that the page carries."""
+    return [
+        {
+            "data": base64.b64encode(picture.jpeg).decode("ascii"),
+            "label": picture.mistake.label,
+            "predicted": f"{picture.mistake.predicted} {picture.mistake.confidence:.0%}",
+            "frame": frame_id(picture.mistake.camera, picture.mistake.boot, picture.mistake.sequence),
+        }
+        for picture in pictures
+        if picture.jpeg is not None
+    ][:_SHOWN]
+
+
+def _calibration_missing(card: Card) -> str:
+    labels = sum(own.of for own in card.figures.by_role.values())
+    if not labels:
+        return "no label of a frame that it saw has come"
+    return f"an Expected calibration error of {labels} labels says nothing; {LABELS} are needed"
 
 
 def _data(link: Link) -> dict[str, Any]:
