@@ -26,7 +26,7 @@ class RedisServer:
     Args:
         directory: Its folder; made if absent. The same folder finds the server again.
         preferred_port: Port to listen on if it is free, 0 for any.
-        memory_mb: Most that it stores, MiB; after that the least recently used keys give way.
+        memory_mb: Most that it stores, MiB; after that it refuses what is written.
     """
 
     def __init__(self, directory: Path, *, preferred_port: int = 0, memory_mb: int = 256) -> None:
@@ -75,7 +75,7 @@ class RedisServer:
             "save": "",
             "appendonly": "no",
             "maxmemory": f"{self._memory_mb}mb",
-            "maxmemory-policy": "allkeys-lru",
+            "maxmemory-policy": "noeviction",
         }
         argv = [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
         return Process.start(_NAME, argv, records=self._directory, log=self._log, cwd=self._directory, port=port)

@@ -6,10 +6,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Event, Thread
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn
 
 from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
 
 from catseye import clock
 from catseye.contract.codec import Codec
@@ -33,21 +35,34 @@ QUIET_S = 5.0  # a worker that gives no sign for so long is not ready: it waits 
 STUCK_S = 20  # longer than any call of ours may last; two in a row are shorter than a group may stand still
 
 
-def run(
-    name: str,
-    reads: tuple[str, ...],
-    writes: tuple[str, ...],
-    kind: type[T],
-    build: Callable[[T, Codec, Any, Problems], Any],
-) -> NoReturn:
-    """Run one service until it is stopped by a signal, and exit.
+@dataclass(frozen=True)
+class Process(Generic[T]):
+    """What a process has once it runs: it listens for /live, /ready and /metrics, writes heartbeats, heeds signals.
+
+    Attributes:
+        settings: As it was started with.
+        logger: Its log.
+        health: To be told of its work.
+        heartbeats: Written meanwhile.
+        problems: To be told of what it refuses.
+        stop: Set once a signal asks it to end.
+    """
+
+    settings: T
+    logger: FilteringBoundLogger
+    health: Health
+    heartbeats: Heartbeats
+    problems: Problems
+    stop: Event
+
+
+def run_process(name: str, kind: type[T], work: Callable[[Process[T]], None]) -> NoReturn:
+    """Run one process until it is stopped by a signal, and exit.
 
     Args:
         name: Name of the service.
-        reads: Topics that it reads, without prefix.
-        writes: Topics that it may write, without prefix.
         kind: Its settings.
-        build: Makes the core from settings, codec, logger, and what the service reports that it refuses to.
+        work: Does all that it is for; a broker answers already.
 
     Exit status: 0 stopped by a signal; 1 failed, to be started again by a supervisor; 2 misconfigured, to be mended.
     """
@@ -70,34 +85,7 @@ def run(
             port = health.serve(settings.health_host, settings.health_port)
             logger.info("listening", host=settings.health_host, port=port)
             wait_for_broker(settings)
-            codec, prefix = codec_for(settings), settings.topic_prefix
-            core = build(settings, codec, logger, problems)
-            state = f"{name}.state"
-            lines = log.client_lines(logger)
-            observer = Observer(settings, getattr(core, "roads", ()), clock=clock.now_ms, client_log=lines)
-            listener = Listener(settings, logger.info)
-            worker: Worker[Any] = Worker(
-                name,
-                Router(core, name, reads, writes, codec, prefix, settings.partitions),
-                [full_name(read, prefix) for read in reads],
-                full_name(state, prefix) if state in BY_NAME else None,
-                settings,
-                clock=clock.now_ms,
-                probe=health,
-                client_log=lines,
-                progress=observer.news,
-                faults=listener.news,
-                anywhere=[full_name(read, prefix) for read in reads if BY_NAME[read].public],
-            )
-            observer.start()
-            TopicWatch({*reads, *writes, *({state} & BY_NAME.keys())}, settings, problems, logger.warning).start()
-            if getattr(core, "listens", False):
-                listener.start()
-            health.beat()
-            Thread(
-                target=_end_when_stuck, args=(health, heartbeats, logger.error), name="watchdog", daemon=True
-            ).start()
-            worker.run(stop)
+            work(Process(settings, logger, health, heartbeats, problems, stop))
     except Misconfigured as fault:
         logger.error("misconfigured", what=str(fault))
         sys.exit(2)
@@ -106,6 +94,57 @@ def run(
         sys.exit(1)
     logger.info("stopped")
     sys.exit(0)
+
+
+def run(
+    name: str,
+    reads: tuple[str, ...],
+    writes: tuple[str, ...],
+    kind: type[T],
+    build: Callable[[T, Codec, Any, Problems], Any],
+) -> NoReturn:
+    """Run one service of the data plane until it is stopped by a signal, and exit, as `run_process` says.
+
+    Args:
+        name: Name of the service.
+        reads: Topics that it reads, without prefix.
+        writes: Topics that it may write, without prefix.
+        kind: Its settings.
+        build: Makes the core from settings, codec, logger, and what the service reports that it refuses to.
+    """
+
+    def work(process: Process[T]) -> None:
+        settings, logger, health = process.settings, process.logger, process.health
+        codec, prefix = codec_for(settings), settings.topic_prefix
+        core = build(settings, codec, logger, process.problems)
+        state = f"{name}.state"
+        lines = log.client_lines(logger)
+        observer = Observer(settings, getattr(core, "roads", ()), clock=clock.now_ms, client_log=lines)
+        listener = Listener(settings, logger.info)
+        worker: Worker[Any] = Worker(
+            name,
+            Router(core, name, reads, writes, codec, prefix, settings.partitions),
+            [full_name(read, prefix) for read in reads],
+            full_name(state, prefix) if state in BY_NAME else None,
+            settings,
+            clock=clock.now_ms,
+            probe=health,
+            client_log=lines,
+            progress=observer.news,
+            faults=listener.news,
+            anywhere=[full_name(read, prefix) for read in reads if BY_NAME[read].public],
+        )
+        observer.start()
+        topics = {*reads, *writes, *({state} & BY_NAME.keys())}
+        TopicWatch(topics, settings, process.problems, logger.warning).start()
+        if getattr(core, "listens", False):
+            listener.start()
+        health.beat()
+        watch = (health, process.heartbeats, logger.error)
+        Thread(target=_end_when_stuck, args=watch, name="watchdog", daemon=True).start()
+        worker.run(process.stop)
+
+    run_process(name, kind, work)
 
 
 def _end_when_stuck(health: Health, heartbeats: Heartbeats, log: Callable[..., None]) -> None:

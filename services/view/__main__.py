@@ -1,0 +1,23 @@
+"""Start view: settings, Redis, core, loop."""
+
+from catseye.kafka.registry import codec_for
+from catseye.runtime import log
+from catseye.runtime.service import Process, run_process
+from catseye.view.keys import Keys
+from catseye.view.store import Store
+from services.view import NAME
+from services.view.core import ViewCore
+from services.view.follow import View
+from services.view.settings import ViewSettings
+
+
+def work(process: Process[ViewSettings]) -> None:
+    settings = process.settings
+    keys = Keys(settings.topic_prefix)
+    store = Store(settings.redis_url, keys)
+    core = ViewCore(keys, codec_for(settings))
+    View(settings, core, store, process.health, log.client_lines(process.logger)).run(process.stop)
+
+
+if __name__ == "__main__":
+    run_process(NAME, ViewSettings, work)
