@@ -15,12 +15,11 @@ from msgspec.structs import replace
 
 from catseye.cli import COMMANDS, catseye, main
 from catseye.cli.common import at, table, write_json
-from catseye.cli.dead import destination
 from catseye.cli.models import newest_steps
 from catseye.cli.repeats import frames_repeated, sentence
 from catseye.cli.topics import _kept
 from catseye.cli.watch import _line
-from catseye.contract.dead_letters import KEPT_MAX_BYTES
+from catseye.contract.dead_letters import KEPT_MAX_BYTES, destination
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Reason, Unavailable
 from catseye.contract.records import (
     Alert,

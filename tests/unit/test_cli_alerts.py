@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from catseye import clock
 from catseye.cli import alerts as command
 from catseye.cli import main
-from catseye.cli.alerts import chosen, command_on, duration_ms, newest_of
+from catseye.cli.alerts import chosen, duration_ms, newest_of
 from catseye.cli.service_faults import NOBODY_ALERTS, Services
+from catseye.contract.alert_commands import command_on
 from catseye.contract.alert_kinds import KINDS
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import Alert, AlertCommand, AlertState

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catseye.cli.models import asked, newest_steps
-from catseye.cli.train import request
+from catseye.cli.models import newest_steps
 from catseye.contract.errors import BadRecord, Misconfigured, Reason
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
+from catseye.models.asking import asked, request
 from catseye.models.commands import KnownModels, carried_out, known_models
 from catseye.models.stages import champion_in
 from tests.simulation.rollout import MODEL, Rollout, command, event

@@ -3,8 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from catseye.cli.train import request, sentence
+from catseye.cli.train import sentence
 from catseye.contract.errors import Misconfigured
+from catseye.models.asking import request
 from tests.unit.test_retrain_trigger import START_MS, Trigger, event
 
 

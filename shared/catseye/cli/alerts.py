@@ -15,10 +15,10 @@ from catseye import clock
 from catseye.cli.common import CAMERA, SENTENCE, at, json_option, records_of, settings_with_broker, table, write_json
 from catseye.cli.service_faults import NOBODY_ALERTS, services_now
 from catseye.client import subscribe
+from catseye.contract.alert_commands import command_on
 from catseye.contract.alert_kinds import KINDS, OF_SERVICES
 from catseye.contract.errors import Misconfigured, Unavailable
-from catseye.contract.identity import digest
-from catseye.contract.records import Alert, AlertAction, AlertCommand
+from catseye.contract.records import Alert, AlertCommand
 from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
 
@@ -135,31 +135,6 @@ def acknowledge(alert_id: str, reason: str, wait_s: float, json_file: Path | Non
     alert = _chosen(settings, alert_id)
     command = command_on(alert, "acknowledge", getpass.getuser(), clock.now_ms(), reason=reason)
     _carry_out(settings, alert, command, "is acknowledged", wait_s, json_file)
-
-
-def command_on(
-    alert: Alert, action: AlertAction, by: str, now_ms: int, *, until_ms: int | None = None, reason: str = ""
-) -> AlertCommand:
-    """What a person who looks at *alert* wants done with it.
-
-    Args:
-        alert: Its newest record.
-        action: What is to be done.
-        by: Who asks.
-        now_ms: Unix milliseconds.
-        until_ms: Until when it is to be suppressed; None until it resolves.
-        reason: Why; may be empty.
-    """
-    return AlertCommand(
-        command_id=digest("alert command", alert.alert_id, action, by, now_ms, until_ms or "", reason),
-        alert_id=alert.alert_id,
-        action=action,
-        until_ms=until_ms,
-        revision=alert.revision,
-        reason=reason,
-        by=by,
-        at_ms=now_ms,
-    )
 
 
 def newest_of(records: list[Alert]) -> list[Alert]:

@@ -20,10 +20,9 @@ from catseye.cli.common import (
     write_file,
     write_json,
 )
-from catseye.contract.dead_letters import is_cut
+from catseye.contract.dead_letters import destination
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import DeadLetter
-from catseye.contract.topics import TOPICS, full_name
 from catseye.kafka.producing import produce_rows
 
 if TYPE_CHECKING:
@@ -99,27 +98,6 @@ def replay(ids: tuple[str, ...], reason: str | None, json_file: Path | None) -> 
     sent = _sent_again(settings, letters)
     if not write_json(json_file, {"replayed": sent, "ids": [letter.dead_letter_id for letter in letters]}):
         click.echo(f"{sent} records sent again")
-
-
-def destination(letter: DeadLetter, prefix: str) -> str:
-    """Full name of the public topic that *letter* goes back to.
-
-    Raises:
-        Misconfigured: it came from a topic that only a service writes to, or bytes of the record are missing.
-    """
-    if is_cut(letter):
-        raise Misconfigured(
-            f"{letter.dead_letter_id} has only the first bytes of a record that was too large: sent again it would be "
-            "another one"
-        )
-    public = [full_name(topic.name, prefix) for topic in TOPICS if topic.public]
-    source = full_name("frames", prefix) if letter.topic == full_name("frames.rekeyed", prefix) else letter.topic
-    if source not in public:
-        raise Misconfigured(
-            f"{letter.dead_letter_id} came from {letter.topic}, which only a service writes to; only records from "
-            f"{' and '.join(public)} can be sent again"
-        )
-    return source
 
 
 def _letters(settings: Settings, *, reason: str | None = None, camera: str | None = None) -> list[DeadLetter]:

@@ -4,7 +4,7 @@ Whoever is promoted is on probation, with the champion before as its shadow.
 """
 
 import getpass
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -26,18 +26,15 @@ from catseye.cli.common import (
 from catseye.cli.describe import describe
 from catseye.cli.score import naming, score
 from catseye.cli.service_faults import refusals
-from catseye.contract.errors import BadRecord, Misconfigured
-from catseye.contract.identity import digest
-from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
+from catseye.contract.records import ModelAction, ModelEvent
 from catseye.kafka.registry import codec_for
 from catseye.models.ask import WAIT_S, answers, ask
-from catseye.models.commands import KnownModels, carried_out, known_models
+from catseye.models.asking import asked
 from catseye.models.signing import PUBLIC, key_folder, make_keys, private_key
 from catseye.models.stages import Version, champion_in, stages_of
 from catseye.settings import Settings, load
 
 NONE: Mapping[Version, str] = MappingProxyType({})
-_AT_LEAST = 4  # characters of a version that must be given
 
 
 @click.group()
@@ -202,49 +199,6 @@ def rollback(model: str | None, because: str, wait_s: float, json_file: Path | N
     _ask("roll_back", "", model, because, wait_s, json_file)
 
 
-def asked(
-    events: Sequence[ModelEvent],
-    action: ModelAction,
-    version: str,
-    model: str | None,
-    *,
-    because: str = "",
-    by: str,
-    at_ms: int,
-) -> ModelCommand:
-    """The command that a person means, if it can be carried out as the register stands.
-
-    Args:
-        events: Of all models, oldest first.
-        action: What is to be done.
-        version: First characters of a version; empty for the champion.
-        model: Name of the model; None where *version* tells, or the champion is meant.
-        because: Why; may be empty.
-        by: Who asks.
-        at_ms: Unix milliseconds.
-
-    Raises:
-        Misconfigured: nothing or several things are meant, or it cannot be done; says why.
-    """
-    known = known_models(events)
-    name, exact = _champion_of(known, model) if action == "roll_back" else _version_of(known, version, model)
-    command = ModelCommand(
-        command_id=digest(action, name, exact or "", by, because, at_ms),
-        action=action,
-        model=name,
-        version=exact,
-        seen_event_id=events[-1].event_id if events else None,
-        reason=because,
-        by=by,
-        at_ms=at_ms,
-    )
-    try:
-        carried_out(known, command, at_ms)
-    except BadRecord as fault:
-        raise Misconfigured(fault.detail) from fault
-    return command
-
-
 def newest_steps(events: Iterable[ModelEvent], refused: Mapping[Version, str] = NONE) -> list[dict[str, Any]]:
     """The last step of each version, newest first, with what it is: one champion, perhaps canaries, others replaced.
 
@@ -272,25 +226,6 @@ def _standing(event: ModelEvent, champion: ModelEvent | None, canaries: Containe
     if event.stage != "champion":
         return event.stage
     return "canary" if version in canaries else "replaced"
-
-
-def _version_of(known: KnownModels, version: str, model: str | None) -> Version:
-    """Name and version of the one version that *version* begins. Raises `Misconfigured` for none or several."""
-    all_ = [each for each in known.newest if model in (None, each[0])]
-    exact = [found for found in all_ if found[1] == version]
-    found = exact or [found for found in all_ if len(version) >= _AT_LEAST and found[1].startswith(version)]
-    if not found:
-        raise Misconfigured(f"no version begins with {version}; `catseye models list` shows them")
-    if len(found) > 1:
-        raise Misconfigured(f"{len(found)} versions begin with {version}: give more of it, or --model")
-    return found[0]
-
-
-def _champion_of(known: KnownModels, model: str | None) -> tuple[str, str | None]:
-    """The champion, if it is of *model*; else that name, so that the command is refused with the reason."""
-    if known.champion is not None and model in (None, known.champion[0]):
-        return known.champion
-    return model or "", None
 
 
 def serving(settings: Settings) -> ModelEvent | None:

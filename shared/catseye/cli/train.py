@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,11 @@ import msgspec
 from catseye import clock
 from catseye.cli.common import SENTENCE, json_option, records_of, settings_with_broker, write_json
 from catseye.cli.service_faults import runs
-from catseye.contract.errors import Misconfigured, Unavailable
-from catseye.contract.identity import digest
-from catseye.contract.records import ModelEvent, RetrainDecision, TrainingRequest
+from catseye.contract.errors import Unavailable
+from catseye.contract.records import RetrainDecision, TrainingRequest
 from catseye.kafka.producing import produce
 from catseye.kafka.registry import codec_for
-from catseye.models.stages import champion_in
+from catseye.models.asking import request
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -55,30 +53,6 @@ def train(reason: str, wait_s: float, json_file: Path | None) -> None:
         click.echo(sentence(decision))
     if not decision.accepted:
         raise click.exceptions.Exit(_DECLINED)
-
-
-def request(events: Iterable[ModelEvent], by: str, reason: str, now_ms: int) -> TrainingRequest:
-    """What a person asks for, of the model of the champion. Raises `Misconfigured` while there is no champion.
-
-    Args:
-        events: Of all models, oldest first.
-        by: Who asks.
-        reason: Why; may be empty.
-        now_ms: Unix milliseconds.
-    """
-    champion = champion_in(events)
-    if champion is None:
-        raise Misconfigured(
-            "no model is champion yet, so there is none to train on: "
-            "`catseye models register FILE --stage champion` names one"
-        )
-    return TrainingRequest(
-        request_id=digest("request", champion.model, by, now_ms, reason),
-        model=champion.model,
-        reason=reason,
-        by=by,
-        at_ms=now_ms,
-    )
 
 
 def sentence(decision: RetrainDecision) -> str:

@@ -4,11 +4,12 @@ Of more bytes than one record of ours holds, only the first are kept. A broker c
 compressed, a record of any size passes it.
 """
 
-from catseye.contract.errors import BadRecord
+from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.identity import dead_letter_id
 from catseye.contract.limits import PUBLIC_MAX_BYTES
 from catseye.contract.message import Message
 from catseye.contract.records import DeadLetter
+from catseye.contract.topics import TOPICS, full_name
 
 KEPT_MAX_BYTES = PUBLIC_MAX_BYTES  # of key and value together: whatever can be written uncompressed is kept whole
 APPEND_TIME = 2  # the broker's clock wrote the timestamp, not the publisher's (Kafka's TimestampType)
@@ -62,3 +63,24 @@ def _kept(message: Message) -> tuple[bytes | None, bytes | None, str]:
     value = value and value[: KEPT_MAX_BYTES - len(key or b"")]
     kept = f"of its key {len(key or b'')} of {key_bytes} bytes, of its value {len(value or b'')} of {value_bytes}"
     return key, value, f"; kept are {kept}: the whole stands where it came from, as long as that topic keeps it"
+
+
+def destination(letter: DeadLetter, prefix: str) -> str:
+    """Full name of the public topic that *letter* goes back to.
+
+    Raises:
+        Misconfigured: it came from a topic that only a service writes to, or bytes of the record are missing.
+    """
+    if is_cut(letter):
+        raise Misconfigured(
+            f"{letter.dead_letter_id} has only the first bytes of a record that was too large: sent again it would be "
+            "another one"
+        )
+    public = [full_name(topic.name, prefix) for topic in TOPICS if topic.public]
+    source = full_name("frames", prefix) if letter.topic == full_name("frames.rekeyed", prefix) else letter.topic
+    if source not in public:
+        raise Misconfigured(
+            f"{letter.dead_letter_id} came from {letter.topic}, which only a service writes to; only records from "
+            f"{' and '.join(public)} can be sent again"
+        )
+    return source
