@@ -40,7 +40,7 @@ from infra.local.evidence import Ledger
 from infra.local.jvm import ROOT
 from infra.local.log_reader import read_log
 from infra.local.processes import last_line
-from infra.local.services import PASSING, PASSING_WATCHING
+from infra.local.services import PASSING, PASSING_SHOWN
 from infra.local.stack import Stack
 from infra.local.warm_up import warm_up
 from infra.local.watch import STEPS, WATCHED, Watch
@@ -97,6 +97,7 @@ class Demo:
         self._model = ""
         self._began_s = time.time()
         self._worse: ModelCommand | None = None
+        self._pages: str | None = None
         self._loop = Loop(wishes.change_at_s or 0.0)
         self._road_ended = False
 
@@ -129,6 +130,7 @@ class Demo:
                 self._print(f"alerts that opened after publishing had ended, and are left out: {listed}")
             figures["decisions"] = decisions_made(settings, started_at_ms, ended_at_ms)
             figures["models"] = models_seen(settings, started_at_ms)
+            figures["pages"] = self._pages
             figures["setup_s"] = round(setup_s, 3)
             figures["duration_s"] = round(ended_s - started_at_ms / 1_000, 3)
             self._print("stopping what was started")
@@ -153,7 +155,8 @@ class Demo:
             self._worse = candidate(settings, codec, self._wishes.model, self._wishes.frames)
         self._print("starting the services")
         happens = self._wishes.change_at_s is not None
-        Stack(load(Settings), services=PASSING if happens else PASSING_WATCHING).up()
+        self._pages = Stack(load(Settings), services=PASSING if happens else PASSING_SHOWN).up().pages
+        self._print(f"pages: {self._pages}")
         answers(settings, asked)
         if plan.brokers:
             warm_up(settings)

@@ -47,6 +47,8 @@ SERVICES = (
     Service("retrain_trigger", 8170, (_python_of("retrain_trigger"), "-m", "services.retrain_trigger")),
     # Torch is large: `need_python trainer` makes its environment.
     Service("trainer", 8180, (_python_of("trainer"), "-m", "services.trainer")),
+    Service("view", 8190),
+    Service("gateway", 8200),
 )
 
 
@@ -54,12 +56,17 @@ OF_THE_LOOP = ("inference_shadow", "retrain_trigger", "trainer")
 """Who makes a new model and proves it; without them a stack predicts, joins, watches, alerts, and rollout carries out
 what people ask for."""
 
+OF_THE_PAGES = ("view", "gateway")
+"""Who shows it all to browsers; they need Redis, and nobody needs them."""
+
 WATCHING = tuple(service for service in SERVICES if service.name not in OF_THE_LOOP)
 
 PASSING = tuple(replace(service, health_port=0) for service in SERVICES)
 """The same for a stack that comes and goes beside others."""
 
-PASSING_WATCHING = tuple(service for service in PASSING if service.name not in OF_THE_LOOP)
+PASSING_SHOWN = tuple(service for service in PASSING if service.name not in OF_THE_LOOP)
+
+PASSING_WATCHING = tuple(service for service in PASSING_SHOWN if service.name not in OF_THE_PAGES)
 
 
 def children(

@@ -1,6 +1,7 @@
 """The stack on this machine: Kafka, the topics, the services. What the demo, the tests and `infra/stack` use."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,11 +22,13 @@ from infra.local.kafka import KafkaCluster
 from infra.local.processes import Process
 from infra.local.redis import RedisServer
 from infra.local.service_processes import READY_S, ServiceProcesses
-from infra.local.services import WATCHING, Service
+from infra.local.services import OF_THE_PAGES, WATCHING, Service
 from infra.local.supervise import Child
 
 _STORED = ("artifacts", "faust", "lineage.sqlite", "mlruns", "redis")
 """Of the data folder, beside the brokers' folders and the logs: they speak of places on topics that a reset deletes."""
+PAGES_PORT = "CATSEYE_GATEWAY_PORT"
+CUSTOMARY_PAGES_PORT = 8080
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -36,12 +39,19 @@ class Plan(msgspec.Struct, frozen=True):
         bootstrap_servers: Where clients start from.
         workers: How many of each service, by name, where it is not one.
         redis_url: Where Redis is; None if nothing needs it.
+        pages_port: Port of the pages; None if there are none.
     """
 
     brokers: int
     bootstrap_servers: str
     workers: dict[str, int]
     redis_url: str | None = None
+    pages_port: int | None = None
+
+    @property
+    def pages(self) -> str | None:
+        """Address of the pages."""
+        return None if self.pages_port is None else f"http://{ports.LOOPBACK}:{self.pages_port}/"
 
 
 class Stack:
@@ -50,7 +60,6 @@ class Stack:
     Args:
         settings: As the services will read them. If they name a cluster (`KAFKA_BOOTSTRAP_SERVERS`), none is started.
         services: What to start.
-        with_redis: Whether one of the services uses Redis.
     """
 
     def __init__(
@@ -58,12 +67,11 @@ class Stack:
         settings: Settings,
         *,
         services: Sequence[Service] = WATCHING,
-        with_redis: bool = False,
     ) -> None:
         self.data_dir = settings.data_dir.resolve()
         self._settings = settings
         self._services = services
-        self._with_redis = with_redis
+        self._with_pages = any(service.name in OF_THE_PAGES for service in services)
         self._run_dir = self.data_dir / "run"
         self._redis = RedisServer(self.data_dir / "redis", preferred_port=redis.CUSTOMARY_PORT)
         self._running = ServiceProcesses(self.data_dir)
@@ -90,9 +98,8 @@ class Stack:
             settings = self._settings.model_copy(update={"kafka_bootstrap_servers": plan.bootstrap_servers})
             create_topics(settings)
             make_keys(key_folder(settings))
-            if self._with_redis:
-                self._redis.start()
-                plan = msgspec.structs.replace(plan, redis_url=self._redis.url)
+            if self._with_pages:
+                plan = msgspec.structs.replace(plan, redis_url=self._redis_up(), pages_port=self._pages_port(before))
                 self._write(plan)
             self._services_up(plan, settings)
             return plan
@@ -181,6 +188,7 @@ class Stack:
             "answers": answers,
             "brokers": brokers,
             "redis_url": plan.redis_url if plan else None,
+            "pages": plan.pages if plan else None,
             "services": listed,
         }
 
@@ -228,10 +236,28 @@ class Stack:
         cluster.start()
         return size, cluster.bootstrap_servers
 
+    def _redis_up(self) -> str:
+        """Address of Redis; one is started unless the settings name one."""
+        if "redis_url" in self._settings.model_fields_set:
+            return self._settings.redis_url
+        self._redis.start()
+        return self._redis.url
+
+    def _pages_port(self, before: Plan | None) -> int:
+        """The port of the last `up`, what the settings say, or one that is free."""
+        if chosen := int(os.environ.get(PAGES_PORT, "0")):
+            return chosen
+        if before is not None and before.pages_port is not None:
+            return before.pages_port
+        passing = not any(service.health_port for service in self._services)
+        return ports.choose(0 if passing else CUSTOMARY_PAGES_PORT)
+
     def _services_up(self, plan: Plan, settings: Settings) -> None:
         where = {"KAFKA_BOOTSTRAP_SERVERS": plan.bootstrap_servers, "CATSEYE_DATA_DIR": str(self.data_dir)}
         if plan.redis_url:
             where["REDIS_URL"] = plan.redis_url
+        if plan.pages_port:
+            where[PAGES_PORT] = str(plan.pages_port)
 
         def settled(names: Sequence[str]) -> None:
             wait_until_settled(settings, {name: plan.workers.get(name, 1) for name in names}, READY_S)

@@ -16,12 +16,13 @@ from catseye.cli.common import OutFile, print_anything, write_file
 from catseye.cli.models import serving
 from catseye.cli.service_faults import Services, services_now
 from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.masking import masked
 from catseye.kafka.registry import codec_for
 from catseye.models.register import register
 from catseye.settings import Settings, load
 from infra.local import files, ports
 from infra.local.jvm import ROOT
-from infra.local.services import OF_THE_LOOP, SERVICES, WATCHING, Service
+from infra.local.services import OF_THE_LOOP, OF_THE_PAGES, SERVICES, WATCHING, Service
 from infra.local.stack import Plan, Stack
 from infra.local.stack_logs import follow, newest, sources
 from infra.local.supervise import MISCONFIGURED
@@ -42,7 +43,9 @@ def describe(status: Mapping[str, Any]) -> str:
     lines = [f"{'Kafka':<16}{status['bootstrap_servers']}{answers}"]
     lines += [f"{'':<16}{_absent(broker['port'])}" for broker in status["brokers"] if not broker["pid"]]
     if status["redis_url"]:
-        lines.append(f"{'Redis':<16}{status['redis_url']}")
+        lines.append(f"{'Redis':<16}{masked(status['redis_url'])}")
+    if status["pages"]:
+        lines.append(f"{'pages':<16}{status['pages']}")
     for service in status["services"]:
         state = "ready" if service["ready"] else "not ready" if service["pid"] else "not running"
         if service["refuses"]:
@@ -119,8 +122,9 @@ def main() -> None:
     default=None,
     help=f"With what retrains: {', '.join(OF_THE_LOOP)}; default: what runs, else without.",
 )
+@click.option("--pages/--no-pages", default=True, help="With the pages, which need Redis; default: with them.")
 @json_option
-def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_file: Path | None) -> None:
+def up(brokers: str | None, workers: dict[str, int], loop: bool | None, pages: bool, json_file: Path | None) -> None:
     """Start what does not run or has ended; return when everything is ready.
 
     Settings are checked before anything is stopped. A service whose settings changed is started anew.
@@ -129,7 +133,8 @@ def up(brokers: str | None, workers: dict[str, int], loop: bool | None, json_fil
     if loop is None:
         running = _stack()
         loop = running.plan is not None and any(child.name.startswith(OF_THE_LOOP) for child in running.children)
-    stack = _stack(SERVICES if loop else WATCHING)
+    wanted = SERVICES if loop else WATCHING
+    stack = _stack([service for service in wanted if pages or service.name not in OF_THE_PAGES])
     plan = stack.up(brokers=int(brokers) if brokers else None, workers=workers)
     model = first_model(plan)
     found = stack.status()

@@ -37,6 +37,7 @@ SERVICES = (
     "retrain_trigger",
     "trainer",
     "rollout",
+    "view",
     "gateway",
     "notifier",
     "simulator",
@@ -83,7 +84,16 @@ class Settings(BaseSettings):
         validation_alias="SCHEMA_REGISTRY_URL",
         description="Schema registry; with it records are written in Confluent's wire format, without in Avro's own",
     )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        validation_alias="REDIS_URL",
+        description="Redis server that pages read from, redis://USER:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS",
+    )
     data_dir: Path = Field(default=Path(".catseye"), description="Folder for artifacts, keys and logs")
+    tokens_file: Path | None = Field(
+        default=None,
+        description="File of the tokens of the gateway; left out, tokens.json in the data folder",
+    )
     artifacts_url: str = Field(
         default="",
         description="Where model files are kept, as fsspec writes it; empty is artifacts/ in the data folder",
@@ -156,6 +166,11 @@ class Settings(BaseSettings):
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         for name, value in super().__repr_args__():
             yield name, shown(str(name).upper(), value) if isinstance(value, str) else value
+
+    @property
+    def tokens_path(self) -> Path:
+        """Where the tokens are."""
+        return self.tokens_file or self.data_dir / "tokens.json"
 
     @property
     def heartbeat_ms(self) -> int:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from catseye.cli.settings import service_settings
 from catseye.settings import Settings, listed
 from tests.simulation.images import COMPOSE, DOCKERFILES, JOBS, OURS, Image, built, let_through
 
@@ -112,7 +113,8 @@ def test_all_share_the_folder_of_keys_and_artifacts(images: dict[str, Image]) ->
 
 def test_every_variable_is_a_setting(images: dict[str, Image]) -> None:
     """A service refuses to start on a `CATSEYE_` variable that is none."""
-    known = {variable for variable, _, _ in listed(Settings)}
+    kinds: list[type[Settings]] = [Settings, *(kind for _, kind in service_settings())]
+    known = {variable for kind in kinds for variable, _, _ in listed(kind)}
     given = {variable for image in images.values() for variable in image.env if variable.startswith("CATSEYE_")}
     given |= {variable for service in OURS.values() for variable in service["environment"]}
     assert given - known == set()

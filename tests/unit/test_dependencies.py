@@ -19,6 +19,8 @@ EXTRAS = {
     "catseye.contract.heads": ("", "service"),  # for services that decode whole batches; no client does
     "catseye.kafka.registry_client": ("", "registry"),
     "catseye.runtime": ("", "service"),
+    "catseye.view": ("", "service"),
+    "catseye.rights": ("",),
     "catseye.models": ("", "models"),
     "catseye.ops": ("", "cli"),
     "catseye.cli": ("", "cli"),

@@ -24,6 +24,7 @@ COMMANDS = {
     "lineage": ("lineage", "Say where a prediction, a model or a dataset comes from, and what it led to."),
     "report": ("report", "Write a model's card as one HTML file."),
     "replay": ("replay", "Predict recorded frames with a model, scored with the labels at their real delays."),
+    "tokens": ("tokens", "Make, list and revoke the tokens that let people in through the gateway."),
     "dead": ("dead", "Look at refused records and send them again."),
 }
 MISCONFIGURED = 2

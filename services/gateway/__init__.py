@@ -1,0 +1,5 @@
+"""Gateway is the door for browsers and scripts: HTTP to topics, the read model to pages and live events."""
+
+NAME = "gateway"
+READS = ("predictions", "dead-letters", "frames.accepted")
+WRITES = ("frames", "labels", "alert.commands", "model.commands", "training.requests")

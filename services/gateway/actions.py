@@ -1,0 +1,121 @@
+"""What a person may do: each is a command record with his name; its effect shows when the topic says so."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from catseye import clock
+from catseye.contract.alert_commands import command_on
+from catseye.contract.dead_letters import destination
+from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.records import Alert, DeadLetter, ModelEvent
+from catseye.kafka.producing import produce_rows
+from catseye.models.asking import asked
+from catseye.models.asking import request as training_request
+from catseye.rights.scopes import Principal
+from services.gateway.bodies import AlertAsked, CommandSent, ModelAsked, TrainingAsked, json_of
+from services.gateway.door import Gateway
+from services.gateway.problem import Problem, not_found, unavailable
+
+_BODY_MOST = 65_536
+
+
+async def on_alert(gateway: Gateway, request: Request, principal: Principal) -> Response:
+    """Acknowledge or suppress an alert, or end its suppression. 202 with the command's id."""
+    wanted = await json_of(request, AlertAsked, _BODY_MOST)
+    found = await gateway.model.alert(request.path_params["alert_id"])
+    if found is None or not principal.sees(found.get("camera")):
+        raise not_found(f"alert {request.path_params['alert_id']}")
+    alert = msgspec.convert(found, Alert)
+    if wanted.revision is not None:
+        alert = msgspec.structs.replace(alert, revision=wanted.revision)
+    command = command_on(
+        alert, wanted.action, principal.name, clock.now_ms(), until_ms=wanted.until_ms, reason=wanted.reason
+    )
+    return await _sent(gateway, "alert.commands", command, command.command_id)
+
+
+async def on_model(gateway: Gateway, request: Request, principal: Principal) -> Response:
+    """Promote, reject, roll back or approve a version. 202 with the command's id; 409 where it cannot be done."""
+    _whole_fleet(principal)
+    wanted = await json_of(request, ModelAsked, _BODY_MOST)
+    events = await _events(gateway)
+    try:
+        command = asked(
+            events,
+            wanted.action,
+            wanted.version or "",
+            request.path_params["model"],
+            because=wanted.reason,
+            by=principal.name,
+            at_ms=clock.now_ms(),
+        )
+    except Misconfigured as fault:
+        raise Problem(HTTPStatus.CONFLICT, "command_refused", str(fault)) from fault
+    if wanted.seen_event_id is not None:
+        command = msgspec.structs.replace(command, seen_event_id=wanted.seen_event_id)
+    return await _sent(gateway, "model.commands", command, command.command_id)
+
+
+async def train(gateway: Gateway, request: Request, principal: Principal) -> Response:
+    """Ask for a training. 202 with the request's id."""
+    _whole_fleet(principal)
+    wanted = await json_of(request, TrainingAsked, _BODY_MOST)
+    try:
+        record = training_request(await _events(gateway), principal.name, wanted.reason, clock.now_ms())
+    except Misconfigured as fault:
+        raise Problem(HTTPStatus.CONFLICT, "command_refused", str(fault)) from fault
+    if record.model != wanted.model:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "command_refused",
+            f"{wanted.model} is not the champion's model; that is {record.model}.",
+        )
+    return await _sent(gateway, "training.requests", record, record.request_id)
+
+
+async def resend(gateway: Gateway, request: Request, principal: Principal) -> Response:
+    """Send a refused record once more, byte for byte, to the topic that it came from. 202."""
+    found = await gateway.model.dead_letter(request.path_params["dead_letter_id"])
+    if found is None or not principal.sees(found.get("camera")):
+        raise not_found(f"dead letter {request.path_params['dead_letter_id']}")
+    _, partition, offset = found["lies_at"].rsplit("/", 2)
+    letter = await gateway.pictures.record("dead-letters", DeadLetter, int(partition), int(offset))
+    settings = gateway.settings
+    try:
+        row = destination(letter, settings.topic_prefix), letter.key, letter.value
+        await asyncio.to_thread(produce_rows, settings, [row])
+    except Misconfigured as fault:
+        raise Problem(HTTPStatus.CONFLICT, "cannot_be_sent_again", str(fault)) from fault
+    except Unavailable as fault:
+        raise unavailable(str(fault)) from fault
+    return _accepted(letter.dead_letter_id)
+
+
+async def _events(gateway: Gateway) -> list[ModelEvent]:
+    """Events of `models`; signatures are not in the read model, and no command needs them."""
+    return [msgspec.convert({**event, "signature": b""}, ModelEvent) for event in await gateway.model.model_events()]
+
+
+async def _sent(gateway: Gateway, topic: str, record: Any, command_id: str) -> Response:
+    try:
+        await gateway.outbox.send(topic, record)
+    except Unavailable as fault:
+        raise unavailable(str(fault)) from fault
+    return _accepted(command_id)
+
+
+def _accepted(command_id: str) -> Response:
+    body = msgspec.json.encode(CommandSent(command_id))
+    return Response(body, HTTPStatus.ACCEPTED, media_type="application/json")
+
+
+def _whole_fleet(principal: Principal) -> None:
+    if principal.cameras:
+        raise Problem(
+            HTTPStatus.FORBIDDEN, "no_right", f"A model is for all cameras; the token of {principal.name} is for some."
+        )

@@ -1,0 +1,146 @@
+"""Bodies of requests and answers, and how they are read."""
+
+from http import HTTPStatus
+from typing import Literal, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from catseye.contract.records import AlertAction
+from services.gateway.problem import Problem
+
+B = TypeVar("B", bound=msgspec.Struct)
+
+
+class FramePosted(msgspec.Struct, forbid_unknown_fields=True):
+    """A frame as JSON.
+
+    Attributes:
+        camera: Its camera.
+        jpeg: The picture, Base64.
+        captured_at_ms: When it was taken, Unix milliseconds; left out: now.
+        telemetry: Readings of the device by name.
+        explain: Asks for a class activation map with the prediction.
+    """
+
+    camera: str
+    jpeg: bytes
+    captured_at_ms: int | None = None
+    telemetry: dict[str, float] = {}
+    explain: bool = False
+
+
+class FrameSent(msgspec.Struct):
+    """A frame that the broker has.
+
+    Attributes:
+        frame: Its name, ``camera/boot/sequence``: its prediction and its label carry it.
+        camera: Its camera.
+        boot: Name of the counter.
+        sequence: Number within the boot.
+    """
+
+    frame: str
+    camera: str
+    boot: str
+    sequence: int
+
+
+class LabelPosted(msgspec.Struct, forbid_unknown_fields=True):
+    """What a frame showed.
+
+    Attributes:
+        frame: ``camera/boot/sequence``.
+        label: The true class; null takes back what was said before.
+        labelled_at_ms: When it was said, Unix milliseconds; left out: now.
+        source: Where it comes from.
+        propensity: Probability with which this frame was chosen to be labelled.
+    """
+
+    frame: str
+    label: str | None
+    labelled_at_ms: int | None = None
+    source: str = "person"
+    propensity: float = 1.0
+
+
+class LabelSent(msgspec.Struct):
+    """A label that the broker has."""
+
+    frame: str
+    label: str | None
+    labelled_at_ms: int
+
+
+class AlertAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to be done with an alert.
+
+    Attributes:
+        action: acknowledge, suppress or unsuppress.
+        until_ms: Until when it is suppressed, Unix milliseconds; null: until it resolves.
+        reason: Why.
+        revision: Revision of the record that was looked at; left out: the newest.
+    """
+
+    action: AlertAction
+    until_ms: int | None = None
+    reason: str = ""
+    revision: int | None = None
+
+
+class ModelAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to be done with a version.
+
+    Attributes:
+        action: promote, reject, roll_back or approve.
+        version: Which; of roll_back the champion that is to go, null for whichever it is.
+        reason: Why.
+        seen_event_id: Newest model event that was looked at.
+    """
+
+    action: Literal["promote", "reject", "roll_back", "approve"]
+    version: str | None = None
+    reason: str = ""
+    seen_event_id: str | None = None
+
+
+class TrainingAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """A training is asked for."""
+
+    model: str
+    reason: str = ""
+
+
+class CommandSent(msgspec.Struct):
+    """A command that the broker has; the event that it leads to names it."""
+
+    command_id: str
+
+
+async def body_of(request: Request, most: int) -> bytes:
+    """The whole body, of at most *most* bytes: more is not even read. Raises `Problem`."""
+    said = request.headers.get("content-length")
+    body = bytearray()
+    if said is None or not said.isdecimal() or int(said) <= most:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                break
+        else:
+            return bytes(body)
+    raise Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "body_too_large",
+        f"The body has more than {most} bytes (CATSEYE_GATEWAY_BODY_MAX_BYTES).",
+    )
+
+
+async def json_of(request: Request, kind: type[B], most: int) -> B:
+    """The body as *kind*. Raises `Problem` with what is wrong in it."""
+    body = await body_of(request, most)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as fault:
+        raise Problem(HTTPStatus.BAD_REQUEST, "field_out_of_range", f"{fault}.") from fault
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise Problem(HTTPStatus.BAD_REQUEST, "not_json", f"The body is no JSON: {fault}.") from fault

@@ -1,0 +1,89 @@
+"""Records by where they lie: the frames of an alert, of a prediction; the bytes of what was refused."""
+
+import asyncio
+from collections import OrderedDict
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from catseye.contract.codec import Codec
+from catseye.contract.errors import BadRecord
+from catseye.contract.records import AcceptedFrame, Record
+from catseye.contract.topics import full_name
+from catseye.kafka.clients import SILENT, partition_bounds, reader_config
+from catseye.settings import Settings
+from services.gateway.problem import not_found, unavailable
+
+R = TypeVar("R", bound=Record)
+KEPT_BYTES = 32 * 2**20
+_WAIT_S = 3.0
+
+
+class Pictures:
+    """Reads one record at a time, and keeps the frames that were read last.
+
+    Args:
+        settings: Where the brokers are.
+        codec: Reads records.
+    """
+
+    def __init__(self, settings: Settings, codec: Codec) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._kept: OrderedDict[tuple[int, int], AcceptedFrame] = OrderedDict()
+        self._bytes = 0
+        self._lock = asyncio.Lock()
+        self._consumer: Any = None
+
+    async def frame(self, partition: int, offset: int) -> AcceptedFrame:
+        """The frame at a place. Raises `Problem`: there is none, or it is not kept any more."""
+        key = partition, offset
+        if (kept := self._kept.get(key)) is None:
+            kept = await self.record("frames.accepted", AcceptedFrame, partition, offset)
+            self._keep(key, kept)
+        else:
+            self._kept.move_to_end(key)
+        return kept
+
+    async def record(self, topic: str, kind: type[R], partition: int, offset: int) -> R:
+        """The record at a place. Raises `Problem` likewise."""
+        async with self._lock:
+            return await asyncio.to_thread(self._read, topic, kind, partition, offset)
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def _keep(self, key: tuple[int, int], frame: AcceptedFrame) -> None:
+        if key not in self._kept:
+            self._bytes += len(frame.jpeg)
+        self._kept[key] = frame
+        while self._bytes > KEPT_BYTES:
+            _, gone = self._kept.popitem(last=False)
+            self._bytes -= len(gone.jpeg)
+
+    def _read(self, topic: str, kind: type[R], partition: int, offset: int) -> R:
+        what = (
+            f"record of {topic} at partition {partition}, offset {offset}: it is not kept any more, or never was there"
+        )
+        if not 0 <= partition < self._settings.partitions:
+            raise not_found(what)
+        if self._consumer is None:
+            config = reader_config(self._settings, f"{self._settings.topic_prefix}gateway.pictures") | SILENT
+            self._consumer = Consumer(config | {"fetch.wait.max.ms": 20})
+        place = TopicPartition(full_name(topic, self._settings.topic_prefix), partition, offset)
+        try:
+            first, end = partition_bounds(self._consumer, place)
+            if not first <= offset < end:
+                raise not_found(what)
+            self._consumer.assign([place])
+            message = self._consumer.poll(_WAIT_S)
+            self._consumer.unassign()
+        except KafkaException as fault:
+            raise unavailable(f"The broker does not answer: {fault.args[0].str()}.") from fault
+        if message is None or message.error() or message.offset() != offset:
+            raise not_found(what)
+        try:
+            return self._codec.decode(message.value(), kind)
+        except BadRecord as fault:
+            raise not_found(what) from fault
