@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
 from catseye.contract.names import SENTENCE_MAX, camera_of, check_text, label_of, name_of, shown
@@ -140,6 +139,8 @@ def write_json(json_file: Path | None, content: dict[str, Any]) -> bool:
     """
     if json_file is None:
         return False
+    import msgspec  # noqa: PLC0415 - as in `settings_with_broker`
+
     text = msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"
     if str(json_file) == "-":
         echo_json(text)
