@@ -1,7 +1,8 @@
 # Sets up what a command in infra/ needs, from a bare checkout; sourced by each of them, never run.
 #
 #   source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/bootstrap.sh"
-#   need_python runtime|test|trainer|retrain_trigger|bench   PYTHON is then the interpreter that has those packages
+#   need_python runtime|test|trainer|retrain_trigger|bench   PYTHON is then the interpreter that has those packages,
+#                                            of the Python that INFRA_PYTHON names, else of 3.11 or the next newer one
 #   need_kafka                               Java 17 or newer, and Kafka's jars in .catseye/kafka/libs
 #   need_javac                               a Java compiler on the PATH
 #   need_redis                               redis-server on the PATH
@@ -89,10 +90,16 @@ install_with_apt() {
 
 # ---- Python ----------------------------------------------------------------------------------------------------
 
+# The requirement files hold what 3.11 to 3.13 need (tests/contract/test_requirements.py); a newer one comes last.
+PYTHONS=(python3.11 python3.12 python3.13)
+
 find_python() {
   local candidate
-  # The requirement files were resolved for 3.11; newer ones usually do.
-  for candidate in python3.11 python3 python3.12 python3.13; do
+  if [[ -n ${INFRA_PYTHON:-} ]]; then
+    printf '%s\n' "$INFRA_PYTHON"
+    return
+  fi
+  for candidate in "${PYTHONS[@]}" python3; do
     if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       printf '%s\n' "$candidate"
       return
@@ -107,6 +114,9 @@ need_python() {
     runtime | test) venv="$ROOT/.catseye/venv" ;; # the tests' packages are the services' and some more
     *) venv="$ROOT/.catseye/venv-$kind" ;;
   esac
+  # A Python that is asked for has environments of its own.
+  [[ -z ${INFRA_PYTHON:-} ]] || venv+="-$("$INFRA_PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" ||
+    fail "INFRA_PYTHON: $INFRA_PYTHON is no Python."
   requirements="$ROOT/infra/requirements/$kind.txt"
   [[ -f $requirements ]] || fail "There is no $requirements."
   if ! python_is_ready "$kind" "$venv" "$requirements"; then

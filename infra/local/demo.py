@@ -20,7 +20,8 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.live import Live
 
-from catseye.cli.common import OutFile, print_anything, write_file
+from catseye.cli.common import OutFile, write_file
+from catseye.cli.streams import print_anything
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.records import ModelCommand
 from catseye.kafka.admin import admin

@@ -12,9 +12,10 @@ from typing import Any
 import click
 import msgspec
 
-from catseye.cli.common import OutFile, print_anything, write_file
+from catseye.cli.common import OutFile, write_file
 from catseye.cli.models import serving
 from catseye.cli.service_faults import Services, services_now
+from catseye.cli.streams import print_anything
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.masking import masked
 from catseye.kafka.registry import codec_for

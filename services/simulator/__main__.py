@@ -14,7 +14,7 @@ import cv2
 from confluent_kafka import Producer
 
 from catseye import clock
-from catseye.cli.common import print_anything
+from catseye.cli.streams import print_anything
 from catseye.client.config import publisher_config
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.topics import full_name

@@ -16,7 +16,8 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from catseye.cli.common import OutFile, print_anything, write_file
+from catseye.cli.common import OutFile, write_file
+from catseye.cli.streams import print_anything
 from catseye.contract.errors import BadModel, Misconfigured, Unavailable
 from catseye.kafka.admin import wait_for_broker
 from catseye.kafka.registry import codec_for

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from catseye.cli.common import print_anything
+from catseye.cli.streams import print_anything
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 
 # Name, module in this package, its line of `catseye --help`.

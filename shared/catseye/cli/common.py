@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from io import StringIO, TextIOWrapper
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,13 +154,6 @@ def echo_json(text: str) -> None:
     if codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8":
         text = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
     click.echo(text, nl=False)
-
-
-def print_anything() -> None:
-    """Have standard output and error write by its number what they cannot encode: a name ends no command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
 
 
 def write_file(file: Path, content: bytes) -> None:
