@@ -49,7 +49,7 @@ def facts_of(onnx: bytes) -> FileFacts:
         classes=spec.classes,
         input=f"{spec.height} x {spec.width} pixels, {spec.channels}, {spec.resize.replace('_', ' ')}{side}",
         temperature=spec.temperature,
-        attribution=" ".join(spec.attribution.split())[:_LONGEST],
+        attribution=" ".join(spec.attribution.replace("#", " ").split())[:_LONGEST],
         crops={str(part): _count(count) for part, count in crops.items()} if isinstance(crops, dict) else {},
         tested=of if 0 <= right <= of else 0,
         right=right,
