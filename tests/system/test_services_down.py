@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from catseye.contract.records import Alert
-from catseye.kafka.registry import codec_for
 from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING_WATCHING
-from infra.local.without_rollout import write_event
-from tests.system.running import ROOT, Running, catseye, running, wait_until
+from tests.chaos.tiny_model import tiny_model
+from tests.system.running import CROPS, ROOT, Running, catseye, running, wait_until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
-SERVICES = ("inference", "incidents")
+SERVICES = ("inference", "incidents", "rollout")
 SETTINGS = {
     "CATSEYE_PARTITIONS": "2",
     "CATSEYE_HEARTBEAT_EVERY_S": "0.5",
@@ -31,7 +29,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def watched(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Two services, one of which watches the other."""
+    """A service, one that watches it, and who carries out what people want with models."""
     services = [service for service in PASSING_WATCHING if service.name in SERVICES]
     folder = tmp_path_factory.mktemp("down")
     with running(
@@ -73,7 +71,7 @@ def test_a_service_that_is_gone_is_told_and_is_over_when_it_is_back(watched: Run
         assert status == 0
         assert "service_down" in out
         assert "nothing is wrong" not in out
-        ((fault,),) = (answer("doctor", "--timeout", "1")[1]["faults"],)
+        (fault,) = answer("doctor", "--timeout", "1")[1]["faults"]
         assert (fault["service"], fault["kind"]) == ("inference", "service_down")
         status, out, _ = catseye("doctor", "--timeout", "1")
         assert status == 1
@@ -83,22 +81,28 @@ def test_a_service_that_is_gone_is_told_and_is_over_when_it_is_back(watched: Run
     wait_until(lambda: is_(watched, "service_down", "resolved"), "the end of the alert")
 
 
-def test_a_model_that_is_refused_is_told_until_it_is_taken_back(watched: Running) -> None:
-    """Its signature is not ours: who predicted goes on; the alert, `models list` and `doctor` have the reason."""
-    (champion,) = watched.records("models")
-    codec = codec_for(watched.settings)
-    bad = replace(champion, event_id="2" * 32, version="forged", signature=bytes(64), at_ms=champion.at_ms + 1)
-    write_event(watched.settings, codec, bad)
+def test_a_model_that_is_refused_is_told_until_it_is_taken_back(watched: Running, tmp_path: Path) -> None:
+    """Its file in the store is not what was signed. The alert, `models list` and `doctor` have the reason, and what
+    they say is to be done ends it."""
+    file = tmp_path / "second.onnx"
+    file.write_bytes(tiny_model(("car", "bus"), next((CROPS / "car").glob("*.jpg")).read_bytes()))
+    registered = answer("models", "register", str(file), "--wait", "30")[1]
+    version, sha256 = registered["version"], registered["sha256"]
+    (watched.settings.data_dir / "artifacts" / sha256[:2] / sha256).write_bytes(b"another")
+    assert answer("models", "promote", version, "--wait", "30")[0] == 0
     wait_until(lambda: is_(watched, "model_refused", "opened"), "the alert")
     alert = newest(watched, "model_refused")
     assert alert is not None
-    assert (alert.model, alert.version) == (champion.model, "forged")
-    assert "signature" in alert.explanation
-    rows = {row["version"]: row for row in answer("models", "list")[1]["models"]}
-    assert [row["refused"] != "" for row in (rows["forged"], rows[champion.version])] == [True, False]
+    assert (alert.model, alert.version) == (registered["model"], version)
+    assert "`catseye models reject VERSION`" in alert.explanation
+    refused = {row["version"]: row["refused"] for row in answer("models", "list")[1]["models"]}
+    assert refused.pop(version).startswith("inference refuses it: ")
+    assert set(refused.values()) == {""}
     assert "inference refuses it: " in catseye("models", "list")[1]
-    assert "forged" in catseye("doctor", "--timeout", "1")[1]
-    write_event(watched.settings, codec, replace(bad, event_id="3" * 32, stage="rejected", at_ms=bad.at_ms + 1))
+    status, out, _ = catseye("doctor", "--timeout", "1")
+    assert status == 1
+    assert f"inference: {registered['model']} {version}: " in out
+    assert answer("models", "reject", version, "--wait", "30")[0] == 0
     wait_until(lambda: is_(watched, "model_refused", "resolved"), "the end of the alert")
 
 
@@ -107,7 +111,7 @@ def test_a_crash_loop_is_told_though_the_service_is_never_gone_for_long(watched:
     for _ in range(5):
         watched.process("inference").kill()
         wait_until(lambda: bool(watched.stack.processes("inference")), "the next start")
-        wait_until(lambda: watched.stack.status()["services"][0]["ready"], "it is ready")
+        wait_until(lambda: all(service["ready"] for service in watched.stack.status()["services"]), "it is ready")
         if is_(watched, "service_down", "opened"):
             break
     wait_until(lambda: is_(watched, "service_down", "opened"), "the alert")

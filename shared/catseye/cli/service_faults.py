@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from catseye.settings import Settings
 
 NOBODY_ALERTS = "incidents does not run, so nobody opens alerts: `infra/stack up` starts it on this machine"
-_NO_TOPIC = "which services run is not known: {}; `catseye topics create` makes what an older version lacks"
+_UNKNOWN = "which services run is not known: {}"
 
 
 class Services(NamedTuple):
@@ -47,7 +47,7 @@ def services_now(settings: Settings) -> Services:
     try:
         presence = listen(settings)
     except Unavailable as fault:
-        return Services([], incidents_runs=False, unknown=_NO_TOPIC.format(fault))
+        return Services([], incidents_runs=False, unknown=_UNKNOWN.format(fault))
     found = presence.faults(patience_of(settings)).by_service
     return Services([fault for faults in found.values() for fault in faults], _runs(presence, "incidents"))
 
