@@ -94,7 +94,7 @@ def test_a_model_that_is_refused_is_told_until_it_is_taken_back(watched: Running
     alert = newest(watched, "model_refused")
     assert alert is not None
     assert (alert.model, alert.version) == (registered["model"], version)
-    assert "`catseye models reject VERSION`" in alert.explanation
+    assert "`catseye models rollback` where it is the champion" in alert.explanation
     refused = {row["version"]: row["refused"] for row in answer("models", "list")[1]["models"]}
     assert refused.pop(version).startswith("inference refuses it: ")
     assert set(refused.values()) == {""}
@@ -102,7 +102,7 @@ def test_a_model_that_is_refused_is_told_until_it_is_taken_back(watched: Running
     status, out, _ = catseye("doctor", "--timeout", "1")
     assert status == 1
     assert f"inference: {registered['model']} {version}: " in out
-    assert answer("models", "reject", version, "--wait", "30")[0] == 0
+    assert answer("models", "rollback", "--wait", "30")[0] == 0
     wait_until(lambda: is_(watched, "model_refused", "resolved"), "the end of the alert")
 
 

@@ -86,7 +86,7 @@ def test_a_model_that_is_refused_is_named_with_the_reason() -> None:
     (opened,) = incidents.goes_on(5)
     assert (opened.kind, opened.model, opened.version) == ("model_refused", "road", "2")
     assert "road 2: its signature is not ours" in opened.explanation
-    assert "`catseye models reject VERSION`" in opened.explanation
+    assert "`catseye models rollback` where it is the champion" in opened.explanation
     incidents.processes.has("inference-0", refused("2"), refused("3", "it mixes its batch"))
     (updated,) = incidents.goes_on(60)
     assert (updated.alert_id, updated.state, updated.version) == (opened.alert_id, "updated", "3")

@@ -227,8 +227,9 @@ _ROWS: Final = (
     AlertKind(
         name=MODEL_REFUSED,
         meaning="does not serve a model that it was told to serve: who served before goes on, or nobody does",
-        action="See `catseye models list` for who predicts; mend the file and register it again, or take that version "
-        "back with `catseye models reject VERSION`",
+        action="See `catseye models list` for why and for what else there is; mend the file and register it again, or "
+        "take that version back: `catseye models rollback` where it is the champion, else "
+        "`catseye models reject VERSION`",
         severity="critical",
     ),
     AlertKind(
