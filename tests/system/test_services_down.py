@@ -20,7 +20,7 @@ SERVICES = ("inference", "incidents", "rollout")
 SETTINGS = {
     "CATSEYE_PARTITIONS": "2",
     "CATSEYE_HEARTBEAT_EVERY_S": "0.5",
-    "CATSEYE_SERVICE_DOWN_S": "6",
+    "CATSEYE_SERVICE_DOWN_S": "8",
     "CATSEYE_CRASH_LOOP_STARTS": "3",
     "CATSEYE_CRASH_LOOP_S": "60",
     "CATSEYE_INCIDENTS_RESOLVE_S": "0",
@@ -38,15 +38,16 @@ def watched(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> I
         yield it
 
 
-def newest(it: Running, kind: str) -> Alert | None:
-    """The last record of the alert of *kind* about inference."""
-    found = [alert for alert in it.records("alerts") if (alert.kind, alert.signal) == (kind, "inference")]
+def newest(it: Running, kind: str, service: str = "inference") -> Alert | None:
+    """The last record of the alert of *kind* about *service*."""
+    found = [alert for alert in it.records("alerts") if (alert.kind, alert.signal) == (kind, service)]
     return found[-1] if found else None
 
 
-def is_(it: Running, kind: str, *states: str) -> bool:
-    alert = newest(it, kind)
-    return alert is not None and alert.state in states
+def is_(it: Running, kind: str, state: str, service: str = "inference") -> bool:
+    """Whether that is the alert's state now."""
+    alert = newest(it, kind, service)
+    return alert is not None and alert.state == state
 
 
 def answer(*argv: str) -> tuple[int, Any]:
@@ -107,18 +108,22 @@ def test_a_model_that_is_refused_is_told_until_it_is_taken_back(watched: Running
 
 
 def test_a_crash_loop_is_told_though_the_service_is_never_gone_for_long(watched: Running) -> None:
-    """Killed after each start; its supervisor goes on to start it."""
-    for _ in range(5):
-        watched.process("inference").kill()
-        wait_until(lambda: bool(watched.stack.processes("inference")), "the next start")
-        wait_until(lambda: all(service["ready"] for service in watched.stack.status()["services"]), "it is ready")
-        if is_(watched, "service_down", "opened"):
-            break
-    wait_until(lambda: is_(watched, "service_down", "opened"), "the alert")
-    alert = newest(watched, "service_down")
+    """Killed after each start; its supervisor goes on to start it, until it stays."""
+
+    def there() -> int | None:
+        """The process whose heartbeat is the newest of rollout's."""
+        return [beat.pid for beat in watched.records("heartbeats") if beat.service == "rollout"][-1]
+
+    for _ in range(3):
+        before = there()
+        watched.process("rollout").kill()
+        wait_until(lambda: there() != before, "the next start")  # noqa: B023 - called at once
+    wait_until(lambda: is_(watched, "service_down", "opened", service="rollout"), "the alert")
+    alert = newest(watched, "service_down", "rollout")
     assert alert is not None
+    assert "rollout-0 on" in alert.explanation
     assert "is in a crash loop" in alert.explanation
-    wait_until(lambda: is_(watched, "service_down", "resolved"), "the end of the alert")
+    wait_until(lambda: is_(watched, "service_down", "resolved", service="rollout"), "the end of the alert")
 
 
 def test_incidents_itself_is_missed_by_who_asks(watched: Running, tmp_path: Path) -> None:
