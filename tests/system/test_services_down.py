@@ -110,9 +110,10 @@ def test_a_model_that_is_refused_is_told_until_it_is_taken_back(watched: Running
 def test_a_crash_loop_is_told_though_the_service_is_never_gone_for_long(watched: Running) -> None:
     """Killed after each start; its supervisor goes on to start it, until it stays."""
 
-    def there() -> int | None:
+    def there() -> int:
         """The process whose heartbeat is the newest of rollout's."""
-        return [beat.pid for beat in watched.records("heartbeats") if beat.service == "rollout"][-1]
+        pids: list[int] = [beat.pid for beat in watched.records("heartbeats") if beat.service == "rollout"]
+        return pids[-1]
 
     for _ in range(3):
         before = there()
