@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from catseye.contract.dead_letters import is_cut
+from catseye.contract.dead_letters import KEPT_MAX_BYTES, is_cut
 from catseye.contract.errors import Reason
 from catseye.contract.identity import partition_of
 from catseye.contract.limits import RECORD_MAX_BYTES
@@ -161,8 +161,8 @@ def test_what_only_fits_compressed_is_a_dead_letter_too(broker: KafkaCluster, pr
     with ingest(broker, tmp_path, prefix) as it:
         publisher = Publisher(it.settings, {"compression.type": "gzip", "message.max.bytes": 20_000_000})
         for topic in ("frames", "labels"):
-            publisher.write(topic.encode(), bytes(6 * 2**20), CAMERA, topic, CAMERA.encode())
-            publisher.write(b"a key", b"", CAMERA, topic, bytes(6 * 2**20))
+            publisher.write(topic.encode(), bytes(KEPT_MAX_BYTES + 2**20), CAMERA, topic, CAMERA.encode())
+            publisher.write(b"a key", b"", CAMERA, topic, bytes(KEPT_MAX_BYTES + 2**20))
         publisher.good(frame(camera=CAMERA))
         publisher.flush()
         it.wait_for("ingest", "records", len(publisher.places))
