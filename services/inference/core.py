@@ -1,7 +1,8 @@
 """Makes predictions of frames.
 
-Laws: one prediction a frame by the champion; no run of a net and no batch of one camera mixes two versions; the shadow
-takes what it can and owes nothing: frames that wait too long are its first to go, and it writes no dead letters.
+Laws: one prediction a frame of an object by the champion, none of a view; no run of a net and no batch of one camera
+mixes two versions; the shadow takes what it can and owes nothing: frames that wait too long are its first to go, and it
+writes no dead letters.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,7 +119,10 @@ class InferenceCore(Tally):
     def on_accepted_frame(
         self, frame: AcceptedFrame, message: Message, state: ServingVersions, now_ms: int
     ) -> Sequence[Written]:
-        """Take a frame of the batch; it is predicted with the others."""
+        """Take a frame of the batch; it is predicted with the others. A view shows no object, and has no prediction."""
+        if frame.kind == "view":
+            self.events["view_not_predicted"] += 1
+            return ()
         model = self._serving.of(frame.camera)
         if model is None:
             self.events["without_shadow"] += 1
@@ -229,6 +233,11 @@ def _prediction(job: Job, role: Role, answer: Answer, place: int, now_ms: int) -
         chroma_blue=frame.chroma_blue,
         chroma_red=frame.chroma_red,
         bits_per_pixel=frame.bits_per_pixel,
+        kind=frame.kind,
+        track=frame.track,
+        box=frame.box,
+        first_seen_ms=frame.first_seen_ms,
+        last_seen_ms=frame.last_seen_ms,
     )
 
 

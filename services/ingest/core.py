@@ -146,6 +146,11 @@ class IngestCore(Tally):
             chroma_blue=quality.chroma_blue,
             chroma_red=quality.chroma_red,
             bits_per_pixel=8 * len(frame.jpeg) / (header.width * header.height),
+            kind=frame.kind,
+            track=frame.track,
+            box=frame.box,
+            first_seen_ms=frame.first_seen_ms,
+            last_seen_ms=frame.last_seen_ms,
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from catseye.contract.checks import (
     check_captured,
     check_identity,
     check_label,
+    check_sighting,
     readings,
 )
 from catseye.contract.errors import BadRecord, Reason
@@ -141,3 +143,28 @@ def test_a_broken_sensor_costs_its_reading_only() -> None:
 def test_a_device_has_so_many_readings(telemetry: dict[str, float], expected: Reason | None) -> None:
     """Counted and measured before anything is left out."""
     assert reason_of(lambda: readings(telemetry)) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, None),
+        ({"kind": "view"}, None),
+        ({"track": "b-1", "box": [0, 0, 1, 1], "first_seen_ms": 5, "last_seen_ms": 5}, None),
+        ({"track": "b-1", "box": [0.5, 0.5, 0.5005, 0.5005]}, None),
+        ({"track": ""}, Reason.FIELD_OUT_OF_RANGE),
+        ({"track": "t" * (NAME_MAX + 1)}, Reason.TEXT_TOO_LONG),
+        ({"box": [0, 0, 1]}, Reason.FIELD_OUT_OF_RANGE),
+        ({"box": [0.5, 0, 0.6, 1]}, Reason.FIELD_OUT_OF_RANGE),
+        ({"box": [0, 0, 0, 1]}, Reason.FIELD_OUT_OF_RANGE),
+        ({"box": [0, 0, math.nan, 1]}, Reason.FIELD_OUT_OF_RANGE),
+        ({"box": [-0.1, 0, 1, 1]}, Reason.FIELD_OUT_OF_RANGE),
+        ({"kind": "view", "track": "b-1"}, Reason.FIELD_OUT_OF_RANGE),
+        ({"kind": "view", "box": [0, 0, 1, 1]}, Reason.FIELD_OUT_OF_RANGE),
+        ({"first_seen_ms": 6, "last_seen_ms": 5}, Reason.FIELD_OUT_OF_RANGE),
+    ],
+)
+def test_what_is_said_of_an_object_can_be_so(said: dict[str, Any], expected: Reason | None) -> None:
+    """A box in the picture, a name, times in order; a view is of no object."""
+    frame = Frame(camera="cam", boot="b", sequence=1, captured_at_ms=NOW_MS, jpeg=b"", **said)
+    assert reason_of(lambda: check_sighting(frame)) == expected

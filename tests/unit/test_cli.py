@@ -390,7 +390,7 @@ ZERO = "1970-01-01 00:00:00  "
 @pytest.mark.parametrize(
     ("kind", "own", "line"),
     [
-        (Prediction, {}, "gate/b/4  car 75.0%  m v"),
+        (Prediction, {"kind": "object"}, "gate/b/4  car 75.0%  m v"),
         (Outcome, {"correct": True, "change": "matched"}, "gate/b/4  car: right  (matched)"),
         (
             Outcome,

@@ -182,6 +182,14 @@ def test_every_frame_has_one_prediction_in_order(micro_batch: int) -> None:
     assert [one.probabilities for one in made] == [pytest.approx(one.probabilities, abs=1e-6) for one in alone]
 
 
+def test_a_view_of_the_road_is_not_predicted() -> None:
+    """It shows no object; frames before and after it are, and what was said of an object goes along."""
+    seen = {"track": "b-1", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 5, "last_seen_ms": 9}
+    found = predictions(ran(core(), frame(0), frame(1, kind="view"), frame(2, **seen)))
+    assert [each.sequence for each in found] == [0, 2]
+    assert {name: getattr(found[1], name) for name in seen} == seen
+
+
 def test_no_batch_mixes_two_versions() -> None:
     """The champion is asked once a batch; the next batch has the next one."""
     champions = Champions()

@@ -198,6 +198,17 @@ def test_an_accepted_frame_is_the_frame_and_its_measures() -> None:
     assert (actual.chroma_blue, actual.chroma_red) == (measured.chroma_blue, measured.chroma_red)
     assert actual.bits_per_pixel == 8 * len(sent.jpeg) / 10_000
     assert (actual.telemetry, actual.explain) == ({"temperature": 20.0}, True)
+    assert (actual.kind, actual.track, actual.box) == ("object", None, None), "as publishers before roadside sent it"
+
+
+@pytest.mark.parametrize(
+    "said", [{"kind": "view"}, {"track": "b-1", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 5, "last_seen_ms": 9}]
+)
+def test_what_is_said_of_the_object_goes_along(said: dict[str, Any]) -> None:
+    """Or that it is a view."""
+    (output,) = Ingest().take([message(frame(3, **said))])
+    actual = CODEC.decode(output.value, AcceptedFrame)
+    assert {name: getattr(actual, name) for name in said} == said
 
 
 @pytest.mark.parametrize("level", [0, 255])

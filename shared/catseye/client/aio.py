@@ -22,7 +22,7 @@ from catseye import clock
 from catseye.client.aio_config import aio_config, aio_publisher_config
 from catseye.client.aio_group import Membership
 from catseye.client.config import LONGEST_MS, limits_of, settings_or_environment
-from catseye.client.drafts import Drafts, FrameId, label_of
+from catseye.client.drafts import Drafts, FrameId, Sighting, label_of
 from catseye.client.given import Readings, Time
 from catseye.client.process import OwnProcess
 from catseye.client.publisher import Undelivered
@@ -30,7 +30,7 @@ from catseye.client.reading import From, Reading, Unreadable
 from catseye.client.subscription import log_fallen_off, log_unreadable, no_broker, no_topic
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Misconfigured, Unavailable
-from catseye.contract.records import Place, Record
+from catseye.contract.records import FrameKind, Place, Record
 from catseye.contract.topics import full_name
 from catseye.kafka.registry import codec_for
 
@@ -109,6 +109,8 @@ class Publisher:
         captured_at_ms: Time | None = None,
         telemetry: Readings | None = None,
         explain: bool = False,
+        kind: FrameKind = "object",
+        sighting: Sighting | None = None,
     ) -> FrameId:
         """Send one frame and wait until the broker has it; arguments as in `catseye.client`.
 
@@ -120,7 +122,14 @@ class Publisher:
             Undelivered: the broker did not acknowledge it.
         """
         frame = self._drafts.frame(
-            jpeg, captured_at_ms, now_ms=clock.now_ms(), camera=camera, telemetry=telemetry, explain=explain
+            jpeg,
+            captured_at_ms,
+            now_ms=clock.now_ms(),
+            camera=camera,
+            telemetry=telemetry,
+            explain=explain,
+            kind=kind,
+            sighting=sighting,
         )
         name = FrameId(frame.camera, frame.boot, frame.sequence)
         await self._send(self._frames, name, frame)

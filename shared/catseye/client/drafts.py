@@ -13,7 +13,7 @@ from catseye.contract.checks import CONTRACT, Limits, check_content, check_ident
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import frame_id
 from catseye.contract.names import boot_of
-from catseye.contract.records import Frame, Label
+from catseye.contract.records import Frame, FrameKind, Label
 
 if TYPE_CHECKING:
     from catseye.client.given import Picture
@@ -51,6 +51,22 @@ class FrameId(NamedTuple):
         return cls(camera, rest, int(sequence))
 
 
+class Sighting(NamedTuple):
+    """What a publisher that follows objects knows of the one in a frame.
+
+    Attributes:
+        track: Name of the object; all its frames share it.
+        box: Left, top, width and height in the camera's picture, as shares of it, 0 to 1.
+        first_seen_ms: When it was first seen, the camera's clock, Unix milliseconds.
+        last_seen_ms: When it was last seen.
+    """
+
+    track: str
+    box: tuple[float, float, float, float]
+    first_seen_ms: int
+    last_seen_ms: int
+
+
 class Drafts:
     """Makes records of what a publisher says; numbers frames, each camera's from 0 up, no number twice.
 
@@ -76,6 +92,8 @@ class Drafts:
         camera: str | None = None,
         telemetry: Readings | None = None,
         explain: bool = False,
+        kind: FrameKind = "object",
+        sighting: Sighting | None = None,
     ) -> Frame:
         """The next frame of a camera; arguments as `catseye.client.Publisher.publish`.
 
@@ -92,6 +110,11 @@ class Drafts:
                 jpeg=jpeg_bytes(jpeg),
                 telemetry=readings_of(telemetry),
                 explain=bool(explain),
+                kind=kind,
+                track=sighting.track if sighting else None,
+                box=[*sighting.box] if sighting else None,
+                first_seen_ms=sighting.first_seen_ms if sighting else None,
+                last_seen_ms=sighting.last_seen_ms if sighting else None,
             )
         )
         check_identity(frame.camera, frame.boot, frame.sequence)

@@ -11,12 +11,12 @@ from confluent_kafka import Producer
 
 from catseye import clock
 from catseye.client.config import kafka_logger, limits_of, publisher_config, settings_or_environment
-from catseye.client.drafts import Drafts, FrameId, label_of
+from catseye.client.drafts import Drafts, FrameId, Sighting, label_of
 from catseye.client.given import Readings, Time
 from catseye.client.process import OwnProcess
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
-from catseye.contract.records import Record
+from catseye.contract.records import FrameKind, Record
 from catseye.contract.topics import full_name
 from catseye.kafka.registry import codec_for
 
@@ -112,6 +112,8 @@ class Publisher:
         captured_at_ms: Time | None = None,
         telemetry: Readings | None = None,
         explain: bool = False,
+        kind: FrameKind = "object",
+        sighting: Sighting | None = None,
         on_acknowledged: Callable[[FrameId], None] | None = None,
     ) -> FrameId:
         """Send one frame; returns at once, unless the local queue is full.
@@ -122,6 +124,8 @@ class Publisher:
             captured_at_ms: When it was taken: Unix milliseconds, or a datetime with its time zone; left out, now.
             telemetry: Readings of the device by name, in units of your own; None and NaN are left out.
             explain: Ask for a class activation map with the prediction.
+            kind: Whether it shows one object, or is the whole view of a camera, which is measured and not predicted.
+            sighting: What is known of the object, by who follows objects through pictures.
             on_acknowledged: Called when the broker has the frame.
 
         Returns:
@@ -138,7 +142,14 @@ class Publisher:
         self._process.check()
         self._raise_failures()
         frame = self._drafts.frame(
-            jpeg, captured_at_ms, now_ms=clock.now_ms(), camera=camera, telemetry=telemetry, explain=explain
+            jpeg,
+            captured_at_ms,
+            now_ms=clock.now_ms(),
+            camera=camera,
+            telemetry=telemetry,
+            explain=explain,
+            kind=kind,
+            sighting=sighting,
         )
         name = FrameId(frame.camera, frame.boot, frame.sequence)
         self._send(self._frames, name, frame, on_acknowledged)

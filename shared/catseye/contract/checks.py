@@ -4,7 +4,7 @@ The table of limits is `catseye.contract.limits`. A service that was told to tak
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -89,6 +89,7 @@ def check_content(frame: Frame, at_ms: int, limits: Limits = CONTRACT, *, then: 
     """
     check_captured(frame, at_ms, future_max_ms=limits.future_max_ms, age_max_ms=limits.age_max_ms, then=then)
     check_readings(frame.telemetry)
+    check_sighting(frame)
     return inspect(frame.jpeg, limits.jpeg)
 
 
@@ -132,6 +133,34 @@ def check_label(
             "taken, since of two labels the later one holds, so that this one could not be corrected; it counts Unix "
             "milliseconds; is the labeller's clock right?",
         )
+
+
+def check_sighting(frame: Frame) -> None:
+    """Raises `BadRecord` when what a frame says of the object in it cannot be."""
+    check_text("track", frame.track or "")
+    if frame.track == "":
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "track is empty; null (None) says that nobody follows objects")
+    if frame.kind == "view" and (frame.track is not None or frame.box is not None):
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "a view shows the whole picture; track and box are of an object")
+    if frame.box is not None and not _is_box(frame.box):
+        raise BadRecord(
+            Reason.FIELD_OUT_OF_RANGE,
+            f"box is {frame.box[:5]}; it is left, top, width and height, shares of the picture from 0 to 1, not empty",
+        )
+    first_ms, last_ms = frame.first_seen_ms, frame.last_seen_ms
+    if first_ms is not None and last_ms is not None and first_ms > last_ms:
+        raise BadRecord(
+            Reason.FIELD_OUT_OF_RANGE,
+            f"first_seen_ms is {first_ms}, after last_seen_ms, {last_ms}",
+        )
+
+
+def _is_box(box: Sequence[float]) -> bool:
+    """Whether *box* lies in the picture; rounding may take it over the edge by a thousandth."""
+    if len(box) != 4 or not all(0 <= each <= 1 for each in box):
+        return False
+    left, top, width, height = box
+    return width > 0 and height > 0 and max(left + width, top + height) <= 1.001
 
 
 def check_readings(telemetry: Mapping[str, float]) -> None:

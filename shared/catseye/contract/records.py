@@ -12,6 +12,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     schema_name: ClassVar[str]
 
 
+FrameKind = Literal["object", "view"]
+
+
 class AcceptedFrame(Record, frozen=True, kw_only=True):
     """A frame that ingest has checked, measured and put on its camera's partition; the archive that training reads.
 
@@ -38,6 +41,15 @@ class AcceptedFrame(Record, frozen=True, kw_only=True):
         chroma_red: Mean red-difference chroma (Cr of ITU-R BT.601), -0.5 to 0.5; 0 is grey; null where it was not
             measured.
         bits_per_pixel: Size of the JPEG as it came over its pixels, bits; null where it was not measured.
+        kind: What the picture is of: one object, which is predicted, or the whole view of a camera, which is measured
+            and not predicted.
+        track: Name of the object among all that this publisher's boot has seen, at most 200 characters; its pictures
+            share it. Null where nobody follows objects.
+        box: Where the object is in the camera's picture: left, top, width and height as shares of it, 0 to 1. Null
+            where that is not known.
+        first_seen_ms: When the object was first seen, the camera's clock, Unix milliseconds.
+        last_seen_ms: When the object was last seen, the camera's clock, Unix milliseconds; of a picture that is sent
+            before it has gone, until then.
     """
 
     schema_name: ClassVar[str] = "catseye.AcceptedFrame"
@@ -61,6 +73,11 @@ class AcceptedFrame(Record, frozen=True, kw_only=True):
     chroma_blue: float | None = None
     chroma_red: float | None = None
     bits_per_pixel: float | None = None
+    kind: FrameKind = "object"
+    track: str | None = None
+    box: list[float] | None = None
+    first_seen_ms: int | None = None
+    last_seen_ms: int | None = None
 
 
 class AcceptedLabel(Record, frozen=True, kw_only=True):
@@ -397,6 +414,15 @@ class Frame(Record, frozen=True, kw_only=True):
         jpeg: The picture, baseline or progressive JPEG, grey or colour; at most 8 MiB and 16 megapixels.
         telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
         explain: Asks for a class activation map with the prediction.
+        kind: What the picture is of: one object, which is predicted, or the whole view of a camera, which is measured
+            and not predicted.
+        track: Name of the object among all that this publisher's boot has seen, at most 200 characters; its pictures
+            share it. Null where nobody follows objects.
+        box: Where the object is in the camera's picture: left, top, width and height as shares of it, 0 to 1. Null
+            where that is not known.
+        first_seen_ms: When the object was first seen, the camera's clock, Unix milliseconds.
+        last_seen_ms: When the object was last seen, the camera's clock, Unix milliseconds; of a picture that is sent
+            before it has gone, until then.
     """
 
     schema_name: ClassVar[str] = "catseye.Frame"
@@ -408,6 +434,11 @@ class Frame(Record, frozen=True, kw_only=True):
     jpeg: bytes
     telemetry: dict[str, float] = msgspec.field(default_factory=dict)
     explain: bool = False
+    kind: FrameKind = "object"
+    track: str | None = None
+    box: list[float] | None = None
+    first_seen_ms: int | None = None
+    last_seen_ms: int | None = None
 
 
 ProcessState = Literal["starting", "ready", "not_ready", "stopped", "failed"]
@@ -725,6 +756,15 @@ class Prediction(Record, frozen=True, kw_only=True):
         chroma_red: Mean red-difference chroma (Cr of ITU-R BT.601), -0.5 to 0.5; 0 is grey; null where it was not
             measured.
         bits_per_pixel: Size of the JPEG as it came over its pixels, bits; null where it was not measured.
+        kind: What the picture is of: one object, which is predicted, or the whole view of a camera, which is measured
+            and not predicted.
+        track: Name of the object among all that this publisher's boot has seen, at most 200 characters; its pictures
+            share it. Null where nobody follows objects.
+        box: Where the object is in the camera's picture: left, top, width and height as shares of it, 0 to 1. Null
+            where that is not known.
+        first_seen_ms: When the object was first seen, the camera's clock, Unix milliseconds.
+        last_seen_ms: When the object was last seen, the camera's clock, Unix milliseconds; of a picture that is sent
+            before it has gone, until then.
     """
 
     schema_name: ClassVar[str] = "catseye.Prediction"
@@ -756,6 +796,11 @@ class Prediction(Record, frozen=True, kw_only=True):
     chroma_blue: float | None = None
     chroma_red: float | None = None
     bits_per_pixel: float | None = None
+    kind: FrameKind = "object"
+    track: str | None = None
+    box: list[float] | None = None
+    first_seen_ms: int | None = None
+    last_seen_ms: int | None = None
 
 
 class RepeatedFrame(Record, frozen=True, kw_only=True):
