@@ -25,6 +25,8 @@ EXTRAS = {
     "catseye.ops": ("", "cli"),
     "catseye.cli": ("", "cli"),
     "catseye.cli.video": ("", "cli", "video"),
+    "catseye.cli.roadside": ("", "cli", "video"),
+    "catseye.roads": ("", "video"),
     "catseye.video": ("", "video"),
 }
 INSTALLED = packages_distributions()

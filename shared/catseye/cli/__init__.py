@@ -16,6 +16,7 @@ COMMANDS = {
     "doctor": ("doctor", "Send one marked frame and name the hop that does not answer."),
     "cameras": ("cameras", "List cameras: their model, accuracy and what is wrong."),
     "publish": ("publish", "Publish JPEG files, a video or a live stream as frames of a camera."),
+    "roadside": ("roadside", "Publish the vehicles of a camera that shows a whole road."),
     "label": ("publish", "Say what a frame showed."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
     "alerts": ("alerts", "List alerts; acknowledge, suppress or unsuppress one."),

@@ -21,7 +21,7 @@ from catseye.contract.limits import (
     READINGS_MAX,
     SEQUENCE_MAX,
 )
-from catseye.contract.names import boot_of, camera_of, label_of, name_of
+from catseye.contract.names import boot_of, camera_of, check_text, label_of, name_of
 from catseye.contract.records import Frame, Label
 
 R = TypeVar("R", Frame, Label)

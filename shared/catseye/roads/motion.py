@@ -1,0 +1,85 @@
+"""What moves in front of a fixed camera: MOG2 (Zivkovic, 2004) over pictures made small and evened out in exposure.
+
+A camera adapts its exposure when a vehicle fills the picture: the whole road gets darker, and all of it would move. So
+each picture is first brought to the light of the background by the median of their ratio, which holds while at least
+half of the picture is road. What no factor explains (a lamp, a cut) lets the background learn anew.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from catseye.roads.boxes import Box
+
+_WIDTH = 320  # of the small picture: a vehicle of a twentieth of the road's width still has 16 pixels
+_LEARN_S = 30.0
+_RELEARN_S = 0.5
+_FIRST_PICTURES = 5  # the first masks mean nothing
+_ALL = 0.6  # more than this share of the picture moves only when the light does
+_LEAST_AREA = 0.0025
+_LEAST_FILL = 0.25
+_FOREGROUND = 255
+
+Grey = NDArray[np.uint8]
+
+
+class Motion:
+    """Finds what moves.
+
+    Args:
+        least_area: Smallest box, as a share of the picture.
+    """
+
+    def __init__(self, least_area: float = _LEAST_AREA) -> None:
+        self._least_area = least_area
+        self._model = cv2.createBackgroundSubtractorMOG2(history=500, varThreshold=25, detectShadows=True)
+        self._seen = 0
+        self._at_s = 0.0
+        self._relearning_s = 0.0
+
+    def boxes(self, at_s: float, luma: Grey, blue: Grey, red: Grey) -> list[Box]:
+        """Boxes of what moves.
+
+        Args:
+            at_s: Time of the picture, seconds; pictures come in order.
+            luma: Rows by columns.
+            blue: Blue difference, of any size.
+            red: Red difference.
+        """
+        height = max(16, round(_WIDTH * luma.shape[0] / luma.shape[1]))
+        small = [
+            cv2.resize(np.ascontiguousarray(each), (_WIDTH, height), interpolation=cv2.INTER_AREA)
+            for each in (luma, blue, red)
+        ]
+        picture = cv2.merge(small).astype(np.uint8, copy=False)
+        passed_s, self._at_s = min(1.0, max(0.0, at_s - self._at_s)), at_s
+        self._seen += 1
+        if self._seen > 1:
+            picture = self._evened(picture)
+        self._relearning_s = max(0.0, self._relearning_s - passed_s)
+        pause_s = _RELEARN_S if self._relearning_s else _LEARN_S
+        rate = max(1 / min(self._seen, 50) if self._seen < 50 else 0.0, min(0.5, passed_s / pause_s))
+        mask = (self._model.apply(picture, learningRate=rate) == _FOREGROUND).astype(np.uint8)
+        if self._seen <= _FIRST_PICTURES:
+            return []
+        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        if mask.mean() > _ALL:
+            self._relearning_s = 2 * _RELEARN_S
+            return []
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+        _, _, found, _ = cv2.connectedComponentsWithStats(mask)
+        return [
+            Box(left / _WIDTH, top / height, width / _WIDTH, tall / height)
+            for left, top, width, tall, area in found[1:].tolist()
+            if width * tall >= self._least_area * _WIDTH * height and area >= _LEAST_FILL * width * tall
+        ]
+
+    def _evened(self, picture: Grey) -> Grey:
+        """In the light of the background."""
+        background = self._model.getBackgroundImage()
+        ratio = float(np.median((background[..., 0].astype(np.float32) + 8) / (picture[..., 0].astype(np.float32) + 8)))
+        if abs(ratio - 1) < 0.01:
+            return picture
+        levels = np.clip(np.rint((np.arange(256) + 8) * ratio - 8), 0, 255).astype(np.uint8)
+        picture[..., 0] = cv2.LUT(np.ascontiguousarray(picture[..., 0]), levels)
+        return picture

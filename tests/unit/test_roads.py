@@ -1,0 +1,178 @@
+"""A whole road becomes vehicles: each once, whatever the light, the leaves and the others do."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from catseye.cli import main
+from catseye.roads.boxes import Box
+from catseye.roads.road import Planes, Road
+from catseye.roads.tracks import Tracks
+from tests.corpora.videos import write_video
+
+HEIGHT, WIDTH, FPS = 180, 320, 25
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture, as the decoder gives it."""
+
+    luma: NDArray[np.uint8]
+    blue: NDArray[np.uint8]
+    red: NDArray[np.uint8]
+    at_s: float
+    captured_at_ms: int
+
+
+@dataclass(frozen=True)
+class Car:
+    """A car drives through from picture *since* on: so many pixels a picture, to the right where that is above 0."""
+
+    since: int
+    top: int
+    speed: int
+    level: int = 220
+    until: int = 10_000
+
+
+def shots(cars: list[Car], count: int = 220, gain: Callable[[int], float] = lambda number: 1.0) -> Iterator[Shot]:
+    """A grainy road with a tree beside it, whose leaves sway."""
+    rng = np.random.default_rng(3)
+    road = rng.integers(70, 110, (HEIGHT, WIDTH)).astype(np.float32)
+    for number in range(count):
+        picture = road + rng.normal(0, 2, road.shape)
+        picture[5:30, 5:30] += 40 * np.sin(number + np.mgrid[:25, :25][0])
+        for car in cars:
+            travelled = car.speed * (min(number, car.until) - car.since)
+            left = travelled - 60 if car.speed > 0 else WIDTH + travelled
+            if number >= car.since and -60 < left < WIDTH:
+                picture[car.top : car.top + 30, max(0, left) : max(0, left + 60)] = car.level
+                picture[car.top + 8 : car.top + 22, max(0, left + 20) : max(0, left + 40)] = 30
+        luma = np.clip(picture * gain(number), 0, 255).astype(np.uint8)
+        grey = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
+        yield Shot(luma, grey, grey, number / FPS, 1_000_000 + 40 * number)
+
+
+def directions(cars: list[Car], gain: Callable[[int], float] = lambda number: 1.0) -> Counter[str]:
+    """Vehicles of a road by where they go."""
+    road = Road(lambda picture, box: b"jpeg")
+    found = [vehicle for shot in shots(cars, gain=gain) for vehicle in road.take(shot)] + road.end()
+    assert all(vehicle.views and vehicle.first_seen_ms < vehicle.last_seen_ms for vehicle in found)
+    return Counter(vehicle.track.direction for vehicle in found)
+
+
+def test_an_empty_road_has_no_vehicle() -> None:
+    """Leaves sway, and that is all."""
+    assert directions([]) == {}
+
+
+def test_two_that_pass_each_other_are_two() -> None:
+    """Each with its direction."""
+    assert directions([Car(40, 60, 6), Car(45, 95, -6)]) == {"right": 1, "left": 1}
+
+
+def test_exposure_that_steps_while_a_car_passes_makes_no_other() -> None:
+    """Negative control of what evens the light: the whole picture gets darker by a third, and brighter again."""
+    assert directions([Car(60, 60, 6)], gain=lambda number: 0.66 if 80 <= number < 130 else 1.0) == {"right": 1}
+
+
+def test_one_that_stops_for_a_second_is_one_and_one_that_hardly_moves_is_none() -> None:
+    """A car that comes to park is no vehicle that drove by; one behind the other are two."""
+    assert directions([Car(40, 60, 6), Car(80, 60, 6)]) == {"right": 2}
+    assert directions([Car(40, 60, 6, until=46)]) == {}
+
+
+def test_views_are_apart_in_time_and_whole_where_one_is() -> None:
+    """The best comes first; no more than three."""
+    taken: list[Box] = []
+
+    def crop(picture: Planes, box: Box) -> bytes:
+        taken.append(box)
+        return b"jpeg"
+
+    road = Road(crop)
+    found = [vehicle for shot in shots([Car(40, 60, 4)]) for vehicle in road.take(shot)]
+    (vehicle,) = found
+    stamps = sorted(view.at_s for view in vehicle.views)
+    assert 1 < len(stamps) <= 3
+    assert np.diff(stamps).min() >= 0.4
+    assert vehicle.views[0].score == max(view.score for view in vehicle.views)
+    assert all(0 <= view.box.left < view.box.right <= 1.0001 for view in vehicle.views)
+    assert vehicle.first_seen_ms < vehicle.views[0].captured_at_ms < vehicle.last_seen_ms
+
+
+def moving(number: int, hidden: range = range(0)) -> list[Box]:
+    """A box that goes to the right, but for pictures in which it is hidden."""
+    return [] if number in hidden else [Box(0.02 * number, 0.4, 0.15, 0.1)]
+
+
+def test_one_that_is_hidden_for_a_second_is_the_same_afterwards() -> None:
+    """Negative control: after two seconds it is another."""
+    for hidden, ends in ((range(10, 32), 0), (range(8, 41), 1)):
+        tracks = Tracks()
+        ended = [track for number in range(42) for track in tracks.take(moving(number, hidden), number / 25, number)]
+        assert (len(ended), len(tracks.now)) == (ends, 1)
+
+
+def test_pieces_of_one_are_one_and_one_of_two_is_two() -> None:
+    """Motion breaks a vehicle where its roof has the colour of the road, and melts two that pass each other."""
+    tracks = Tracks()
+    for number in range(10):
+        tracks.take(moving(number), number / 25, number)
+    box = moving(10)[0]
+    halves = [box._replace(width=0.06), box._replace(left=box.left + 0.09, width=0.06)]
+    tracks.take(halves, 0.4, 10)
+    assert [track.number for track in tracks.now] == [1]
+    both = Tracks()
+    for number in range(30):
+        one, other = Box(0.02 * number, 0.4, 0.15, 0.1), Box(0.8 - 0.02 * number, 0.48, 0.15, 0.1)
+        near = abs(one.centre[0] - other.centre[0]) < 0.15
+        melted = [Box(min(one.left, other.left), 0.4, abs(one.left - other.left) + 0.15, 0.18)]
+        assert both.take(melted if near else [one, other], number / 25, number) == []
+    assert sorted((track.number, track.direction) for track in both.now) == [(1, "right"), (2, "left")]
+
+
+def test_a_piece_that_goes_along_with_its_vehicle_is_none_of_its_own() -> None:
+    """Negative control: what goes the other way beside it, or as fast in the next lane, is."""
+    pieces: list[tuple[Callable[[float], Box], list[bool]]] = [
+        (lambda at: Box(at - 0.14, 0.42, 0.12, 0.06), [True, False]),
+        (lambda at: Box(0.8 - at, 0.42, 0.12, 0.06), [True, True]),
+        (lambda at: Box(at, 0.55, 0.15, 0.1), [True, True]),
+    ]
+    for piece, drives in pieces:
+        tracks = Tracks()
+        for number in range(30):
+            at = 0.2 + 0.02 * number
+            tracks.take([Box(at, 0.4, 0.15, 0.1), *([piece(at)] if number > 2 else [])], number / 25, number)
+        assert [track.drives for track in sorted(tracks.end(), key=lambda track: track.number)][:2] == drives
+
+
+def test_the_command_counts_a_video_without_kafka(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`catseye roadside --dry-run`: a line and an entry for each vehicle; what is no video is a sentence."""
+    pictures = [np.repeat(shot.luma[..., None], 3, axis=2) for shot in shots([Car(40, 60, 6), Car(45, 95, -6)], 160)]
+    write_video(tmp_path / "road.mp4", pictures, gop=25)
+    with pytest.raises(SystemExit) as ended:
+        main(["roadside", str(tmp_path / "road.mp4"), "--camera", "c", "--dry-run", "--json", str(tmp_path / "o.json")])
+    assert ended.value.code in {None, 0}
+    written = json.loads((tmp_path / "o.json").read_text())
+    tracks = written.pop("tracks")
+    assert written == {
+        "pictures": 160,
+        "vehicles": 2,
+        "views": 0,
+        "dropped": 0,
+        "by_direction": {"left": 1, "right": 1},
+    }
+    assert [sorted(track) for track in tracks] == [["direction", "first_picture", "last_picture", "track"]] * 2
+    assert all(35 <= track["first_picture"] < 70 < track["last_picture"] < 130 for track in tracks)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    with pytest.raises(SystemExit) as refused:
+        main(["roadside", str(tmp_path / "o.json"), "--camera", "c", "--dry-run"])
+    assert refused.value.code == 2
+    assert "neither a JPEG nor a video that FFmpeg reads" in capsys.readouterr().err
