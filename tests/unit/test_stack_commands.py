@@ -6,12 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.runtime import log
+from catseye.settings import Settings, load
 from infra.local import stack_commands
 from infra.local.stack import Stack
 from infra.local.stack_commands import INTERRUPTED_UP, describe, run
@@ -80,14 +81,8 @@ def test_up_whose_services_fell_over_is_not_called_up(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `status` finds at the end counts."""
-    found: dict[str, Any] = {
-        "ready": False,
-        "bootstrap_servers": "127.0.0.1:1",
-        "answers": True,
-        "brokers": [],
-        "redis_url": None,
-        "services": [],
-    }
+    found = Stack(load(Settings)).status() | {"bootstrap_servers": "127.0.0.1:1", "answers": True}
+    assert not found["ready"]
     monkeypatch.setattr(Stack, "up", lambda *_, **__: None)
     monkeypatch.setattr(Stack, "status", lambda _: found)
     monkeypatch.setattr(stack_commands, "first_model", lambda _: "m")
@@ -172,16 +167,8 @@ def test_a_service_that_refuses_shows_why() -> None:
         "log": "l",
         "refuses": "CATSEYE_X: no",
     }
-    printed = describe(
-        {
-            "ready": False,
-            "bootstrap_servers": "127.0.0.1:1",
-            "answers": False,
-            "brokers": [],
-            "redis_url": None,
-            "services": [service],
-        }
-    ).splitlines()
+    found = Stack(load(Settings)).status() | {"bootstrap_servers": "127.0.0.1:1", "services": [service]}
+    printed = describe(found).splitlines()
     assert printed[0] == "Kafka           127.0.0.1:1  does not answer"
     assert printed[1] == "drift-0         http://127.0.0.1:8140  refuses to start: CATSEYE_X: no"
 
