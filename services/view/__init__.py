@@ -15,4 +15,4 @@ READS = (
     "labels.unmatched",
     "outcomes",
 )
-WRITES: tuple[str, ...] = ()
+WRITES = ("heartbeats",)

@@ -12,8 +12,10 @@ COMMANDS = ("alert.commands", "training.requests", "model.commands")
 OF_ALL = ("dead-letters", "heartbeats")
 PUBLISHERS = ("simulator",)
 """Services that stand outside: they write what a publisher writes."""
-ASKS = {"trainer": ("model.commands",)}
-"""Services that send commands to another one."""
+ASKS = {"trainer": ("model.commands",), "gateway": COMMANDS}
+"""Services that send commands to another one; of the gateway they are people's."""
+PUBLISHES = {"gateway": OF_PUBLISHERS}
+"""Services through which people publish."""
 
 
 def writers() -> dict[str, list[str]]:
@@ -33,7 +35,7 @@ def faults(written_by: Mapping[str, Sequence[str]]) -> list[str]:
         if topic in OF_ALL:
             continue
         if topic in OF_PUBLISHERS:
-            wrong = bool(services)
+            wrong = any(topic not in PUBLISHES.get(service, ()) for service in services)
         elif topic in COMMANDS:
             wrong = any(topic not in ASKS.get(service, ()) for service in services)
         else:
@@ -53,4 +55,5 @@ def test_a_second_writer_is_noticed() -> None:
     right = writers()
     assert faults(right | {"alerts": ["incidents", "rollout"]}) == ["alerts: incidents, rollout"]
     assert faults(right | {"models": []}) == ["models: nobody"]
+    assert faults(right | {"frames": ["gateway", "drift"]}) == ["frames: gateway, drift"]
     assert faults(right | {"alert.commands": ["incidents"]}) == ["alert.commands: incidents"]
