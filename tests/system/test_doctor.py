@@ -129,6 +129,9 @@ def test_what_is_not_there_is_named(broker: KafkaCluster, watching: Running, tmp
         ingest,
         variables={"CATSEYE_INGEST_JPEG_MAX_BYTES": "100"},
     ):
-        found = doctor(IMPATIENCE_S)[1]
+        refused_here = doctor(IMPATIENCE_S)[1]
+        found = doctor(IMPATIENCE_S, {"CATSEYE_INGEST_JPEG_MAX_BYTES": "100000"})[1]
+    assert refused_here["silent"] == "publish"
+    assert "jpeg_too_large" in refused_here["hops"][-1]["says"]
     assert found["silent"] == "ingest"
     assert "refused the frame: jpeg_too_large" in found["hops"][-1]["says"]

@@ -224,7 +224,7 @@ def test_a_worker_whose_transactions_another_took_fails(world: OnBroker) -> None
 def test_topics_that_do_not_fit_together_stop_the_start(world: OnBroker) -> None:
     """Another number of partitions, or no such topic."""
     world.settings = world.settings.model_copy(update={"partitions": PARTITIONS + 1})
-    with pytest.raises(Misconfigured, match="has 2 partitions and CATSEYE_PARTITIONS is 3"):
+    with pytest.raises(Misconfigured, match="has 2 partitions, CATSEYE_PARTITIONS asks for 3"):
         world.worker()[0].run(world.until(lambda: False))
     world.settings = world.settings.model_copy(update={"topic_prefix": "nothing-here."})
     with pytest.raises(Misconfigured, match="does not exist"):

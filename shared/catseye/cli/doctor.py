@@ -15,7 +15,7 @@ from catseye.cli.models import serving
 from catseye.cli.repeats import frames_repeated, newest_repeats, sentence
 from catseye.cli.service_faults import Services, services_now
 from catseye.client import FrameId, Publisher, Subscription, subscribe
-from catseye.contract.errors import Unavailable
+from catseye.contract.errors import BadRecord, Unavailable
 from catseye.contract.identity import DOCTOR
 from catseye.contract.records import Place
 from catseye.contract.topics import TOPICS, full_name, misfits
@@ -104,7 +104,7 @@ def asked(road: "Road") -> Iterator[Hop]:
         began_s = time.monotonic()
         try:
             says: str = getattr(road, name)()
-        except (Unavailable, KafkaException) as fault:
+        except (Unavailable, BadRecord, KafkaException) as fault:  # a limit here may be lower than a grey picture
             yield Hop(name, None, str(fault))
             return
         except TimeoutError:
