@@ -6,6 +6,7 @@
 #   need_kafka                               Java 17 or newer, and Kafka's jars in .catseye/kafka/libs
 #   need_javac                               a Java compiler on the PATH
 #   need_redis                               redis-server on the PATH
+#   need_chromium                            Debian's browser, for the tests of the pages
 #   need_kcat                                kcat on the PATH: a client that is not ours, for the tests
 #
 # Once done, each answers in milliseconds: a stamp beside the thing holds the hash of the file that asked for it.
@@ -226,6 +227,12 @@ need_javac() {
 
 need_redis() {
   command -v redis-server >/dev/null || system_packages "redis-server is missing." redis-server
+}
+
+# ---- Chromium, for the tests of the pages ------------------------------------------------------------------------
+
+need_chromium() {
+  [[ -x /usr/bin/chromium ]] || system_packages "chromium is missing." chromium
 }
 
 # ---- kcat ------------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ PICTURE_LIVES_S: Final = 3_600
 DEAD_LETTERS_MOST: Final = 5_000
 DECISIONS_MOST: Final = 500
 RESOLVED_MOST: Final = 5_000
+LIFETIMES_KNOWN_MOST: Final = 1_000_000
 
 Changes = dict[str, Any]
 _encode: Callable[[Any], bytes] = msgspec.json.encode
@@ -80,7 +81,7 @@ class ViewCore:
             writes.count(self._keys.counts, topic, len(messages))
             if (take := self._take.get(topic)) is not None:
                 take(messages, writes, changes)
-        if len(self._expiring) > 1_000_000:
+        if len(self._expiring) > LIFETIMES_KNOWN_MOST:
             self.begin()  # set again where they are used: the same lifetimes
         return writes, changes
 

@@ -63,3 +63,10 @@ def test_a_camera_costs_less_than_it_may() -> None:
         series(plots.SHARES_WIDTH) + 30 * series(plots.EVIDENCE_WIDTH) + 8 * series(2) + 4 * series(plots.READING_WIDTH)
     )
     assert whole + 12_288 + 20_000 < 200_000
+
+
+def test_a_percentile_of_all_is_the_last_bin() -> None:
+    """Also where rounding asks for more than there is."""
+    assert plots.percentile_ms([0] * 15 + [3], 1.0) == 32_768.0
+    assert plots.percentile_ms([1, 0], 2.0) is None
+    assert plots.unpack_latencies(bytes(4 * plots.LATENCY_BINS)) == [(0,) * plots.LATENCY_BINS]
