@@ -126,6 +126,15 @@ def test_a_label_by_http_becomes_an_outcome(shown: Running, address: str) -> Non
     assert (outcome.label, outcome.predicted, outcome.correct) == ("truck", "car", False)
 
 
+def watched(page: Page, address: str) -> tuple[list[str], list[str]]:
+    """Errors of a page, and addresses elsewhere that it asks; both grow."""
+    errors, elsewhere = list[str](), list[str]()
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda fault: errors.append(str(fault)))
+    page.on("request", lambda sent: None if sent.url.startswith(address) else elsewhere.append(sent.url))
+    return errors, elsewhere
+
+
 def test_pages_live_and_are_for_everybody(shown: Running, address: str, browser: Browser) -> None:
     """Every page, wide and narrow, light and dark: no error, nothing from elsewhere, nothing serious for axe. A value
     changes without loading anew. A camera with a hostile name does nothing.
@@ -137,13 +146,8 @@ def test_pages_live_and_are_for_everybody(shown: Running, address: str, browser:
     wait_until(lambda: bool(asked(address, "/v1/cameras/gate-1")[1].get("label")), "a prediction on the page")
     for width, scheme in ((390, "dark"), (1_920, "light")):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-        page, errors, elsewhere = context.new_page(), list[str](), list[str]()
-        page.on("console", lambda said, errors=errors: errors.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda fault, errors=errors: errors.append(str(fault)))
-        page.on(
-            "request",
-            lambda sent, elsewhere=elsewhere: None if sent.url.startswith(address) else elsewhere.append(sent.url),
-        )
+        page = context.new_page()
+        errors, elsewhere = watched(page, address)
         for path in PAGES:
             page.goto(address + path)
             page.wait_for_selector("#link.live")
@@ -176,7 +180,7 @@ def test_a_new_frame_shows_without_loading_the_page(shown: Running, address: str
 def alert_on(shown: Running, number: int) -> Alert:
     """An alert that is open, written as incidents would."""
     drawn = dict(Road(number, CAR).records(400))
-    alert = replace(drawn["alerts"], alert_id=f"{number:032x}", state="opened", explanation="<b>Darker</b> than usual.")  # type: ignore[type-var]
+    alert = replace(drawn["alerts"], alert_id=f"{number:032x}", state="opened", explanation="<b>Darker</b> than usual.")
     assert isinstance(alert, Alert)
     produce(shown.settings, Codec(), "alerts", alert)
     return alert

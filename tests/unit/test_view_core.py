@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from catseye.contract.codec import Codec
 from catseye.contract.identity import DOCTOR
-from catseye.contract.records import DriftStatistic, Outcome, Prediction, Record
+from catseye.contract.records import AcceptedFrame, CameraReport, DriftStatistic, Outcome, Prediction, Record
 from catseye.contract.topics import BY_NAME
 from catseye.view import plots, writes
 from catseye.view.keys import Keys
@@ -78,10 +78,10 @@ def applied(batches: list[list[tuple[str, Record]]]) -> tuple[dict[Any, Any], Co
             elif name == "SETRANGE":
                 fields[key, words[0]] = words[1]
             elif name == "HINCRBY":
-                counted[key, words[0]] += words[1]
+                counted[key, words[0]] += int(words[1])
             elif name == "BITFIELD":
                 for _, _, slot, more in zip(*[iter(words[2:])] * 4, strict=True):
-                    counted[key, slot] += more
+                    counted[key, slot] += int(more)
         found.written()
     return fields, counted
 
@@ -118,7 +118,7 @@ def test_the_doctors_camera_is_none() -> None:
     prediction = replace(one(Prediction), camera=DOCTOR)
     statistic = replace(one(DriftStatistic), camera=DOCTOR)
     shadow = replace(one(Outcome), role="shadow")
-    frame = replace(one(core.AcceptedFrame), camera=DOCTOR)
+    frame = replace(one(AcceptedFrame), camera=DOCTOR)
     found = commands_of(
         ("predictions", prediction), ("statistics", statistic), ("outcomes", shadow), ("frames.accepted", frame)
     )
@@ -142,7 +142,7 @@ def test_what_is_not_known_is_not_drawn() -> None:
     cold = replace(statistic, signal="telemetry.temperature", estimate=float("nan"))
     found = commands_of(("statistics", statistic), ("statistics", cold))
     assert [command for command in found if ":plot:" in str(command[1])] == []
-    report = replace(one(core.CameraReport), recent_labels=0.0, estimate_valid=False)
+    report = replace(one(CameraReport), recent_labels=0.0, estimate_valid=False)
     (fields,) = [command for command in commands_of(("drift.reports", report)) if command[0] == "HSET"]
     shown = dict(zip(fields[2::2], fields[3::2], strict=True))
     assert (shown["accuracy"], shown["estimated_accuracy"]) == ("", "")
