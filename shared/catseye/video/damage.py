@@ -8,7 +8,7 @@ Measured (PyAV 18.1, FFmpeg 8.1; 12 streams of 60 pictures a row, four bytes fli
 pictures that were wrong by more than half a level on average, the marks and logs, followed so, found 119 of 145 in
 H.264 and 144 of 144 in MPEG-4 part 2 after flips. What decodes to some other picture without a word from the decoder is
 not found, and HEVC, which checks least, says next to nothing of flipped bytes (3 of 242). Lost packets of a transport
-stream leave a gap in its counters, and are found in all.
+stream leave a gap in its counters; of HEVC up to ten slightly wrong pictures in 12 streams were still missed.
 """
 
 import math
