@@ -15,6 +15,8 @@ from services.drift.signals import FEATURES
 _TINY: Final = 1e-6
 _LARGEST: Final = 1e15
 """Of a reading: its square, summed over a reference, is still a float32."""
+_FEATURE_MOST: Final = 30_000.0
+"""Of a feature: means of classes are kept in 16 bits, which end at 65,504. What is larger counts as this."""
 _FIELDS: Final = {each.signal.field: number for number, each in enumerate(RANKED_PLACES) if each.signal.field}
 _PLACES: Final = [*_FIELDS.values()]
 _measured: Final = attrgetter(*_FIELDS)
@@ -121,6 +123,8 @@ def frames(
     confidence = np.zeros(count, np.float32)
     if samples:
         features[samples] = [each.embedding if len(each.embedding) == FEATURES else _NO_FEATURES for each in of_samples]
+        features[~np.isfinite(features)] = np.nan
+        np.clip(features, -_FEATURE_MOST, _FEATURE_MOST, out=features)
         bits[samples] = np.unpackbits(hashes[samples].view(np.uint8), bitorder="little").reshape(-1, 64)
         bucket[samples], outputs[samples], confidence[samples] = _outputs(layout, of_samples)
     received = np.array([each.received_at_ms for each in predictions], np.int64)

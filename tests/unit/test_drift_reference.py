@@ -56,6 +56,22 @@ def distance(values: NDArray[np.float32]) -> float:
     return float(max((steps[1:] - ordered).max(), (ordered - steps[:-1]).max()))
 
 
+@pytest.mark.parametrize("odd", [1e6, -1e30, float("inf"), float("nan")])
+def test_one_odd_feature_does_not_switch_a_signal_off(odd: float) -> None:
+    """While a camera learns and afterwards: its means stay numbers, and so do the ranks of the frames that follow."""
+    camera = Camera()
+    table = Table()
+    for number in range(SAMPLES):
+        each = camera.coloured()
+        if number in (3, 300):
+            each = replace(each, embedding=[odd, *each.embedding[1:]])
+        learn(table.reference, day(), seen(each), SAMPLES)
+    assert np.isfinite(table.reference["features"][0]).all()
+    assert np.isfinite(table.reference["features_m2"][0]).all()
+    found = ranked(table, camera.shots(20))
+    assert np.isfinite(found[:, EMBEDDING]).all()
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_ranks_of_frames_like_those_of_the_reference_are_uniform(seed: int) -> None:
     """Each signal's, within the 99.9 % band of both samples and the width of a bin's middle."""
