@@ -19,8 +19,13 @@ IDS = {name: number for number, name in enumerate(schemas(), start=1)}
 CONFLUENT = Codec(IDS)
 FRAME_HEADER = SINGLE_OBJECT + schema_fingerprint(schemas()["catseye.Frame"])
 UP_TO_TELEMETRY = FRAME_HEADER + zigzag(3) + b"cam" + zigzag(1) + b"b" + zigzag(3) + zigzag(5) + zigzag(2) + b"xx"
+BEHIND_TELEMETRY = PLAIN.encode(Frame(camera="cam", boot="b", sequence=3, captured_at_ms=5, jpeg=b"xx"))[
+    len(UP_TO_TELEMETRY) :
+]
+"""The end of the readings, and all fields behind them as they are where a publisher says nothing."""
 NUMBERS = [2**62, 2**60, 2**31, 65_536, 1, 0, -1, -2, -(2**31), -(2**62), -(2**63), 2**63 - 1]
 EVERY_VERSION = [*schemas().values(), *earlier()]
+PRINTS = {1_000 + number: schema_fingerprint(schema) for number, schema in enumerate(EVERY_VERSION)}
 STARTS = [*[SINGLE_OBJECT + schema_fingerprint(schema) for schema in EVERY_VERSION], b"\xc3\x01", b"\0", b""]
 MEMORY_BYTES = 4 * 2**20  # for values of some kilobytes: what a count promises is never set aside
 
@@ -81,11 +86,10 @@ def is_alert(schema: Any) -> bool:
 @given(st.lists(st.sampled_from([each for each in EVERY_VERSION if is_alert(each)]), max_size=12), st.data())
 def test_a_change_half_way_costs_no_record(versions: list[Any], data: st.DataObject) -> None:
     """Writers of both versions and both envelopes on one topic, in any order: every record is read, in order."""
-    prints = {1_000 + number: schema_fingerprint(schema) for number, schema in enumerate(EVERY_VERSION)}
-    codec, topic, expected = Codec(IDS, prints.get), list[bytes](), list[Record]()
+    codec, topic, expected = Codec(IDS, PRINTS.get), list[bytes](), list[Record]()
     for schema in versions:
-        values, print_ = data.draw(values_of(schema)), schema_fingerprint(schema)
-        (schema_id,) = [number for number, each in prints.items() if each == print_]
+        schema_id = 1_000 + EVERY_VERSION.index(schema)
+        values, print_ = data.draw(values_of(schema)), PRINTS[schema_id]
         envelope = data.draw(st.sampled_from([SINGLE_OBJECT + print_, b"\0" + schema_id.to_bytes(4, "big")]))
         topic.append(envelope + body_of(schema, values))
         expected.append(msgspec.convert(values, Alert))
@@ -176,7 +180,7 @@ def test_a_frame_full_of_readings_costs_a_fixed_factor() -> None:
         [zigzag(2) + number.to_bytes(2, "big") + bytes(8) for number in range(2**15) if _is_text(number)]
     )
     count = len(entries) // 11
-    value = UP_TO_TELEMETRY + zigzag(count) + entries + b"\0\0"
+    value = UP_TO_TELEMETRY + zigzag(count) + entries + BEHIND_TELEMETRY
     tracemalloc.start()
     frame = PLAIN.decode(value, Frame)
     peak = tracemalloc.get_traced_memory()[1]
