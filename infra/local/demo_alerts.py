@@ -26,9 +26,9 @@ def wait_for_alerts(settings: Settings) -> bool:
     Raises:
         Unavailable: the broker does not answer.
     """
-    for service in (drift, incidents):
+    for service, reads in ((drift, drift.READS), (incidents, incidents.BATCHES)):
         left, until_s = -1, time.monotonic() + PATIENCE_S
-        while (still := _unread(settings, service.NAME, service.READS)) > 0:
+        while (still := _unread(settings, service.NAME, reads)) > 0:
             if still != left:
                 left, until_s = still, time.monotonic() + PATIENCE_S
             if time.monotonic() > until_s:

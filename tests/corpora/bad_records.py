@@ -77,7 +77,8 @@ def text(string: bytes) -> bytes:
 
 ENVELOPE = CODEC.encode(frame())[:10]
 IDENTITY = text(CAMERA.encode()) + text(b"b") + long(0) + long(0)
-WHOLE = IDENTITY + text(CAR) + long(0) + b"\0"  # no telemetry, no map asked for
+WHOLE = CODEC.encode(Frame(camera=CAMERA, boot="b", sequence=0, captured_at_ms=0, jpeg=CAR))[10:]
+assert WHOLE.startswith(IDENTITY + text(CAR))
 BOMB = long(2**40) + b"\0"  # 7 bytes: an array of 2^40 items, each of no width
 assert len(BOMB) == 7
 

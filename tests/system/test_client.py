@@ -23,6 +23,7 @@ from catseye.client.reading import From
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.identity import partition_of
+from catseye.contract.limits import LABELLED_MIN_MS
 from catseye.contract.records import Frame
 from catseye.kafka.admin import admin, create_topics
 from catseye.kafka.clients import reader_config
@@ -112,8 +113,8 @@ def test_async_frames_and_labels_come_back(settings: Settings) -> None:
     async def publish() -> list[FrameId]:
         async with aio.Publisher(settings, camera="gate", boot="async") as publisher:
             frames = await asyncio.gather(*(publisher.publish(CAR) for _ in range(50)))
-            await publisher.label(*frames[0], "car", labelled_at_ms=7, source="audit", propensity=0.5)
-            await publisher.label(*frames[0], None, labelled_at_ms=8)
+            await publisher.label(*frames[0], "car", labelled_at_ms=LABELLED_MIN_MS + 7, source="audit", propensity=0.5)
+            await publisher.label(*frames[0], None, labelled_at_ms=LABELLED_MIN_MS + 8)
             return frames
 
     frames = asyncio.run(publish())
@@ -122,8 +123,8 @@ def test_async_frames_and_labels_come_back(settings: Settings) -> None:
     assert names(back) == frames
     labels = [label for label in everything(settings, "labels") if label.boot == "async"]
     assert [(label.label, label.labelled_at_ms, label.source, label.propensity) for label in labels] == [
-        ("car", 7, "audit", 0.5),
-        (None, 8, "person", 1.0),
+        ("car", LABELLED_MIN_MS + 7, "audit", 0.5),
+        (None, LABELLED_MIN_MS + 8, "person", 1.0),
     ]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from catseye.contract.alert_kinds import OF_SERVICES
 from catseye.contract.codec import Codec
 from catseye.contract.identity import partition_of
 from catseye.contract.records import Alert, CameraReport, Outcome, Prediction
@@ -144,10 +145,13 @@ def wait_until_taken(found: Running, service: str, topics: Sequence[str]) -> Non
         reader.close()
 
 
+UNCOUNTED = {*ABSENCES, *OF_SERVICES}
+
+
 def last_kinds(alerts: Sequence[Alert]) -> dict[str, tuple[str | None, str]]:
-    """Camera and kind of each alert, by id, but for absences."""
+    """Camera and kind of each alert, by id, but for absences, and for services that are killed again and again."""
     kinds = {alert.alert_id: (alert.camera, alert.kind) for alert in alerts}
-    return {alert_id: statistics_in for alert_id, statistics_in in kinds.items() if statistics_in[1] not in ABSENCES}
+    return {alert_id: statistics_in for alert_id, statistics_in in kinds.items() if statistics_in[1] not in UNCOUNTED}
 
 
 def kill(found: Running, service: str, chance: random.Random) -> None:

@@ -107,7 +107,7 @@ def test_alerts_live_once_through_a_crash_and_commands_are_answered(
         ("a", "resolved", 4, "incidents"),
         ("b", "resolved", 2, "incidents"),
     ]
-    assert command(capsys, "list") == {"alerts": []}
+    assert command(capsys, "list") == {"alerts": [], "faults": []}
     assert len(command(capsys, "list", "--all", "--camera", "b")["alerts"]) == 1
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from catseye.settings import Settings
 
 # Of a partition that was made, or whose broker was lost, a moment ago; librdkafka looks for the new one meanwhile.
-LEADER_MOVES = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+LEADER_MOVES = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._UNKNOWN_PARTITION}
 Config = dict[str, str | int | float | bool]
 SILENT: Config = {"log_level": 0}
 """Of a client whose caller reports what fails: librdkafka would print the same to standard error, again and again."""

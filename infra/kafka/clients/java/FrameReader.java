@@ -11,7 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Iterator;
 import java.util.Map;
-import org.apache.avro.generic.GenericData;
+import org.apache.avro.generic.GenericRecordBuilder;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.tools.api.RecordReader;
 
@@ -37,14 +37,15 @@ public final class FrameReader implements RecordReader {
 
     private ProducerRecord<byte[], byte[]> frame(String[] said) {
         try {
-            var frame = new GenericData.Record(envelope.schema);
-            frame.put("camera", said[1]);
-            frame.put("boot", said[2]);
-            frame.put("sequence", Long.parseLong(said[3]));
-            frame.put("captured_at_ms", Long.parseLong(said[4]));
-            frame.put("jpeg", ByteBuffer.wrap(Files.readAllBytes(Path.of(said[5]))));
-            frame.put("telemetry", Map.of("temperature", 21.5));
-            frame.put("explain", false);
+            var draft = new GenericRecordBuilder(envelope.schema); // fields that are not set have their defaults
+            draft.set("camera", said[1]);
+            draft.set("boot", said[2]);
+            draft.set("sequence", Long.parseLong(said[3]));
+            draft.set("captured_at_ms", Long.parseLong(said[4]));
+            draft.set("jpeg", ByteBuffer.wrap(Files.readAllBytes(Path.of(said[5]))));
+            draft.set("telemetry", Map.of("temperature", 21.5));
+            draft.set("explain", false);
+            var frame = draft.build();
             byte[] value =
                     said[0].equals("confluent") ? envelope.confluent(frame, topic + "-value") : envelope.singleObject(frame);
             return new ProducerRecord<>(topic, said[1].getBytes(StandardCharsets.UTF_8), value);
