@@ -1,7 +1,7 @@
 """The application: routes of the table behind one check of rights, pages, and errors as problem details."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
@@ -85,9 +85,6 @@ def _http(gateway: Gateway, route: Route) -> HttpRoute:
         return await route.handle(gateway, request, gateway.rights.authorise(request, route.scope))
 
     return HttpRoute(route.path, endpoint, methods=[route.method])
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 async def _problem(_: Request, fault: Problem) -> Response:

@@ -26,10 +26,7 @@ _NUMBERED = re.compile(r"(?P<boot>.+)[.:](?P<sequence>\d{1,18})")
 async def publish(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """202 with the frame's name once the broker has it."""
     frame, _ = await _published(gateway, request, principal)
-    name = frame_id(frame.camera, frame.boot, frame.sequence)
-    sent = FrameSent(frame=name, camera=frame.camera, boot=frame.boot, sequence=frame.sequence)
-    location = {"Location": f"/v1/predictions/{name}"}
-    return Response(msgspec.json.encode(sent), HTTPStatus.ACCEPTED, location, media_type="application/json")
+    return _accepted(frame)
 
 
 async def predict(gateway: Gateway, request: Request, principal: Principal) -> Response:
@@ -45,9 +42,7 @@ async def predict(gateway: Gateway, request: Request, principal: Principal) -> R
             HTTPStatus.UNPROCESSABLE_ENTITY, found.reason, found.detail, frame=name, dead_letter_id=found.dead_letter_id
         )
     if found is None:
-        late = FrameSent(frame=name, camera=frame.camera, boot=frame.boot, sequence=frame.sequence)
-        location = {"Location": f"/v1/predictions/{name}"}
-        return Response(msgspec.json.encode(late), HTTPStatus.ACCEPTED, location, media_type="application/json")
+        return _accepted(frame)
     return Response(as_json(found), media_type="application/json")
 
 
@@ -94,6 +89,14 @@ def as_json(record: Prediction | DeadLetter) -> bytes:
     if isinstance(record, Prediction):
         fields["frame"] = frame_id(record.camera, record.boot, record.sequence)
     return msgspec.json.encode(fields)
+
+
+def _accepted(frame: Frame) -> Response:
+    """202: the broker has the frame; where its prediction will be."""
+    name = frame_id(frame.camera, frame.boot, frame.sequence)
+    sent = FrameSent(frame=name, camera=frame.camera, boot=frame.boot, sequence=frame.sequence)
+    location = {"Location": f"/v1/predictions/{name}"}
+    return Response(msgspec.json.encode(sent), HTTPStatus.ACCEPTED, location, media_type="application/json")
 
 
 async def _published(gateway: Gateway, request: Request, principal: Principal) -> tuple[Frame, Sent]:
