@@ -490,7 +490,7 @@ class Worker(Generic[S]):
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             starts = _places(consumer, partitions)
-            counts = self._counts(consumer)
+            counts = self._counts()
         except KafkaException as fault:
             raise WorkerFailed(f"{self._identity} cannot find its place: {fault}") from fault
         self._next = {(place.topic, place.partition): place.offset for place in starts}
@@ -509,9 +509,13 @@ class Worker(Generic[S]):
             self._restore = Restore(self._state_topic, self._states, self._settings)
         self._probe.assigned(len(self._states), ready=False)
 
-    def _counts(self, consumer: Consumer) -> dict[str, int]:
-        """Partitions of the topics that are read and of the state's."""
-        there = consumer.list_topics(timeout=ANSWER_S).topics
+    def _counts(self) -> dict[str, int]:
+        """Partitions of the topics that are read and of the state's.
+
+        Asked of the producer: a consumer that lists topics in a callback of its own poll has lost its way back into
+        Python afterwards, and the next callback of the same poll ends the process (confluent-kafka 2.16.0).
+        """
+        there = self._producer.list_topics(timeout=ANSWER_S).topics
         wanted = [*self._reads, *([self._state_topic] if self._state_topic else [])]
         return {name: len(there[name].partitions) for name in wanted if name in there}
 
