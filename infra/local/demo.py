@@ -2,14 +2,12 @@
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from fcntl import LOCK_EX, LOCK_NB, flock
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -32,11 +30,22 @@ from catseye.settings import Settings, load
 from infra.local.checker import Report, check
 from infra.local.demo_alerts import alert_figures, read_alerts, wait_for_alerts
 from infra.local.demo_figures import Scoreboard, summary
+from infra.local.demo_folder import own_folder
 from infra.local.demo_frames import check_pictures
 from infra.local.demo_loop import Loop, decisions_made, step_line
 from infra.local.demo_models import MODEL, candidate, champion, models_seen, promote
 from infra.local.demo_road import Wishes, of_services, wishes
-from infra.local.demo_view import line, news_line, screen, summary_table
+from infra.local.demo_story import Change, next_steps, story
+from infra.local.demo_view import (
+    accuracy_table,
+    behind_line,
+    ending,
+    line,
+    news_line,
+    screen,
+    story_table,
+    summary_table,
+)
 from infra.local.evidence import Ledger
 from infra.local.jvm import ROOT
 from infra.local.log_reader import read_log
@@ -101,6 +110,7 @@ class Demo:
         self._pages: str | None = None
         self._loop = Loop(wishes.change_at_s or 0.0)
         self._road_ended = False
+        self._behind_s = 0.0
 
     def run(self) -> tuple[dict[str, Any], Report]:
         """Do everything; returns the object for JSON and the checker's report."""
@@ -132,6 +142,7 @@ class Demo:
             figures["decisions"] = decisions_made(settings, started_at_ms, ended_at_ms)
             figures["models"] = models_seen(settings, started_at_ms)
             figures["pages"] = self._pages
+            figures["story"] = story(figures, self._change(started_at_ms), self._behind_s)
             figures["setup_s"] = round(setup_s, 3)
             figures["duration_s"] = round(ended_s - started_at_ms / 1_000, 3)
             self._print("stopping what was started")
@@ -150,7 +161,7 @@ class Demo:
         make_keys(key_folder(settings))
         codec = codec_for(settings)
         asked = champion(settings, codec, self._wishes.model)
-        self._model = f"{asked.model} {asked.version}"
+        self._model = asked.model
         if self._wishes.worse_model:
             self._print("making a worse model of it, which will be promoted")
             self._worse = candidate(settings, codec, self._wishes.model, self._wishes.frames)
@@ -194,6 +205,7 @@ class Demo:
 
     def _follow(self, simulator: "subprocess.Popen[bytes]", watch: Watch, settings: Settings, refresh: Any) -> None:
         board, patience_until_s, before, line_s = self._board, float("inf"), -1, LINE_EVERY_S
+        began_s = time.monotonic()
         while True:
             status = simulator.poll()
             board.on_ledger(self._ledgers.entries())
@@ -221,10 +233,14 @@ class Demo:
             self._promote_in_time(settings)
             self._end_in_time(simulator)
             refresh()
+            passed_s, began_s = time.monotonic() - began_s, time.monotonic()
+            self._behind_s += passed_s if status is None and board.behind_ms else 0.0
             self._print_news(publishing=elapsed_s < self._wishes.duration_s and not self._road_ended)
             if self._wishes.headless and elapsed_s >= line_s:
                 line_s += LINE_EVERY_S
                 self._print(line(board, elapsed_s=elapsed_s, duration_s=self._wishes.duration_s))
+                if behind := behind_line(board):
+                    self._print(behind)
             time.sleep(REFRESH_S)
         refresh()
 
@@ -235,7 +251,6 @@ class Demo:
             return
         if time.time() * 1_000 >= began_ms + change_at_s * 1_000:
             promote(settings, codec_for(settings), self._worse)
-            self._model = f"{self._worse.model} {self._worse.version}"
             self._worse = None
 
     def _end_in_time(self, simulator: "subprocess.Popen[bytes]") -> None:
@@ -267,17 +282,36 @@ class Demo:
             elapsed_s=time.time() - self._began_s,
             duration_s=self._wishes.duration_s,
             phase=self._phase,
-            model=self._model,
+            model=self._champion(),
         )
 
-    def _span_ms(self) -> tuple[float, float]:
-        """When the first frame could be due, by the ledger's last line, and when publishing ended."""
+    def _champion(self) -> str:
+        """Name and version of the model that serves now."""
+        versions = [seen.value for seen in self._board.steps if seen.topic == "models" and seen.boot == "champion"]
+        return f"{self._model} {versions[-1]}" if versions else self._model
+
+    def _end_line(self) -> dict[str, Any]:
+        """The ledger's last line."""
         with self._ledger_file.open("rb") as lines:
             ends = [msgspec.json.decode(entry) for entry in lines if entry.startswith(b'{"kind":"end"')]
         if not ends:
             raise Unavailable(f"the simulator did not finish: {last_line(self._log('simulator'))}")
-        started_ms, ended_ms = float(ends[-1]["started_at_ms"]), float(ends[-1]["ended_at_ms"])
+        end: dict[str, Any] = ends[-1]
+        return end
+
+    def _span_ms(self) -> tuple[float, float]:
+        """When the first frame could be due, by the ledger's last line, and when publishing ended."""
+        end = self._end_line()
+        started_ms, ended_ms = float(end["started_at_ms"]), float(end["ended_at_ms"])
         return started_ms, min(started_ms + self._wishes.duration_s * 1_000, ended_ms)
+
+    def _change(self, started_at_ms: float) -> Change:
+        """What happened on the road, by the ledger's last line."""
+        end = self._end_line()
+        if self._wishes.change_at_s is None or end["change_at_ms"] is None:
+            return Change()
+        at_s = round((end["change_at_ms"] - started_at_ms) / 1_000, 3)
+        return Change(at_s, tuple(end["changed_cameras"]), self._wishes.sentence)
 
     def _log(self, name: str) -> Path:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -295,33 +329,6 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@contextmanager
-def own_folder(parent: Path) -> Iterator[Path]:
-    """A data folder that no other demo uses now, empty but for what earlier demos may share.
-
-    A demo that was killed leaves its stack behind: it is stopped first.
-    """
-    for number in range(1, 100):
-        folder = parent / f"run-{number}"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            try:
-                flock(lock, LOCK_EX | LOCK_NB)
-            except BlockingIOError:
-                continue
-            os.environ["CATSEYE_DATA_DIR"] = str(folder)
-            Stack(load(Settings)).down()
-            for name in ("kafka", "logs", "run", "artifacts", "ledger.jsonl"):
-                path = folder / name
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
-            yield folder
-            return
-    raise Unavailable(f"a hundred demos run already in {parent}")
 
 
 def _stop(_: int, __: FrameType | None) -> NoReturn:
@@ -374,6 +381,9 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
     except KeyboardInterrupt:
         sys.exit("infra/demo: stopped before its end; what it had started is stopped too")
     console.print(summary_table(figures))
+    console.print(story_table(figures))
+    console.print(accuracy_table(figures["story"]))
+    console.print(ending(figures, next_steps(figures["story"], wanted.fps)))
     for finding in report.findings:
         console.print(f"broken promise: {finding}", style="red", highlight=False)
     if json_file:

@@ -12,6 +12,10 @@ from infra.local.watch import Sighting
 
 RECENT_MS = 5_000.0
 """What "now" means on the screen, and the width of a bin of the timeline."""
+ACCURACY_MS = 60_000.0
+"""Accuracy on the screen is that of the labels that came in so long: a mean since the start hides what fell today."""
+BEHIND_MS = 1_000.0
+"""A machine on which half of the frames wait longer for their prediction does not keep up."""
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -24,8 +28,14 @@ class Camera:
     """What is known of one camera while the road runs.
 
     Attributes:
+        published: Copies of frames that the broker has, by the ledger or by their prediction.
+        labelled: Frames whose label is known, since the start.
+        right: Those of them that were predicted right.
         recent: When the predictions of the last seconds were seen.
         timed: The same with their latencies, ms; these come when the ledger tells when a frame was due.
+        judged: Frames whose label came in the last minute: when, and whether the prediction was right.
+        lately_labelled: How many these are.
+        lately_right: How many of them were predicted right.
     """
 
     published: int = 0
@@ -36,16 +46,46 @@ class Camera:
     duplicates: int = 0
     recent: deque[float] = field(default_factory=deque)
     timed: deque[tuple[float, float]] = field(default_factory=deque)
+    judged: dict[FrameKey, tuple[float, bool]] = field(default_factory=dict)
+    lately_labelled: int = 0
+    lately_right: int = 0
 
-    def forget(self, before_ms: float) -> None:
-        while self.recent and self.recent[0] < before_ms:
+    def judge(self, frame: FrameKey, seen_at_ms: float, *, right: bool) -> None:
+        """Count the label of *frame*, for which none counts now."""
+        self.labelled += 1
+        self.right += right
+        self.judged[frame] = (seen_at_ms, right)
+        self.lately_labelled += 1
+        self.lately_right += right
+
+    def take_back(self, frame: FrameKey, *, right: bool) -> None:
+        """Count a label of *frame* no more: another one replaces it, or none."""
+        self.labelled -= 1
+        self.right -= right
+        self._judged_no_more(frame)
+
+    def _judged_no_more(self, frame: FrameKey) -> None:
+        if held := self.judged.pop(frame, None):
+            self.lately_labelled -= 1
+            self.lately_right -= held[1]
+
+    def forget(self, now_ms: float) -> None:
+        """Drop what is not recent any more."""
+        while self.recent and self.recent[0] < now_ms - RECENT_MS:
             self.recent.popleft()
-        while self.timed and self.timed[0][0] < before_ms:
+        while self.timed and self.timed[0][0] < now_ms - RECENT_MS:
             self.timed.popleft()
+        while self.judged and next(iter(self.judged.values()))[0] < now_ms - ACCURACY_MS:
+            self._judged_no_more(next(iter(self.judged)))
 
     @property
     def accuracy(self) -> float:
-        """Share of the labelled frames that were predicted right; NaN without one."""
+        """Share of the frames whose label came in the last minute that were predicted right; NaN without one."""
+        return self.lately_right / self.lately_labelled if self.lately_labelled else math.nan
+
+    @property
+    def accuracy_since_start(self) -> float:
+        """The same of all labels so far."""
         return self.right / self.labelled if self.labelled else math.nan
 
     @property
@@ -69,8 +109,10 @@ class Scoreboard:
         self.alerts: dict[str, Sighting] = {}  # newest record of each
         # Alerts that opened or ended, decisions and events of models, until somebody takes them.
         self.news: list[Sighting] = []
+        self.steps: list[Sighting] = []  # decisions and events of models, all
         self._intended_ms: dict[FrameKey, float] = {}
         self._open: set[FrameKey] = set()
+        self._ahead: set[FrameKey] = set()  # frames whose prediction came before their line in the ledger
         self._ended: set[FrameKey] = set()
         self._outcomes: dict[FrameKey, tuple[str, bool]] = {}
 
@@ -109,6 +151,7 @@ class Scoreboard:
                         self.news.append(seen)
                 case "models" | "retraining":
                     self.news.append(seen)
+                    self.steps.append(seen)
 
     @property
     def frames_open(self) -> set[FrameKey]:
@@ -138,19 +181,30 @@ class Scoreboard:
             whole.duplicates += camera.duplicates
             whole.recent.extend(camera.recent)
             whole.timed.extend(camera.timed)
+            whole.lately_labelled += camera.lately_labelled
+            whole.lately_right += camera.lately_right
         return whole
 
+    @property
+    def behind_ms(self) -> float:
+        """How long half of the frames that now get a prediction wait for it, where that is too long; else 0."""
+        waits_ms = percentile(self.total.latencies_ms, 0.5)
+        return waits_ms if waits_ms > BEHIND_MS else 0.0
+
     def forget(self, now_ms: float) -> None:
-        """Drop from what is recent everything older than `RECENT_MS`."""
+        """Drop what is not recent any more: predictions after `RECENT_MS`, labels after `ACCURACY_MS`."""
         for camera in self.cameras.values():
-            camera.forget(now_ms - RECENT_MS)
+            camera.forget(now_ms)
 
     def _camera(self, name: str) -> Camera:
         return self.cameras.setdefault(name, Camera())
 
     def _published(self, frame: FrameKey, intended_at_ms: float) -> None:
         camera = self._camera(frame[0])
-        camera.published += 1
+        if frame in self._ahead:
+            self._ahead.discard(frame)
+        else:
+            camera.published += 1
         self.began_ms = min(self.began_ms or intended_at_ms, intended_at_ms)
         if frame in self._intended_ms:
             return
@@ -171,6 +225,9 @@ class Scoreboard:
         camera.recent.append(seen.seen_at_ms)
         if frame in self._intended_ms:
             self._time(camera, frame)
+        elif frame not in self._ended:
+            self._ahead.add(frame)
+            camera.published += 1
         self._end(frame)
 
     def _end(self, frame: FrameKey) -> None:
@@ -180,12 +237,11 @@ class Scoreboard:
     def _labelled(self, frame: FrameKey, seen: Sighting) -> None:
         camera = self._camera(seen.camera)
         if before := self._outcomes.pop(frame, None):
-            camera.labelled -= 1
-            camera.right -= before[1]
+            camera.take_back(frame, right=before[1])
         if seen.value:
-            self._outcomes[frame] = (seen.value, seen.value == seen.other)
-            camera.labelled += 1
-            camera.right += seen.value == seen.other
+            right = seen.value == seen.other
+            self._outcomes[frame] = (seen.value, right)
+            camera.judge(frame, seen.seen_at_ms, right=right)
 
 
 def final_outcomes(log: Log) -> list[OutcomeAt]:

@@ -79,6 +79,7 @@ def decisions_made(settings: Settings, started_at_ms: float, ended_at_ms: float)
             "decision_id": decision.decision_id,
             "accepted": decision.accepted,
             "because": decision.because,
+            "detail": decision.detail,
             "at_s": round((decision.decided_at_ms - started_at_ms) / 1_000, 3),
         }
         for decision in decisions

@@ -35,6 +35,8 @@ class Wishes:
         until_closed: Whether it ends before, as soon as the loop has closed.
         change_at_s: When something happens; None when nothing does.
         worse_model: Whether a worse model is promoted then.
+        sentence: What happens then; empty when nothing does.
+        fps: Frames per second of a camera.
         reference_samples: Frames, and labels, that drift learns a camera by.
         fresh_labels: Labels of the new road that a training waits for.
         model: ONNX file to start with.
@@ -47,6 +49,8 @@ class Wishes:
     until_closed: bool
     change_at_s: float | None
     worse_model: bool
+    sentence: str
+    fps: float
     reference_samples: int
     fresh_labels: int
     model: Path
@@ -95,6 +99,8 @@ def wishes(
         until_closed=until_closed,
         change_at_s=change_at_s,
         worse_model=story.model == "worse",
+        sentence=story.sentence if happens else "" if after is None else f"Cameras show the pictures of {after.name}.",
+        fps=road["fps"],
         reference_samples=reference_samples(change_at_s or CHANGE_AT_S, road["fps"], road["label_share"]),
         fresh_labels=fresh_labels(road["cameras"] * road["fps"] * road["label_share"] / 2),
         model=model,

@@ -12,10 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.local.demo_figures import RECENT_MS, Camera, Scoreboard, percentile
+from infra.local.demo_loop import step_line
+from infra.local.demo_story import events, fates, verdict
 from infra.local.watch import Sighting
 
 CAMERAS_SHOWN = 24
 ALERTS_SHOWN = 8
+STEPS_SHOWN = 4
+LEGEND = (
+    "published: the broker has it · predicted: its class is on the topic predictions · frames/s, p50, p99: of the last "
+    f"{RECENT_MS / 1_000:.0f} s, from the moment a frame is due until a subscriber has its prediction · labelled: its "
+    "true class came, seconds later · accuracy: share of the labels of the last minute that the model had right · "
+    "dead: refused, with a reason · repeats: sent again, counted once"
+)
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}
 GOOD_ACCURACY = 0.97
 GOOD_P99_MS = 150.0
@@ -43,7 +52,15 @@ def screen(board: Scoreboard, *, elapsed_s: float, duration_s: float, phase: str
     table.add_section()
     table.add_row("all", *_cells(board.total), style="bold")
     return Panel(
-        Group(_head(elapsed_s, duration_s, phase), table, _labels(board), *_alerts(board)),
+        Group(
+            _head(elapsed_s, duration_s, phase),
+            table,
+            _labels(board),
+            *_behind(board),
+            *_alerts(board),
+            *_steps(board),
+            Text(LEGEND, style="dim"),
+        ),
         title="[bold]Catseye[/]",
         subtitle=f"[dim]{model}[/]",
         border_style="cyan",
@@ -59,7 +76,18 @@ def line(board: Scoreboard, *, elapsed_s: float, duration_s: float) -> str:
         f"published {total.published}  predictions {total.predictions} "
         f"({len(total.recent) / (RECENT_MS / 1_000):.0f}/s)  latency p50 {_number(percentile(ordered, 0.5))} "
         f"p99 {_number(percentile(ordered, 0.99))} ms  labels {board.labels_published}  accuracy "
-        f"{_percent(total.accuracy)}  dead {total.dead}  repeats {total.duplicates}  alerts {len(board.alerts_open)}"
+        f"{_percent(total.accuracy)} in the last minute  dead {total.dead}  repeats {total.duplicates}  "
+        f"alerts {len(board.alerts_open)}"
+    )
+
+
+def behind_line(board: Scoreboard) -> str | None:
+    """Say that this machine does not keep up, and what to turn; None where it does."""
+    if not board.behind_ms:
+        return None
+    return (
+        f"this machine does not keep up: half of the frames wait over {board.behind_ms / 1_000:.1f} s for their "
+        "prediction; run the demo with a lower --fps or fewer --cameras, or end what else runs here"
     )
 
 
@@ -101,6 +129,49 @@ def summary_table(figures: Mapping[str, Any]) -> Table:
     return table
 
 
+def story_table(figures: Mapping[str, Any]) -> Table:
+    """Draw what happened, in order of time, and accuracy before and after."""
+    told = figures["story"]
+    table = Table(title="What happened", title_justify="left", show_header=False, box=box.SIMPLE, pad_edge=False)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    for at_s, sentence in events(figures, told):
+        table.add_row(f"{at_s:.0f} s", Text(sentence))
+    if table.row_count == 0:
+        table.add_row("", "nothing but traffic")
+    return table
+
+
+def accuracy_table(told: Mapping[str, Any]) -> Table:
+    """Draw accuracy of the changed cameras and of the others: before, at its lowest, in the last minute."""
+    table = Table(title="Accuracy", title_justify="left", box=box.SIMPLE, pad_edge=False, header_style="dim")
+    table.add_column("")
+    for column in ("minute before", "lowest half minute after", "last minute"):
+        table.add_column(column, justify="right")
+    for whose, name in (("changed cameras", "changed"), ("other cameras", "others")):
+        found = told["accuracy"][name]
+        if not (math.isnan(found["before"]) and math.isnan(found["end"])):
+            at = "" if found["lowest_at_s"] is None else f" ({found['lowest_at_s']:.0f} s)"
+            table.add_row(whose, _percent(found["before"]), _percent(found["lowest"]) + at, _percent(found["end"]))
+    return table
+
+
+def ending(figures: Mapping[str, Any], steps: Sequence[tuple[str, str]]) -> Group:
+    """Say what became of the candidates, whether the road is well, and what to try next."""
+    told = figures["story"]
+    well = told["well_again"] is True or (told["well_again"] is None and not figures["alerts"])
+    lines = [Text(sentence) for sentence in fates(told)]
+    lines.append(Text(verdict(figures, told), style="green" if well else "yellow"))
+    if told["behind_s"]:
+        lines.append(
+            Text(f"This machine did not keep up for {told['behind_s']:.0f} s: latencies say so.", style="yellow")
+        )
+    table = Table(title="Try next", title_justify="left", show_header=False, box=box.SIMPLE, pad_edge=False)
+    for command, shows in steps:
+        table.add_row(Text(command, style="bold"), Text(shows))
+    return Group(*lines, Text(""), table)
+
+
 def _champions(models: Sequence[Mapping[str, Any]]) -> str:
     """Versions in the order in which they came to serve."""
     return " → ".join(model["version"] for model in models if model["stage"] == "champion") or "-"
@@ -139,6 +210,17 @@ def _alerts(board: Scoreboard) -> list[Text]:
         for alert in alerts[-ALERTS_SHOWN:]
     ]
     return [Text(f"and {more} more alerts", style="dim"), *lines] if more > 0 else lines
+
+
+def _behind(board: Scoreboard) -> list[Text]:
+    behind = behind_line(board)
+    return [Text(behind, style="bold yellow")] if behind else []
+
+
+def _steps(board: Scoreboard) -> list[Text]:
+    """The last decisions and events of models, the newest last."""
+    lines = [step_line(seen) for seen in board.steps[-STEPS_SHOWN:]]
+    return [Text(each, style="cyan", no_wrap=True, overflow="ellipsis") for each in lines if each]
 
 
 def _kinds(alerts: Sequence[Mapping[str, Any]]) -> str:

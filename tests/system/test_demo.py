@@ -21,7 +21,7 @@ DEMO = ROOT / "infra" / "demo"
 KEYS = {
     *("frames_published", "accepted", "dead", "duplicates", "predictions", "lost", "repeated", "labels_published"),
     *("outcomes", "labels_unmatched", "accuracy", "accuracy_by_camera", "accuracy_timeline", "latency_ms", "alerts"),
-    *("decisions", "models", "pages", "setup_s", "duration_s"),
+    *("decisions", "models", "story", "pages", "setup_s", "duration_s"),
 }
 PUBLISHING_S = 8
 RECORDS = ("run/supervisor", "run/*-[0-9]", "kafka/*/broker-*")
