@@ -130,6 +130,7 @@ def of_services(asked: Wishes, environment: Mapping[str, str]) -> dict[str, str]
         "CATSEYE_DRIFT_REFERENCE_SAMPLES": str(asked.reference_samples),
         "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
         "CATSEYE_RETRAIN_TRIGGER_CONFIRM_S": "5",
+        "CATSEYE_RETRAIN_TRIGGER_RETRY_S": "5",
         "CATSEYE_RETRAIN_TRIGGER_LABELS": str(asked.fresh_labels),
         "CATSEYE_TRAINER_EXAMPLES_DIR": str(examples),
         "CATSEYE_TRAINER_EPOCHS": "10",

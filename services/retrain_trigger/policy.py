@@ -26,6 +26,9 @@ CAMERA_FAULTS: Final = frozenset(row.name for row in KINDS.values() if row.is_ca
 REQUEST: Final = "request"
 """Why a training starts for which a person asked."""
 WEEK_MS: Final = 7 * 86_400_000
+MEASURED: Final = frozenset({"gate", "worse", "class_worse", "camera_worse", "no_difference"})
+"""Codes of rejections of a candidate that was measured: the next training learns from it. Wrong labels, for one, teach
+nothing, and time alone mends them."""
 _NAMED_MOST: Final = 3
 
 
@@ -38,6 +41,7 @@ class Rules:
         confirm_ms: How long an alert must have been open.
         needs_impaired: Of these kinds an alert counts only once accuracy has fallen: it is critical then.
         cool_down_ms: Shortest time from one accepted decision to the next.
+        retry_ms: The same after a candidate that was measured and rejected; doubles with each in a row.
         labels: Labels that a training needs.
         labels_of_class: With so many among them a class is present.
         classes: So many classes must be present.
@@ -51,6 +55,7 @@ class Rules:
     confirm_ms: int = 30_000
     needs_impaired: frozenset[str] = SEEN_WITHOUT_LABELS
     cool_down_ms: int = 3_600_000
+    retry_ms: int = 600_000
     labels: int = 200
     labels_of_class: int = 10
     classes: int = 2
@@ -246,9 +251,10 @@ class _Decider:
     def _spared(self) -> Refusal | None:
         """What keeps trainings rare."""
         last = self._state.last
-        since_ms = self._now_ms - last.decision.decided_at_ms if last is not None else self._rules.cool_down_ms
-        if since_ms < self._rules.cool_down_ms:
-            wait = f"{_span(self._rules.cool_down_ms)} must pass"
+        wait_ms = self._wait_ms()
+        since_ms = self._now_ms - last.decision.decided_at_ms if last is not None else wait_ms
+        if since_ms < wait_ms:
+            wait = f"{_span(wait_ms)} must pass"
             return Refusal("cool_down", f"the last training was decided {_span(since_ms)} ago; {wait}")
         week = [
             training
@@ -258,6 +264,17 @@ class _Decider:
         if len(week) >= self._rules.budget:
             return Refusal("budget", f"{len(week)} trainings in the last seven days; {self._rules.budget} are allowed")
         return None
+
+    def _wait_ms(self) -> int:
+        """Shortest time from the last decision to the next."""
+        in_a_row = 0
+        for training in reversed(self._state.trainings.values()):
+            if training.rejected not in MEASURED:
+                break
+            in_a_row += 1
+        if not in_a_row:
+            return self._rules.cool_down_ms
+        return min(self._rules.cool_down_ms, self._rules.retry_ms << (in_a_row - 1))
 
     def _without_labels(self, ask: Ask) -> Refusal | None:
         everywhere = None in self._unlabelled

@@ -26,6 +26,12 @@ class RetrainTriggerSettings(Settings):
     retrain_trigger_cool_down_s: float = Field(
         default=3_600, ge=0, description="Shortest time from one accepted decision to the next, seconds"
     )
+    retrain_trigger_retry_s: float = Field(
+        default=600,
+        ge=0,
+        description="Shortest time from one accepted decision to the next where its candidate did worse than the "
+        "champion, seconds; doubles with each such candidate in a row, up to the cool-down",
+    )
     retrain_trigger_labels: int = Field(
         default=200,
         ge=1,
@@ -92,6 +98,7 @@ def rules_of(settings: RetrainTriggerSettings) -> Rules:
         confirm_ms=round(settings.retrain_trigger_confirm_s * 1_000),
         needs_impaired=SEEN_WITHOUT_LABELS if settings.retrain_trigger_needs_impaired else frozenset(),
         cool_down_ms=round(settings.retrain_trigger_cool_down_s * 1_000),
+        retry_ms=round(settings.retrain_trigger_retry_s * 1_000),
         labels=settings.retrain_trigger_labels,
         labels_of_class=settings.retrain_trigger_labels_of_class,
         classes=settings.retrain_trigger_classes,

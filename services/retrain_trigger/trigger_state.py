@@ -24,11 +24,13 @@ class Training:
         decision: As it was written.
         version: Version that was announced for it; empty before.
         settled: Whether that version has been made champion, rejected or retired.
+        rejected: Code of the reason with which it was rejected; empty while it was not.
     """
 
     decision: RetrainDecision
     version: str = ""
     settled: bool = False
+    rejected: str = ""
 
 
 class TriggerState:
@@ -73,7 +75,8 @@ class TriggerState:
         if event.stage in ("champion", "rejected", "retired"):
             for decision_id, other in self.trainings.items():
                 if other.version == event.version and other.decision.model == event.model:
-                    self.trainings[decision_id] = replace(other, settled=True)
+                    rejected = event.because.partition(":")[0] if event.stage == "rejected" else other.rejected
+                    self.trainings[decision_id] = replace(other, settled=True, rejected=rejected)
 
     def on_decision(self, decision: RetrainDecision) -> None:
         """Take a decision that stands in the log."""

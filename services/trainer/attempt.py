@@ -3,12 +3,15 @@
 Everything that it makes is stored under its own hash, and it hands nothing in: that is for the service, once.
 """
 
+import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -23,7 +26,7 @@ from catseye.models.jpeg import decode_rgb
 from catseye.models.model_file import ModelSpec
 from catseye.models.register import store_of
 from catseye.models.signing import key_folder
-from services.trainer import checks, dataset, export, gate, tracking
+from services.trainer import checks, data, dataset, export, gate, tracking
 from services.trainer.archive import Archive, Taken
 from services.trainer.calibrate import fit_temperature
 from services.trainer.champion import graph_with, net_of
@@ -32,9 +35,10 @@ from services.trainer.data import Part, batches, joined, taken
 from services.trainer.dataset import Labelled
 from services.trainer.examples import read_examples, shrink
 from services.trainer.fine_tune import OnProgress, Parts, fine_tune
-from services.trainer.fit import bfloat16_is_fast, logits_of
+from services.trainer.fit import bfloat16_is_fast, logits_of, worked_s
 from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, HeldOut, assess
 from services.trainer.job import Job, Result
+from services.trainer.lessons import adapted, repeated
 from services.trainer.likeness import perceptual_hash
 from services.trainer.net import Net
 from services.trainer.recipe import Recipe, Trial, as_parameters
@@ -80,14 +84,15 @@ class Attempt:
         self._report = report
         self._archive = Archive(settings, codec)
         self._store = store_of(settings)
-        self._until_s = time.monotonic() + settings.trainer_budget_s
-        self._recipe = Recipe(
+        self._until_s = math.inf
+        recipe = Recipe(
             epochs=settings.trainer_epochs,
             learning_rate=settings.trainer_learning_rate,
             warm_up_epochs=0.3,
             mix_share=0.3,
             mean_decay=0.99,
         )
+        self._recipe = adapted(recipe, job.lessons)
         self._trials: tuple[Trial, ...] = ()
         self._metrics: dict[str, float] = {}
 
@@ -102,6 +107,8 @@ class Attempt:
         """
         torch.set_num_threads(self._settings.trainer_threads)
         cv2.setNumThreads(1)
+        self._until_s = worked_s() + self._settings.trainer_budget_s
+        self._report("lessons", **{f"rejected_{fault}": number for fault, number in self._faults().items()})
         graph = onnx.load_model_from_string(self._champion())
         session = export.session_of(graph)
         spec = model_file.spec_from_metadata(session.get_modelmeta().custom_metadata_map)
@@ -159,6 +166,7 @@ class Attempt:
         )
         self._metrics["data/examples"] = float(len(examples.train.images))
         self._metrics["data/examples_apart"] = float(len(replay.images))
+        replay = data.at(replay, repeated(replay.labels, spec.classes, self._job.lessons))
         fitted = self._fitted(net, Parts(taken(frames.part, at["train"]), replay, validation), spec)
         graph = graph_with(graph, fitted)
         content, candidate, spec = self._exported(graph, fitted, validation, window, spec, manifest, dataset_sha256)
@@ -174,6 +182,10 @@ class Attempt:
         return self._ended(result, gate.markdown(verdict.rows))
 
     # -- steps
+
+    def _faults(self) -> dict[str, int]:
+        """How many candidates of this champion were rejected, by what they lacked."""
+        return Counter(lesson.fault for lesson in self._job.lessons)
 
     def _champion(self) -> bytes:
         event = self._job.champion
@@ -293,6 +305,7 @@ class Attempt:
                 "recipe": asdict(self._recipe),
                 "seed": self._settings.trainer_seed,
                 "search_trials": len(self._trials),
+                "lessons": [msgspec.to_builtins(lesson) for lesson in self._job.lessons],
                 "precision": "bfloat16" if bfloat16_is_fast() else "float32",
                 "torch": torch.__version__,
             },

@@ -21,9 +21,13 @@ import msgspec
 from services.trainer.job import Job, Progress
 from services.trainer.settings import TrainerSettings
 
-GRACE = 1.5
-"""How far a training may overrun its budget, as a factor: it plans its steps by a clock, the rest is estimated."""
-GRACE_S = 30.0
+
+def late(longest_s: float) -> str:
+    """Why a training is ended that took longer than *longest_s*."""
+    return (
+        f"budget: the training did not end within {longest_s:.0f} s: this machine had too little time left for it; "
+        "end what else runs here, or raise CATSEYE_TRAINER_LONGEST_S"
+    )
 
 
 class Child:
@@ -34,7 +38,7 @@ class Child:
     """
 
     def __init__(self, settings: TrainerSettings) -> None:
-        self._budget_s = settings.trainer_budget_s
+        self._longest_s = settings.trainer_longest_s
         self._ends_s = math.inf
         self._received: SimpleQueue[Progress] = SimpleQueue()
         read_fd, write_fd = os.pipe()
@@ -60,7 +64,7 @@ class Child:
     def begin(self, job: Job) -> None:
         """Let it do *job*; its time runs from now on."""
         assert self._process.stdin is not None
-        self._ends_s = time.monotonic() + self._budget_s * GRACE + GRACE_S
+        self._ends_s = time.monotonic() + self._longest_s
         # If it has fallen meanwhile, its status tells.
         with suppress(BrokenPipeError):
             self._process.stdin.write(msgspec.json.encode(job) + b"\n")

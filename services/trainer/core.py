@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from catseye.contract.identity import digest
 from catseye.contract.records import Alert, ModelCommand, ModelEvent, RetrainDecision, Stage
 from catseye.models.stages import Stages
+from services.trainer.lessons import Lesson, lesson_of
 
 BY = "trainer"
 
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Fine-tune *champion* for a decision."""
+    """Fine-tune *champion* for a decision, mindful of the candidates that were made of it before and rejected."""
 
     champion: ModelEvent
+    lessons: tuple[Lesson, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,20 @@ class Register:
     def __init__(self) -> None:
         self._stages = Stages()
         self._answered: set[str] = set()
+        self._trained: set[tuple[str, str]] = set()
+        self._lessons: list[Lesson] = []
 
     def on_event(self, event: ModelEvent) -> None:
         """Take one event in."""
         self._stages.on_event(event)
         if event.decision_id is not None:
             self._answered.add(event.decision_id)
+            self._trained.add((event.model, event.version))
+        if event.stage == "champion" and not event.cameras:
+            self._lessons = []  # they were about another one
+        elif event.stage == "rejected" and (event.model, event.version) in self._trained:
+            lesson = lesson_of(event)
+            self._lessons += [lesson] if lesson is not None else []
 
     def on_decision(self, decision: RetrainDecision) -> Train | Refuse | Pass:
         """What to do with *decision*."""
@@ -68,7 +78,7 @@ class Register:
                 f"superseded: the decision was about version {decision.base_version}, the champion is now "
                 f"{champion.version}"
             )
-        return Train(champion)
+        return Train(champion, tuple(self._lessons))
 
 
 def answer(

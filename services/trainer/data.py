@@ -76,6 +76,11 @@ def taken(part: Part, chosen: NDArray[np.bool_]) -> Part:
     return Part(tuple(image for image, own in zip(part.images, chosen, strict=True) if own), part.labels[chosen])
 
 
+def at(part: Part, places: NDArray[np.int64]) -> Part:
+    """The crops of *part* at *places*, int64 [M], as often as they are named."""
+    return Part(tuple(part.images[place] for place in places), part.labels[places])
+
+
 def joined(one: Part, other: Part) -> Part:
     """The crops of both."""
     return Part(one.images + other.images, np.concatenate([one.labels, other.labels]))

@@ -1,6 +1,5 @@
 """Fine-tuning: the champion's net goes on learning, by the recipe it is given or by the best that a search finds."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from catseye.models.model_file import ModelSpec
 from services.trainer.calibrate import cross_entropy, fit_temperature
 from services.trainer.champion import wake
 from services.trainer.data import Part, batches, joined, taken
-from services.trainer.fit import Step, fit, logits_of, steps_per_epoch
+from services.trainer.fit import Step, fit, logits_of, steps_per_epoch, worked_s
 from services.trainer.net import Net
 from services.trainer.recipe import Recipe, Trial
 
@@ -70,7 +69,7 @@ def fine_tune(
         spec: Classes, input size and normalisation.
         recipe: How; the first of a search.
         seed: Of all chance but the search's.
-        until_s: When it must have ended, searching included, by the monotonic clock.
+        until_s: When it must have ended, searching included, by `services.trainer.fit.worked_s`.
         trials: How many recipes a search may try; 0 searches for none.
         search_seed: Of the order in which they are tried.
         report: Gets a phase and numbers by name.
@@ -90,7 +89,7 @@ def fine_tune(
             if step.done % max(1, each // 4) == 0 or step.done == step.of:
                 report("fitting", step=step.done, of=step.of, epoch=step.done / each, loss=step.loss)
 
-        budget_s = max(1.0, until_s - time.monotonic())
+        budget_s = max(1.0, until_s - worked_s())
         return fit(part, spec, by, seed=seed, on_step=show, on_pass=on_pass, start=net, budget_s=budget_s)
 
     def loss_of(one: Net) -> float:
@@ -105,5 +104,7 @@ def fine_tune(
     # Not at the top: optuna costs memory, and a second at the start, that a training without a search does not owe.
     from services.trainer.search import search  # noqa: PLC0415
 
-    found = search(recipe, fitted, loss_of, trials=trials, seed=search_seed, until_s=until_s, on_trial=tried)
+    found = search(
+        recipe, fitted, loss_of, trials=trials, seed=search_seed, until_s=until_s, on_trial=tried, clock=worked_s
+    )
     return Tuned(found.net, found.best.recipe, found.trials)

@@ -29,7 +29,7 @@ from services.trainer.recipe import Recipe
 
 _BATCHES_AHEAD = 4
 _PACED_EVERY = 16
-"""Steps after which it is worked out anew how many fit into the budget; neighbours on the machine come and go."""
+"""Steps after which it is worked out anew how many fit into the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ def fit(
     on_pass: Callable[[Net], None] | None = None,
     start: Net | None = None,
     budget_s: float = math.inf,
+    clock: Callable[[], float] | None = None,
 ) -> Net:
     """Fit a net on *part*.
 
@@ -64,13 +65,15 @@ def fit(
         on_step: Called after each step.
         on_pass: Called with the mean net after each pass but the last; the fit ends with what it raises.
         start: Net to go on from, which stays as it is; None starts from nothing.
-        budget_s: Most seconds. Where the first steps show that they would not be enough, there are fewer steps, and
-            the learning rate falls to zero with them.
+        budget_s: Most seconds by *clock*. Where the first steps show that they would not be enough, there are fewer
+            steps, and the learning rate falls to zero with them.
+        clock: Seconds of work; left out, `worked_s`.
 
     Returns:
         The mean net, ready to be asked.
     """
-    began_s = time.monotonic()
+    clock = clock or worked_s
+    began_s = clock()
     torch.manual_seed(seed)
     chance = np.random.default_rng([seed, 0])
     net = (copy.deepcopy(start) if start else Net(len(spec.classes))).to(memory_format=torch.channels_last).train()
@@ -88,7 +91,7 @@ def fit(
     with closing(_batches(part, spec, recipe, np.random.default_rng([seed, 1]))) as batches:
         for step, (inputs, labels) in enumerate(batches):
             if step and step % _PACED_EVERY == 0:
-                steps = affordable(step, wanted, time.monotonic() - began_s, budget_s)
+                steps = affordable(step, wanted, clock() - began_s, budget_s)
             if step >= steps:
                 break
             for group in optimiser.param_groups:
@@ -127,7 +130,19 @@ def steps_per_epoch(crop_count: int, recipe: Recipe) -> int:
 
 def affordable(done: int, wanted: int, spent_s: float, budget_s: float) -> int:
     """How many of *wanted* steps the budget allows in all, when *done* of them took *spent_s*; at least *done*."""
-    return wanted if budget_s == math.inf else max(done, min(wanted, int(done * budget_s / spent_s)))
+    if budget_s == math.inf or spent_s <= 0:
+        return wanted
+    return max(done, min(wanted, int(done * budget_s / spent_s)))
+
+
+def worked_s() -> float:
+    """Processor time that this process has had for each of its threads, seconds.
+
+    By the clock a training on a busy machine would get fewer steps, and its candidate would be worse for no fault of
+    the road's.
+    """
+    threads: int = torch.get_num_threads()
+    return time.process_time() / threads
 
 
 def rate(step: int, steps: int, recipe: Recipe) -> float:

@@ -20,6 +20,9 @@ GOLDEN: Where = "golden"
 DRIFTED: Where = "drifted"
 ELSEWHERE: Where = "elsewhere"
 
+NOT_BETTER = "gate: no evidence of better where it drifted"
+WORSE = "gate: worse by more than"
+"""How the two verdicts against a candidate begin; a later training learns from them (`services.trainer.lessons`)."""
 MOST_ROWS = 200
 """Rows that a model event carries: a fleet of thousands of cameras does not fit into one record."""
 
@@ -141,10 +144,10 @@ def assess(held_out: Sequence[HeldOut], *, margin: float, error: float) -> Verdi
     table = tuple(rows.values())
     drifted = rows.get(DRIFTED)
     if drifted is not None and not drifted.is_better:
-        return Verdict(False, f"gate: no evidence of better where it drifted: {drifted}", table)
+        return Verdict(False, f"{NOT_BETTER}: {drifted}", table)
     worse = [row for row in table if row.is_worse(margin)]
     if worse:
-        return Verdict(False, f"gate: worse by more than {margin:.1%}: {'; '.join(map(str, worse[:3]))}", table)
+        return Verdict(False, f"{WORSE} {margin:.1%}: {'; '.join(map(str, worse[:3]))}", table)
     if not held_out:
         return Verdict(False, "gate: there is no held-out frame to assess by", table)
     wholes = [str(row) for row in table if "/" not in row.name]

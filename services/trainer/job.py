@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from catseye.contract.records import ModelEvent, RetrainDecision
+from services.trainer.lessons import Lesson
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,11 +16,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         champion: What to go on from.
         cut_off_ms: The broker's clock for the decision: outcomes written later do not count, so that a training that
             is done again after a crash sees the same, Unix milliseconds.
+        lessons: What rejected candidates of the same champion have taught, in order of time.
     """
 
     decision: RetrainDecision
     champion: ModelEvent
     cut_off_ms: int
+    lessons: tuple[Lesson, ...] = ()
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ from catseye.runtime.health import Health
 from catseye.runtime.log import client_lines
 from services.trainer import NAME
 from services.trainer.archive import Archive
-from services.trainer.child import Child
+from services.trainer.child import Child, late
 from services.trainer.core import Pass, Refuse, Register, answer
 from services.trainer.job import Job, Result
 from services.trainer.settings import TrainerSettings
@@ -154,7 +154,14 @@ class Trainer:
             self._tries = 0
             self._backoff.reset()
             self._consumer.pause([TopicPartition(self._topic, message.partition())])
-            self._start(Job(decision=decision, champion=verdict.champion, cut_off_ms=message.timestamp()[1]))
+            self._start(
+                Job(
+                    decision=decision,
+                    champion=verdict.champion,
+                    cut_off_ms=message.timestamp()[1],
+                    lessons=verdict.lessons,
+                )
+            )
 
     def _pass_by(self, event: str) -> None:
         self._consumer.commit(offsets=[self._place], asynchronous=False)
@@ -196,7 +203,7 @@ class Trainer:
         if result is not None:
             self._finish(job, result)
         elif child.is_late:
-            self._finish(job, Result(stage="rejected", because="budget: the training did not end in its time"))
+            self._finish(job, Result(stage="rejected", because=late(self._settings.trainer_longest_s)))
         elif status is not None:
             self._failed(job, status)
 

@@ -12,7 +12,13 @@ class TrainerSettings(Settings):
     """Budgets, data, checks, recipe and gate."""
 
     trainer_budget_s: float = Field(
-        default=240, gt=0, description="How long a training may take from decision to candidate, seconds"
+        default=240,
+        gt=0,
+        description="Work of a training, from decision to candidate, in seconds of processor time of each thread: a "
+        "busy machine takes longer for it, and the candidate is the same",
+    )
+    trainer_longest_s: float = Field(
+        default=3_600, gt=0, description="After so long by the clock a training that has not ended is ended, seconds"
     )
     trainer_memory_mb: int = Field(default=6_000, ge=500, description="Most memory of a training, megabytes")
     trainer_threads: int = Field(default=1, ge=1, description="Processor cores that a training may use")

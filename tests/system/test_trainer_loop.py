@@ -1,10 +1,12 @@
 """The trainer's loop on a broker: one answer a decision, also through kill -9. Runs in the trainer's environment."""
 
+import itertools
 import json
 import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
 from services.ingest.quality import measure
 from services.simulator.weather import corrupt
+from services.trainer.recipe import Recipe
 from tests.system.running import CROPS, ROOT, Running, running, wait_until
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
@@ -294,6 +297,28 @@ def test_steps_are_as_many_as_the_budget_allows() -> None:
 
     found = [affordable(16, 100, spent_s, budget_s) for spent_s, budget_s in ((4, 10), (4, 100), (4, 1), (4, np.inf))]
     assert found == [40, 100, 16, 100]
+
+
+def test_a_busy_machine_trains_the_same_net() -> None:
+    """The budget is work: with as much of it a fit has as many steps, however long it takes by the clock."""
+    import torch
+
+    from services.trainer.data import Part
+    from services.trainer.fit import Step, fit
+
+    crops = tuple(np.full((40, 40, 3), shade, dtype=np.uint8) for shade in range(0, 256, 4))
+    part = Part(crops, np.arange(64, dtype=np.int64) % 2)
+    spec = replace(Net(MODEL.read_bytes()).spec, classes=("dark", "light"), height=32, width=32)
+    torch.set_num_threads(1)
+
+    def steps(clock: Iterator[float], budget_s: float) -> int:
+        done: list[Step] = []
+        fit(part, spec, Recipe(epochs=20), seed=1, on_step=done.append, budget_s=budget_s, clock=lambda: next(clock))
+        return len(done)
+
+    assert steps(itertools.repeat(7.0), 0.001) == 40
+    assert steps(itertools.count(), 2.5) == 40  # a second at step 16, two at step 32
+    assert steps(itertools.count(step=4), 8.0) == 32
 
 
 def answers(found: Running, decision: RetrainDecision) -> list[ModelEvent]:

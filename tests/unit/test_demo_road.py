@@ -112,6 +112,7 @@ def test_settings_of_the_person_go_first() -> None:
         "CATSEYE_DRIFT_REFERENCE_SAMPLES": "324",
         "CATSEYE_DRIFT_REFERENCE_SPAN_H": "0",
         "CATSEYE_RETRAIN_TRIGGER_CONFIRM_S": "5",
+        "CATSEYE_RETRAIN_TRIGGER_RETRY_S": "5",
         "CATSEYE_RETRAIN_TRIGGER_LABELS": "2160",
         "CATSEYE_TRAINER_EXAMPLES_DIR": str(CROPS),
         "CATSEYE_TRAINER_EPOCHS": "10",

@@ -370,6 +370,42 @@ def test_trainings_keep_their_distance() -> None:
     assert trigger.reasons(1) == ["drift"]
 
 
+def rejected(trigger: Trigger, version: str, decision: RetrainDecision, because: str) -> None:
+    """A candidate that came of *decision* did not become champion; labels came since."""
+    told = event(version, "rejected", trigger.now_ms, decision.decision_id)
+    trigger.state.on_model(replace(told, because=because))
+    trigger.labelled("a", ENOUGH, trigger.now_ms)
+
+
+@pytest.mark.parametrize(
+    "because", ["gate: worse by more than 1.0%: golden", "class_worse: car", "no_difference: of 9"]
+)
+def test_a_rejected_candidate_leads_to_another_try(because: str) -> None:
+    """Sooner than the cool-down, each in a row later than the one before, and within the week's budget."""
+    trigger = Trigger(replace_rules(budget=3))
+    decision = trigger.training()
+    rejected(trigger, "v2", decision, because)
+    (declined,) = trigger.evaluate(RULES.retry_ms - 1)
+    assert (declined.because, declined.detail.rpartition("; ")[2]) == ("cool_down", "10.0 min must pass")
+    (again,) = trigger.evaluate(1)
+    assert again.accepted
+    rejected(trigger, "v3", again, because)
+    assert [each.because for each in trigger.evaluate(2 * RULES.retry_ms - 1) if each.accepted] == []
+    (third,) = trigger.evaluate(1)
+    assert third.accepted
+    rejected(trigger, "v4", third, because)
+    assert [each.because for each in trigger.evaluate(RULES.cool_down_ms)] == ["budget"]
+
+
+@pytest.mark.parametrize("because", ["labels: four in ten are wrong", "superseded: another champion", "", "a person"])
+def test_only_a_measured_candidate_leads_to_another_try(because: str) -> None:
+    """Of wrong labels nothing was learned: the cool-down must pass."""
+    trigger = Trigger()
+    rejected(trigger, "v2", trigger.training(), because)
+    assert [each.accepted for each in trigger.evaluate(RULES.cool_down_ms - 1)] == [False]
+    assert trigger.reasons(1) == ["drift"]
+
+
 def test_trainings_have_a_budget() -> None:
     """Of any seven days."""
     trigger = Trigger(replace_rules(budget=1))

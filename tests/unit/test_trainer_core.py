@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from catseye.contract.records import Alert, ModelEvent, RetrainDecision, Stage
 from services.trainer.core import Pass, Refuse, Register, Train, answer, changed_cameras
+from services.trainer.lessons import Lesson
 
 
 def event(version: str, stage: Stage, *, model: str = "vehicles", decision_id: str | None = None) -> ModelEvent:
@@ -103,6 +104,22 @@ def test_a_decision_about_a_model_that_serves_no_more_is_superseded() -> None:
 def test_a_decision_that_names_no_version_is_about_the_champion() -> None:
     """A person may ask for a training without looking the version up."""
     assert Informed().on(decision(base_version="")) == Train(event("one", "champion"))
+
+
+def test_a_training_knows_the_rejected_candidates_of_its_champion() -> None:
+    """Those that were measured, in order of time; a new champion begins anew, a canary does not."""
+    forgot = replace(event("two", "rejected", decision_id="c" * 32), because="gate: worse by more than 1.0%: golden")
+    handed_in = event("three", "candidate", decision_id="b" * 32)
+    no_better = replace(event("three", "rejected"), because="no_difference: of 900 labels")
+    wrong = replace(event("four", "rejected", decision_id="a" * 32), because="labels: four in ten are wrong")
+    by_hand = replace(event("five", "rejected"), because="worse: says a person of a model of another's")
+    canary = replace(event("six", "champion"), cameras=["gate"])
+    told = (event("one", "champion"), forgot, handed_in, no_better, wrong, by_hand, canary)
+    lessons = (Lesson(fault="forgot"), Lesson(fault="too_little"))
+    assert Informed(told).on(decision()) == Train(event("one", "champion"), lessons)
+    assert Informed((*told, event("ten", "champion"))).on(decision(base_version="ten")) == Train(
+        event("ten", "champion")
+    )
 
 
 def test_a_declined_decision_is_passed_by() -> None:
