@@ -2,4 +2,4 @@
 
 NAME = "gateway"
 READS = ("predictions", "dead-letters", "frames.accepted")
-WRITES = ("frames", "labels", "alert.commands", "model.commands", "training.requests", "heartbeats")
+WRITES = ("frames", "labels", "labels.answers", "alert.commands", "model.commands", "training.requests", "heartbeats")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from random import Random
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from services.gateway.app import application
 from services.gateway.door import Gateway
 from services.gateway.live import Live
 from services.gateway.model import ReadModel
+from services.gateway.offers import Offers
 from services.gateway.outbox import Outbox
 from services.gateway.pictures import Pictures
 from services.gateway.rights import Rights
@@ -49,6 +51,7 @@ async def _serve(process: Process[GatewaySettings]) -> None:
         model=model,
         live=Live(model, settings.gateway_streams_most),
         pictures=Pictures(settings, codec),
+        offers=Offers(model, int(settings.label_horizon_h * 3_600_000), Random()),
     )
     await gateway.outbox.start()
     await gateway.answers.start()

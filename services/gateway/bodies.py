@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import msgspec
 from starlette.requests import Request
 
-from catseye.contract.records import AlertAction
+from catseye.contract.records import AlertAction, Drawer, LabelAnswerKind
 from services.gateway.problem import Problem
 
 B = TypeVar("B", bound=msgspec.Struct)
@@ -71,6 +71,46 @@ class LabelSent(msgspec.Struct):
     frame: str
     label: str | None
     labelled_at_ms: int
+
+
+class OffersAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """Frames to be labelled are asked for.
+
+    Attributes:
+        most: How many, 1 to 20.
+    """
+
+    most: int = 20
+
+
+class LabelAnswered(msgspec.Struct, forbid_unknown_fields=True):
+    """What a person says of a frame that was offered to him.
+
+    Attributes:
+        answer_id: A name for this answer, of one's own: the same again changes nothing, and undone takes it back.
+        frame: ``camera/boot/sequence``, as it was offered.
+        drawer: As it was offered.
+        answer: labelled, not_sure, not_in_list, skipped or undone.
+        label: The class; of not_in_list a name for what it is, null for none.
+        same: Near-identical frames of the offer that the answer holds for too.
+        second_opinion: As it was offered.
+        took_ms: How long it was looked at, milliseconds.
+    """
+
+    answer_id: str
+    frame: str
+    drawer: Drawer
+    answer: LabelAnswerKind
+    label: str | None = None
+    same: list[str] = []
+    second_opinion: bool = False
+    took_ms: int = 0
+
+
+class LabelAnswerSent(msgspec.Struct):
+    """An answer that the broker has."""
+
+    answer_id: str
 
 
 class AlertAsked(msgspec.Struct, forbid_unknown_fields=True):

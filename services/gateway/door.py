@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.gateway.answers import Answers
 from services.gateway.live import Live
 from services.gateway.model import ReadModel
+from services.gateway.offers import Offers
 from services.gateway.outbox import Outbox
 from services.gateway.pictures import Pictures
 from services.gateway.rights import Rights
@@ -23,6 +24,7 @@ class Gateway:
         model: The read model.
         live: Open pages.
         pictures: Frames by where they lie.
+        offers: Frames that people are asked to label.
     """
 
     settings: GatewaySettings
@@ -32,3 +34,4 @@ class Gateway:
     model: ReadModel
     live: Live
     pictures: Pictures
+    offers: Offers

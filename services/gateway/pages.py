@@ -22,6 +22,7 @@ from catseye.models.commands import known_models
 from catseye.rights.scopes import Principal, Scope
 from services.gateway.bodies import body_of
 from services.gateway.door import Gateway
+from services.gateway.labelling import progress_of
 from services.gateway.problem import Problem
 from services.gateway.reading import known_camera, system_facts
 from services.gateway.rights import COOKIE
@@ -114,6 +115,13 @@ async def dead_letters(gateway: Gateway, request: Request, principal: Principal)
     return {"letters": [letter for letter in found if principal.sees(letter.get("camera"))], "reasons": ranked}
 
 
+async def label(gateway: Gateway, request: Request, principal: Principal) -> dict[str, Any]:
+    """Where people label frames."""
+    if not principal.may(Scope.LABEL):
+        return {"may_label": False, "progress": None}
+    return {"may_label": True, "progress": await progress_of(gateway, principal)}
+
+
 async def system(gateway: Gateway, request: Request, principal: Principal) -> dict[str, Any]:
     """Whether it flows."""
     return await system_facts(gateway)
@@ -125,6 +133,7 @@ PAGES: Final = (
     Page("/alerts", "alerts.html", "Alerts", alerts),
     Page("/models", "models.html", "Models", models),
     Page("/dead-letters", "dead_letters.html", "Dead letters", dead_letters),
+    Page("/label", "label.html", "Label", label),
     Page("/system", "system.html", "System", system),
 )
 

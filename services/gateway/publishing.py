@@ -48,7 +48,7 @@ async def predict(gateway: Gateway, request: Request, principal: Principal) -> R
 
 async def prediction(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """The prediction of a frame of the last minute."""
-    name = _named(request.path_params["frame"])
+    name = named(request.path_params["frame"])
     if not principal.sees(name.camera):
         raise _not_his(principal, name.camera)
     found = gateway.answers.known((name.camera, name.boot, name.sequence))
@@ -64,7 +64,7 @@ async def prediction(gateway: Gateway, request: Request, principal: Principal) -
 async def label(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """202 once the broker has the label."""
     posted = await json_of(request, LabelPosted, gateway.settings.gateway_body_max_bytes)
-    name = _named(posted.frame)
+    name = named(posted.frame)
     if not principal.sees(name.camera):
         raise _not_his(principal, name.camera)
     try:
@@ -77,7 +77,7 @@ async def label(gateway: Gateway, request: Request, principal: Principal) -> Res
             propensity=posted.propensity,
         )
     except BadRecord as fault:
-        raise _refused(fault) from fault
+        raise refused(fault) from fault
     await _send(gateway, "labels", record)
     sent = LabelSent(frame=posted.frame, label=record.label, labelled_at_ms=record.labelled_at_ms)
     return Response(msgspec.json.encode(sent), HTTPStatus.ACCEPTED, media_type="application/json")
@@ -114,7 +114,7 @@ async def _published(gateway: Gateway, request: Request, principal: Principal) -
             explain=posted.explain,
         )
     except BadRecord as fault:
-        raise _refused(fault) from fault
+        raise refused(fault) from fault
     if sequence is not None:
         frame = msgspec.structs.replace(frame, sequence=sequence)
     return frame, await _send(gateway, "frames", frame)
@@ -139,7 +139,7 @@ def _drafts(gateway: Gateway, key: str | None) -> tuple[Drafts, int | None]:
     try:
         return Drafts(boot, limits=gateway.outbox.limits), sequence
     except BadRecord as fault:
-        raise _refused(fault) from fault
+        raise refused(fault) from fault
 
 
 async def _posted(gateway: Gateway, request: Request) -> FramePosted:
@@ -208,14 +208,15 @@ def _wait_s(gateway: Gateway, request: Request) -> float:
     return wait_s
 
 
-def _named(text: str) -> FrameName:
+def named(text: str) -> FrameName:
+    """The parts of a frame's name. Raises `Problem` 422."""
     try:
         return FrameName.parse(text)
     except BadRecord as fault:
-        raise _refused(fault) from fault
+        raise refused(fault) from fault
 
 
-def _refused(fault: BadRecord) -> Problem:
+def refused(fault: BadRecord) -> Problem:
     """What no ingest would accept."""
     too_large = fault.reason in (Reason.RECORD_TOO_LARGE, Reason.JPEG_TOO_LARGE)
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.UNPROCESSABLE_ENTITY

@@ -8,15 +8,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from catseye.rights.scopes import Principal, Scope
-from services.gateway import actions, publishing, reading
+from services.gateway import actions, labelling, publishing, reading
 from services.gateway.bodies import (
     AlertAsked,
     CommandSent,
     FramePosted,
     FrameSent,
+    LabelAnswered,
+    LabelAnswerSent,
     LabelPosted,
     LabelSent,
     ModelAsked,
+    OffersAsked,
     TrainingAsked,
 )
 from services.gateway.door import Gateway
@@ -78,6 +81,9 @@ ROUTES = (
     ),
     Route("GET", "/v1/predictions/{frame:path}", Scope.VIEW, publishing.prediction),
     Route("POST", "/v1/labels", Scope.LABEL, publishing.label, LabelPosted, LabelSent, 202),
+    Route("POST", "/v1/labels/offers", Scope.LABEL, labelling.offers, OffersAsked),
+    Route("POST", "/v1/labels/answers", Scope.LABEL, labelling.answer, LabelAnswered, LabelAnswerSent, 202),
+    Route("GET", "/v1/labels/progress", Scope.LABEL, labelling.progress),
     Route(
         "GET",
         "/v1/cameras",

@@ -24,3 +24,6 @@ class GatewaySettings(Settings):
     gateway_predict_wait_s: float = Field(
         default=5, gt=0, le=60, description="Longest time that /v1/predict waits for the prediction, seconds"
     )
+    gateway_labels_per_hour: int = Field(
+        default=0, ge=0, description="Labels of people an hour that are wanted, all together; 0: as many as they give"
+    )

@@ -14,5 +14,6 @@ READS = (
     "frames.repeated",
     "labels.unmatched",
     "outcomes",
+    "labels.answers",
 )
 WRITES = ("heartbeats",)

@@ -8,14 +8,16 @@ from catseye.view.store import Store
 from services.view import NAME
 from services.view.core import ViewCore
 from services.view.follow import View
-from services.view.settings import ViewSettings
+from services.view.queue import Queue
+from services.view.settings import ViewSettings, rates_of
 
 
 def work(process: Process[ViewSettings]) -> None:
     settings = process.settings
     keys = Keys(settings.topic_prefix)
     store = Store(settings.redis_url, keys)
-    core = ViewCore(keys, codec_for(settings))
+    queue = Queue(keys, rates_of(settings.view_queue_rates), settings.view_queue_most)
+    core = ViewCore(keys, codec_for(settings), queue)
     View(settings, core, store, process.health, log.client_lines(process.logger)).run(process.stop)
 
 

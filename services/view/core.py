@@ -20,6 +20,7 @@ from catseye.contract.records import (
     CameraReport,
     DeadLetter,
     DriftStatistic,
+    LabelAnswer,
     ModelEvent,
     Outcome,
     PairedOutcome,
@@ -32,6 +33,7 @@ from catseye.view import plots
 from catseye.view.keys import Keys
 from catseye.view.writes import Word, Writes, places
 from services.view.picture import picture_of
+from services.view.queue import Queue
 
 PICTURE_LIVES_S: Final = 3_600
 DEAD_LETTERS_MOST: Final = 5_000
@@ -49,10 +51,12 @@ class ViewCore:
     Args:
         keys: Names in Redis.
         codec: Reads records.
+        queue: Decides which frames people are asked to label.
     """
 
-    def __init__(self, keys: Keys, codec: Codec) -> None:
+    def __init__(self, keys: Keys, codec: Codec, queue: Queue) -> None:
         self._keys = keys
+        self._queue = queue
         self._codec = codec
         self._expiring: set[str] = set()
         self._take: Mapping[str, Callable[[Iterable[Message], Writes, Changes], None]] = {
@@ -66,6 +70,7 @@ class ViewCore:
             "models": self._each(ModelEvent, self._model),
             "retraining": self._each(RetrainDecision, self._decision),
             "dead-letters": self._dead_letters,
+            "labels.answers": self._each(LabelAnswer, self._answer),
         }
         self.unreadable = 0
 
@@ -126,6 +131,8 @@ class ViewCore:
                 of_fleet = self._keys.plot(plots.LATENCY, "", resolution.step_ms, chunk)
                 at = slot * plots.LATENCY_BINS + latency
                 writes.slot_count(of_fleet, resolution, chunk, at, plots.LATENCY_BITS)
+            if self._queue.wants(camera, head["boot"], head["sequence"]) and (drawn := self._read(message, Prediction)):
+                self._queue.predicted(drawn, writes)
         for camera, message in newest.items():
             if (prediction := self._read(message, Prediction)) is not None:
                 self._prediction(camera, prediction, writes, changes)
@@ -168,6 +175,11 @@ class ViewCore:
             }
             writes.fields(key, shown)
             _camera(changes, outcome.camera).update(shown)
+            self._queue.labelled(outcome, writes)
+
+    def _answer(self, answer: LabelAnswer, _: Message, writes: Writes, changes: Changes) -> None:
+        self._queue.answered(answer, writes)
+        changes["labels"] = changes.get("labels", 0) + 1
 
     def _paired(self, paired: PairedOutcome, _: Message, writes: Writes, changes: Changes) -> None:
         right = (paired.champion_predicted == paired.label, paired.shadow_predicted == paired.label)
@@ -207,6 +219,7 @@ class ViewCore:
         }
         writes.fields(self._keys.camera(report.camera), shown)
         writes.score(self._keys.cameras, report.camera, 0)
+        self._queue.suspects(report.camera, report.alarms, writes)
         _camera(changes, report.camera).update(shown)
 
     def _alert(self, alert: Alert, _: Message, writes: Writes, changes: Changes) -> None:

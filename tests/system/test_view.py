@@ -22,6 +22,7 @@ from infra.local.kafka import KafkaCluster
 from infra.local.redis import RedisServer
 from services.view.core import ViewCore
 from services.view.follow import View
+from services.view.queue import Queue
 from services.view.settings import ViewSettings
 from tests.system.running import CROPS, wait_until
 from tests.system.view_records import Road
@@ -97,7 +98,9 @@ def write(settings: ViewSettings, records: list[tuple[str, Record]]) -> None:
 
 def view(settings: ViewSettings, probe: Probe, store: Store | None = None) -> View:
     keys = Keys(settings.topic_prefix)
-    return View(settings, ViewCore(keys, Codec()), store or Store(settings.redis_url, keys), probe, None)
+    return View(
+        settings, ViewCore(keys, Codec(), Queue(keys, {}, 1_000)), store or Store(settings.redis_url, keys), probe, None
+    )
 
 
 @contextmanager

@@ -15,10 +15,12 @@ from catseye.view.keys import Keys
 from catseye.view.writes import Command, Writes
 from services.view import core
 from services.view.core import ViewCore
+from services.view.queue import Queue
 from tests.system.view_records import Road
 
 KEYS = Keys("t.")
 CODEC = Codec()
+QUEUE = Queue(KEYS, {}, 1_000)
 
 
 class Message:
@@ -60,12 +62,12 @@ def one(kind: type[Record]) -> Any:
 
 
 def commands_of(*records: tuple[str, Record]) -> list[Command]:
-    return ViewCore(KEYS, CODEC).on_batch(cast("Any", batch(*records)))[0].commands()
+    return ViewCore(KEYS, CODEC, QUEUE).on_batch(cast("Any", batch(*records)))[0].commands()
 
 
 def applied(batches: list[list[tuple[str, Record]]]) -> tuple[dict[Any, Any], Counter[Any]]:
     """Fields that were set, the newest of each, and what was counted."""
-    view = ViewCore(KEYS, CODEC)
+    view = ViewCore(KEYS, CODEC, QUEUE)
     fields: dict[Any, Any] = {}
     counted: Counter[Any] = Counter()
     for records in batches:
@@ -97,7 +99,7 @@ def test_batches_change_nothing() -> None:
 
 def test_what_cannot_be_read_is_counted_and_left_out() -> None:
     """On each topic; the records beside it are taken."""
-    view = ViewCore(KEYS, CODEC)
+    view = ViewCore(KEYS, CODEC, QUEUE)
     kinds = ("frames.accepted", "predictions", "outcomes", "statistics", "dead-letters")
     found, changes = view.on_batch(cast("Any", {topic: [Message(topic, b"nothing")] for topic in kinds}))
     assert view.unreadable == len(kinds)
@@ -107,7 +109,7 @@ def test_what_cannot_be_read_is_counted_and_left_out() -> None:
 
 def test_a_prediction_whose_rest_is_broken_is_left_out() -> None:
     """Its head is counted, as it was a prediction."""
-    view = ViewCore(KEYS, CODEC)
+    view = ViewCore(KEYS, CODEC, QUEUE)
     value = CODEC.encode(one(Prediction))
     _, changes = view.on_batch(cast("Any", {"predictions": [Message("predictions", value[:-20])]}))
     assert (view.unreadable, changes) == (1, {})
@@ -150,7 +152,7 @@ def test_what_is_not_known_is_not_drawn() -> None:
 
 def test_a_lifetime_is_set_once_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the read model may be another one, or too many are remembered."""
-    view, records = ViewCore(KEYS, CODEC), batch(("predictions", one(Prediction)))
+    view, records = ViewCore(KEYS, CODEC, QUEUE), batch(("predictions", one(Prediction)))
 
     def lifetimes() -> int:
         found, _ = view.on_batch(cast("Any", records))

@@ -174,6 +174,7 @@ def test_topics_that_are_missing_are_made(cluster: Callable[..., Admin]) -> None
         "blue.heartbeats": 1,
         "blue.retraining": 1,
         "blue.models": 1,
+        "blue.labels.answers": 1,
         "blue.alert.commands": 1,
         "blue.training.requests": 1,
         "blue.model.commands": 1,

@@ -24,7 +24,12 @@ def tokens() -> None:
 @tokens.command()
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", type=click.Choice(list(Scope)), multiple=True, required=True, help="May be repeated."
+    "--scope",
+    "scopes",
+    type=click.Choice([scope.value for scope in Scope]),
+    multiple=True,
+    required=True,
+    help="May be repeated.",
 )
 @click.option("--cameras", multiple=True, metavar="PATTERN", help="Only cameras like this, gate-*; may be repeated.")
 @click.option("--for", "for_", metavar="TIME", help="How long it is good: 12h, 30d; default: until it is revoked.")

@@ -524,6 +524,52 @@ class Label(Record, frozen=True, kw_only=True):
     propensity: float = 1.0
 
 
+Drawer = Literal["audit", "unsure", "evidence"]
+
+
+LabelAnswerKind = Literal["labelled", "not_sure", "not_in_list", "skipped", "undone"]
+
+
+class LabelAnswer(Record, frozen=True, kw_only=True):
+    """What a person said of a frame that was offered to him: the decision, beside the Label that it may lead to.
+
+    Attributes:
+        answer_id: Name of the decision, given by who answers: an answer that is sent again, or taken back, has the
+            same.
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Boot of the frame.
+        sequence: Number of the frame within the boot.
+        drawer: Why the frame was offered. audit: each frame has the same chance. unsure: the less sure the model, the
+            likelier. evidence: its camera is suspected of drift.
+        chance: Probability with which the frame came into the drawer, over 0 to 1; the propensity of its label.
+        answer: labelled: label is the class. not_sure: the person cannot tell. not_in_list: a kind that the model has
+            no class for; label names it. skipped: offered to somebody else. undone: the answer of this id is taken
+            back.
+        label: The class that was given; null where none was.
+        second_opinion: Whether somebody else had answered before, on purpose.
+        also_labelled: Near-identical frames that the decision labels too; their names are on the labels.
+        by: Who answers.
+        took_ms: How long he looked at it, milliseconds; 0 where it is not known.
+        at_ms: Clock of the gateway, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.LabelAnswer"
+
+    answer_id: str
+    camera: str
+    boot: str
+    sequence: int
+    drawer: Drawer
+    chance: float
+    answer: LabelAnswerKind
+    label: str | None = None
+    second_opinion: bool = False
+    also_labelled: int = 0
+    by: str
+    took_ms: int = 0
+    at_ms: int
+
+
 ModelAction = Literal["register", "promote", "reject", "roll_back", "approve"]
 
 

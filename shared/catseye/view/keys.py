@@ -128,3 +128,68 @@ class Keys:
     def counts(self) -> str:
         """Hash: topic to the records of it that the read model stands for."""
         return self.root + "counts"
+
+    # -- the queue of frames that people are asked to label
+
+    def drawer(self, name: str, camera: str = "") -> str:
+        """Sorted set: frames of a drawer by when they were received, Unix milliseconds; the newest, capped. The drawer
+        of evidence has one a camera."""
+        return f"{self.root}queue:{name}:{camera}"
+
+    def drawn(self, name: str, camera: str = "") -> str:
+        """Hash: frame of that drawer to what is known of it, JSON."""
+        return f"{self.root}queue:{name}:frames:{camera}"
+
+    @property
+    def suspected(self) -> str:
+        """Sorted set: camera to how many alarms of drift it has now."""
+        return self.root + "queue:suspected"
+
+    @property
+    def labelled(self) -> str:
+        """Sorted set: frames of the queue that have a label, by when it came; capped."""
+        return self.root + "queue:labelled"
+
+    @property
+    def answered(self) -> str:
+        """Sorted set: frames that somebody has answered, by when; capped."""
+        return self.root + "queue:answered"
+
+    @property
+    def answered_by(self) -> str:
+        """Hash: frame that somebody has answered to his name."""
+        return self.root + "queue:answered:by"
+
+    @property
+    def second_opinions(self) -> str:
+        """Sorted set: frames that a second person has answered, by when; capped."""
+        return self.root + "queue:seconds"
+
+    @property
+    def skipped(self) -> str:
+        """Sorted set: ``PERSON`` and frame, a line feed between, that he does not want to answer; capped."""
+        return self.root + "queue:skipped"
+
+    @property
+    def opinions(self) -> str:
+        """Sorted set: likewise, of frames that two people answer on purpose, by when; capped."""
+        return self.root + "queue:opinions"
+
+    @property
+    def opinions_said(self) -> str:
+        """Hash: likewise, to the class that he gave."""
+        return self.root + "queue:opinions:said"
+
+    @property
+    def people(self) -> str:
+        """Sorted set: who has answered, by when he did last, Unix milliseconds."""
+        return self.root + "queue:people"
+
+    def answers_of(self, person: str) -> str:
+        """Sorted set: his answers by when he gave them, Unix milliseconds; capped."""
+        return f"{self.root}queue:answers:{person}"
+
+    def lease(self, frame: str, *, second: bool = False) -> str:
+        """String: who looks at a frame now, for a first or a second opinion; has a lifetime. It belongs to the gateway:
+        no build takes it away."""
+        return f"{self.topic_prefix}label-lease:{1 + second}:{frame}"

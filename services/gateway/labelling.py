@@ -1,0 +1,190 @@
+"""Labels from people: frames are offered, answers become labels and records of who decided what."""
+
+import asyncio
+from collections import Counter
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from catseye import clock
+from catseye.client.drafts import label_of
+from catseye.contract.errors import BadRecord, Unavailable
+from catseye.contract.records import Label, LabelAnswer
+from catseye.rights.scopes import Principal
+from services.gateway.agreement import kappa
+from services.gateway.bodies import LabelAnswered, LabelAnswerSent, OffersAsked, json_of
+from services.gateway.door import Gateway
+from services.gateway.problem import Problem, unavailable
+from services.gateway.publishing import named, refused
+from services.gateway.reading import json
+
+OFFERS_MOST = 20
+_BODY_MOST = 65_536
+_HOUR_MS = 3_600_000
+_OTHER = "other"
+"""Label of a kind that the model has no class for, where nobody names it."""
+
+
+async def offers(gateway: Gateway, request: Request, principal: Principal) -> Response:
+    """Frames to be looked at, leased for 90 s to who asks: nobody else gets them meanwhile."""
+    wanted = await json_of(request, OffersAsked, _BODY_MOST)
+    if not 1 <= wanted.most <= OFFERS_MOST:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, "field_out_of_range", f"most is from 1 to {OFFERS_MOST}, not {wanted.most}."
+        )
+    now_ms = clock.now_ms()
+    budget = gateway.settings.gateway_labels_per_hour
+    if budget and (await _given(gateway, now_ms)).total() >= budget:
+        raise Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "label_budget_spent",
+            f"{budget} labels were given within an hour, which is as many as are wanted "
+            "(CATSEYE_GATEWAY_LABELS_PER_HOUR). Thank you; come back later.",
+            headers={"Retry-After": "60"},
+        )
+    found = await gateway.offers.some(principal, wanted.most, now_ms)
+    return json({"offers": found, "waiting": await gateway.offers.waiting()})
+
+
+async def answer(gateway: Gateway, request: Request, principal: Principal) -> Response:
+    """202 once the broker has the answer, and the label where it is one. The same answer_id again changes nothing."""
+    said = await json_of(request, LabelAnswered, _BODY_MOST)
+    _check(said)
+    names = [named(frame) for frame in (said.frame, *said.same)]
+    if not all(principal.sees(name.camera) for name in names):
+        raise Problem(HTTPStatus.FORBIDDEN, "no_right", f"A frame is of a camera that {principal.name} may not see.")
+    marker = f"{gateway.settings.topic_prefix}label-answer:{principal.name}:{said.answer_id}"
+    undone = said.answer == "undone"
+    began_ms = await _began(gateway, f"{marker}:{'undone' if undone else ''}")
+    if began_ms is None:
+        return _accepted(said)
+    chance, second = (1.0, said.second_opinion) if undone else await _offered(gateway, said, principal)
+    first = names[0]
+    record = LabelAnswer(
+        answer_id=said.answer_id,
+        camera=first.camera,
+        boot=first.boot,
+        sequence=first.sequence,
+        drawer=said.drawer,
+        chance=chance,
+        answer=said.answer,
+        label=said.label or (_OTHER if said.answer == "not_in_list" else None),
+        second_opinion=second,
+        also_labelled=len(said.same),
+        by=principal.name,
+        took_ms=max(0, said.took_ms),
+        at_ms=began_ms,
+    )
+    source = "audit" if said.drawer == "audit" else "person"
+    labels: list[Label] = []
+    if undone or record.label is not None:
+        try:
+            labels = [
+                label_of(name, record.label, began_ms, now_ms=began_ms, source=source, propensity=chance)
+                for name in names
+            ]
+        except BadRecord as fault:
+            raise refused(fault) from fault
+    try:
+        await asyncio.gather(*(gateway.outbox.send("labels", label) for label in labels))
+        await gateway.outbox.send("labels.answers", record)
+    except Unavailable as fault:
+        raise unavailable(str(fault)) from fault
+    await gateway.model.ask(
+        gateway.model.redis.set(f"{marker}:{'undone' if undone else ''}", "done", ex=_HOUR_MS // 1_000)
+    )
+    if said.answer in ("skipped", "undone"):
+        await gateway.offers.give_back((said.frame, *said.same), principal.name, second=second)
+    return _accepted(said)
+
+
+async def progress(gateway: Gateway, request: Request, principal: Principal) -> Response:
+    """What was given: by the person who asks, by all, in the last hour; how far people agree; what labels buy."""
+    return json(await progress_of(gateway, principal))
+
+
+async def progress_of(gateway: Gateway, principal: Principal) -> dict[str, Any]:
+    """What the label page shows of it."""
+    now_ms = clock.now_ms()
+    hour, ever = await _given(gateway, now_ms), await _given(gateway, now_ms, span_ms=now_ms)
+    keys, redis = gateway.model.keys, gateway.model.redis
+    said = await gateway.model.ask(redis.hgetall(keys.opinions_said))
+    opinions: dict[str, dict[str, str]] = {}
+    for who, label in said.items():
+        person, _, frame = who.decode().partition("\n")
+        opinions.setdefault(frame, {})[person] = label.decode()
+    pairs = [tuple(each.values()) for each in opinions.values() if len(each) == 2]
+    return {
+        "mine": ever[principal.name],
+        "all": ever.total(),
+        "hour": hour.total(),
+        "budget": gateway.settings.gateway_labels_per_hour or None,
+        "people": [{"name": name, "answers": count} for name, count in ever.most_common()],
+        "waiting": await gateway.offers.waiting(),
+        "second_opinions": len(pairs),
+        "kappa": kappa([(one, other) for one, other in pairs]),
+    }
+
+
+async def _given(gateway: Gateway, now_ms: int, span_ms: int = _HOUR_MS) -> Counter[str]:
+    """Answers of the latest *span_ms* by person."""
+    keys, redis = gateway.model.keys, gateway.model.redis
+    people = [name.decode() for name in await gateway.model.ask(redis.zrange(keys.people, 0, -1))]
+    pipeline = redis.pipeline(transaction=False)
+    for name in people:
+        pipeline.zcount(keys.answers_of(name), now_ms - span_ms, "+inf")
+    return Counter(dict(zip(people, await gateway.model.ask(pipeline.execute()), strict=True)))
+
+
+async def _offered(gateway: Gateway, said: LabelAnswered, principal: Principal) -> tuple[float, bool]:
+    """Chance with which the frame was drawn, and whether somebody has answered before. Raises `Problem` 409."""
+    camera = said.frame.rsplit("/", 2)[0]
+    known = await gateway.offers.known(said.frame, camera, said.drawer)
+    if known is None:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "not_offered",
+            f"{said.frame} is not in the drawer {said.drawer} any more: it is labelled, or gone. Take the next one.",
+        )
+    by = await gateway.model.ask(gateway.model.redis.hget(gateway.model.keys.answered_by, said.frame))
+    second = by is not None and by != principal.name.encode()
+    for frame in (said.frame, *said.same):
+        if not await gateway.offers.take(frame, principal.name, second=second):
+            raise Problem(
+                HTTPStatus.CONFLICT, "leased_to_another", f"Somebody else looks at {frame}: the time for it was up."
+            )
+    if second and not known["twice"]:
+        raise Problem(HTTPStatus.CONFLICT, "answered_already", f"Somebody else has answered for {said.frame}.")
+    return float(known["chance"]), second
+
+
+async def _began(gateway: Gateway, marker: str) -> int | None:
+    """When this answer was first heard, Unix milliseconds; None where all of it is done."""
+    redis, now_ms = gateway.model.redis, clock.now_ms()
+    if await gateway.model.ask(redis.set(marker, now_ms, nx=True, ex=_HOUR_MS // 1_000)):
+        return now_ms
+    found = await gateway.model.ask(redis.get(marker))
+    return None if found == b"done" else int(found or now_ms)
+
+
+def _check(said: LabelAnswered) -> None:
+    """Raises `Problem` 400 where the parts do not fit together."""
+    wrong = None
+    if said.answer == "labelled" and said.label is None:
+        wrong = "An answer that is labelled needs a label."
+    elif said.answer not in ("labelled", "not_in_list") and said.label is not None:
+        wrong = f"An answer that is {said.answer} has no label."
+    elif not 1 <= len(said.answer_id) <= 64:
+        wrong = "answer_id has 1 to 64 characters."
+    elif len(said.same) >= OFFERS_MOST:
+        wrong = f"same names at most {OFFERS_MOST - 1} frames."
+    if wrong:
+        raise Problem(HTTPStatus.BAD_REQUEST, "field_out_of_range", wrong)
+
+
+def _accepted(said: LabelAnswered) -> Response:
+    body = msgspec.json.encode(LabelAnswerSent(said.answer_id))
+    return Response(body, HTTPStatus.ACCEPTED, media_type="application/json")

@@ -1,0 +1,227 @@
+"""Which frame somebody is asked about next, from the queue in the read model; who looks at a frame has a lease on it.
+
+Leases live in Redis for 90 s: two people never get the same frame, whichever gateway they ask, and what a killed one
+had given out comes back by itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from catseye.rights.scopes import Principal
+from services.gateway.model import ReadModel
+
+LEASE_S: Final = 90
+DRAWERS: Final = {"audit": 0.5, "unsure": 0.3, "evidence": 0.2}
+"""How often each drawer is asked first."""
+NEAR_BITS: Final = 3
+"""Bits in which the perceptual hashes of near-identical frames differ at most."""
+_LOOKED_AT: Final = 100  # frames of a drawer at once
+_LOOKS: Final = 5
+_HASH_BITS: Final = 2**64 - 1
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A frame to be looked at.
+
+    Attributes:
+        frame: ``camera/boot/sequence``.
+        camera: Its camera.
+        place: Where it lies in ``frames.accepted``: ``PARTITION/OFFSET``.
+        drawer: Why it is asked about.
+        chance: Probability with which it was drawn.
+        classes: Those of the model.
+        predicted: What the model said; None in audits, where it must not lead anybody.
+        received_at_ms: When it was received, Unix milliseconds.
+        second_opinion: Whether somebody else has answered before.
+        same: Near-identical frames that the answer labels too.
+    """
+
+    frame: str
+    camera: str
+    place: str
+    drawer: str
+    chance: float
+    classes: list[str]
+    predicted: str | None
+    received_at_ms: int
+    second_opinion: bool = False
+    same: list[str] = []
+
+
+class Offers:
+    """Hands out frames.
+
+    Args:
+        model: The read model.
+        retention_ms: How old a frame may be.
+        random: Chooses drawers.
+    """
+
+    def __init__(self, model: ReadModel, retention_ms: int, random: Random) -> None:
+        self._model = model
+        self._retention_ms = retention_ms
+        self._random = random
+
+    async def some(self, principal: Principal, most: int, now_ms: int) -> list[Offer]:
+        """At most *most* frames that *principal* may see, leased to him. Raises `Problem` 503 without Redis."""
+        left = dict(DRAWERS)
+        wanted = dict.fromkeys(DRAWERS, 0)
+        for name in self._random.choices(list(left), list(left.values()), k=most):
+            wanted[name] += 1
+        found: list[Offer] = []
+        for name, share in wanted.items():
+            found += await self._of(name, principal, share, now_ms)
+        for name in DRAWERS:  # what one drawer lacks, others have
+            if (more := most - len(found)) > 0:
+                found += await self._of(name, principal, more, now_ms)
+        self._random.shuffle(found)
+        return _grouped(found)
+
+    async def waiting(self) -> int:
+        """Frames of the two common drawers, labelled ones that nobody came upon among them."""
+        pipeline = self._model.redis.pipeline(transaction=False)
+        for name in ("audit", "unsure"):
+            pipeline.zcard(self._model.keys.drawer(name))
+        return sum(await self._model.ask(pipeline.execute()))
+
+    async def known(self, frame: str, camera: str, drawer: str) -> dict[str, Any] | None:
+        """What the queue knows of a frame; None where it is not in that drawer."""
+        key = self._model.keys.drawn(drawer, camera if drawer == "evidence" else "")
+        found = await self._model.ask(self._model.redis.hget(key, frame))
+        return None if found is None else dict(msgspec.json.decode(found))
+
+    async def take(self, frame: str, person: str, *, second: bool = False) -> bool:
+        """Whether *person* has the lease on a frame, or has it now since nobody has."""
+        redis, key = self._model.redis, self._model.keys.lease(frame, second=second)
+        if await self._model.ask(redis.set(key, person, nx=True, ex=LEASE_S)):
+            return True
+        return bool(await self._model.ask(redis.get(key)) == person.encode())
+
+    async def give_back(self, frames: Iterable[str], person: str, *, second: bool) -> None:
+        """Frames that *person* does not look at any more."""
+        for frame in frames:
+            if await self.take(frame, person, second=second):
+                await self._model.ask(self._model.redis.delete(self._model.keys.lease(frame, second=second)))
+
+    async def _of(self, drawer: str, principal: Principal, most: int, now_ms: int) -> list[Offer]:
+        """Frames of one drawer, the newest first."""
+        found: list[Offer] = []
+        for camera in await self._cameras(drawer, principal):
+            ranking, drawn = self._model.keys.drawer(drawer, camera), self._model.keys.drawn(drawer, camera)
+            at = 0
+            for _ in range(_LOOKS):
+                if len(found) >= most:
+                    return found
+                least = now_ms - self._retention_ms
+                query = self._model.redis.zrange(
+                    ranking, "+inf", least, desc=True, byscore=True, offset=at, num=_LOOKED_AT
+                )
+                frames = [frame.decode() for frame in await self._model.ask(query)]
+                if not frames:
+                    break
+                free, gone = await self._free(frames, drawn, principal)
+                at += len(frames) - len(gone)
+                if gone:
+                    await self._drop(ranking, drawn, gone)
+                found += await self._leased(free[: most - len(found)], drawer, principal.name)
+        return found
+
+    async def _cameras(self, drawer: str, principal: Principal) -> list[str]:
+        """Whose drawers are looked into: of evidence those that drift suspects."""
+        if drawer != "evidence":
+            return [""]
+        keys = self._model.keys
+        found = await self._model.ask(self._model.redis.zrange(keys.suspected, 1, "+inf", byscore=True))
+        cameras = principal.seen(camera.decode() for camera in found)
+        self._random.shuffle(cameras)
+        return cameras
+
+    async def _free(
+        self, frames: Sequence[str], drawn: str, principal: Principal
+    ) -> tuple[list[tuple[str, dict[str, Any], bool]], list[str]]:
+        """Frames that may be offered, with what is known of them and whether it is a second opinion; and those that
+        are done with."""
+        keys, person = self._model.keys, principal.name
+        pipeline = self._model.redis.pipeline(transaction=False)
+        pipeline.hmget(drawn, frames)
+        pipeline.zmscore(keys.labelled, frames)
+        pipeline.hmget(keys.answered_by, frames)
+        pipeline.zmscore(keys.second_opinions, frames)
+        pipeline.zmscore(keys.skipped, [f"{person}\n{frame}" for frame in frames])
+        pipeline.mget([keys.lease(frame) for frame in frames])
+        pipeline.mget([keys.lease(frame, second=True) for frame in frames])
+        free, gone = [], []
+        for frame, known, label, by, second, skipped, first_lease, second_lease in zip(
+            frames, *await self._model.ask(pipeline.execute()), strict=True
+        ):
+            facts = msgspec.json.decode(known) if known else None
+            is_second = by is not None and second is None and facts is not None and facts["twice"]
+            if facts is None or ((label is not None or by is not None) and not is_second):
+                gone.append(frame)
+            elif is_second and by == person.encode():
+                continue
+            elif (
+                (second_lease if is_second else first_lease) is None
+                and skipped is None
+                and principal.sees(frame.rsplit("/", 2)[0])
+            ):
+                free.append((frame, facts, is_second))
+        return free, gone
+
+    async def _drop(self, ranking: str, drawn: str, frames: Sequence[str]) -> None:
+        """Forget what is done with, so that nobody looks at it again."""
+        pipeline = self._model.redis.pipeline(transaction=False)
+        pipeline.zrem(ranking, *frames)
+        pipeline.hdel(drawn, *frames)
+        await self._model.ask(pipeline.execute())
+
+    async def _leased(self, free: Sequence[tuple[str, dict[str, Any], bool]], drawer: str, person: str) -> list[Offer]:
+        pipeline = self._model.redis.pipeline(transaction=False)
+        for frame, _, is_second in free:
+            pipeline.set(self._model.keys.lease(frame, second=is_second), person, nx=True, ex=LEASE_S)
+        mine = await self._model.ask(pipeline.execute()) if free else []
+        return [
+            Offer(
+                frame=frame,
+                camera=frame.rsplit("/", 2)[0],
+                place=facts["place"],
+                drawer=drawer,
+                chance=facts["chance"],
+                classes=facts["classes"],
+                predicted=None if drawer == "audit" or is_second else facts["predicted"],
+                received_at_ms=facts["received_at_ms"],
+                second_opinion=is_second,
+                same=[f"{facts['hash']}/{facts['track'] or ''}"],
+            )
+            for (frame, facts, is_second), is_mine in zip(free, mine, strict=True)
+            if is_mine
+        ]
+
+
+def _grouped(offers: Sequence[Offer]) -> list[Offer]:
+    """Near-identical frames of a camera and drawer are one offer: the same track, or hashes that differ in few bits."""
+    groups: list[tuple[Offer, int, str, list[str]]] = []
+    for offer in offers:
+        number, _, track = offer.same[0].partition("/")
+        alike = next(
+            (
+                group
+                for group in groups
+                if (group[0].camera, group[0].drawer) == (offer.camera, offer.drawer)
+                and not (group[0].second_opinion or offer.second_opinion)
+                and ((track and group[2] == track) or _near(group[1], int(number)))
+            ),
+            None,
+        )
+        if alike:
+            alike[3].append(offer.frame)
+        else:
+            groups.append((offer, int(number), track, []))
+    return [msgspec.structs.replace(offer, same=same) for offer, _, _, same in groups]
+
+
+def _near(one: int, other: int) -> bool:
+    return ((one ^ other) & _HASH_BITS).bit_count() <= NEAR_BITS
