@@ -1,6 +1,6 @@
 """Which frames people are asked about: each with its chance, the same whenever the queue is built."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -112,7 +112,7 @@ def answer(sequence: int = 1, **changed: Any) -> LabelAnswer:
         by="ada",
         at_ms=7,
     )
-    return cast("LabelAnswer", replace(given, **changed))
+    return replace(given, **changed)
 
 
 def after(*answers: LabelAnswer) -> dict[Any, set[Any]]:
