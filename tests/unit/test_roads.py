@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -165,7 +166,7 @@ def test_the_command_counts_a_video_without_kafka(tmp_path: Path, capsys: pytest
     assert written == {
         "pictures": 160,
         "vehicles": 2,
-        "views": 0,
+        "views": 2,
         "dropped": 0,
         "by_direction": {"left": 1, "right": 1},
     }
@@ -176,3 +177,58 @@ def test_the_command_counts_a_video_without_kafka(tmp_path: Path, capsys: pytest
         main(["roadside", str(tmp_path / "o.json"), "--camera", "c", "--dry-run"])
     assert refused.value.code == 2
     assert "neither a JPEG nor a video that FFmpeg reads" in capsys.readouterr().err
+
+
+CONFIG = """
+region: [[0, 0.2], [1, 0.2], [1, 0.8], [0, 0.8]]
+lines:
+  - {name: gate, from: [0.5, 0.2], to: [0.5, 0.8]}
+sizes: [{at: 0.2, length: 0.05}, {at: 0.8, length: 0.1}]
+pictures_per_s: 12.5
+"""
+
+
+def test_the_clip_counts_by_line_within_its_region(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those outside are none, the line is named, views come every five seconds, and a drawing shows it all."""
+    film, config, report, drawing = (tmp_path / name for name in ("road.mp4", "road.yaml", "road.json", "road.jpg"))
+    pictures = [np.repeat(shot.luma[..., None], 3, axis=2) for shot in shots([Car(40, 60, 6), Car(45, 2, 6)])]
+    write_video(film, pictures, gop=25)
+    config.write_text(CONFIG)
+    argv = ["roadside", str(film), "--camera", "road", "--dry-run", "--config", str(config)]
+    with pytest.raises(SystemExit) as ended:
+        main([*argv, "--json", str(report), "--draw", str(drawing)])
+    assert ended.value.code == 0, capsys.readouterr().err
+    found = json.loads(report.read_text())
+    assert (found["vehicles"], found["by_line"], found["views"]) == (1, {"gate": 1}, 2)
+    assert found["pictures"] == pytest.approx(110, abs=2)
+    picture = cv2.imread(str(drawing))
+    assert picture.shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("reigon: []", "there is no key 'reigon'; is it region?"),
+        ("region: [[0, 0], [1, 1]]", "region is a list of at least three corners"),
+        ("region: [[0, 0], [0.5, 0.5], [1, 1]]", "region has no area"),
+        ("region: [[0, 0], [640, 0], [1, 1]]", "corner 2 of region, x is a number from 0 to 1; shares of the picture"),
+        ("lines: [{name: a, from: [0, 0]}]", "line 1 is {name: …, from: [x, y], to: [x, y]}, with these three keys"),
+        ("lines: [{name: a, from: [0, 0], to: [0, 0]}]", "line 1 (a) has no length"),
+        ("sizes: [{at: 0.5, length: 0.1}, {at: 0.5, length: 0.2}]", "both sizes are at 0.5"),
+        ("views: 0", "views is a number from 1 to 10; it is 0"),
+        ("- region", "holds no keys such as `region:`"),
+        ("region: [", "is no YAML that can be read"),
+    ],
+)
+def test_a_mistake_in_the_file_of_a_camera_is_one_sentence(
+    text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the file, what is wrong and what would be right."""
+    config = tmp_path / "road.yaml"
+    config.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main(["roadside", "x.mp4", "--camera", "road", "--dry-run", "--config", str(config)])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert sentence in said
+    assert str(config) in said

@@ -3,52 +3,93 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections import Counter, deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from catseye.cli.common import json_option, settings_with_broker, write_json
+from catseye.cli.common import OutFile, json_option, settings_with_broker, write_file, write_json
 from catseye.cli.stopping import Stopping
 from catseye.contract.errors import Misconfigured
 from catseye.contract.masking import masked
 
 if TYPE_CHECKING:
-    from catseye.roads.road import Vehicle
+    from catseye.roads.config import Point, RoadConfig
+    from catseye.roads.road import Road, Vehicle
+    from catseye.video.picture import Picture
+
+VIEW_WIDTH: Final = 320
+_PROGRESS_S: Final = 10.0
+_TRAILS: Final = 20  # vehicles whose ways are drawn, the newest
 
 
 @click.command()
 @click.argument("source")
 @click.option("--camera", required=True, help="Name of the camera.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML of the camera's road: region, lines, sizes, views, view_every_s, pictures_per_s.",
+)
+@click.option("--draw", "drawing", type=OutFile(), help="Write a picture of the road, region, lines and ways here.")
 @click.option("--dry-run", is_flag=True, help="Count only: nothing is published, and no Kafka is needed.")
 @json_option
-def roadside(source: str, camera: str, dry_run: bool, json_file: Path | None) -> None:
+def roadside(
+    source: str, camera: str, config_file: Path | None, drawing: Path | None, dry_run: bool, json_file: Path | None
+) -> None:
     """Publish the vehicles of SOURCE, a video file or a stream of a whole road, each with its best views.
 
-    What moves in front of the fixed camera is followed; what drove by is published as frames that share a track. Prints
-    a line for each vehicle. A stream is followed until Ctrl-C or SIGTERM: where it ends or fails, it is opened anew.
+    What moves in front of the fixed camera is followed; what drove by is published as frames that share a track, and
+    every few seconds the whole picture, by which the camera is watched when nobody drives by. Prints a line for each
+    vehicle. A stream is followed until Ctrl-C or SIGTERM: where it ends or fails, it is opened anew.
     """
     try:
         from catseye.video.stream import Source  # noqa: PLC0415 - the SDK by itself does without these packages
     except ModuleNotFoundError as missing:
-        raise Misconfigured(
-            f"videos need the package {missing.name}: `pip install '.[video]'` in the folder of Catseye's sources "
-            "installs it"
-        ) from missing
+        raise _video_packages(missing) from missing
+    config = _config(config_file)
     outlet = None if dry_run else _Outlet(camera)
     video = Source(source, on_event=lambda line: click.echo(masked(line), err=True))
-    counted = _Counted(quiet=str(json_file) == "-", outlet=outlet)
+    followed = _Followed(config, outlet, drawing, quiet=str(json_file) == "-")
     with Stopping() as stop:
         try:
-            _follow(video, stop, counted)
+            _follow(video, stop, followed)
             if outlet is not None:
                 outlet.publisher.flush()
         finally:
-            write_json(json_file, counted.content(video.dropped.damaged + video.dropped.late))
+            followed.draw()
+            write_json(json_file, followed.content(video.dropped.damaged + video.dropped.late))
+
+
+def _video_packages(missing: ModuleNotFoundError) -> Misconfigured:
+    return Misconfigured(
+        f"videos need the package {missing.name}: `pip install '.[video]'` in the folder of Catseye's sources "
+        "installs it"
+    )
+
+
+def _config(file: Path | None) -> RoadConfig:
+    """What *file* says of the road. Raises `Misconfigured`."""
+    from catseye.roads.config import RoadConfig, parsed  # noqa: PLC0415 - help comes at once
+
+    if file is None:
+        return RoadConfig()
+    try:
+        import yaml  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        raise _video_packages(missing) from missing
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        raise Misconfigured(f"{file} is no YAML that can be read: {' '.join(str(fault).split())}") from fault
+    return parsed(content, str(file))
 
 
 class _Outlet:
-    """Publishes vehicles as frames of a camera.
+    """Publishes vehicles and views as frames of a camera.
 
     Args:
         camera: Its name.
@@ -65,54 +106,134 @@ class _Outlet:
         from catseye.client import Sighting  # noqa: PLC0415
 
         for view in sorted(vehicle.views):
-            sighting = Sighting(f"{self._run}-{number}", view.box, vehicle.first_seen_ms, vehicle.last_seen_ms)
+            sighting = Sighting(
+                f"{self._run}-{number}",
+                view.box,
+                vehicle.first_seen_ms,
+                vehicle.last_seen_ms,
+                vehicle.track.direction,
+                vehicle.line,
+            )
             self.publisher.publish(view.jpeg, captured_at_ms=view.captured_at_ms, sighting=sighting)
 
+    def send_view(self, picture: Picture) -> None:
+        """The whole picture, small."""
+        jpeg = picture.smaller(VIEW_WIDTH).jpeg(quality=80)
+        self.publisher.publish(jpeg, captured_at_ms=picture.captured_at_ms, kind="view")
 
-class _Counted:
-    """What came of a source so far.
+
+class _Followed:
+    """What comes of a source: counted, published, drawn.
 
     Args:
-        quiet: Print nothing.
+        config: Of the road.
         outlet: Publishes; None for a dry run.
+        drawing: File of a picture of it; None for none.
+        quiet: Print nothing.
     """
 
-    def __init__(self, *, quiet: bool, outlet: _Outlet | None) -> None:
-        self._quiet = quiet
+    def __init__(self, config: RoadConfig, outlet: _Outlet | None, drawing: Path | None, *, quiet: bool) -> None:
+        self.config = config
         self._outlet = outlet
+        self._drawing = drawing
+        self._quiet = quiet
+        self._ways: dict[int, list[Point]] = {}
+        self._trails: deque[tuple[str, list[Point]]] = deque(maxlen=_TRAILS)
+        self._shown: tuple[bytes, list[Any]] | None = None
+        self._shown_s = self._view_s = float("-inf")
+        self._began_s = self._reported_s = time.monotonic()
+        self._reported = 0
+        self._lines: Counter[str] = Counter()
         self.pictures = 0
+        self.views = 0
         self.tracks: list[dict[str, Any]] = []
+
+    def opened(self) -> None:
+        """A stream begins: its clock, and the names of what is followed."""
+        self._view_s = self._shown_s = float("-inf")
+        self._ways.clear()
+
+    def picture(self, picture: Picture, road: Road, dropped: int) -> None:
+        """One that was looked at."""
+        self.pictures += 1
+        if self.config.view_every_s and picture.at_s - self._view_s >= self.config.view_every_s - 1e-3:
+            self._view_s = picture.at_s
+            self.views += 1
+            if self._outlet is not None:
+                self._outlet.send_view(picture)
+        if self._drawing is not None:
+            for track in road.now:
+                self._ways.setdefault(track.number, []).append(track.box.centre)
+            if picture.at_s - self._shown_s >= 1.0:
+                self._shown, self._shown_s = (picture.jpeg(), [track.box for track in road.now]), picture.at_s
+        self._progress(dropped)
 
     def vehicles(self, found: list[Vehicle], before: int) -> None:
         """These have gone; pictures of their opening are counted from *before* on."""
         for vehicle in found:
             track, number = vehicle.track, len(self.tracks) + 1
             first, last = before + track.first_picture, before + track.last_picture
-            self.tracks.append(
-                {"track": str(number), "first_picture": first, "last_picture": last, "direction": track.direction}
-            )
+            said: dict[str, Any] = {
+                "track": str(number),
+                "first_picture": first,
+                "last_picture": last,
+                "direction": track.direction,
+            }
+            self.tracks.append(said)
+            if self.config.lines:
+                said["line"] = vehicle.line
+            if vehicle.line is not None:
+                self._lines[vehicle.line] += 1
             if self._outlet is not None:
                 self._outlet.send(number, vehicle)
+            if way := self._ways.pop(track.number, []):
+                self._trails.append((str(number), way))
             if not self._quiet:
-                click.echo(f"{number}\t{track.direction}\tpictures {first} to {last}\t{len(vehicle.views)} views")
+                crossed = f"\tline {vehicle.line}" if vehicle.line is not None else ""
+                views = f"{len(vehicle.views)} views"
+                click.echo(f"{number}\t{track.direction}\tpictures {first} to {last}\t{views}{crossed}")
+        if found:
+            self.draw()
+
+    def draw(self) -> None:
+        """Write the picture of the road, if one is wanted and was seen."""
+        from catseye.roads.drawing import drawn  # noqa: PLC0415 - as in `_config`
+
+        if self._drawing is not None and self._shown is not None:
+            jpeg, boxes = self._shown
+            write_file(self._drawing, drawn(jpeg, self.config, boxes, dict(self._trails)))
+
+    def _progress(self, dropped: int) -> None:
+        """Say now and then how it goes."""
+        now_s = time.monotonic()
+        if self._quiet or now_s - self._reported_s < _PROGRESS_S:
+            return
+        rate = (self.pictures - self._reported) / (now_s - self._reported_s)
+        self._reported, self._reported_s = self.pictures, now_s
+        click.echo(
+            f"{now_s - self._began_s:.0f} s: {rate:.1f} pictures/s, {len(self.tracks)} vehicles, {self.views} views, "
+            f"{dropped} pictures dropped",
+            err=True,
+        )
 
     def content(self, dropped: int) -> dict[str, Any]:
         """What `--json` writes."""
         directions = [track["direction"] for track in self.tracks]
-        return {
+        content: dict[str, Any] = {
             "pictures": self.pictures,
             "vehicles": len(self.tracks),
-            "views": 0,  # of the whole picture
+            "views": self.views,
             "dropped": dropped,
             "by_direction": {each: directions.count(each) for each in sorted(set(directions))},
             "tracks": self.tracks,
         }
+        return content | ({"by_line": dict(sorted(self._lines.items()))} if self.config.lines else {})
 
 
-def _follow(video: Any, stop: Stopping, counted: _Counted) -> None:
+def _follow(video: Any, stop: Stopping, followed: _Followed) -> None:
     """Until the source ends or somebody asks. Raises `VideoFault`."""
     from catseye.roads.boxes import Box  # noqa: PLC0415
-    from catseye.roads.road import Planes, Road  # noqa: PLC0415
+    from catseye.roads.road import Road  # noqa: PLC0415
 
     def crop(picture: Any, box: Box) -> bytes:
         left, top = int(box.left * picture.width), int(box.top * picture.height)
@@ -120,14 +241,20 @@ def _follow(video: Any, stop: Stopping, counted: _Counted) -> None:
         made: bytes = picture.jpeg((left, top, max(2, right - left), max(2, bottom - top)))
         return made
 
-    road, before, opening, shape = Road(crop), 0, 1, None
-    picture: Planes
+    config = followed.config
+    road, before, opening, shape, wanted_s = Road(crop, config), 0, 1, None, float("-inf")
     for picture in video.pictures(stop):
         # After a gap or a change of its size nothing is where it was.
         if video.openings != opening or (shape is not None and picture.luma.shape != shape):
-            counted.vehicles(road.end(), before)
-            road, before, opening = Road(crop), counted.pictures, video.openings
+            followed.vehicles(road.end(), before)
+            road, before, opening, wanted_s = Road(crop, config), followed.pictures, video.openings, float("-inf")
+            followed.opened()
         shape = picture.luma.shape
-        counted.vehicles(road.take(picture), before)
-        counted.pictures += 1
-    counted.vehicles(road.end(), before)
+        if config.pictures_per_s is not None:
+            if picture.at_s < wanted_s - 1e-3:
+                continue
+            wanted_s = max(wanted_s, picture.at_s - 1 / config.pictures_per_s) + 1 / config.pictures_per_s
+        gone = road.take(picture)
+        followed.picture(picture, road, video.dropped.damaged + video.dropped.late)
+        followed.vehicles(gone, before)
+    followed.vehicles(road.end(), before)

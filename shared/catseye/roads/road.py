@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from catseye.roads.boxes import Box
+from catseye.roads.config import Line, Point, RoadConfig
 from catseye.roads.motion import Grey, Motion
 from catseye.roads.tracks import Track, Tracks
 
-_VIEWS = 3
+WHOLE = RoadConfig()
+"""All of the picture."""
 _APART_S = 0.4
 _BETTER = 1.15
 _EDGE = 0.01
@@ -55,12 +57,14 @@ class Vehicle(NamedTuple):
 
     Attributes:
         track: How it was followed.
+        line: Name of the first counting line that it crossed; None for none.
         first_seen_ms: Unix milliseconds.
         last_seen_ms: Unix milliseconds.
         views: Best first; at least one.
     """
 
     track: Track
+    line: str | None
     first_seen_ms: int
     last_seen_ms: int
     views: list[View]
@@ -71,12 +75,14 @@ class Road:
 
     Args:
         crop: Makes a JPEG of a part of the picture at hand.
-        views: Most views of a vehicle.
+        config: What is known of the road.
     """
 
-    def __init__(self, crop: Callable[[Planes, Box], bytes], *, views: int = _VIEWS) -> None:
+    def __init__(self, crop: Callable[[Planes, Box], bytes], config: RoadConfig = WHOLE) -> None:
         self._crop = crop
-        self._most = views
+        self._config = config
+        self._places: dict[int, Point] = {}
+        self._crossed: dict[int, Line] = {}
         self._motion = Motion()
         self._tracks = Tracks()
         self._views: dict[int, list[View]] = {}
@@ -89,10 +95,12 @@ class Road:
         """Vehicles that have gone by the time of this picture."""
         at_s = picture.at_s
         self._last_ms, self._last_s = picture.captured_at_ms, at_s
-        boxes = self._motion.boxes(at_s, picture.luma, picture.blue, picture.red)
+        found = self._motion.boxes(at_s, picture.luma, picture.blue, picture.red)
+        boxes = [box for box in found if self._config.has(box)]
         ended = self._tracks.take(boxes, at_s, self.pictures)
         for track in self._tracks.now:
             if track.last_picture == self.pictures:
+                self._cross(track)
                 self._look(track, picture)
         self.pictures += 1
         return self._gone(ended)
@@ -101,12 +109,26 @@ class Road:
         """Those that were still there when the stream ended."""
         return self._gone(self._tracks.end())
 
+    @property
+    def now(self) -> list[Track]:
+        """What is followed now."""
+        return self._tracks.now
+
+    def _cross(self, track: Track) -> None:
+        """Note the first line that it crosses."""
+        place = track.box.centre
+        before = self._places.get(track.number, place)
+        self._places[track.number] = place
+        for line in self._config.lines:
+            if line.is_crossed(before, place):
+                self._crossed.setdefault(track.number, line)
+
     def _look(self, track: Track, picture: Planes) -> None:
         """Keep this view of it if it is among its best."""
         score = track.box.area * (1.0 if track.box.is_whole(_EDGE) else 0.25)
         kept = self._views.setdefault(track.number, [])
         rivals = [view for view in kept if picture.at_s - view.at_s < _APART_S]
-        if not rivals and len(kept) == self._most:
+        if not rivals and len(kept) == self._config.views:
             rivals = [min(kept, key=lambda view: view.score)]
         if any(score < _BETTER * view.score for view in rivals):
             return
@@ -123,10 +145,13 @@ class Road:
         found = []
         for track in ended:
             views = self._views.pop(track.number, [])
+            line = self._crossed.pop(track.number, None)
+            self._places.pop(track.number, None)
             if track.drives and views:
                 self.by_direction[track.direction] += 1
                 best = sorted(views, key=lambda view: -view.score)
-                found.append(Vehicle(track, self._ms(track.first_s), self._ms(track.last_s), best))
+                name = line.name if line is not None else None
+                found.append(Vehicle(track, name, self._ms(track.first_s), self._ms(track.last_s), best))
         return found
 
     def _ms(self, at_s: float) -> int:

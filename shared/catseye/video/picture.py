@@ -1,6 +1,6 @@
 """One decoded picture: planes of luma and chroma, and what is made of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -49,6 +49,20 @@ class Picture:
     def width(self) -> int:
         """Pixels."""
         return int(self.luma.shape[1])
+
+    def smaller(self, width: int) -> "Picture":
+        """The picture in at most *width* pixels across, of memory of its own."""
+        wide = min(width, self.width) // 2 * 2
+        high = max(2, round(self.height * wide / self.width) // 2 * 2)
+        luma, blue, red = (
+            cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            for plane, size in (
+                (self.luma, (wide, high)),
+                (self.blue, (wide // 2, high // 2)),
+                (self.red, (wide // 2, high // 2)),
+            )
+        )
+        return replace(self, luma=luma, blue=blue, red=red)
 
     def jpeg(self, box: tuple[int, int, int, int] | None = None, *, quality: int = QUALITY) -> bytes:
         """The picture, or a part of it, as JPEG with chroma as coarse as in the video.
