@@ -179,6 +179,8 @@ class Road:
             offset=np.full(n, self.tick + 1, np.int64),
             cause=np.frombuffer(rng.bytes(16 * n), "V16"),
             passed=np.zeros(n, np.int64),
+            again=np.zeros(n, bool),
+            by_views=np.zeros(n, bool),
         )
         self._label(frames, true, light)
         self.tick += 1

@@ -1,12 +1,12 @@
 """The outside checker: compares what a publisher had acknowledged with what lies on the topics.
 
 Pure: `infra.local.log_reader` brings the topics, the simulator's ledger says what the broker acknowledged. It trusts
-no counter of a service: a duplicate is a record on frames.repeated, a term of the sum "in = accepted + dead +
-duplicate".
+no counter of a service: a duplicate is a record on frames.repeated, a term of the sum "in = accepted + views +
+dead + duplicate".
 
 What is checked, by the numbers of the delivery promise:
 
-- I1 every acknowledged frame has exactly one end, a prediction or a dead letter; the sum holds by count;
+- I1 every acknowledged frame has exactly one end, a prediction or a dead letter, or is a view; the sum holds by count;
 - I2 no prediction id, no accepted frame and no dead letter twice;
 - I3 nothing visible whose source is not;
 - I4 accepted frames of a camera in the publisher's order, predictions in the order of the accepted frames;
@@ -63,6 +63,7 @@ class Report:
     frames_acknowledged: int = 0
     frames_in: int = 0
     accepted: int = 0
+    views: int = 0
     dead: int = 0
     duplicates: int = 0
     predictions: int = 0
@@ -113,12 +114,14 @@ def check(ledger: Ledger, log: Log, *, label_wait_ms: int = LABEL_WAIT_MS) -> Re
 def _check_frames(ledger: Ledger, log: Log, report: Report) -> None:
     frame_letters = [letter for letter in log.dead if letter.source[0] not in LABEL_TOPICS]
     refused = [letter for letter in frame_letters if letter.service == "ingest"]
-    accepted = Counter(record.frame for record in log.accepted if record.frame)
+    accepted = Counter(record.frame for record in (*log.accepted, *log.views) if record.frame)
+    views = {record.frame for record in log.views}
     predicted = Counter(record.frame for record in log.predictions)
     dead = Counter(letter.frame for letter in frame_letters if letter.frame is not None)
     report.frames_acknowledged = ledger.copies.total()
     report.frames_in = len(log.frames)
     report.accepted = len(log.accepted)
+    report.views = len(log.views)
     report.dead = len(refused)
     report.duplicates = sum(log.duplicates.values())
     report.predictions = len(log.predictions)
@@ -130,19 +133,20 @@ def _check_frames(ledger: Ledger, log: Log, report: Report) -> None:
     if len(nameless) > unreadable:
         report.lose("I1", "acknowledged frame not on frames", nameless)
     named = ledger.frames.keys() | on_topic.keys() if len(nameless) > unreadable else on_topic.keys()
-    without_end = [frame for frame in named if not predicted[frame] and not dead[frame] and on_topic[frame]]
+    ended = predicted.keys() | dead.keys() | views
+    without_end = [frame for frame in named if frame not in ended and on_topic[frame]]
     report.lose("I1", "frame without prediction or dead letter", without_end)
     if unreadable:
         letters = {letter.source for letter in refused}
         places = (("frames", record.partition, record.offset) for record in log.frames if record.frame is None)
         report.lose("I1", "unreadable frame without dead letter", (place for place in places if place not in letters))
-    if (missing := report.frames_in - report.accepted - report.dead - report.duplicates) != 0:
+    if (missing := report.frames_in - report.accepted - report.views - report.dead - report.duplicates) != 0:
         report.find(
             "I1",
             "sum that does not hold",
             [
-                f"in {report.frames_in} = accepted {report.accepted} + dead {report.dead} + duplicates "
-                f"{report.duplicates}, off by {missing}"
+                f"in {report.frames_in} = accepted {report.accepted} + views {report.views} + dead {report.dead} + "
+                f"duplicates {report.duplicates}, off by {missing}"
             ],
         )
     report.repeat("I1", "frame with a prediction and a dead letter of inference", _both_ends(frame_letters, predicted))
@@ -170,7 +174,7 @@ def _check_sources(log: Log, report: Report) -> None:
     report.find(
         "I3",
         "accepted frame that was not published",
-        (record.frame for record in log.accepted if record.frame not in on_topic),
+        (record.frame for record in (*log.accepted, *log.views) if record.frame not in on_topic),
     )
     places = {(record.partition, record.offset): record.frame for record in log.accepted}
     report.find(

@@ -152,12 +152,14 @@ class Log:
 
     Attributes:
         duplicates: Frames that ingest dropped, by camera, as frames.repeated has them.
+        views: On views: accepted, and not to be predicted.
         ids: Ids that may stand once only, by what they are of.
         until_ms: The broker's clock when the topics were read to their ends, or a little before; 0 where it is unknown.
     """
 
     frames: Sequence[FrameAt] = ()
     accepted: Sequence[FrameAt] = ()
+    views: Sequence[FrameAt] = ()
     predictions: Sequence[PredictionAt] = ()
     labels: Sequence[LabelAt] = ()
     labels_accepted: Sequence[LabelAt] = ()

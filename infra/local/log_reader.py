@@ -16,6 +16,7 @@ from catseye.contract.records import (
     AcceptedFrame,
     AcceptedLabel,
     Alert,
+    CameraView,
     DeadLetter,
     Frame,
     Label,
@@ -84,6 +85,7 @@ def read_log(settings: Settings) -> Log:
     return Log(
         frames=_each(settings, "frames", _frame_reader(Frame)),
         accepted=_each(settings, "frames.accepted", _frame_reader(AcceptedFrame)),
+        views=_each(settings, "views", _frame_reader(CameraView)),
         predictions=[record for record in _each(settings, "predictions", _prediction) if record.role == "champion"],
         labels=_each(settings, "labels", _label_reader(Label)),
         labels_accepted=_each(settings, "labels.accepted", _label_reader(AcceptedLabel)),

@@ -40,6 +40,7 @@ SERVICES = (
     Service("inference", 8120),
     Service("inference_shadow", 8125, (sys.executable, "-m", "services.inference", "--shadow")),
     Service("ground_truth", 8130),
+    Service("vehicles", 8135),
     Service("drift", 8140),
     Service("incidents", 8150),
     Service("rollout", 8160),

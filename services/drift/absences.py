@@ -7,6 +7,7 @@ that works again. A frame, or a label, stands for the usual time between two of 
 ten minutes is back with the first one, as are labels that come in one batch a day.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from services.drift.alarms import (
     clear_alarm,
     raise_alarm,
 )
+from services.drift.followed import Followed
 from services.drift.layout import FAULT_ALARMS
 from services.drift.sample import Ints
 from services.drift.table import Table
@@ -41,13 +43,16 @@ REASONS: Final = tuple(Reason)
 _CLOCK_REASONS: Final = ("captured_in_future", "captured_too_long_ago")
 
 
-def evaluate(table: Table, rows: Ints, now_ms: Ints, labels_until_ms: Ints) -> set[int]:
+def evaluate(
+    table: Table, rows: Ints, now_ms: Ints, labels_until_ms: Ints, views: Mapping[int, Followed] | None = None
+) -> set[int]:
     """Raise and clear what the passing of time alone decides; returns the rows whose alarms changed.
 
     Args:
         rows: [n], no two alike.
         now_ms: Event time for each, [n]: every frame that was published before is known here.
         labels_until_ms: Every label that was published before then is known here, [n].
+        views: By row, what is known of cameras that send views: an empty road is no silence there, at whatever hour.
     """
     watch = table.watch
     raised = watch["raised"][rows].astype(bool)
@@ -55,6 +60,9 @@ def evaluate(table: Table, rows: Ints, now_ms: Ints, labels_until_ms: Ints) -> s
     labels, label_seen_ms = watch["labels"][rows], watch["label_seen_ms"][rows]
     fresh_dead = _dead_now(watch, rows, now_ms) >= _DEAD_OVER
     silent = (frames >= _FRAMES_FIRST) & (now_ms - seen_ms > arrivals.overdue_ms(watch, rows, ""))
+    silent_from_ms = seen_ms
+    if views:
+        silent, silent_from_ms = _by_views(views, rows, now_ms, seen_ms, silent)
     overdue_ms = arrivals.overdue_ms(watch, rows, "label_")
     # Of labels that came in one batch nobody knows yet when the next is due.
     known = (labels >= _LABELS_FIRST) & (labels * watch["label_every_ms"][rows] >= _LABELS_LONG * overdue_ms)
@@ -64,7 +72,7 @@ def evaluate(table: Table, rows: Ints, now_ms: Ints, labels_until_ms: Ints) -> s
     for place in np.flatnonzero(silent & ~raised[:, SILENT] & ~fresh_dead).tolist():
         row = int(rows[place])
         table.touch([row], b"w")
-        _raise(table, row, SILENT, int(seen_ms[place]), int(now_ms[place]))
+        _raise(table, row, SILENT, int(silent_from_ms[place]), int(now_ms[place]))
         changed.add(row)
     for place in np.flatnonzero(unlabelled & ~silent & ~raised[:, LABELS_MISSING]).tolist():
         row = int(rows[place])
@@ -79,17 +87,18 @@ def evaluate(table: Table, rows: Ints, now_ms: Ints, labels_until_ms: Ints) -> s
     return changed
 
 
-def came(table: Table, rows: Ints, at_ms: Ints, alarm: int) -> set[int]:
+def came(table: Table, rows: Ints, at_ms: Ints, alarm: int, by: Followed | None = None) -> set[int]:
     """Frames (*alarm* is `SILENT`) or labels (`LABELS_MISSING`) came again; returns the rows whose alarms changed.
 
     Args:
         rows: [n], no two alike.
         at_ms: When ingest took them, [n].
+        by: Of the one camera of which a view came.
     """
     changed = set()
     for place in np.flatnonzero(table.watch["raised"][rows, alarm]).tolist():
         row = int(rows[place])
-        if _is_back(table.watch, row, alarm, int(at_ms[place])):
+        if _is_back(table.watch, row, alarm, int(at_ms[place]), by):
             clear_alarm(table, row, alarm, at_ms=int(at_ms[place]))
             changed.add(row)
     return changed
@@ -144,15 +153,31 @@ def _raise(table: Table, row: int, alarm: int, since_ms: int, at_ms: int) -> Non
     raise_alarm(table, row, alarm, since_ms=since_ms, at_ms=at_ms, cause=cause)
 
 
-def _is_back(watch: NDArray[Any], row: int, alarm: int, at_ms: int) -> bool:
+def _is_back(watch: NDArray[Any], row: int, alarm: int, at_ms: int, by: Followed | None) -> bool:
     """Whether what was absent has come for long enough, now that it comes at *at_ms* and is not counted yet."""
     of, absence = "label_" if alarm == LABELS_MISSING else "", alarm - FIRST_ABSENCE
     took_ms = int(watch["raised_at_ms"][row, alarm] - watch["raised_since_ms"][row, alarm])
-    paused = at_ms - int(watch[f"{of}seen_ms"][row]) > took_ms
+    seen_ms, every_ms = (watch[f"{of}{what}"][row] for what in ("seen_ms", "every_ms"))
+    if by is not None:
+        seen_ms, every_ms = by.view_ms, by.gap_max_ms
+    paused = at_ms - int(seen_ms) > took_ms
     if paused or not watch["back_from_s"][row, absence]:
         watch["back_from_s"][row, absence] = -(-at_ms // 1_000)
-    came_ms = at_ms - 1_000 * int(watch["back_from_s"][row, absence]) + float(watch[f"{of}every_ms"][row])
+    came_ms = at_ms - 1_000 * int(watch["back_from_s"][row, absence]) + float(every_ms)
     return came_ms >= min(took_ms, faults.CLEAR_MOST_MS)
+
+
+def _by_views(
+    views: Mapping[int, Followed], rows: Ints, now_ms: Ints, seen_ms: Ints, silent: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], Ints]:
+    """Which cameras are silent, [n], and when the last picture of each came, given what frames alone say."""
+    silent, seen_ms = silent.copy(), seen_ms.copy()
+    for place, row in enumerate(rows.tolist()):
+        if (known := views.get(row)) is not None:
+            seen_ms[place] = max(int(seen_ms[place]), known.view_ms)
+            waited_ms = seen_ms[place] - known.view_ms  # a vehicle is a sign of life too
+            silent[place] = now_ms[place] > known.quiet_until_ms + waited_ms
+    return silent, seen_ms
 
 
 def _dead_now(watch: NDArray[Any], rows: Ints, now_ms: Ints) -> NDArray[np.float64]:

@@ -1,7 +1,9 @@
 """Records of a batch by kind, and what each frame is worth: a sample, an inspection for faults, or nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from catseye.contract.records import Outcome, Prediction
 from services.drift.cameras import Cameras
@@ -29,6 +31,7 @@ class Batch:
         passed_ms: When the newest one that was passed over came, by partition.
         passed_over: All of them.
         outcomes: All.
+        views: What was read of views.
         refused: Camera, reason and time of frames that became dead letters.
         active: Cameras of partitions of which there are any records.
     """
@@ -40,6 +43,7 @@ class Batch:
     passed_ms: dict[Cameras, int] = field(default_factory=dict)
     passed_over: int = 0
     outcomes: list[tuple[Cameras, Outcome]] = field(default_factory=list)
+    views: list[tuple[Cameras, Mapping[str, Any]]] = field(default_factory=list)
     refused: list[tuple[Cameras, str, str, int]] = field(default_factory=list)
     active: set[Cameras] = field(default_factory=set)
     _last_ms: dict[tuple[Cameras, str], tuple[int, int]] = field(

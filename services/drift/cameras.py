@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from services.drift import state
+from services.drift.followed import Followed, FollowedCameras
 from services.drift.layout import NARROWEST, Layout
 from services.drift.sample import Ints
 from services.drift.table import DETECTOR, PARTS, Table, Tables
@@ -20,6 +21,7 @@ _LEARNING: Final = b"l"
 _VERSION: Final = b"\0v"
 _SHARED: Final = b"\0p"
 _LAYOUT: Final = b"\0l"
+_FOLLOWED: Final = b"f"
 
 
 class Version(msgspec.Struct, frozen=True, array_like=True):
@@ -91,6 +93,7 @@ class Cameras:
     Attributes:
         versions: Models by the number that rows know them by.
         shared: Facts of the partition.
+        followed: What is known of cameras that follow vehicles or send views, beside their rows.
         before: Parts of rows that were touched since the last commit, as they were then.
         detectors_touched: Table, row and stream of chosen detectors that were.
     """
@@ -99,6 +102,7 @@ class Cameras:
         self.tables = Tables() if tables is None else tables
         self.versions: dict[int, Version] = {}
         self.shared = Shared()
+        self.followed = FollowedCameras()
         self.before: dict[tuple[Table, bytes, int], bytes] = {}
         self.detectors_touched: set[tuple[Table, int, int]] = set()
         self._homes: dict[str, Home] = {}
@@ -154,6 +158,11 @@ class Cameras:
             found = self._homes[camera] = Home(table, table.take(camera, self._self))
             self._placed = None
         return found
+
+    def with_views(self, table: Table) -> list[tuple[int, Followed]]:
+        """Rows in *table* of those that send views, each with what is known of these."""
+        homes = [(self._homes.get(camera), known) for camera, known in self.followed if known.views]
+        return [(home.row, known) for home, known in homes if home is not None and home.table is table]
 
     def row(self, camera: str) -> int:
         """Its row there."""
@@ -217,6 +226,9 @@ class Cameras:
             self.shared.last_record_at_ms = 0  # of the process before: while nobody listened nobody was silent
         else:
             camera, _, part = key.rpartition(b"\0")
+            if part == _FOLLOWED:
+                self.followed.restore(camera.decode(), value)
+                return
             self._restore(camera.decode(), part, value)
             self._committed = len(self)
 
@@ -261,6 +273,7 @@ class Cameras:
             (_VERSION + number.to_bytes(8, "big"), state.write_json(msgspec.json.encode(self.versions[number])))
             for number in self._versions_new
         ]
+        changed += [(camera.encode() + b"\0" + _FOLLOWED, value) for camera, value in self.followed.changes()]
         if self._shared_before is not None and self._shared_before != self.shared:
             changed.append((_SHARED, state.write_json(msgspec.json.encode(self.shared))))
         return changed
@@ -276,6 +289,7 @@ class Cameras:
         for left in self._left.values():
             left.home.table.free([left.home.row])
         self._layouts.on_log |= self._layouts_written
+        self.followed.commit()
         self._forget_changes()
 
     def rollback(self) -> None:
@@ -299,6 +313,7 @@ class Cameras:
             del self.versions[number]
         if self._shared_before is not None:
             self.shared = self._shared_before
+        self.followed.rollback()
         self._forget_changes()
 
     def _forget_changes(self) -> None:

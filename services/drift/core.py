@@ -16,7 +16,7 @@ from catseye.contract.topics import full_name
 from catseye.runtime.progress import UNKNOWN, Progress, road_of_frames, road_of_labels
 from catseye.runtime.router import Unread
 from catseye.runtime.stream import Tally
-from services.drift import absences, arrivals, renewal
+from services.drift import absences, arrivals, renewal, views
 from services.drift.alarms import was_blind
 from services.drift.batch import Batch, Worth
 from services.drift.cameras import Cameras, Home, Version
@@ -50,10 +50,10 @@ class DriftCore(Tally):
     """
 
     roads: Final = (
-        road_of_frames("drift", "predictions", "dead-letters"),
+        road_of_frames("drift", "predictions", "dead-letters", "views"),
         road_of_labels("drift", "predictions", "outcomes"),
     )
-    in_parts = ("predictions", "dead-letters")
+    in_parts = ("predictions", "dead-letters", "views")
 
     def __init__(self, rules: Rules, prefix: str = "") -> None:
         super().__init__()
@@ -99,6 +99,14 @@ class DriftCore(Tally):
         self._batch.active.add(cameras)
         return []
 
+    def on_camera_view(self, unread: Unread, message: Message, cameras: Cameras, now_ms: int) -> list[Record]:
+        """The whole picture: is the camera well? Of the road it says nothing."""
+        view = unread.leading(views.LAST)
+        if view["camera"] != DOCTOR:
+            self._batch.views.append((cameras, view))
+            self._batch.active.add(cameras)
+        return []
+
     def on_dead_letter(self, unread: Unread, message: Message, cameras: Cameras, now_ms: int) -> list[Record]:
         letter = unread.leading("key")  # the bytes that were refused are of no use here
         camera = _camera_of(letter, cameras)
@@ -126,6 +134,7 @@ class DriftCore(Tally):
 
         self.on_predictions(sorted_.predictions, emit, sorted_.inspections)
         self._remember_passed(sorted_)
+        self.on_views(sorted_.views, emit)
         self.on_outcomes(sorted_.outcomes, emit)
         for cameras, camera, reason, at_ms in sorted_.refused:
             cameras.saw(at_ms)
@@ -208,7 +217,10 @@ class DriftCore(Tally):
         of_it = [predictions[place][1] for place in places]
         slots = [self._slots(*homes[place], each.telemetry) for place, each in zip(places, of_it, strict=True)]
         rows = [homes[place].row for place in places]
-        return frames(layout, rows, of_it, slots, inspections and [inspections[place] for place in places])
+        inspected = [inspections[place] if inspections else Inspection() for place in places]
+        for number, (place, each) in enumerate(zip(places, of_it, strict=True)):
+            inspected[number] = _with_followed(inspected[number], predictions[place][0], each)
+        return frames(layout, rows, of_it, slots, inspected)
 
     def on_outcomes(self, matched: Sequence[tuple[Cameras, Outcome]], emit: Emit = lambda _table, _rows: None) -> None:
         """Take outcomes, each camera's in order; as `on_predictions`."""
@@ -224,12 +236,25 @@ class DriftCore(Tally):
                 classes = [version.classes for version in versions]
                 seen = outcomes(table.layout, now_rows, now, classes, self._rules.night)
                 counts = _counts(table, seen, now, versions)
+                counts &= _are_new_vehicles([of_it[place] for place in these], counts)
                 changed = self._watcher.labels(table, seen, counts)
                 for place in these:
                     cameras, each = of_it[place]
                     cameras.saw(each.label_received_at_ms)
                 emit(table, changed)
                 self.events["labels_watched"] += int(counts.sum())
+
+    def on_views(
+        self, shown: Sequence[tuple[Cameras, Mapping[str, Any]]], emit: Emit = lambda _table, _rows: None
+    ) -> None:
+        """Take views, each camera's in order; as `on_predictions`."""
+        for cameras, view in shown:
+            table, row = cameras.home(view["camera"])
+            changed = views.take(table, row, cameras.followed.of(view["camera"]), view, self._rules.night)
+            cameras.saw(view["received_at_ms"])
+            emit(table, {row} if changed else set())
+        if shown:
+            self.events["views_watched"] += len(shown)
 
     def _remember_passed(self, batch: Batch) -> None:
         """Take note of frames that were passed over."""
@@ -286,7 +311,9 @@ class DriftCore(Tally):
                 times = (np.full(len(rows), each, np.int64) for each in (min(its_ms, frames_ms), labels_ms))
                 by_table.setdefault(table, []).append(np.stack([rows, *times]))
         for table, of_it in _by_width(by_table):
-            emit(table, absences.evaluate(table, *np.concatenate(of_it, axis=1)))
+            views_of = {row: known for cameras in at_ms for row, known in cameras.with_views(table)}
+            rows, now_ms, labels_ms = np.concatenate(of_it, axis=1)
+            emit(table, absences.evaluate(table, rows, now_ms, labels_ms, views_of))
 
     def _statistics_in_turn(self, cameras: Cameras, emit: Emit) -> list[DriftStatistic]:
         """Every few seconds of event time: statistics of some cameras, and how accurate they are."""
@@ -362,6 +389,28 @@ def _counts(table: Table, seen: Outcomes, matched: Sequence[Outcome], now: Seque
     """Which outcomes, [n], are evidence about the model that predicts *now* and of a camera that saw the road."""
     of_it = [(each.model, each.version) == (it.model, it.version) for each, it in zip(matched, now, strict=True)]
     return np.array(of_it) & ~was_blind(table.watch, seen.rows, seen.received_ms)
+
+
+def _with_followed(inspection: Inspection, cameras: Cameras, prediction: Prediction) -> Inspection:
+    """*inspection* with what is known of the vehicle and of views of its camera."""
+    known = cameras.followed.get(prediction.camera)
+    if prediction.track is None and known is None:
+        return inspection
+    known = cameras.followed.of(prediction.camera)
+    again = not known.is_new(prediction.boot, prediction.track)
+    return inspection._replace(again=again, by_views=known.judges(prediction.received_at_ms))
+
+
+def _are_new_vehicles(matched: Sequence[tuple[Cameras, Outcome]], counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which outcomes, [n], are the first ones of their vehicles among those that count: labels of two of its pictures
+    are one fact."""
+    return np.array(
+        [
+            each.track is None
+            or (bool(its) and cameras.followed.of(each.camera).is_new(each.boot, each.track, of_label=True))
+            for (cameras, each), its in zip(matched, counts, strict=True)
+        ]
+    )
 
 
 def _camera_of(letter: Mapping[str, Any], cameras: Cameras) -> str | None:

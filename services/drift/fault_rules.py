@@ -27,13 +27,13 @@ CLOCK_MS: Final = 15_000
 CLOCK_KEPT_MS: Final = 3_600_000
 SMOOTH: Final = np.float32(0.05)
 """Share of a frame in a running mean, once there are twenty."""
-_BLACK: Final = 0.05
-_WHITE: Final = 0.95
-_FLAT: Final = 0.03  # standard deviation of luma: a lens that is covered shows an even surface, of any light
-_BLURRED: Final = 1.6  # natural log: sharpness for its contrast has fallen to less than a fifth
+BLACK: Final = 0.05
+WHITE: Final = 0.95
+FLAT: Final = 0.03  # standard deviation of luma: a lens that is covered shows an even surface, of any light
+BLURRED: Final = 1.6  # natural log: sharpness for its contrast has fallen to less than a fifth
 _SPREADS: Final = 3.0
 _RELIEF: Final = 0.5  # by so much sharper again before a blurred camera counts as sharp
-_CONTRAST_LEFT: Final = 0.65  # a lens out of focus keeps large shapes and their contrast; fog does not
+CONTRAST_LEFT: Final = 0.65  # a lens out of focus keeps large shapes and their contrast; fog does not
 _FEW: Final = 20  # frames after which a running mean is believed
 _CATCHES_UP: Final = 0.2  # of the time that passes: frames that waited are by more less late
 
@@ -70,11 +70,11 @@ class Round:
 
     @cached_property
     def black(self) -> Mask:
-        return self.value("brightness") < _BLACK
+        return self.value("brightness") < BLACK
 
     @cached_property
     def white(self) -> Mask:
-        return self.value("brightness") > _WHITE
+        return self.value("brightness") > WHITE
 
     @cached_property
     def lit(self) -> Mask:
@@ -83,7 +83,7 @@ class Round:
 
     @cached_property
     def covered(self) -> Mask:
-        return self.lit & (self.value("contrast") < _FLAT)
+        return self.lit & (self.value("contrast") < FLAT)
 
     def smoothed(self, column: str, value: Floats) -> Floats:
         """Running mean of *value* in a column of *watch*, with this frame, [n]."""
@@ -98,7 +98,8 @@ class Fault(NamedTuple):
     Attributes:
         kind: Kind of the alarm.
         by: What decides: runs of ``frames``, or the passing of ``time``, or frames that were ``refused``. Frames that
-            are refused for their time raise ``camera_clock`` too.
+            are refused for their time raise ``camera_clock`` too, and views whatever a picture shows
+            (`services.drift.views`).
         blinds: Whether frames show nothing of the road while it lasts.
         rule: Which cameras fulfil it with this frame, [n]; of *frames* alone.
         lasting_ms: How long it must be fulfilled.
@@ -130,15 +131,15 @@ def _blurred(now: Round) -> Mask:
         watch["blur_run"][rows] = 0
         return learned
     mean, spread = now.usual("focus")
-    least = mean - np.maximum(_BLURRED, _SPREADS * spread * np.sqrt(SMOOTH))
+    least = mean - np.maximum(BLURRED, _SPREADS * spread * np.sqrt(SMOOTH))
     least += _RELIEF * watch["raised"][rows, _BLURRED_ALARM]
     # One frame proves little; a run of such frames is kept from statistics until the running mean confirms it.
     seems = learned & (now.value("focus") < least)
     blurred: Mask = learned & (focus < least)
     if (seems | blurred).any():
         usual_contrast, _ = now.usual("contrast")
-        seems &= now.value("contrast") > _CONTRAST_LEFT * usual_contrast
-        blurred &= contrast > _CONTRAST_LEFT * usual_contrast
+        seems &= now.value("contrast") > CONTRAST_LEFT * usual_contrast
+        blurred &= contrast > CONTRAST_LEFT * usual_contrast
     watch["blur_run"][rows] = one_more(watch["blur_run"][rows]) * seems
     return blurred & now.lit & ~now.covered
 
@@ -207,5 +208,10 @@ FRAME_FAULTS: Final = tuple(fault for fault in FAULTS if fault.by == "frames")
 ABSENCES: Final = tuple(fault for fault in FAULTS if fault.by != "frames")
 ALARMS: Final = (*(kind.name for kind in KINDS), *(fault.kind for fault in (*FRAME_FAULTS, *ABSENCES)))
 """All that can be raised."""
+OF_PICTURES: Final = [
+    fault.kind in ("camera_frozen", "camera_black", "camera_white", "camera_covered", "camera_blurred")
+    for fault in FRAME_FAULTS
+]
+"""Which of them a picture shows: views judge by those where a camera sends views."""
 _CLOCK: Final = [fault.kind for fault in FRAME_FAULTS].index("camera_clock")
 _BLURRED_ALARM: Final = ALARMS.index("camera_blurred")

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.fault_rules import FRAME_FAULTS, RUN, Mask, Round, one_more
+from services.drift.fault_rules import FRAME_FAULTS, OF_PICTURES, RUN, Mask, Round, one_more
 from services.drift.layout import FAULT_ALARMS, PICTURE
 from services.drift.reference import usual
 from services.drift.sample import Frames, Ints
@@ -26,7 +26,13 @@ _RULES: Final[list[tuple[int, Callable[[Round], Mask]]]] = [
 
 
 def evaluate(
-    watch: NDArray[Any], reference: NDArray[Any], phase: Ints, seen: Frames, *, skew_ms: float, latency_ms: float
+    watch: NDArray[Any],
+    reference: NDArray[Any],
+    phase: Ints,
+    seen: Frames,
+    *,
+    skew_ms: float,
+    latency_ms: float,
 ) -> NDArray[np.bool_]:
     """Take one frame of each camera and return which rules hold now, [n, FAULTS], having lasted.
 
@@ -50,6 +56,7 @@ def evaluate(
     holds = np.zeros((len(rows), len(FRAME_FAULTS)), bool)
     for place, rule in _RULES:
         holds[:, place] = rule(now)
+    holds &= ~_of_views(seen)
     raised = watch["raised"][rows, FAULT_ALARMS].astype(bool)
     clear = one_more(watch["fault_clear"][rows]) * ~holds
     watch["fault_clear"][rows] = clear
@@ -71,9 +78,14 @@ def cleared(watch: NDArray[Any], seen: Frames) -> NDArray[np.bool_]:
     took_ms = watch["raised_at_ms"][rows, FAULT_ALARMS] - watch["raised_since_ms"][rows, FAULT_ALARMS]
     needed_ms = np.minimum(np.maximum(took_ms, _LASTING_MS), CLEAR_MOST_MS)
     long_enough = at_ms - watch["fault_from_ms"][rows] >= needed_ms
-    raised = watch["raised"][rows, FAULT_ALARMS].astype(bool)
+    raised = watch["raised"][rows, FAULT_ALARMS].astype(bool) & ~_of_views(seen)
     over: NDArray[np.bool_] = raised & (watch["fault_clear"][rows] >= CLEAR) & long_enough
     return over
+
+
+def _of_views(seen: Frames) -> Mask:
+    """Which rules of which cameras are for views to judge, [n, FAULTS]."""
+    return np.logical_and(seen.by_views[:, None], OF_PICTURES)
 
 
 def wait_for_calm(watch: NDArray[Any], row: int, fault: int) -> None:

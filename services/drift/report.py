@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from catseye.contract.identity import digest
 from catseye.contract.records import Alarm, CameraReport, Place
 from services.drift import absences
 from services.drift.alarms import DEAD_LETTERS
@@ -18,6 +19,7 @@ from services.drift.rules import Rules
 from services.drift.table import Table
 
 RULE: Final = "rule"
+MOVED: Final = "camera_moved"
 _SAME: Final = 0.05  # confidence and accuracy of the reference lie so near each other when confidence can be believed
 NOBODY: Final = Version("", "", ())
 
@@ -42,7 +44,7 @@ def report(table: Table, row: int, rules: Rules, at_ms: int, frames: tuple[str, 
         model=version.model,
         version=version.version,
         version_since_ms=int(watch["version_since_ms"]),
-        alarms=[_alarm(table, row, alarm, frames) for alarm in np.flatnonzero(watch["raised"]).tolist()],
+        alarms=_alarms(table, row, frames),
         learning_left=learning_left(table, row, rules.reference_samples),
         recent_labels=float(watch["recent_labels"]),
         recent_errors=float(watch["recent_errors"]),
@@ -78,6 +80,29 @@ def reference_confidence(known: Any) -> float:
     return float(known["confidence"]) / max(float(known["confidences"].sum()), 1.0)
 
 
+def _alarms(table: Table, row: int, frames: tuple[str, int]) -> list[Alarm]:
+    """All that is raised; that the camera has moved is known by its views where it sends some."""
+    raised = [_alarm(table, row, alarm, frames) for alarm in np.flatnonzero(table.watch["raised"][row]).tolist()]
+    followed = table.cameras(row).followed.get(table.names[row])
+    if followed is None or followed.moved is None or any(each.kind == MOVED for each in raised):
+        return raised
+    since = followed.moved
+    moved = Alarm(
+        kind=MOVED,
+        cause=digest("alarm", table.names[row], MOVED, since.cause.hex()),
+        signal=MOVED,
+        phase=PHASE_NAMES[int(table.watch["phase"][row])],
+        detector=RULE,
+        estimate=1.0,
+        reference=0.0,
+        evidence=1.0,
+        threshold=1.0,
+        since_ms=since.since_ms,
+        raised_at_ms=since.raised_at_ms,
+    )
+    return [*raised, moved]
+
+
 def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm:
     watch = table.watch[row]
     version = version_of(table, row)
@@ -92,7 +117,7 @@ def _alarm(table: Table, row: int, alarm: int, frames: tuple[str, int]) -> Alarm
         signal, bucket = signal_of(table, row, numbers["stream"])
         label = None if bucket is None else table.layout.class_of(bucket, version.classes)
         detector = NAMES[numbers["detector"]]
-        kind = "camera_moved" if numbers["moved"] else kind
+        kind = MOVED if numbers["moved"] else kind
     frames_seen = int(watch["frames"])
     at = [int(watch["offsets"][number % 4]) for number in range(max(frames_seen - 3, 1), frames_seen + 1)]
     before = [int(offset) for offset in table.reference["examples"][row] if offset]

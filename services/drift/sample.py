@@ -34,10 +34,14 @@ class Inspection(NamedTuple):
     Attributes:
         is_sample: Whether it may be learned from and tested; else for faults alone.
         passed: How many frames of the camera between the one before and this one were passed over.
+        again: Whether it is another picture of a vehicle that was a sample already.
+        by_views: Whether views, and not this, say what is wrong with the camera.
     """
 
     is_sample: bool = True
     passed: int = 0
+    again: bool = False
+    by_views: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Frames:
         offset: Offset of the frame in frames.accepted, [n].
         cause: Id of the prediction, 16 bytes each, [n].
         passed: Frames of the camera between the one before and this one that were passed over, [n].
+        again: Whether it is another picture of a vehicle that was a sample already, [n].
+        by_views: Whether views, and not these, say what is wrong with the camera, [n].
     """
 
     rows: Ints
@@ -76,6 +82,8 @@ class Frames:
     offset: Ints
     cause: NDArray[np.void]
     passed: Ints
+    again: NDArray[np.bool_]
+    by_views: NDArray[np.bool_]
 
     def part(self, first: int, end: int) -> "Frames":
         """Those from *first* up to *end*."""
@@ -143,6 +151,8 @@ def frames(
         offset=np.array([each.frame_offset for each in predictions], np.int64),
         cause=np.array([bytes.fromhex(each.prediction_id) for each in predictions], "V16"),
         passed=np.array([inspection.passed for inspection in inspections], np.int64),
+        again=np.array([inspection.again for inspection in inspections], bool),
+        by_views=np.array([inspection.by_views for inspection in inspections], bool),
     )
 
 

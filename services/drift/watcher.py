@@ -65,13 +65,18 @@ class Watcher:
         phase, waited_ms = self._phase(watch, seen), arrivals.waited_ms(watch, seen)
         rules = self._rules
         holds = faults.evaluate(
-            watch, table.reference, phase, seen, skew_ms=rules.clock_skew_ms, latency_ms=rules.latency_ms
+            watch,
+            table.reference,
+            phase,
+            seen,
+            skew_ms=rules.clock_skew_ms,
+            latency_ms=rules.latency_ms,
         )
         changed = _faults(table, seen, holds) | absences.came(table, rows, seen.at_ms, SILENT)
         arrivals.came(watch, rows, seen.at_ms, "", seen.passed, waited_ms)
         watch["offsets"][rows, watch["frames"][rows] % 4] = seen.offset
         watch["last_cause"][rows] = seen.cause
-        due = sampling.take_due(watch, seen, self._rules)
+        due = sampling.take_due(watch, seen, self._rules) & ~seen.again
         if not due.any():
             return changed
         odd = (watch["fault_run"][rows][:, BLINDING] >= _SUSPICIOUS).any(axis=1)

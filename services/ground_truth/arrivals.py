@@ -12,6 +12,7 @@ from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.heads import Heads, read_heads, texts_of
 from catseye.contract.limits import SEQUENCE_MAX
 from catseye.contract.records import AcceptedLabel, Prediction
+from services.ground_truth import sightings
 from services.ground_truth.entry import (
     DELAY_MAX_MS,
     FULL,
@@ -40,11 +41,13 @@ class Predicted(NamedTuple):
         key: Of its frame.
         received_at_ms: When ingest took the frame.
         packed: The entry that waits.
+        sighting: What it says of its object (`services.ground_truth.sightings`); None where that is nothing.
     """
 
     key: bytes
     received_at_ms: int
     packed: bytes
+    sighting: bytes | None = None
 
 
 class Labelled(NamedTuple):
@@ -139,6 +142,10 @@ def read_predictions(
     for batch in batches.values():
         for place, row, packed in zip(batch.places, batch.rows, batch.packed(heads), strict=True):
             found[place] = Predicted(keys[row], received[row], packed)
+    for place, each in enumerate(found):
+        if isinstance(each, Predicted) and not of_shadows[place]:
+            sighting = sightings.read(codec, values[place] or b"")
+            found[place] = each if sighting is None else each._replace(sighting=sighting)
     return [each for each in found if each is not None]
 
 

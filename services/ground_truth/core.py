@@ -24,6 +24,7 @@ from catseye.contract.records import AcceptedLabel, Change, PairedOutcome, Unmat
 from catseye.runtime.progress import UNKNOWN, Progress, road_of_frames
 from catseye.runtime.router import Refusal, Written
 from catseye.runtime.stream import Output, Tally
+from services.ground_truth import sightings
 from services.ground_truth.arrivals import Labelled, Predicted, label_alone, read_labels, read_predictions
 from services.ground_truth.entry import (
     HAD_OUTCOME,
@@ -138,10 +139,10 @@ class GroundTruthCore(Tally):
 
     def _write_outcomes(self, turn: _Turn) -> None:
         """Put outcomes where their places were kept."""
-        at_once = [each for each in turn.joined if each[1].label.written]
+        at_once = [each for each in turn.joined if each[1].can_be_batched]
         if len(at_once) < self._fewest:
             at_once = []
-        alone = [each for each in turn.joined if not each[1].label.written] if at_once else turn.joined
+        alone = [each for each in turn.joined if not each[1].can_be_batched] if at_once else turn.joined
         if at_once:
             written = outcome_bytes(self._codec, [joined for _, joined in at_once])
             for (place, joined), (camera, value) in zip(at_once, written, strict=True):
@@ -162,6 +163,8 @@ class GroundTruthCore(Tally):
                 outputs.append(self._left(self._early_label(packed), "unknown"))
             self.events["expired"] += state.expire(EXPIRE_AT_ONCE)
             self.events["mark_ended"] += state.end_marks(EXPIRE_AT_ONCE)
+            if state.sightings:
+                state.expire_sightings(EXPIRE_AT_ONCE)
             if state.shadows:
                 self.events["shadow_expired"] += state.expire_shadows(EXPIRE_AT_ONCE)
         return outputs
@@ -174,6 +177,8 @@ class GroundTruthCore(Tally):
             self.events["prediction_repeated"] += 1
             return
         state.put(key, prediction.packed, None)
+        if prediction.sighting is not None:
+            state.put_sighting(key, prediction.sighting)
         self.events["prediction"] += 1
         packed = state.early(key)
         if packed is not None:
@@ -211,7 +216,9 @@ class GroundTruthCore(Tally):
             turn.outputs.append(self._left(label, fate))
             return
         self.events[f"label_{fate}"] += 1
-        joined = Joined(label, packed, state.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]], fate, partition)
+        sighting = sightings.unpack(state.sighting(label.key)) if state.sightings else sightings.NOTHING
+        model = state.models[MODEL_NO.unpack_from(packed, MODEL_NO_AT)[0]]
+        joined = Joined(label, packed, model, fate, partition, sighting)
         turn.join(joined)
         if fate == "matched" and state.shadows:
             turn.outputs += self._pair(joined, state)
@@ -320,4 +327,5 @@ def _paired(joined: Joined, label: AcceptedLabel, entry: ShadowEntry, shadow: Mo
         propensity=label.propensity,
         frame_partition=joined.partition,
         frame_offset=predicted.frame_offset,
+        track=joined.sighting.track,
     )

@@ -17,9 +17,20 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.ground_truth import sightings
 from services.ground_truth.entry import MODEL_NO, MODEL_NO_AT, RECEIVED, shadow_model_no, shadow_size_of, size_of
 from services.ground_truth.segments import Entries, Segments
-from services.ground_truth.state_formats import BOOT, EARLY, MODEL, NUMBER, PREDICTION, SHADOW, as_known, as_written
+from services.ground_truth.state_formats import (
+    BOOT,
+    EARLY,
+    MODEL,
+    NUMBER,
+    PREDICTION,
+    SHADOW,
+    SIGHTING,
+    as_known,
+    as_written,
+)
 
 BUCKETS_A_HORIZON = 200  # an entry is forgotten at most half a per cent of the horizon late
 EARLY_BUCKET_MS = 1_000  # a label that waits is let go so much late at most
@@ -71,11 +82,13 @@ class JoinState:
         # Given the list and not a method of ours: in a circle nothing is freed until the collector looks for it.
         self._predictions = Segments(bucket_ms, partial(_size, self.models))
         self._shadows = Segments(bucket_ms, partial(_shadow_size, self.models))
-        self._segments = {PREDICTION: self._predictions, SHADOW: self._shadows}
+        self._sightings = Segments(bucket_ms, sightings.size_of)
+        self._segments = {PREDICTION: self._predictions, SHADOW: self._shadows, SIGHTING: self._sightings}
         # Packed entry of the frame with a key, and its shadow's. Not passed on by methods: a call costs as much
         # as half of what it does.
         self.get: Callable[[bytes], bytes | None] = self._predictions.get
         self.shadow: Callable[[bytes], bytes | None] = self._shadows.get
+        self.sighting: Callable[[bytes], bytes | None] = self._sightings.get
         self._marks: dict[bytes, Mark] = {}
         self._mark_buckets: dict[int, dict[bytes, None]] = {}  # each boot stands in one, that of its mark or an earlier
         self._early: dict[bytes, bytes] = {}
@@ -98,6 +111,11 @@ class JoinState:
         """How many predictions of a shadow are kept."""
         return self._shadows.count
 
+    @property
+    def sightings(self) -> int:
+        """Of how many predictions it is kept what they say of an object."""
+        return self._sightings.count
+
     def put(self, key: bytes, packed: bytes, before: bytes | None) -> None:
         """Keep an entry, or change the one that is there: *before*, as `get` gave it."""
         # As `_change`, written out: this is done twice a pair, and a call costs as much again.
@@ -105,6 +123,11 @@ class JoinState:
         self._after[changed] = packed
         self._before.setdefault(changed, before)
         self._predictions.place(key, packed)
+
+    def put_sighting(self, key: bytes, packed: bytes) -> None:
+        """Keep what a prediction that is new says of its object."""
+        self._change(SIGHTING + key, self._sightings.get(key), packed)
+        self._sightings.place(key, packed)
 
     def put_shadow(self, key: bytes, packed: bytes) -> None:
         """Keep a shadow's prediction of a frame of which none is kept."""
@@ -168,6 +191,10 @@ class JoinState:
         """The same with predictions of shadows."""
         return self._shadows.expire(self.newest_ms - self._horizon_ms, most, self._forgotten_shadows)
 
+    def expire_sightings(self, most: int) -> int:
+        """The same with what predictions say of objects."""
+        return self._sightings.expire(self.newest_ms - self._horizon_ms, most, self._forgotten_sightings)
+
     def end_marks(self, most: int) -> int:
         """Take away the marks of boots that no label can be about any more, at most *most*. Returns how many."""
         cutoff_ms = self.newest_ms - self._mark_kept_ms
@@ -219,6 +246,7 @@ class JoinState:
         """Everything that is known, as it stands on the state topic."""
         known = {PREDICTION + key: packed for key, packed in self._predictions.items()}
         known |= {SHADOW + key: packed for key, packed in self._shadows.items()}
+        known |= {SIGHTING + key: packed for key, packed in self._sightings.items()}
         known |= {EARLY + key: packed for key, packed in self._early.items()}
         known |= {BOOT + boot: MARK.pack(*mark) for boot, mark in self._marks.items()}
         models = {number.to_bytes(2, "big"): model for number, model in enumerate(self.models)}
@@ -245,6 +273,10 @@ class JoinState:
     def _forgotten_shadows(self, entries: Entries) -> None:
         for key, packed in entries:
             self._change(SHADOW + key, packed, None)
+
+    def _forgotten_sightings(self, entries: Entries) -> None:
+        for key, packed in entries:
+            self._change(SIGHTING + key, packed, None)
 
     def _set(self, kind: bytes, name: bytes, value: bytes | None) -> None:
         segments = self._segments.get(kind)

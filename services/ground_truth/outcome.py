@@ -20,6 +20,7 @@ from services.ground_truth.arrivals import Labelled
 from services.ground_truth.entry import FULL, LABEL_AT, LABEL_END, Entry, unpack
 from services.ground_truth.entry_batch import FIXED
 from services.ground_truth.join_state import Model
+from services.ground_truth.sightings import NOTHING, Sighting
 
 ROLE: Final = "champion"
 _SHARES: Final = (np.arange(FULL + 1) / FULL).astype("<f4").tobytes()
@@ -31,6 +32,7 @@ _ID_LENGTH: Final = b"\x40"
 _RIGHT: Final = b"\x02\x01\x02"
 _WRONG: Final = b"\x02\x00\x02"
 _NEITHER: Final = b"\x00\x00"
+_NO_OBJECT: Final = bytes(len(Sighting._fields))
 
 
 class Joined(NamedTuple):
@@ -42,6 +44,7 @@ class Joined(NamedTuple):
         model: Version that predicted.
         change: What the label does to the prediction.
         partition: Of the frame.
+        sighting: What the prediction says of the object.
     """
 
     label: Labelled
@@ -49,6 +52,12 @@ class Joined(NamedTuple):
     model: Model
     change: Change
     partition: int
+    sighting: Sighting = NOTHING
+
+    @property
+    def can_be_batched(self) -> bool:
+        """Whether `outcome_bytes` can write it: those of objects that are followed are fewer, and written alone."""
+        return self.label.written is not None and self.sighting is NOTHING
 
 
 def outcome_of(joined: Joined, label: AcceptedLabel) -> Outcome:
@@ -82,6 +91,7 @@ def outcome_of(joined: Joined, label: AcceptedLabel) -> Outcome:
         labelled_at_ms=label.labelled_at_ms,
         label_received_at_ms=label.received_at_ms,
         label_delay_ms=label.received_at_ms - entry.received_at_ms,
+        **joined.sighting._asdict(),
     )
 
 
@@ -109,7 +119,7 @@ def outcome_bytes(codec: Codec, joined: Sequence[Joined]) -> list[tuple[bytes, b
     boots: dict[bytes, tuple[bytes, bytes]] = {}
     versions: dict[tuple[int, int], _Version] = {}
     found: list[tuple[bytes, bytes]] = []
-    for place, (label, packed, model, change, partition) in enumerate(joined):
+    for place, (label, packed, model, change, partition, _) in enumerate(joined):
         assert label.written is not None
         boot, sequence, label_text, source_and_propensity, labelled, label_received = label.written
         boot_is = boots.get(boot)
@@ -151,6 +161,7 @@ def outcome_bytes(codec: Codec, joined: Sequence[Joined]) -> list[tuple[bytes, b
                 labelled,
                 label_received,
                 delay_bytes[place],
+                _NO_OBJECT,
             )
         )
         found.append((boot_is[0], value))

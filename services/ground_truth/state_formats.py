@@ -9,7 +9,14 @@ from typing import Final
 
 from catseye.runtime.state_format import Format, Unnumbered, same_body
 
-PREDICTION, SHADOW, EARLY, BOOT, MODEL = b"p", b"s", b"e", b"l", b"m"  # first byte of a key on the state topic
+PREDICTION, SHADOW, EARLY, BOOT, MODEL, SIGHTING = (
+    b"p",
+    b"s",
+    b"e",
+    b"l",
+    b"m",
+    b"t",
+)  # first byte of a key on the state topic
 NUMBER: Final = b"\x01"
 _MARK: Final = b"\x5a"
 _MARK_AT: Final = 7  # in a value: 6 in its body
@@ -32,6 +39,7 @@ FORMATS: Final = {
     EARLY: _with_mark("a label that waits"),
     BOOT: same_body("ground_truth", "the mark of a boot", lambda value: len(value) in (8, 16)),
     MODEL: same_body("ground_truth", "a model", lambda value: value[:1] == b"\x93"),
+    SIGHTING: same_body("ground_truth", "what is known of an object", lambda _value: False),
 }
 """By the first byte of the key."""
 

@@ -238,6 +238,8 @@ def _prediction(job: Job, role: Role, answer: Answer, place: int, now_ms: int) -
         box=frame.box,
         first_seen_ms=frame.first_seen_ms,
         last_seen_ms=frame.last_seen_ms,
+        direction=frame.direction,
+        line=frame.line,
     )
 
 

@@ -5,6 +5,7 @@ READS = ("frames", "frames.rekeyed", "labels")
 WRITES = (
     "frames.rekeyed",
     "frames.accepted",
+    "views",
     "frames.repeated",
     "labels.accepted",
     "dead-letters",

@@ -1,4 +1,4 @@
-"""Decides what becomes of each frame and label. Law: in = accepted + dead + duplicate, always, by count.
+"""Decides what becomes of each frame and label. Law: in = accepted + views + dead + duplicate, always, by count.
 
 A camera's repeats can only be seen where all its frames come together, and a public topic may be written with any
 partitioner and have any number of partitions. So a frame on a partition that is not its camera's goes round once more
@@ -8,13 +8,14 @@ would lose its order.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from catseye.contract.checks import Limits, check_content, check_identity, check_label, folded, readings
 from catseye.contract.dead_letters import written_ms
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import partition_of
 from catseye.contract.message import Message
-from catseye.contract.records import AcceptedFrame, AcceptedLabel, Frame, Label, RepeatedFrame
+from catseye.contract.records import AcceptedFrame, AcceptedLabel, CameraView, Frame, Label, RepeatedFrame
 from catseye.models.jpeg import decode_rgb
 from catseye.runtime.router import Forward, Written
 from catseye.runtime.stream import Tally
@@ -91,7 +92,7 @@ class IngestCore(Tally):
                     dropped_at_ms=now_ms,
                 )
             ]
-        self.events["frame_accepted"] += 1
+        self.events["frame_accepted" if frame.kind == "object" else "view_accepted"] += 1
         return [accepted]
 
     def on_label(self, label: Label, message: Message, state: Windows | None, now_ms: int) -> Sequence[Written]:
@@ -123,34 +124,41 @@ class IngestCore(Tally):
         self.events["clock_wrong"] += 1
         return written_ms
 
-    def _measured(self, frame: Frame, written_ms: int, received_at_ms: int) -> AcceptedFrame:
+    def _measured(self, frame: Frame, written_ms: int, received_at_ms: int) -> AcceptedFrame | CameraView:
         header = check_content(frame, written_ms, self._limits, then=_THEN.format("frame"))
         quality = measure(decode_rgb(frame.jpeg))
+        measured: dict[str, Any] = {
+            "camera": frame.camera,
+            "boot": frame.boot,
+            "sequence": frame.sequence,
+            "captured_at_ms": frame.captured_at_ms,
+            "received_at_ms": received_at_ms,
+            "jpeg": frame.jpeg,
+            "width": header.width,
+            "height": header.height,
+            "brightness": quality.brightness,
+            "contrast": quality.contrast,
+            "sharpness": quality.sharpness,
+            "dark_share": quality.dark_share,
+            "bright_share": quality.bright_share,
+            "perceptual_hash": _signed(quality.perceptual_hash),
+            "telemetry": readings(frame.telemetry),
+            "chroma_blue": quality.chroma_blue,
+            "chroma_red": quality.chroma_red,
+            "bits_per_pixel": 8 * len(frame.jpeg) / (header.width * header.height),
+        }
+        if frame.kind == "view":
+            return CameraView(**measured)
         return AcceptedFrame(
-            camera=frame.camera,
-            boot=frame.boot,
-            sequence=frame.sequence,
-            captured_at_ms=frame.captured_at_ms,
-            received_at_ms=received_at_ms,
-            jpeg=frame.jpeg,
-            width=header.width,
-            height=header.height,
-            brightness=quality.brightness,
-            contrast=quality.contrast,
-            sharpness=quality.sharpness,
-            dark_share=quality.dark_share,
-            bright_share=quality.bright_share,
-            perceptual_hash=_signed(quality.perceptual_hash),
-            telemetry=readings(frame.telemetry),
+            **measured,
             explain=frame.explain,
-            chroma_blue=quality.chroma_blue,
-            chroma_red=quality.chroma_red,
-            bits_per_pixel=8 * len(frame.jpeg) / (header.width * header.height),
             kind=frame.kind,
             track=frame.track,
             box=frame.box,
             first_seen_ms=frame.first_seen_ms,
             last_seen_ms=frame.last_seen_ms,
+            direction=frame.direction,
+            line=frame.line,
         )
 
 

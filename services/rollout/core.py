@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from catseye.contract.errors import BadRecord, Reason
+from catseye.contract.identity import digest
 from catseye.contract.message import Message
 from catseye.contract.records import ModelCommand, ModelEvent, PairedOutcome
 from catseye.contract.topics import BY_NAME
@@ -84,6 +85,11 @@ class RolloutCore(Tally):
         if comparison is None or {pair.champion, pair.shadow} != {comparison.new, comparison.old}:
             self.events["pair_of_no_comparison"] += 1
             return []
+        if pair.track is not None:
+            number = int(digest("vehicle", pair.boot, pair.track)[:15], 16)
+            if not state.is_new_vehicle(pair.model, pair.camera, number):
+                self.events["pair_of_a_known_vehicle"] += 1
+                return []
         self.events["pair"] += 1
         state.put_model(pair.model, replace(known, comparison=self._counted(state, comparison, pair)))
         return self._emitted(Steps(self._rules, state, pair.model, now_ms).decided())

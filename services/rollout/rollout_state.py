@@ -22,6 +22,9 @@ V = TypeVar("V")
 _encode = msgspec.msgpack.Encoder().encode
 _MODEL, _VERSION, _PAIRS, _SEEN, _NEXT, _NEXT_COMMAND = b"l", b"v", b"p", b"s", b"n", b"c"
 _CHAMPIONS: Final = b"h"
+_VEHICLES: Final = b"vehicle"
+VEHICLES: Final = 32
+"""Vehicles of a camera that are remembered: labels of one come nearly together."""
 _APART: Final = b"\0"  # stands in no name of a model, a version or a kind
 _FORMAT: Final = same_body("rollout", "what is known of a model", lambda value: not value or value >= b"0")
 """Without a number there were maps of msgpack, digits and nothing."""
@@ -174,6 +177,15 @@ class RolloutState(KeyedState):
     def put_pairs(self, model: str, kind: Kind, name: str, pairs: Pairs) -> None:
         """Replace them."""
         self.put(_pairs_key(model, kind) + name.encode(), _encode(pairs))
+
+    def is_new_vehicle(self, model: str, camera: str, vehicle: int) -> bool:
+        """Whether no pair of the comparison under way is of that vehicle, which is remembered from now on."""
+        key = _PAIRS + model.encode() + _APART + _VEHICLES + _APART + camera.encode()
+        known = self._found(key, list[int]) or []
+        if vehicle in known:
+            return False
+        self.put(key, _encode([vehicle, *known][:VEHICLES]))
+        return True
 
     def strata(self, model: str, kind: Kind) -> dict[str, Pairs]:
         """All classes or cameras, by name."""

@@ -32,6 +32,7 @@ SERVICES = (
     "ingest",
     "inference",
     "ground_truth",
+    "vehicles",
     "drift",
     "incidents",
     "retrain_trigger",

@@ -213,7 +213,8 @@ class Watched:
         """Time has gone on to *at_s*."""
         for table, _, rows in self.cameras.placed:
             now_ms = np.full(len(rows), ms(at_s))
-            self._note(table, absences.evaluate(table, rows, now_ms, now_ms))
+            views = dict(self.cameras.with_views(table))
+            self._note(table, absences.evaluate(table, rows, now_ms, now_ms, views))
 
     def report(self, camera: str = "a") -> CameraReport:
         """All that is wrong with a camera."""

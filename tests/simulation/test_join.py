@@ -16,7 +16,7 @@ from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction, UnmatchedLabel
 from catseye.runtime.progress import Progress
 from catseye.runtime.router import Router
-from services.ground_truth import NAME, READS, WRITES
+from services.ground_truth import NAME, READS, WRITES, sightings
 from services.ground_truth.core import GroundTruthCore, label_rank
 from services.ground_truth.join_state import EARLY_BUCKET_MS, JoinState, frame_key
 from tests.simulation.partitions import FakeMessage, Partition
@@ -499,3 +499,45 @@ def test_each_frame_has_its_pair_once_whatever_happens(story: list[tuple[str, li
         assert one_by_one.rebuilt().items() == one_by_one.state.items() == in_batches.state.items()
     assert one_by_one.outputs == in_batches.outputs
     assert one_by_one.state.shadows == len(reported)
+
+
+def test_an_outcome_says_what_its_prediction_says_of_the_object() -> None:
+    """Also when the label comes first or is corrected, after a crash, and beside others; a pair names the vehicle."""
+    said: dict[str, Any] = {"track": "b-7", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 40, "last_seen_ms": 90}
+    partition = Partition(core)
+    partition.take([label(1, 95, "car", 1), prediction(1, 100, **said), shadow(2, 100), prediction(2, 101, **said)])
+    partition.crash()
+    partition.take([label(2, 102, "car", 1), prediction(3, 103), label(3, 104, "car", 1), label(1, 105, "truck", 2)])
+    found = decoded(partition, "outcomes", Outcome)
+    of_object = [{name: getattr(each, name) for name in said} for each in found]
+    nothing = dict.fromkeys(said)
+    assert [each.sequence for each in found] == [1, 2, 3, 1]
+    assert of_object == [said, said, nothing, said]
+    assert [each.track for each in pairs(partition)] == ["b-7"]
+
+
+def test_what_predictions_say_of_objects_is_forgotten_with_them() -> None:
+    """Memory returns; what says nothing is not kept, and all that waits is read back from the log."""
+    partition = Partition(core)
+    partition.take([prediction(number, 100, track=f"b-{number}" if number % 2 else None) for number in range(10)])
+    assert partition.state.sightings == 5
+    partition.crash()
+    assert partition.state.sightings == 5
+    partition.take([prediction(11, 100 + 2 * HORIZON_MS)])
+    assert (partition.state.waiting, partition.state.sightings) == (1, 0)
+
+
+@given(st.sampled_from(["track", "box", "first_seen_ms", "last_seen_ms", "direction", "line"]), st.integers(0, 2**40))
+def test_a_prediction_that_says_something_is_told_by_its_last_bytes(name: str, number: int) -> None:
+    """Without reading it: only those that say nothing end with so many zeros."""
+    values: dict[str, Any] = {
+        "track": f"b-{number}",
+        "box": [0.0, 0.0, 0.5, (number + 1) / 2**41],
+        "direction": "up",
+        "line": "n",
+    }
+    said: dict[str, Any] = {name: values.get(name, number)}
+    sighting = sightings.unpack(sightings.read(CODEC, prediction(1, 100, **said).value() or b""))
+    known = said if name in sightings.Sighting._fields else {}
+    assert sighting == sightings.NOTHING._replace(**known)
+    assert sightings.read(CODEC, prediction(1, 100).value() or b"") is None

@@ -391,15 +391,15 @@ ZERO = "1970-01-01 00:00:00  "
     ("kind", "own", "line"),
     [
         (Prediction, {"kind": "object"}, "gate/b/4  car 75.0%  m v"),
-        (Outcome, {"correct": True, "change": "matched"}, "gate/b/4  car: right  (matched)"),
+        (Outcome, {"kind": "object", "correct": True, "change": "matched"}, "gate/b/4  car: right  (matched)"),
         (
             Outcome,
-            {"correct": False, "label": "van", "change": "corrected"},
+            {"kind": "object", "correct": False, "label": "van", "change": "corrected"},
             "gate/b/4  car: wrong, was van  (corrected)",
         ),
         (
             Outcome,
-            {"correct": None, "label": None, "change": "withdrawn"},
+            {"kind": "object", "correct": None, "label": None, "change": "withdrawn"},
             "gate/b/4  car: withdrawn  (withdrawn)",
         ),
         (DriftStatistic, {}, "gate  brightness day  0.25, normally 0.5  evidence 3 of 10"),

@@ -119,6 +119,7 @@ NEEDED = {
     "inference": {"cryptography", "cv2", "fsspec", "numpy", "onnxruntime"},
     "ground_truth": {"numpy"},
     "drift": {"numpy"},
+    "vehicles": set[str](),
     "incidents": set[str](),
     "rollout": set[str](),
 }

@@ -18,7 +18,7 @@ from catseye.contract.dead_letters import KEPT_MAX_BYTES, is_cut
 from catseye.contract.errors import Reason, Unavailable
 from catseye.contract.identity import dead_letter_id, partition_of
 from catseye.contract.limits import FRAME_MAX_BYTES, PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
-from catseye.contract.records import AcceptedFrame, AcceptedLabel, DeadLetter, Frame, Label, RepeatedFrame
+from catseye.contract.records import AcceptedFrame, AcceptedLabel, CameraView, DeadLetter, Frame, Label, RepeatedFrame
 from catseye.models.jpeg import JpegLimits, decode_rgb
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
@@ -201,14 +201,26 @@ def test_an_accepted_frame_is_the_frame_and_its_measures() -> None:
     assert (actual.kind, actual.track, actual.box) == ("object", None, None), "as publishers before roadside sent it"
 
 
-@pytest.mark.parametrize(
-    "said", [{"kind": "view"}, {"track": "b-1", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 5, "last_seen_ms": 9}]
-)
-def test_what_is_said_of_the_object_goes_along(said: dict[str, Any]) -> None:
-    """Or that it is a view."""
+def test_what_is_said_of_the_object_goes_along() -> None:
+    """Field by field."""
+    said: dict[str, Any] = {"track": "b-1", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 5, "last_seen_ms": 9}
+    said |= {"direction": "left", "line": "north"}
     (output,) = Ingest().take([message(frame(3, **said))])
     actual = CODEC.decode(output.value, AcceptedFrame)
     assert {name: getattr(actual, name) for name in said} == said
+
+
+def test_a_view_is_measured_and_goes_its_own_way() -> None:
+    """To views, where nobody predicts it; a repeat of it is one."""
+    sent, ingest = frame(3, kind="view"), Ingest()
+    (output,) = ingest.take([message(sent)])
+    assert output.topic == "views"
+    actual = CODEC.decode(output.value, CameraView)
+    measured = measure(decode_rgb(sent.jpeg))
+    assert (actual.camera, actual.sequence, actual.jpeg) == ("cam", 3, sent.jpeg)
+    assert (actual.perceptual_hash, actual.chroma_red) == (measured.perceptual_hash, measured.chroma_red)
+    (again,) = ingest.take([message(sent)])
+    assert again.topic == "frames.repeated"
 
 
 @pytest.mark.parametrize("level", [0, 255])

@@ -159,7 +159,10 @@ def test_a_clock_that_was_put_back_and_a_topic_made_anew_start_anew() -> None:
 
 def test_roads_are_observed_together() -> None:
     """Each hop once, with the topics that any of them needs; a hop that is not observed is a mistake of the caller."""
-    frames, labels = road_of_frames("drift", "predictions", "dead-letters"), road_of_labels("drift", "outcomes")
+    frames, labels = (
+        road_of_frames("drift", "predictions", "dead-letters", "views"),
+        road_of_labels("drift", "outcomes"),
+    )
     together = road_to_observe((frames, labels))
     assert together == ROAD
     assert road_to_observe((frames,)) == frames

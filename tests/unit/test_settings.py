@@ -9,6 +9,7 @@ from catseye.settings import SERVICES, Settings, listed, load
 from services.ground_truth.settings import GroundTruthSettings
 from services.inference.settings import InferenceSettings
 from services.ingest.settings import IngestSettings
+from services.vehicles.settings import VehiclesSettings
 from services.view.settings import ViewSettings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -16,6 +17,7 @@ OF_SERVICES: list[tuple[str, type[Settings]]] = [
     ("ingest", IngestSettings),
     ("inference", InferenceSettings),
     ("ground_truth", GroundTruthSettings),
+    ("vehicles", VehiclesSettings),
     ("view", ViewSettings),
 ]
 KINDS: list[type[Settings]] = [Settings, *[kind for _, kind in OF_SERVICES]]

@@ -17,6 +17,7 @@ COMMANDS = {
     "cameras": ("cameras", "List cameras: their model, accuracy and what is wrong."),
     "publish": ("publish", "Publish JPEG files, a video or a live stream as frames of a camera."),
     "roadside": ("roadside", "Publish the vehicles of a camera that shows a whole road."),
+    "counts": ("counts", "Count vehicles by minute, class, line and direction."),
     "label": ("publish", "Say what a frame showed."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
     "alerts": ("alerts", "List alerts; acknowledge, suppress or unsuppress one."),

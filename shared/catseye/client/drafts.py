@@ -59,12 +59,16 @@ class Sighting(NamedTuple):
         box: Left, top, width and height in the camera's picture, as shares of it, 0 to 1.
         first_seen_ms: When it was first seen, the camera's clock, Unix milliseconds.
         last_seen_ms: When it was last seen.
+        direction: Where it went in the picture: left, right, up or down; None where that is not known.
+        line: Name of the counting line that it crossed; None where it crossed none.
     """
 
     track: str
     box: tuple[float, float, float, float]
     first_seen_ms: int
     last_seen_ms: int
+    direction: str | None = None
+    line: str | None = None
 
 
 class Drafts:
@@ -115,6 +119,8 @@ class Drafts:
                 box=[*sighting.box] if sighting else None,
                 first_seen_ms=sighting.first_seen_ms if sighting else None,
                 last_seen_ms=sighting.last_seen_ms if sighting else None,
+                direction=sighting.direction if sighting else None,
+                line=sighting.line if sighting else None,
             )
         )
         check_identity(frame.camera, frame.boot, frame.sequence)

@@ -48,6 +48,7 @@ class Limits(NamedTuple):
 
 
 CONTRACT = Limits()
+DIRECTIONS = ("left", "right", "up", "down")
 """What everybody may rely on who was told nothing else."""
 
 
@@ -137,11 +138,20 @@ def check_label(
 
 def check_sighting(frame: Frame) -> None:
     """Raises `BadRecord` when what a frame says of the object in it cannot be."""
-    check_text("track", frame.track or "")
-    if frame.track == "":
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "track is empty; null (None) says that nobody follows objects")
-    if frame.kind == "view" and (frame.track is not None or frame.box is not None):
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, "a view shows the whole picture; track and box are of an object")
+    for field in ("track", "line"):
+        name = getattr(frame, field)
+        check_text(field, name or "")
+        if name == "":
+            raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"{field} is empty; null (None) says that there is none")
+    if frame.direction is not None and frame.direction not in DIRECTIONS:
+        raise BadRecord(
+            Reason.FIELD_OUT_OF_RANGE, f"direction is {frame.direction!r:.50}; it is one of {', '.join(DIRECTIONS)}"
+        )
+    if frame.kind == "view" and any(each is not None for each in (frame.track, frame.box, frame.direction, frame.line)):
+        raise BadRecord(
+            Reason.FIELD_OUT_OF_RANGE,
+            "a view shows the whole picture; track, box, direction and line are of an object",
+        )
     if frame.box is not None and not _is_box(frame.box):
         raise BadRecord(
             Reason.FIELD_OUT_OF_RANGE,

@@ -50,6 +50,9 @@ class AcceptedFrame(Record, frozen=True, kw_only=True):
         first_seen_ms: When the object was first seen, the camera's clock, Unix milliseconds.
         last_seen_ms: When the object was last seen, the camera's clock, Unix milliseconds; of a picture that is sent
             before it has gone, until then.
+        direction: Where the object went in the picture: left, right, up or down. Null where that is not known.
+        line: Name of the counting line that the object crossed, at most 200 characters; of several the first. Null
+            where it crossed none.
     """
 
     schema_name: ClassVar[str] = "catseye.AcceptedFrame"
@@ -78,6 +81,8 @@ class AcceptedFrame(Record, frozen=True, kw_only=True):
     box: list[float] | None = None
     first_seen_ms: int | None = None
     last_seen_ms: int | None = None
+    direction: str | None = None
+    line: str | None = None
 
 
 class AcceptedLabel(Record, frozen=True, kw_only=True):
@@ -320,6 +325,55 @@ class CameraReport(Record, frozen=True, kw_only=True):
     estimate_valid: bool
 
 
+class CameraView(Record, frozen=True, kw_only=True):
+    """The whole picture of a camera, measured, which watches the camera when nobody drives by; it has no prediction.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter, at most 200 characters; a publisher that loses count starts a
+            new one.
+        sequence: Number of the frame within the boot, from 0 up.
+        captured_at_ms: The camera's clock when the frame was taken, Unix milliseconds; not trusted.
+        received_at_ms: Ingest's clock when it took the frame, Unix milliseconds.
+        width: Pixels.
+        height: Pixels.
+        brightness: Mean luma, 0 to 1.
+        contrast: Standard deviation of luma, 0 to 0.5.
+        sharpness: Variance of the Laplacian of luma; higher is sharper.
+        dark_share: Share of pixels at the dark end of the scale, 0 to 1.
+        bright_share: Share of pixels at the bright end of the scale, 0 to 1.
+        perceptual_hash: 64-bit perceptual hash as a signed number; near-identical frames differ in few bits.
+        chroma_blue: Mean blue-difference chroma (Cb of ITU-R BT.601), -0.5 to 0.5; 0 is grey; null where it was not
+            measured.
+        chroma_red: Mean red-difference chroma (Cr of ITU-R BT.601), -0.5 to 0.5; 0 is grey; null where it was not
+            measured.
+        bits_per_pixel: Size of the JPEG as it came over its pixels, bits; null where it was not measured.
+        telemetry: Readings of the device by name, in the publisher's units: temperature, vibration, humidity, voltage.
+        jpeg: The picture as it came.
+    """
+
+    schema_name: ClassVar[str] = "catseye.CameraView"
+
+    camera: str
+    boot: str
+    sequence: int
+    captured_at_ms: int
+    received_at_ms: int
+    width: int
+    height: int
+    brightness: float
+    contrast: float
+    sharpness: float
+    dark_share: float
+    bright_share: float
+    perceptual_hash: int
+    chroma_blue: float | None = None
+    chroma_red: float | None = None
+    bits_per_pixel: float | None = None
+    telemetry: dict[str, float] = msgspec.field(default_factory=dict)
+    jpeg: bytes
+
+
 class DeadLetter(Record, frozen=True, kw_only=True):
     """A record that could not be accepted, with its bytes as they were; of over 8 MiB the first.
 
@@ -423,6 +477,9 @@ class Frame(Record, frozen=True, kw_only=True):
         first_seen_ms: When the object was first seen, the camera's clock, Unix milliseconds.
         last_seen_ms: When the object was last seen, the camera's clock, Unix milliseconds; of a picture that is sent
             before it has gone, until then.
+        direction: Where the object went in the picture: left, right, up or down. Null where that is not known.
+        line: Name of the counting line that the object crossed, at most 200 characters; of several the first. Null
+            where it crossed none.
     """
 
     schema_name: ClassVar[str] = "catseye.Frame"
@@ -439,6 +496,8 @@ class Frame(Record, frozen=True, kw_only=True):
     box: list[float] | None = None
     first_seen_ms: int | None = None
     last_seen_ms: int | None = None
+    direction: str | None = None
+    line: str | None = None
 
 
 ProcessState = Literal["starting", "ready", "not_ready", "stopped", "failed"]
@@ -692,6 +751,15 @@ class Outcome(Record, frozen=True, kw_only=True):
         labelled_at_ms: The labeller's clock, Unix milliseconds.
         label_received_at_ms: Ingest's clock for the label, Unix milliseconds.
         label_delay_ms: From the frame's arrival at ingest to the label's; negative when the label came first.
+        kind: What the picture is of: one object, which is predicted, or the whole view of a camera, which is measured
+            and not predicted.
+        track: Name of the object among all that this publisher's boot has seen, at most 200 characters; its pictures
+            share it. Null where nobody follows objects.
+        box: Where the object is in the camera's picture: left, top, width and height as shares of it, 0 to 1. Null
+            where that is not known.
+        first_seen_ms: When the object was first seen, the camera's clock, Unix milliseconds.
+        last_seen_ms: When the object was last seen, the camera's clock, Unix milliseconds; of a picture that is sent
+            before it has gone, until then.
     """
 
     schema_name: ClassVar[str] = "catseye.Outcome"
@@ -720,6 +788,11 @@ class Outcome(Record, frozen=True, kw_only=True):
     labelled_at_ms: int
     label_received_at_ms: int
     label_delay_ms: int
+    kind: FrameKind = "object"
+    track: str | None = None
+    box: list[float] | None = None
+    first_seen_ms: int | None = None
+    last_seen_ms: int | None = None
 
 
 class PairedOutcome(Record, frozen=True, kw_only=True):
@@ -743,6 +816,8 @@ class PairedOutcome(Record, frozen=True, kw_only=True):
         propensity: Propensity of the label.
         frame_partition: Partition of the frame in frames.accepted.
         frame_offset: Offset of the frame in frames.accepted.
+        track: Name of the object among all that this publisher's boot has seen, at most 200 characters; its pictures
+            share it. Null where nobody follows objects.
     """
 
     schema_name: ClassVar[str] = "catseye.PairedOutcome"
@@ -764,6 +839,7 @@ class PairedOutcome(Record, frozen=True, kw_only=True):
     propensity: float
     frame_partition: int
     frame_offset: int
+    track: str | None = None
 
 
 class Prediction(Record, frozen=True, kw_only=True):
@@ -811,6 +887,9 @@ class Prediction(Record, frozen=True, kw_only=True):
         first_seen_ms: When the object was first seen, the camera's clock, Unix milliseconds.
         last_seen_ms: When the object was last seen, the camera's clock, Unix milliseconds; of a picture that is sent
             before it has gone, until then.
+        direction: Where the object went in the picture: left, right, up or down. Null where that is not known.
+        line: Name of the counting line that the object crossed, at most 200 characters; of several the first. Null
+            where it crossed none.
     """
 
     schema_name: ClassVar[str] = "catseye.Prediction"
@@ -847,6 +926,8 @@ class Prediction(Record, frozen=True, kw_only=True):
     box: list[float] | None = None
     first_seen_ms: int | None = None
     last_seen_ms: int | None = None
+    direction: str | None = None
+    line: str | None = None
 
 
 class RepeatedFrame(Record, frozen=True, kw_only=True):
@@ -953,3 +1034,114 @@ class UnmatchedLabel(Record, frozen=True, kw_only=True):
     propensity: float = 1.0
     received_at_ms: int
     reason: UnmatchedReason
+
+
+class Vehicle(Record, frozen=True, kw_only=True):
+    """A vehicle that has driven by: all predictions of one track together. There is one record of each.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter; tracks are numbered within it.
+        track: Name of the vehicle among those of the boot.
+        vehicle_id: 32 hexadecimal digits: a hash of camera, boot and track.
+        first_seen_ms: When it was first seen, the camera's clock, Unix milliseconds; of a publisher that does not say,
+            when its first picture was taken.
+        last_seen_ms: When it was last seen, the camera's clock, Unix milliseconds.
+        received_at_ms: Ingest's clock when it took the first of its pictures, Unix milliseconds.
+        completed_at_ms: The vehicles service's clock when no more pictures were waited for, Unix milliseconds.
+        model: Name of the model.
+        version: Version of the model; of the last picture where several predicted.
+        label: The class that is most likely given all its pictures.
+        confidence: Probability of that class, 0 to 1.
+        probabilities: Probability of each class: the normalised geometric mean of those of its pictures, 0 to 1.
+        sequences: Numbers of its frames within the boot, in the order of their predictions. A label of one of them is
+            a label of the vehicle.
+        direction: Where it went in the picture: left, right, up or down; null where that is not known.
+        line: Name of the counting line that it crossed; null where it crossed none.
+        box: Where it was in its last picture: left, top, width and height as shares of the camera's picture, 0 to 1;
+            null where that is not known.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Vehicle"
+
+    camera: str
+    boot: str
+    track: str
+    vehicle_id: str
+    first_seen_ms: int
+    last_seen_ms: int
+    received_at_ms: int
+    completed_at_ms: int
+    model: str
+    version: str
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+    sequences: list[int]
+    direction: str | None = None
+    line: str | None = None
+    box: list[float] | None = None
+
+
+class VehicleCount(Record, frozen=True, kw_only=True):
+    """How many vehicles of a kind passed a camera in a minute. Records add up: each counts what was not counted yet.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        minute_ms: Start of the minute in which they were last seen, the camera's clock, Unix milliseconds.
+        label: Their class.
+        direction: Where they went; null where that is not known.
+        line: Name of the counting line that they crossed; null for none.
+        vehicles: How many; at least 1.
+    """
+
+    schema_name: ClassVar[str] = "catseye.VehicleCount"
+
+    camera: str
+    minute_ms: int
+    label: str
+    direction: str | None = None
+    line: str | None = None
+    vehicles: int
+
+
+class VehicleOutcome(Record, frozen=True, kw_only=True):
+    """A vehicle and its true class. A later outcome with the same vehicle_id replaces this one.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Names one run of the publisher's counter; tracks are numbered within it.
+        track: Name of the vehicle among those of the boot.
+        vehicle_id: 32 hexadecimal digits: a hash of camera, boot and track.
+        model: Name of the model.
+        version: Version of the model.
+        predicted: The class that its pictures together gave.
+        confidence: Probability of that class, 0 to 1.
+        change: matched: first label of the vehicle. corrected: replaces the earlier outcome. withdrawn: removes it.
+        label: The true class; null when withdrawn.
+        correct: Whether predicted equals label; null when withdrawn.
+        received_at_ms: Ingest's clock when it took the first of its pictures, Unix milliseconds.
+        label_received_at_ms: Ingest's clock for the label, Unix milliseconds.
+        labelled_at_ms: The labeller's clock, Unix milliseconds.
+        source: Source of the label.
+        propensity: Propensity of the label.
+    """
+
+    schema_name: ClassVar[str] = "catseye.VehicleOutcome"
+
+    camera: str
+    boot: str
+    track: str
+    vehicle_id: str
+    model: str
+    version: str
+    predicted: str
+    confidence: float
+    change: Change
+    label: str | None = None
+    correct: bool | None = None
+    received_at_ms: int
+    label_received_at_ms: int
+    labelled_at_ms: int
+    source: str
+    propensity: float

@@ -45,7 +45,7 @@ ROAD: Final = (
     Hop("ingest", ("frames.rekeyed",)),
     Hop("inference", ("frames.accepted",)),
     Hop("ground_truth", ("predictions", "labels.accepted")),
-    Hop("drift", ("predictions", "dead-letters", "outcomes")),
+    Hop("drift", ("predictions", "dead-letters", "outcomes", "views")),
 )
 """Hops in the order in which frames, labels and what is made of them pass them."""
 

@@ -1,0 +1,212 @@
+"""A track is one vehicle, whatever comes late, again or before its turn, and counts add up to the vehicles."""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catseye.cli.counts import counted, csv_of
+from catseye.contract.codec import Codec
+from catseye.contract.errors import Misconfigured
+from catseye.contract.records import Outcome, Prediction, Vehicle, VehicleCount, VehicleOutcome
+from catseye.runtime.router import Router
+from catseye.runtime.stream import Output
+from services.vehicles import NAME, READS, WRITES
+from services.vehicles.core import VehiclesCore, direction_of, together
+from services.vehicles.state import VehiclesState, vehicle_key
+from tests.simulation.cameras import Camera, outcome
+from tests.simulation.partitions import FakeMessage, Partition
+
+CODEC = Codec()
+START_MS = 1_800_000_000_000
+LATE_MS = 5_000
+HORIZON_MS = 7 * 86_400_000
+
+
+def service() -> Router[VehiclesState]:
+    """As its worker runs it."""
+    return Router(VehiclesCore(LATE_MS, HORIZON_MS), NAME, READS, WRITES, CODEC, "", 1)
+
+
+def picture(track: str | None, sequence: int, sure: float = 0.9, label: str = "car", **changes: Any) -> Prediction:
+    """A prediction of a view of a vehicle."""
+    shot = Camera().shot()
+    chances = dict.fromkeys(("bike", "car", "truck"), (1 - sure) / 2) | {label: sure}
+    return msgspec.structs.replace(
+        shot, track=track, sequence=sequence, label=label, probabilities=chances, received_at_ms=START_MS, **changes
+    )
+
+
+def messages(*records: Prediction | Outcome) -> list[FakeMessage]:
+    """As they lie on their topics."""
+    return [
+        FakeMessage("outcomes" if isinstance(each, Outcome) else "predictions", CODEC.encode(each)) for each in records
+    ]
+
+
+def written(partition: Partition[VehiclesState], kind: type[Any]) -> list[Any]:
+    """All that stands on the topic of a record."""
+    topics: dict[Any, str] = {
+        Vehicle: "vehicles",
+        VehicleOutcome: "vehicles.outcomes",
+        VehicleCount: "vehicles.counts",
+    }
+    return [CODEC.decode(each.value, kind) for each in partition.outputs if each.topic == topics[kind]]
+
+
+def passes(partition: Partition[VehiclesState], at_s: float) -> None:
+    """Time goes on to so long after the start, and what follows of it is on the log."""
+    due = partition.core.on_time({0: partition.state}, START_MS + round(1_000 * at_s))
+    partition.outputs += [Output(*each) for each in due]
+    partition.state_log += partition.state.changes()
+    partition.state.commit()
+
+
+def test_three_views_are_one_vehicle() -> None:
+    """Its class is that of all of them, its times the widest, its way as the publisher says."""
+    partition = Partition(service)
+    seen: dict[str, Any] = {"first_seen_ms": 40, "last_seen_ms": 90, "direction": "left", "line": "north"}
+    views = [picture("v1", 0, 0.6, "truck", **seen), picture("v1", 1, 0.95, **seen), picture("v1", 2, 0.9, **seen)]
+    partition.take(messages(*views, picture(None, 3)), START_MS)
+    assert written(partition, Vehicle) == []
+    passes(partition, 6)
+    (found,) = written(partition, Vehicle)
+    assert (found.label, found.sequences, found.direction, found.line) == ("car", [0, 1, 2], "left", "north")
+    assert (found.first_seen_ms, found.last_seen_ms, found.received_at_ms) == (40, 90, START_MS)
+    assert sum(found.probabilities.values()) == pytest.approx(1)
+    passes(partition, 100)
+    assert len(written(partition, Vehicle)) == 1
+
+
+def test_a_late_view_makes_no_second_vehicle() -> None:
+    """It is counted; a repeat within the time is, too."""
+    partition = Partition(service)
+    partition.take(messages(picture("v1", 0), picture("v1", 0)), START_MS)
+    passes(partition, 6)
+    partition.crash()
+    partition.take(messages(picture("v1", 1)), START_MS + 7_000)
+    passes(partition, 20)
+    assert [each.sequences for each in written(partition, Vehicle)] == [[0]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["take", "take", "abort", "crash", "time"]),
+            st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=4),
+        ),
+        max_size=20,
+    )
+)
+def test_each_track_is_one_vehicle_whatever_happens(story: list[tuple[str, list[tuple[int, int]]]]) -> None:
+    """Aborts, crashes, repeats, views that come late: one record of each, and counts that add up."""
+    partition, at_s, taken = Partition(service), 0.0, set[str]()
+    for step, views in story:
+        at_s += 2
+        batch = messages(*(picture(f"v{track}", 3 * track + view) for track, view in views))
+        if step == "abort":
+            partition.abort(batch, START_MS + round(1_000 * at_s))
+        elif step == "crash":
+            partition.crash()
+        elif step == "time":
+            passes(partition, at_s)
+        else:
+            partition.take(batch, START_MS + round(1_000 * at_s))
+            taken |= {f"v{track}" for track, _ in views}
+    passes(partition, at_s + 10)
+    passes(partition, at_s + 100)
+    found = written(partition, Vehicle)
+    assert sorted(each.track for each in found) == sorted(taken)
+    assert sum(each.vehicles for each in written(partition, VehicleCount)) == len(found)
+
+
+def test_the_label_of_one_view_labels_the_vehicle() -> None:
+    """Before or after it is complete; the same label of another view says nothing new, a later one corrects."""
+    partition, camera = Partition(service), Camera()
+    views = [picture("v1", 0), picture("v1", 1)]
+
+    def label(view: Prediction, text: str, delay_s: float, **changes: Any) -> Outcome:
+        return outcome(view, text, delay_s=delay_s, track=view.track, boot=view.boot, camera=camera.name, **changes)
+
+    partition.take(messages(*views, label(views[0], "car", 1)), START_MS)
+    passes(partition, 6)
+    partition.crash()
+    partition.take(messages(label(views[1], "car", 2)), START_MS + 7_000)
+    partition.take(messages(label(views[1], "truck", 3)), START_MS + 8_000)
+    partition.take(messages(label(views[0], "car", 1.5, change="corrected")), START_MS + 9_000)
+    partition.take(messages(label(views[1], "bike", 4)), START_MS)
+    found = [(each.change, each.label, each.predicted, each.correct) for each in written(partition, VehicleOutcome)]
+    assert found == [
+        ("matched", "car", "car", True),
+        ("corrected", "truck", "car", False),
+        ("corrected", "bike", "car", False),
+    ]
+
+
+def test_what_is_complete_is_forgotten_after_the_label_horizon() -> None:
+    """A label that comes later is of nobody."""
+    partition = Partition(service)
+    partition.take(messages(picture("v1", 0)), START_MS)
+    passes(partition, 6)
+    key = vehicle_key("a", "b", "v1")
+    assert partition.state.complete(key) is not None
+    passes(partition, HORIZON_MS / 1_000 + 3_601)
+    assert partition.state.complete(key) is None
+    assert len(partition.state) == 0
+
+
+def test_counts_are_written_a_minute_later_by_class_line_and_direction() -> None:
+    """Each with its minute, and a vehicle is counted once."""
+    partition = Partition(service)
+    for number, (label, way, line) in enumerate((("car", "left", "n"), ("car", "left", "n"), ("bike", "up", None))):
+        seen: dict[str, Any] = {"first_seen_ms": 60_000, "last_seen_ms": 119_000, "direction": way, "line": line}
+        partition.take(messages(picture(f"v{number}", number, label=label, **seen)), START_MS)
+    passes(partition, 6)
+    assert written(partition, VehicleCount) == []
+    passes(partition, 67)
+    found = Counter({(e.minute_ms, e.label, e.direction, e.line): e.vehicles for e in written(partition, VehicleCount)})
+    assert found == {(60_000, "car", "left", "n"): 2, (60_000, "bike", "up", None): 1}
+    rows = counted(written(partition, Vehicle))
+    assert rows == [
+        ("1970-01-01T00:01Z", "a", "bike", "", "up", 1),
+        ("1970-01-01T00:01Z", "a", "car", "n", "left", 2),
+    ]
+    assert csv_of([("m", "=a", "car", "", "up", 1)]).splitlines()[1] == "m,'=a,car,,up,1"
+
+
+def test_views_together() -> None:
+    """Three that lean one way are surer than one; a class that one rules out stays possible."""
+    one, three = together({"a": -0.5, "b": -0.93}, 1), together({"a": -1.5, "b": -2.79}, 3)
+    assert one["a"] == pytest.approx(three["a"])  # a mean: views are not independent
+    assert direction_of([(0.1, 0.1, 0.1, 0.1), (0.5, 0.2, 0.1, 0.1)]) == "right"
+    assert direction_of([(0.1, 0.5, 0.1, 0.1), (0.1, 0.2, 0.1, 0.1)]) == "up"
+    assert direction_of([(0.1, 0.5, 0.1, 0.1)]) is None
+
+
+OPEN_1 = (
+    "019b0a14a16da17681a3636172cbbfe00000000000009193032894cb3fb999999999999acb3fc999999999999acb3fd33333"
+    "33333333cb3fd999999999999a1e32a46c656674c0c0"
+)
+COMPLETE_1 = "01960aa16da176a3636172cb3fe800000000000095a462696b653c46a6706572736f6ecb3ff0000000000000"
+COUNTS_1 = "0192509195cdea60a3636172a46c656674c002"
+
+
+def test_state_of_format_1_is_read_for_ever() -> None:
+    """Golden bytes of each kind of value; one from the future is refused."""
+    state = VehiclesState()
+    state.restore(b"oa\0b\0v1", bytes.fromhex(OPEN_1))
+    state.restore(b"ca\0b\0v2", bytes.fromhex(COMPLETE_1))
+    state.restore(b"na", bytes.fromhex(COUNTS_1))
+    opened, complete, counts = state.open(b"a\0b\0v1"), state.complete(b"a\0b\0v2"), state.counts("a")
+    assert opened is not None
+    assert complete is not None
+    assert counts is not None
+    assert (opened.logs, opened.views, opened.direction) == ({"car": -0.5}, ((3, 40, (0.1, 0.2, 0.3, 0.4)),), "left")
+    assert (complete.label, complete.labelled and complete.labelled.label) == ("car", "bike")
+    assert counts.vehicles == ((60_000, "car", "left", None, 2),)
+    with pytest.raises(Misconfigured, match=r"^vehicles\.state: .* format 2, .* start that version again"):
+        state.restore(b"na", b"\x02" + bytes.fromhex(COUNTS_1)[1:])
