@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -27,10 +28,11 @@ BENCHES = (
     "loop",
     "restart",
     "stalls",
+    "labels",
 )
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
-NEVER_SHORT = ("loop", "restart", "stalls")
-"""What `--short` leaves out: minutes at least, and tests/live plays the same."""
+NEVER_SHORT = ("loop", "restart", "stalls", "labels")
+"""What `--short` leaves out: minutes at least, and tests play the same."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,7 +63,7 @@ def main(
     reports: list[Report] = []
     everything = [name for name in BENCHES if not (short and name in NEVER_SHORT)]
     for name in names or everything:
-        bench = importlib.import_module(f"infra.benches.{name}")
+        bench, began = importlib.import_module(f"infra.benches.{name}"), time.monotonic()
         try:
             reports.append(bench.run(options))
         except BenchError as failed:
@@ -69,6 +71,7 @@ def main(
         if short:
             reports[-1].notes.append("short: this shows that the bench works, no more; its ratios mean nothing")
         show(reports[-1], console)
+        console.print(f"bench {name}: {time.monotonic() - began:.0f} s", style="dim", highlight=False)
     if json_file:
         write_file(json_file, json.dumps([report.as_json() for report in reports], indent=1).encode())
 

@@ -108,9 +108,9 @@ def _of_labels(table: Table, row: int, shares: Floats, loss: float) -> _Signals:
     """The loss of a camera once there are labels of its model; with a 95 % interval."""
     labels, family = float(table.watch["recent_labels"][row]), table.layout.families[ACCURACY]
     if labels > 0:  # of a new version none may have come yet
-        spread = _Z95 * float(np.sqrt(max(loss * (1 - loss), 0.0) / max(labels, 1)))
+        low, high = wilson(loss, max(labels, 1))
         evidence = float(shares[family.slice].sum())
-        numbers_of_it = {"signal": "loss", "evidence": evidence} | _interval(loss, spread)
+        numbers_of_it = {"signal": "loss", "evidence": evidence, "low": low, "high": high}
         yield ACCURACY, family.first, numbers_of_it
 
 
@@ -142,6 +142,21 @@ def _without_labels(table: Table, row: int, usual_loss: float) -> _Signals:
     for signal, value, half in found:
         numbers_of_it = {"signal": signal, "evidence": 0.0, "estimate": value, "reference": reference, "valid": valid}
         yield INPUT, table.layout.families[ACCURACY].first, numbers_of_it | _interval(value, half)
+
+
+def wilson(share: float, labels: float) -> tuple[float, float]:
+    """95 % interval of a share (Wilson, "Probable inference", 1927): true also where hardly an error was seen.
+
+    Args:
+        share: Weighed share of errors, 0 to 1.
+        labels: Sum of the weights, which are at most 1: no more than the labels' effective number, so the interval is
+            no shorter than it must be.
+    """
+    share = min(max(share, 0.0), 1.0)
+    spread = _Z95**2 / labels
+    middle = (share + spread / 2) / (1 + spread)
+    half = float(np.sqrt(share * (1 - share) * spread + spread**2 / 4)) / (1 + spread)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _interval(share: float, half: float) -> dict[str, float]:
