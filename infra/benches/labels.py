@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -164,7 +165,7 @@ def _fill(redis: Redis, keys: Keys, frames: int, now_ms: int) -> None:
         pipeline = redis.pipeline(transaction=False)
         names = {f"gate-{number % 500}/b/{number}": number for number in range(begin, min(begin + 10_000, frames))}
         pipeline.zadd(keys.drawer("audit"), {name: now_ms - frames + number for name, number in names.items()})
-        facts: dict[str | bytes, bytes | float | int | str] = {
+        facts: dict[Any, Any] = {
             name: msgspec.json.encode(known | {"hash": dice.getrandbits(63), "chance": 0.01, "twice": number % 20 == 0})
             for name, number in names.items()
         }
