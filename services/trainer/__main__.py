@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
@@ -152,6 +153,29 @@ def check_torch() -> None:
     show_default=True,
     help="Share of crops whose object is put before the background of another crop.",
 )
+@click.option("--start", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Model file to go on from.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Highest [default: the recipe's]")
+@click.option(
+    "--balance",
+    type=click.FloatRange(0, 1),
+    default=0,
+    show_default=True,
+    help="How far rare views of a class are drawn more often; at 1 as often as its commonest one.",
+)
+@click.option(
+    "--copies",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Change so many copies of each crop beforehand; 0 changes each anew in each pass.",
+)
+@click.option(
+    "--frozen-modules",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="First modules of the net's body that stay as --start has them; with --copies only.",
+)
 @click.option("--threads", type=click.IntRange(1), help="Processor cores to use [default: all there are]")
 @click.option("--json", "json_file", type=OutFile(), help="Write the report as one JSON object.")
 def fit(
@@ -165,6 +189,11 @@ def fit(
     test_share: float,
     folds: int,
     swap_share: float,
+    start: Path | None,
+    learning_rate: float | None,
+    balance: float,
+    copies: int,
+    frozen_modules: int,
     threads: int | None,
     json_file: Path | None,
 ) -> None:
@@ -174,20 +203,36 @@ def fit(
     # threads took three times as long on a busy machine. Read once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Not at the top: --help and the sentence above must work without torch.
+    from services.trainer.augment import Augmentation  # noqa: PLC0415
+    from services.trainer.recipe import Recipe  # noqa: PLC0415
     from services.trainer.run import Order, run  # noqa: PLC0415
 
+    if frozen_modules and not (start and copies):
+        raise Misconfigured("--frozen-modules stay as --start has them, seen once in --copies: give both")
+    if folds and start:
+        raise Misconfigured("--folds asks nets about views that they never saw; that of --start may have seen them all")
+    recipe = Recipe(
+        augmentation=Augmentation(swap_share=swap_share),
+        balance=balance,
+        copies=copies,
+        frozen_modules=frozen_modules,
+    )
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    if learning_rate is not None:
+        recipe = replace(recipe, learning_rate=learning_rate)
     order = Order(
         frames=frames,
         out=out,
         name=name,
-        epochs=epochs,
         seed=seed,
         size=size,
         validation_share=validation_share,
         test_share=test_share,
         threads=threads,
         folds=folds,
-        swap_share=swap_share,
+        recipe=recipe,
+        start=start,
     )
     report = run(order, Console(stderr=True))
     if json_file is not None:

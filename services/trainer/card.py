@@ -203,10 +203,12 @@ def _fitting(report: Report) -> list[str]:
     trained = report.spec.trained
     recipe = dict(trained["recipe"])
     augmentation = recipe.pop("augmentation")
+    start = trained.get("start_sha256")
+    began = f" It went on from the model `{start}`." if start else ""
     settings = {**recipe, **augmentation, "seed": trained["seed"], "precision": trained["precision"]}
     return [
         "## Fitting",
-        f"{report.fit_s:.0f} s with torch {trained['torch']}.",
+        f"{report.fit_s:.0f} s with torch {trained['torch']}.{began}",
         _table(("setting", "value"), [(name.replace("_", " "), str(value)) for name, value in settings.items()]),
     ]
 

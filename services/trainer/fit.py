@@ -9,9 +9,7 @@ Optima"; Tarvainen and Valpola, 2017) is taken at the end. So validation stays c
 import copy
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -21,13 +19,11 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from catseye.models.model_file import ModelSpec, to_input
-from services.trainer.augment import augment
-from services.trainer.cutout import cut_out
 from services.trainer.data import Part
+from services.trainer.drawn import drawn
 from services.trainer.net import Net
 from services.trainer.recipe import Recipe
 
-_BATCHES_AHEAD = 4
 _PACED_EVERY = 16
 """Steps after which it is worked out anew how many fit into the budget."""
 
@@ -77,9 +73,12 @@ def fit(
     torch.manual_seed(seed)
     chance = np.random.default_rng([seed, 0])
     net = (copy.deepcopy(start) if start else Net(len(spec.classes))).to(memory_format=torch.channels_last).train()
+    after = recipe.frozen_modules if recipe.copies else 0
+    net.body[:after].eval().requires_grad_(requires_grad=False)
     mean_net: Net = copy.deepcopy(net).eval()
-    decayed = [weight for weight in net.parameters() if weight.ndim > 1]
-    free = [weight for weight in net.parameters() if weight.ndim <= 1]
+    learning = [weight for weight in net.parameters() if weight.requires_grad]
+    decayed = [weight for weight in learning if weight.ndim > 1]
+    free = [weight for weight in learning if weight.ndim <= 1]
     optimiser = torch.optim.SGD(
         [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}],
         lr=recipe.learning_rate,
@@ -88,7 +87,7 @@ def fit(
     )
     each = steps_per_epoch(len(part.images), recipe)
     steps = wanted = each * recipe.epochs
-    with closing(_batches(part, spec, recipe, np.random.default_rng([seed, 1]))) as batches:
+    with closing(drawn(part, spec, recipe, net, np.random.default_rng([seed, 1]))) as batches:
         for step, (inputs, labels) in enumerate(batches):
             if step and step % _PACED_EVERY == 0:
                 steps = affordable(step, wanted, clock() - began_s, budget_s)
@@ -100,7 +99,7 @@ def fit(
             targets = _targets(labels, len(spec.classes), recipe)
             images, targets = _mixed(images, targets, recipe, chance)
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
-                logits = net(images)
+                logits = net(images, after)
             loss = -(functional.log_softmax(logits.float(), 1) * targets).sum(1).mean()
             optimiser.zero_grad()
             loss.backward()
@@ -154,45 +153,6 @@ def rate(step: int, steps: int, recipe: Recipe) -> float:
 def bfloat16_is_fast() -> bool:
     """Whether this processor multiplies bfloat16 in hardware: then fitting takes half the time."""
     return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _batches(
-    part: Part, spec: ModelSpec, recipe: Recipe, chance: np.random.Generator
-) -> Generator[tuple[NDArray[np.float32], NDArray[np.int64]], None, None]:
-    """Inputs and labels of each step, made on a thread of their own while the net is at work."""
-
-    swaps = recipe.augmentation.swap_share > 0
-    cutouts = [cut_out(image) for image in part.images] if swaps else []
-    left = [cutout.place for cutout in cutouts if cutout.place is not None]
-
-    def changed_one(place: int) -> NDArray[np.uint8]:
-        another = left[chance.integers(len(left))] if left else None
-        mask = cutouts[place].mask if swaps else None
-        return augment(part.images[place], recipe.augmentation, chance, mask=mask, place=another)
-
-    def changed(places: NDArray[np.int64]) -> NDArray[np.float32]:
-        return to_input([changed_one(place) for place in places], spec)
-
-    waiting: deque[tuple[Future[NDArray[np.float32]], NDArray[np.int64]]] = deque()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
-        for places in _orders(len(part.images), recipe, chance):
-            waiting.append((pool.submit(changed, places), part.labels[places]))
-            if len(waiting) > _BATCHES_AHEAD:
-                inputs, labels = waiting.popleft()
-                yield inputs.result(), labels
-        for inputs, labels in waiting:
-            yield inputs.result(), labels
-
-
-def _orders(crop_count: int, recipe: Recipe, chance: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Places of the crops of each step; each pass has its own order and leaves out what fills no batch."""
-    # The order has a generator of its own: that of the changes is used on the other thread.
-    order_chance = np.random.default_rng(chance.integers(2**63))
-    size = min(recipe.batch_crops, crop_count)
-    for _ in range(recipe.epochs):
-        order = order_chance.permutation(crop_count)
-        for start in range(0, crop_count - size + 1, size):
-            yield order[start : start + size]
 
 
 def _targets(labels: NDArray[np.int64], class_count: int, recipe: Recipe) -> torch.Tensor:

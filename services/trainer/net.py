@@ -82,9 +82,10 @@ class Net(nn.Module):  # type: ignore[misc]
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels, class_count)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """[N, 3, H, W] to logits [N, C]."""
-        return self.classifier(self.dropout(self.body(image).mean((2, 3))))
+    def forward(self, image: torch.Tensor, after: int = 0) -> torch.Tensor:
+        """[N, 3, H, W] to logits [N, C]; or from the maps that the first *after* modules of the body make of it."""
+        maps = self.body[after:](image) if after else self.body(image)
+        return self.classifier(self.dropout(maps.mean((2, 3))))
 
 
 class Served(nn.Module):  # type: ignore[misc]

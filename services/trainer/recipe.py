@@ -31,6 +31,12 @@ class Recipe:
         mean_decay: How much of the running mean of the weights is kept at each step, 0 to 1.
         augmentation: How far crops are changed.
         replay_share: Share of the example crops that stand beside the road's, 0 to 1; says nothing without them.
+        balance: How far rare views of a class are drawn more often, 0 to 1: 0 draws each crop as often as any other,
+            1 each view (`catseye.models.views`) as often as any other of its class.
+        copies: How many changed copies of each crop are made beforehand, for passes to draw from; 0 changes each crop
+            anew in each pass.
+        frozen_modules: First modules of the net's body that stay as they are; only with copies, which are then seen
+            through them once.
     """
 
     epochs: int = 80
@@ -44,6 +50,9 @@ class Recipe:
     mean_decay: float = 0.999
     augmentation: Augmentation = field(default_factory=Augmentation)
     replay_share: float = 1.0
+    balance: float = 0.0
+    copies: int = 0
+    frozen_modules: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,26 @@ import hashlib
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from catseye.contract.errors import BadModel, Misconfigured
 from catseye.models import model_file
 from catseye.models.model_file import ModelSpec
+from catseye.models.net import Net as Served
 from services.trainer import card, export
-from services.trainer.augment import Augmentation
 from services.trainer.calibrate import fit_temperature
 from services.trainer.card import Report
-from services.trainer.data import Crop, Part, decode, fingerprint, joined, read_folder, split_by_number
+from services.trainer.champion import net_of, wake
+from services.trainer.data import Crop, Part, batches, decode, fingerprint, joined, read_folder, split_by_number
 from services.trainer.fit import Step, bfloat16_is_fast, logits_of
 from services.trainer.fit import fit as fit_net
 from services.trainer.folds import cross_validate
@@ -33,23 +36,29 @@ STD = (0.22, 0.22, 0.22)
 """Of road scenes by day, roughly; fixed, so that models of different crops take the same input."""
 
 MOST_GOLDEN_CROPS = 12
+_WAKING_CROPS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a person asks for; None leaves it to the trainer. See ``fit --help``."""
+    """What a person asks for; None leaves it to the trainer. See ``fit --help``.
+
+    Args:
+        recipe: How to fit.
+        start: Model file of this architecture to go on from; None starts from nothing.
+    """
 
     frames: Path
     out: Path | None
     name: str | None
-    epochs: int | None
     seed: int
     size: int
     validation_share: float
     test_share: float
     threads: int | None
     folds: int = 0
-    swap_share: float = 0.0
+    recipe: Recipe = field(default_factory=Recipe)
+    start: Path | None = None
 
 
 def run(order: Order, console: Console) -> dict[str, Any]:
@@ -61,9 +70,7 @@ def run(order: Order, console: Console) -> dict[str, Any]:
     """
     torch.set_num_threads(order.threads or len(os.sched_getaffinity(0)))
     code_sha256 = code_fingerprint()
-    recipe = Recipe(augmentation=replace(Augmentation(), swap_share=order.swap_share))
-    if order.epochs is not None:
-        recipe = replace(recipe, epochs=order.epochs)
+    recipe = order.recipe
     folder = read_folder(order.frames)
     split = split_by_number(folder, validation_share=order.validation_share, test_share=order.test_share)
     name = order.name or folder.name
@@ -91,14 +98,14 @@ def run(order: Order, console: Console) -> dict[str, Any]:
             if not console.is_terminal and step.done * 10 // step.of > (step.done - 1) * 10 // step.of:
                 console.print(f"fitting: step {step.done} of {step.of}, loss {step.loss:.3f}")
 
-        def fitted(part: Part) -> Net:
-            return fit_net(part, unfinished, recipe, seed=order.seed, on_step=show)
+        def fitted(part: Part, start: Net | None = None) -> Net:
+            return fit_net(part, unfinished, recipe, seed=order.seed, on_step=show, start=start)
 
         def without(known: Part, out: Part) -> NDArray[np.float32]:
             return logits_of(fitted(known), out, unfinished)
 
         started_at = time.monotonic()
-        net = fitted(train)
+        net = fitted(train, _start(order.start, unfinished, train) if order.start else None)
         fit_s = time.monotonic() - started_at
         known = joined(train, validation)
         found = cross_validate(known, folder.classes, order.folds, without) if order.folds else None
@@ -122,6 +129,7 @@ def run(order: Order, console: Console) -> dict[str, Any]:
             "crops_sha256": fingerprint(folder, folder.crops),
             "crops": {part: len(those) for part, those in crops.items()},
             "recipe": asdict(recipe),
+            "start_sha256": hashlib.sha256(order.start.read_bytes()).hexdigest() if order.start else "",
             "seed": order.seed,
             "precision": "bfloat16" if bfloat16_is_fast() else "float32",
             "torch": torch.__version__,
@@ -149,6 +157,26 @@ def run(order: Order, console: Console) -> dict[str, Any]:
         f"test crops, {report.cost_ms:.2f} ms a crop, {report.file_bytes / 1e6:.2f} MB"
     )
     return card.as_json(report)
+
+
+def _start(file: Path, spec: ModelSpec, train: Part) -> Net:
+    """The net in *file*, awake.
+
+    Raises:
+        Misconfigured: It is no model, of another architecture, or for other classes or another input.
+    """
+    content = file.read_bytes()
+    try:
+        theirs = Served(content).spec
+        ends = ("classes", "height", "width", "mean", "std")
+        if other := [name for name in ends if getattr(theirs, name) != getattr(spec, name)]:
+            raise Misconfigured(f"--start: {file.name} has other {', '.join(other)} than this fit")
+        net = net_of(onnx.load_model_from_string(content), len(spec.classes))
+    except BadModel as fault:
+        raise Misconfigured(f"--start: {file.name}: {fault}") from fault
+    sample = np.random.default_rng(0).permutation(len(train.images))[:_WAKING_CROPS]
+    wake(net, (model_file.to_input([train.images[place] for place in some], spec) for some in batches(sample)))
+    return net
 
 
 def code_fingerprint() -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ import onnx
 import onnxruntime
 import pytest
 from click.testing import CliRunner
+from onnx import numpy_helper
 
+from catseye.contract.errors import Misconfigured
 from catseye.models import model_file
 from catseye.models.jpeg import decode_rgb
 from catseye.models.model_file import ModelSpec
@@ -121,6 +124,44 @@ def test_a_seed_gives_the_same_net_again(fitted: tuple[Path, dict[str, Any]], fr
         for path in (fitted[0], again)
     )
     np.testing.assert_array_equal(first, second)
+
+
+def weights_of(file: Path) -> dict[str, Any]:
+    """The numbers in a model file, by name."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer}
+
+
+def test_a_fit_goes_on_from_a_file(fitted: tuple[Path, dict[str, Any]], frames: Path, tmp_path: Path) -> None:
+    """What is frozen stays as the file has it, the rest learns; the card names the file."""
+    start, _ = fitted
+    how = ("--start", str(start), "--copies", "2", "--frozen-modules", "7", "--swap-share", "0.5", "--balance", "0.5")
+    report = run_fit(frames, tmp_path / "next.onnx", "--validation-share", "0.2", "--test-share", "0.2", *how)
+    before, after = weights_of(start), weights_of(tmp_path / "next.onnx")
+    for name in ("net.body.0.weight", "net.body.6.body.3.weight"):
+        np.testing.assert_allclose(after[name], before[name], atol=1e-5)
+    for name in ("net.body.7.body.0.weight", "net.classifier.weight"):
+        assert np.abs(after[name] - before[name]).max() > 1e-4
+    own = sha256(start.read_bytes()).hexdigest()
+    assert report["trained"]["start_sha256"] == own
+    assert f"It went on from the model `{own}`." in (tmp_path / "next.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (("--frozen-modules", "7"), "give both"),
+        (("--start", "{start}", "--folds", "2"), "may have seen them all"),
+        (("--start", "{start}", "--size", "64"), "road.onnx has other height, width than this fit"),
+        (("--start", __file__), "--start: test_trainer_fit.py: "),
+    ],
+)
+def test_a_fit_that_could_not_be_what_it_says_is_refused(
+    fitted: tuple[Path, dict[str, Any]], frames: Path, tmp_path: Path, options: tuple[str, ...], refusal: str
+) -> None:
+    """Frozen chance, folds whose views the start has seen, a start for another input, no model."""
+    shares = ("--validation-share", "0.2", "--test-share", "0.2")
+    with pytest.raises(Misconfigured, match=refusal):
+        run_fit(frames, tmp_path / "road.onnx", *shares, *(one.format(start=fitted[0]) for one in options))
 
 
 SPEC = ModelSpec(
