@@ -22,6 +22,7 @@ BENCHES = (
     "join",
     "jpeg",
     "video",
+    "roads",
     "drift",
     "fleet",
     "rollout",

@@ -19,6 +19,7 @@ _ALL = 0.6  # more than this share of the picture moves only when the light does
 _LEAST_AREA = 0.0025
 _LEAST_FILL = 0.25
 _FOREGROUND = 255
+_DARK = 50.0  # mean of luma
 
 Grey = NDArray[np.uint8]
 
@@ -36,6 +37,12 @@ class Motion:
         self._seen = 0
         self._at_s = 0.0
         self._relearning_s = 0.0
+        self._is_dark = False
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the last picture was one of the night."""
+        return self._is_dark
 
     def boxes(self, at_s: float, luma: Grey, blue: Grey, red: Grey) -> list[Box]:
         """Boxes of what moves.
@@ -52,6 +59,7 @@ class Motion:
             for each in (luma, blue, red)
         ]
         picture = cv2.merge(small).astype(np.uint8, copy=False)
+        self._is_dark = float(small[0].mean()) < _DARK
         passed_s, self._at_s = min(1.0, max(0.0, at_s - self._at_s)), at_s
         self._seen += 1
         if self._seen > 1:

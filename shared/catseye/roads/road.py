@@ -97,7 +97,7 @@ class Road:
         self._last_ms, self._last_s = picture.captured_at_ms, at_s
         found = self._motion.boxes(at_s, picture.luma, picture.blue, picture.red)
         boxes = [box for box in found if self._config.has(box)]
-        ended = self._tracks.take(boxes, at_s, self.pictures)
+        ended = self._tracks.take(boxes, at_s, self.pictures, dark=self._motion.is_dark)
         for track in self._tracks.now:
             if track.last_picture == self.pictures:
                 self._cross(track)

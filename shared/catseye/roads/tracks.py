@@ -23,6 +23,8 @@ _MOVED_LENGTHS = 1.0
 _PART_OF = 0.6
 _CLOSE = 0.25
 _ALIKE = 0.6
+_LAMPS = 2.0
+_AT_ONCE_S = 0.6
 
 
 @dataclass
@@ -111,11 +113,11 @@ class Track:
         """It is among others, where it was expected."""
         self.box, self._at_s, self.last_s = self.expected(at_s), at_s, at_s
 
-    def compare(self, other: Track) -> None:
-        """Both were seen in this picture; *other* is older."""
+    def compare(self, other: Track, *, dark: bool) -> None:
+        """Both were seen in this picture; *other* is older. In the *dark* little but lamps is seen of a vehicle."""
         common = self.together.setdefault(other.number, Together())
         common.pictures += 1
-        common.close += self._is_close(other)
+        common.close += self._is_close(other) or (dark and self._is_lamp_beside(other))
         common.speed = common.speed[0] + other._speed[0], common.speed[1] + other._speed[1]
         common.apart = (
             common.apart[0] + self._speed[0] - other._speed[0],
@@ -132,6 +134,14 @@ class Track:
         else:
             beside = min(mine.bottom, its.bottom) - max(mine.top, its.top) > _WITHIN * mine.height
         return beside and gap < _CLOSE * its.length
+
+    def _is_lamp_beside(self, other: Track) -> bool:
+        """Whether both came at once, and no further apart than lamps of one vehicle are, or lit parts of it."""
+        mine, its = self.box, other.box
+        reach = _LAMPS * max(mine.length, its.length)
+        gap = max(mine.left - its.right, its.left - mine.right, mine.top - its.bottom, its.top - mine.bottom)
+        level = min(mine.bottom, its.bottom) - max(mine.top, its.top) > 0.5 * min(mine.height, its.height)
+        return level and gap < reach and self.first_s - other.first_s < _AT_ONCE_S
 
     @property
     def way(self) -> tuple[float, float]:
@@ -176,13 +186,14 @@ class Tracks:
         self._numbers = count(1)
         self.now: list[Track] = []
 
-    def take(self, boxes: Sequence[Box], at_s: float, picture: int) -> list[Track]:
+    def take(self, boxes: Sequence[Box], at_s: float, picture: int, *, dark: bool = False) -> list[Track]:
         """Follow everything into the next picture.
 
         Args:
             boxes: What moves in it.
             at_s: Its time, seconds.
             picture: Its number.
+            dark: Whether it is night.
 
         Returns:
             Tracks that have ended.
@@ -216,7 +227,7 @@ class Tracks:
         for younger in seen:
             for older in seen:
                 if older.number < younger.number:
-                    younger.compare(older)
+                    younger.compare(older, dark=dark)
         self.now += [
             Track(next(self._numbers), at_s, at_s, picture, picture, box)
             for place, box in enumerate(free)
