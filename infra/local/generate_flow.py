@@ -25,6 +25,7 @@ READ_BY_PEOPLE = (
     "statistics",
     "retraining",
     "models",
+    "notifications",
 )
 _KEPT = {
     Kept.SHORT: "a day",

@@ -50,6 +50,7 @@ SERVICES = (
     Service("trainer", 8180, (_python_of("trainer"), "-m", "services.trainer")),
     Service("view", 8190),
     Service("gateway", 8200),
+    Service("notifier", 8210),
 )
 
 
@@ -60,6 +61,9 @@ what people ask for."""
 OF_THE_PAGES = ("view", "gateway")
 """Who shows it all to browsers; they need Redis, and nobody needs them."""
 
+OF_MESSAGES = ("notifier",)
+"""Who tells people; started where somebody wrote routes, see `with_work`."""
+
 WATCHING = tuple(service for service in SERVICES if service.name not in OF_THE_LOOP)
 
 PASSING = tuple(replace(service, health_port=0) for service in SERVICES)
@@ -67,7 +71,19 @@ PASSING = tuple(replace(service, health_port=0) for service in SERVICES)
 
 PASSING_SHOWN = tuple(service for service in PASSING if service.name not in OF_THE_LOOP)
 
-PASSING_WATCHING = tuple(service for service in PASSING_SHOWN if service.name not in OF_THE_PAGES)
+PASSING_WATCHING = tuple(service for service in PASSING_SHOWN if service.name not in (*OF_THE_PAGES, *OF_MESSAGES))
+
+
+def with_work(services: Iterable[Service], data_dir: Path, routes: Path | None) -> list[Service]:
+    """Those of *services* that there is work for: without routes nobody can be told anything.
+
+    Args:
+        services: What would be started.
+        data_dir: Data folder of the stack.
+        routes: File of routes that a setting names: where it is missing, the notifier refuses to start and says so.
+    """
+    has_routes = routes is not None or (data_dir / "notify.yaml").exists()
+    return [service for service in services if has_routes or service.name not in OF_MESSAGES]
 
 
 def children(

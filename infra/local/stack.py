@@ -14,7 +14,7 @@ from catseye.cli.settings import check_services
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.kafka.admin import create_topics, wait_for_broker
 from catseye.models.signing import key_folder, make_keys
-from catseye.settings import Settings
+from catseye.settings import Settings, load
 from infra.local import kafka, ports, redis
 from infra.local.files import write_whole
 from infra.local.groups import wait_until_settled
@@ -22,8 +22,9 @@ from infra.local.kafka import KafkaCluster
 from infra.local.processes import Process
 from infra.local.redis import RedisServer
 from infra.local.service_processes import READY_S, ServiceProcesses
-from infra.local.services import OF_THE_PAGES, WATCHING, Service
+from infra.local.services import OF_THE_PAGES, WATCHING, Service, with_work
 from infra.local.supervise import Child
+from services.notifier.settings import NotifierSettings
 
 _STORED = ("artifacts", "faust", "lineage.sqlite", "mlruns", "redis")
 """Of the data folder, beside the brokers' folders and the logs: they speak of places on topics that a reset deletes."""
@@ -59,7 +60,7 @@ class Stack:
 
     Args:
         settings: As the services will read them. If they name a cluster (`KAFKA_BOOTSTRAP_SERVERS`), none is started.
-        services: What to start.
+        services: What to start; the notifier only where there are routes for it.
     """
 
     def __init__(
@@ -262,7 +263,9 @@ class Stack:
         def settled(names: Sequence[str]) -> None:
             wait_until_settled(settings, {name: plan.workers.get(name, 1) for name in names}, READY_S)
 
-        self._running.up(self._services, plan.workers, where, self._own_brokers(plan), settled)
+        routes = load(NotifierSettings, service="notifier").notifier_file
+        services = with_work(self._services, self.data_dir, routes)
+        self._running.up(services, plan.workers, where, self._own_brokers(plan), settled)
 
     def _own_brokers(self, plan: Plan) -> list[str]:
         return [str(self._cluster(plan.brokers).directory), str(plan.brokers)] if plan.brokers else []

@@ -174,6 +174,11 @@ class Settings(BaseSettings):
         return self.tokens_file or self.data_dir / "tokens.json"
 
     @property
+    def links_key_path(self) -> Path:
+        """Where the key of the links in messages is, which the notifier and the gateway share: beside the tokens."""
+        return self.tokens_path.with_name("links.key")
+
+    @property
     def heartbeat_ms(self) -> int:
         """How often a member of a group gives a sign of life: some may be lost within a session."""
         return max(200, self.session_timeout_ms // 5)

@@ -24,7 +24,8 @@ SERVICE_STALLED: Final = "service_stalled"
 SERVICE_DOWN: Final = "service_down"
 MODEL_REFUSED: Final = "model_refused"
 TOPICS_MISMATCH: Final = "topics_mismatch"
-OF_SERVICES: Final = (SERVICE_DOWN, MODEL_REFUSED, TOPICS_MISMATCH)
+ROUTE_FAILING: Final = "route_failing"
+OF_SERVICES: Final = (SERVICE_DOWN, MODEL_REFUSED, TOPICS_MISMATCH, ROUTE_FAILING)
 """Kinds that are about one service, which is the alert's signal; it has one alert of each."""
 
 
@@ -237,6 +238,12 @@ _ROWS: Final = (
         meaning="has topics of ours with different numbers of partitions: who reads several of them waits",
         action="Run `catseye topics create`: it gives all the same number, and the services go on by themselves",
         severity="critical",
+    ),
+    AlertKind(
+        name=ROUTE_FAILING,
+        meaning="cannot tell people by one of its routes: messages wait, and are tried again",
+        action="See `catseye notify list` for why, and mend that server or `notify.yaml`; `catseye notify test ROUTE` "
+        "tries it",
     ),
 )
 KINDS: Final = {row.name: row for row in _ROWS}

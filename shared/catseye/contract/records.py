@@ -655,6 +655,8 @@ class ModelCommand(Record, frozen=True, kw_only=True):
         reason: Why; may be empty.
         by: Person or trainer that asks.
         at_ms: Clock of who asks, Unix milliseconds.
+        owner: Who answers for the registered model: the name of a route of the notifier; null for other actions, or
+            where nobody is named.
     """
 
     schema_name: ClassVar[str] = "catseye.ModelCommand"
@@ -673,6 +675,7 @@ class ModelCommand(Record, frozen=True, kw_only=True):
     reason: str = ""
     by: str
     at_ms: int
+    owner: str | None = None
 
 
 class ModelEvent(Record, frozen=True, kw_only=True):
@@ -694,6 +697,8 @@ class ModelEvent(Record, frozen=True, kw_only=True):
         dataset_sha256: Hash of the dataset snapshot that the version was trained on.
         decision_id: Retrain decision that led to the version.
         command_id: Command that led to this step; null where no command did.
+        owner: Who answers for the model and is told of its accuracy and rollout: the name of a route of the notifier;
+            null where nobody is named.
     """
 
     schema_name: ClassVar[str] = "catseye.ModelEvent"
@@ -713,6 +718,50 @@ class ModelEvent(Record, frozen=True, kw_only=True):
     dataset_sha256: str | None = None
     decision_id: str | None = None
     command_id: str | None = None
+    owner: str | None = None
+
+
+NotificationAction = Literal["message", "edit", "digest"]
+
+
+NotificationResult = Literal["delivered", "failed", "refused", "given_up"]
+
+
+class Notification(Record, frozen=True, kw_only=True):
+    """What became of one attempt to tell people of an incident through one route.
+
+    Attributes:
+        notification_id: 32 hexadecimal digits: a hash of route, incident and number of the message; the same for each
+            attempt, and the idempotency key where the channel has one.
+        incident_id: The incident; of a digest, the first of those that it lists.
+        route: Name of the route.
+        channel: What the route goes through: mail, webhook, slack, telegram, matrix, alertmanager, apprise.
+        action: message: the first of the incident on this route; edit: that message again as it is now, where the
+            channel cannot edit a reply to it; digest: one message of several incidents.
+        result: delivered: the server took it; failed: it did not, or nobody knows, and it is tried again; refused: the
+            server does not take this message, and it is not tried again; given_up: it failed for too long.
+        attempt: Counts the attempts from 1.
+        detail: Why it failed; of a delivery, what the server said. Without addresses' passwords.
+        title: What people were told, in a line.
+        incidents: How many incidents it is about.
+        due_at_ms: When it became due, Unix milliseconds.
+        at_ms: When the attempt ended, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Notification"
+
+    notification_id: str
+    incident_id: str
+    route: str
+    channel: str
+    action: NotificationAction
+    result: NotificationResult
+    attempt: int
+    detail: str = ""
+    title: str
+    incidents: int = 1
+    due_at_ms: int
+    at_ms: int
 
 
 Role = Literal["champion", "shadow"]

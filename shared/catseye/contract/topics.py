@@ -73,6 +73,7 @@ TOPICS = (
     Topic("alert.commands", records.AlertCommand, ("alert_id",), Kept.WEEKS, by_camera=False),
     Topic("training.requests", records.TrainingRequest, ("model",), Kept.FOR_EVER, by_camera=False),
     Topic("model.commands", records.ModelCommand, ("model", "version"), Kept.FOR_EVER, by_camera=False),
+    Topic("notifications", records.Notification, ("incident_id", "route"), Kept.WEEKS, by_camera=False),
     Topic("heartbeats", records.Heartbeat, ("service", "instance"), Kept.COMPACTED, by_camera=False),
     Topic("dead-letters", records.DeadLetter, ("topic", "partition"), Kept.WEEKS),
     Topic("ingest.state", None, ("camera",), Kept.COMPACTED),
@@ -82,6 +83,7 @@ TOPICS = (
     Topic("retrain_trigger.state", None, ("label counted",), Kept.COMPACTED),
     Topic("rollout.state", None, ("model",), Kept.COMPACTED, by_camera=False),
     Topic("incidents.state", None, ("camera or alert_id",), Kept.COMPACTED, by_camera=False),
+    Topic("notifier.state", None, ("incident and route",), Kept.COMPACTED, by_camera=False),
 )
 BY_NAME = {topic.name: topic for topic in TOPICS}
 
