@@ -163,8 +163,7 @@ class NotifierCore(Tally):
         """The messages that an attempt was about show what it said: nothing of it is due any more."""
         for content, shown in zip(attempt.contents, attempt.shown, strict=True):
             message = known.message(content.incident_id, attempt.route)
-            if message is None:
-                continue
+            assert message is not None, "an incident is not forgotten while an attempt is about it"
             known.put_message(
                 replace(
                     message,

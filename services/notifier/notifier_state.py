@@ -161,19 +161,17 @@ class NotifierState:
         gone = self._values.pop(key, None)
         if value is not None:
             self._values[key] = value
-        match value if value is not None else gone:
-            case Fact() as fact:
-                self._incidents.pop(fact.incident_id, None)
-                _kept(self._facts, fact.incident_id, fact.fact_id, value)
-            case Message() as message:
-                _kept(self._messages, message.incident_id, message.route, value)
-                self.active.add((message.incident_id, message.route))
-            case RouteState() as route if value is not None:
-                self._routes[key[1:].decode()] = route
-            case RouteState():
-                del self._routes[key[1:].decode()]
-            case _:
-                pass
+        one = value if value is not None else gone
+        if isinstance(one, Fact):
+            self._incidents.pop(one.incident_id, None)
+            _kept(self._facts, one.incident_id, one.fact_id, value)
+        elif isinstance(one, Message):
+            _kept(self._messages, one.incident_id, one.route, value)
+            self.active.add((one.incident_id, one.route))
+        elif isinstance(value, RouteState):
+            self._routes[key[1:].decode()] = value
+        elif isinstance(one, RouteState):
+            del self._routes[key[1:].decode()]
 
 
 def _message_key(message: Message) -> bytes:

@@ -79,7 +79,7 @@ class Killed(Exception):
     """The process is no more."""
 
 
-Server = Callable[[Attempt, int], Result]
+Server = Callable[[Attempt, int], Result | None]
 
 
 @dataclass
@@ -96,11 +96,11 @@ class Servers:
     arrived: list[Arrived] = field(default_factory=list)
     asked: list[Arrived] = field(default_factory=list)
 
-    def take(self, attempt: Attempt, now_ms: int) -> Result:
-        """Be asked."""
+    def take(self, attempt: Attempt, now_ms: int) -> Result | None:
+        """Be asked; None: the sender still waits."""
         self.asked.append(Arrived(now_ms, attempt))
         result = self.answer.get(attempt.route, took)(attempt, now_ms)
-        if result.outcome == "delivered" or result.detail == "late":
+        if result is not None and result.outcome == "delivered":
             self.arrived.append(Arrived(now_ms, attempt))
         return result
 
@@ -126,11 +126,11 @@ class VirtualDesk:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._results: dict[tuple[str, int], Result] = {}
+        self._results: dict[tuple[str, int], Result | None] = {}
         self.failing: Mapping[str, str] = {}
 
     def results(self) -> Sequence[Result]:
-        return list(self._results.values())
+        return [result for result in self._results.values() if result is not None]
 
     def knows(self, key: tuple[str, int]) -> bool:
         return key in self._results

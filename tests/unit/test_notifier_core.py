@@ -402,6 +402,40 @@ def test_a_route_that_is_taken_out_of_the_file_is_let_go() -> None:
     assert it.titles("hook")[-1] == "critical: camera black, gate-7 (resolved)"
 
 
+def test_a_sender_that_does_not_come_back_stops_its_route_and_nothing_else() -> None:
+    """Nothing is sent twice meanwhile."""
+    it = world(HOOK, MAIL)
+    it.servers.answer["hook"] = lambda attempt, now_ms: None
+    it.put(alert())
+    it.run(600)
+    assert [each.attempt.route for each in it.servers.asked] == ["hook", "mail"]
+
+
+def test_what_the_log_no_longer_has_is_not_known_after_a_start() -> None:
+    """A state topic that was not compacted yet has what was removed, and that it was."""
+    it = world(HOOK, MAIL, owner="mail")
+    it.put(alert(), step(owner="hook"))
+    it.run(10)
+    log = dict(it.log)
+    it.start()
+    for key, value in [*log.items(), *dict.fromkeys(log).items()]:
+        it.state.restore(key, value)
+    it.run(10)
+    assert (it.state.incidents(), it.state.routes(), it.state.active) == ([], [], set())
+
+
+def test_a_quiet_incident_may_still_escalate_once_it_is_open() -> None:
+    """Though nobody was told of it while it was quiet."""
+    it = world({**HOOK, "escalate": {"after_m": 15, "to": "call"}}, {**MAIL, "name": "call", "direct": True})
+    it.put(alert())
+    it.put(alert(state="suppressed", revision=1, updated_at_ms=NOON_MS + 1))
+    it.run(HOUR_S)
+    assert it.servers.asked == []
+    it.put(alert(revision=2, updated_at_ms=it.now_ms))
+    it.run(HOUR_S)
+    assert [each.attempt.route for each in it.servers.asked] == ["hook", "call"]
+
+
 def test_a_rollback_of_the_transaction_leaves_all_as_it_was() -> None:
     """What was not committed is not sent, and is decided anew."""
     it = world(HOOK)

@@ -27,6 +27,7 @@ COMMANDS = {
     "report": ("report", "Write a model's card as one HTML file."),
     "replay": ("replay", "Predict recorded frames with a model, scored with the labels at their real delays."),
     "tokens": ("tokens", "Make, list and revoke the tokens that let people in through the gateway."),
+    "notify": ("notify", "Check and try the routes by which people are told, and list what they did."),
     "dead": ("dead", "Look at refused records and send them again."),
 }
 MISCONFIGURED = 2

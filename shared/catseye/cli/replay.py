@@ -1,17 +1,13 @@
 """`catseye replay`: what a model would have predicted for recorded frames, by the services' own code."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
 from catseye.cli.common import CAMERA, json_option
-from catseye.contract.errors import Misconfigured
+from catseye.cli.services_code import run_service
 
 _NEEDED = ("cv2", "onnxruntime", "river", "simplejpeg")  # by the services, and not by the library
 
@@ -57,29 +53,4 @@ def replay(
     given = {"--from": from_, "--to": to, "--model": str(model), "--json": json_file and str(json_file)}
     argv = [f"{name}={value}" for name, value in given.items() if value is not None]
     argv += [f"--camera={camera}" for camera in cameras]
-    path = os.pathsep.join([str(_root()), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, "-m", "services.replay", *argv], check=False, env=os.environ | {"PYTHONPATH": path}
-    )
-    ctx.exit(done.returncode)
-
-
-def _root() -> Path:
-    """The folder that holds `services/`: the working folder, or the checkout that this command is of.
-
-    Raises:
-        Misconfigured: neither has it, or what it needs is not installed.
-    """
-    for folder in (Path.cwd(), Path(__file__).resolve().parents[3]):
-        if (folder / "services" / "replay" / "__main__.py").is_file():
-            break
-    else:
-        raise Misconfigured(
-            "the services' code, which a replay runs, is not here: call `catseye replay` in a checkout of Catseye"
-        )
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise Misconfigured(
-            f"a replay runs the services' code, which needs {', '.join(missing)}: "
-            f"`pip install -r {folder / 'infra' / 'requirements' / 'runtime.txt'}` installs it"
-        )
-    return folder
+    ctx.exit(run_service("services.replay", argv, needs=_NEEDED, what="a replay", command="catseye replay"))
