@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from catseye.cli import main
-from catseye.cli import replay as command
+from catseye.cli import services_code as command
 
 
 def run(*argv: str) -> int:
