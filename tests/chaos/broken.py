@@ -13,7 +13,8 @@ from typing import Any
 from confluent_kafka import Consumer
 
 from catseye.kafka.clients import reader_config
-from catseye.runtime import service, worker
+from catseye.runtime import service
+from catseye.runtime.outbox import Aborted
 from catseye.runtime.worker import Worker
 
 ABORT_EVERY = 5  # transactions
@@ -31,8 +32,8 @@ class Aborting(Worker[Any]):
     def _commit(self, positions: Any) -> None:
         self._transactions += 1
         if self._transactions % ABORT_EVERY == 0:
-            self._producer.abort_transaction(10)
-            raise worker._Aborted("on purpose")
+            self._outbox.producer.abort_transaction(10)
+            raise Aborted("on purpose")
         super()._commit(positions)
 
 
@@ -52,7 +53,7 @@ class Slow(Worker[Any]):
     def _commit(self, positions: Any) -> None:
         self._transactions += 1
         if self._transactions == SLOW_FROM:
-            self._producer.flush()
+            self._outbox.producer.flush()
             (FOLDER / f"{IN_TRANSACTION}-{self._settings.instance}").touch()
             time.sleep(SLOW_S)
         super()._commit(positions)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from catseye.kafka import clients
-from catseye.runtime import restore, worker
+from catseye.runtime import outbox, restore, worker
 from catseye.runtime.stream import KeyedState
 from catseye.runtime.worker import Worker
 from catseye.settings import Settings
@@ -96,7 +96,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemory]:
     broker = Broker()
     for module in (worker, restore, clients):
         monkeypatch.setattr(module, "Consumer", lambda config: FakeConsumer(broker, config))
-    monkeypatch.setattr(worker, "Producer", lambda config: FakeProducer(broker, config))
+    monkeypatch.setattr(outbox, "Producer", lambda config: FakeProducer(broker, config))
     monkeypatch.setattr(worker, "check_partitions", lambda settings, names: None)
     monkeypatch.setattr(worker, "TICK_S", 0.0)
     before = gc.get_threshold()

@@ -324,4 +324,5 @@ def _has_done(probe: Recorder, records: int) -> bool:
 
 
 def _put_between(worker: Worker[KeyedState], faults: dict[str, list[KafkaException]]) -> None:
-    vars(worker)["_producer"] = Failing(worker._producer, faults)
+    outbox = worker._outbox
+    vars(outbox)["producer"] = Failing(outbox.producer, faults)

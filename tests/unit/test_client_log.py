@@ -95,7 +95,7 @@ def test_what_a_client_says_of_its_end_is_not_lost(world: InMemory) -> None:
     world.broker.fail("poll", fenced)
     with pytest.raises(WorkerFailed, match="cannot go on after init_transactions"):
         worker.run(world.until(lambda: False))
-    assert vars(worker)["_producer"].polled == 2
+    assert vars(worker)["_outbox"].producer.polled == 2
 
 
 def test_a_line_is_an_object_of_json(capsys: pytest.CaptureFixture[str], default_log: None) -> None:

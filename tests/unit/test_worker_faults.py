@@ -12,12 +12,15 @@ from confluent_kafka import KafkaError
 
 from catseye.backoff import Backoff
 from catseye.contract.errors import Unavailable
+from catseye.runtime import connection, outbox
 from catseye.runtime import worker as worker_module
+from catseye.runtime.probe import NullProbe
 from catseye.runtime.restore import WorkerFailed
 from catseye.runtime.service import STUCK_S
 from catseye.runtime.stream import KeyedState
 from catseye.runtime.transaction_size import TransactionSize
-from catseye.runtime.worker import ANSWER_S, NullProbe, Worker
+from catseye.runtime.worker import Worker
+from catseye.runtime.worker_clients import ANSWER_S
 from catseye.settings import Settings
 from tests.simulation.fake_kafka import FakeConsumer, kafka_fault
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
@@ -113,7 +116,7 @@ def test_what_is_neither_retriable_nor_abortable_ends_the_worker(world: InMemory
 def test_no_answer_is_waited_for_as_long_as_a_watchdog_waits(world: InMemory) -> None:
     """Else a broker that is paused has a worker ended that would have gone on (decision 0016)."""
     worker, _ = world.worker()
-    producer = vars(worker)["_producer"]
+    producer = vars(worker)["_outbox"].producer
     assert max(ANSWER_S, producer.config["socket.timeout.ms"] / 1_000) <= STUCK_S / 2
 
 
@@ -146,7 +149,7 @@ def test_a_full_queue_is_waited_for(world: InMemory) -> None:
     world.broker.fail("produce", BufferError("full"), BufferError("full"), None, BufferError("full"))
     worker.run(world.until(lambda: probe.records >= 1))
     assert world.seen() == counts(b"a")
-    assert vars(worker)["_producer"].waited == 3
+    assert vars(worker)["_outbox"].producer.waited == 3
 
 
 def test_a_call_is_not_made_again_for_ever(world: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +159,7 @@ def test_a_call_is_not_made_again_for_ever(world: InMemory, monkeypatch: pytest.
     def monotonic() -> float:
         return float(next(seconds))
 
-    monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=monotonic, perf_counter=monotonic))
+    monkeypatch.setattr(outbox, "time", SimpleNamespace(monotonic=monotonic, perf_counter=monotonic))
     world.broker.fail("init_transactions", *[kafka_fault(KafkaError._TIMED_OUT, retriable=True)] * 1_000)
     worker, probe = world.worker()
     with pytest.raises(WorkerFailed, match="init_transactions"):
@@ -168,13 +171,13 @@ def test_a_worker_notices_that_no_broker_answers_and_that_one_does_again(
     world: InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing comes in either way: it asks until there is an answer, and each change is told once."""
-    monkeypatch.setattr(worker_module, "ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(connection, "ASK_EVERY_S", 0.0)
     worker, probe = world.worker()
 
     def lose() -> None:
         world.broker.fail("list_topics", *[kafka_fault(KafkaError._TRANSPORT)] * 3)
-        vars(worker)["_producer"].lose_connections()
-        vars(worker)["_producer"].lose_connections()
+        vars(worker)["_outbox"].producer.lose_connections()
+        vars(worker)["_outbox"].producer.lose_connections()
 
     world.broker.on_poll += [None, lose, None, None, lambda: world.publish(b"a")]
     worker.run(world.until(lambda: probe.records >= 1 and len(probe.connections) >= 2))
@@ -230,7 +233,7 @@ def test_a_worker_that_repeats_a_call_is_not_connected_meanwhile(world: InMemory
 def test_a_producer_keeps_the_brokers_that_an_answer_does_not_name(world: InMemory) -> None:
     """The setting without which offsets are sent for ever to a broker that was restarted."""
     worker, _ = world.worker()
-    assert vars(worker)["_producer"].config["metadata.recovery.strategy"] == "none"
+    assert vars(worker)["_outbox"].producer.config["metadata.recovery.strategy"] == "none"
 
 
 @pytest.mark.parametrize(
