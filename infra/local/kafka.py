@@ -12,21 +12,19 @@ import fcntl
 import shutil
 import sys
 import time
-import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from catseye.contract.errors import Misconfigured, Unavailable
-from infra.local import jvm, ports, processes
+from infra.local import jvm, kafka_layout, ports, processes
 from infra.local.files import if_full, write_whole
+from infra.local.kafka_layout import Broker
 from infra.local.processes import Process
 
 CUSTOMARY_PORT = 9092
@@ -39,26 +37,6 @@ _ATTEMPTS = 3
 _FENCED_S = 1.0
 _FENCING_S = 1.5
 """From the end of a session on, at most, until all partitions have lost their leader; seen: half a second."""
-
-
-class Broker(msgspec.Struct, frozen=True):
-    """A node that is broker and controller: its id, its clients' port and its controller's port."""
-
-    node_id: int
-    port: int
-    controller_port: int
-
-
-class Layout(msgspec.Struct, frozen=True):
-    """What `cluster.json` holds.
-
-    Attributes:
-        cluster_id: 16 bytes as URL-safe base64, which Kafka writes into the data folders.
-        brokers: All nodes.
-    """
-
-    cluster_id: str
-    brokers: tuple[Broker, ...]
 
 
 class KafkaCluster:
@@ -97,7 +75,7 @@ class KafkaCluster:
         self._cpus = cpus
         self._settings = dict(settings or {})
         self._jvm_options = tuple(jvm_options)
-        self._layout = self._read_layout()
+        self._layout = kafka_layout.read(self.directory)
         if self._layout and len(self._layout.brokers) != brokers:
             raise Misconfigured(f"{directory} holds a cluster of {len(self._layout.brokers)} brokers, not {brokers}")
 
@@ -243,7 +221,7 @@ class KafkaCluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "start.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._layout = self._read_layout()
+            self._layout = kafka_layout.read(self.directory)
             yield
 
     def __enter__(self) -> Self:
@@ -276,38 +254,13 @@ class KafkaCluster:
     def _log(self, node_id: int) -> Path:
         return self._home(node_id) / "broker.log"
 
-    def _read_layout(self) -> Layout | None:
-        try:
-            return msgspec.json.decode((self.directory / "cluster.json").read_bytes(), type=Layout)
-        except FileNotFoundError:
-            return None
-
     def _lay_out(self, *, customary: bool) -> None:
-        """Choose ports: the ones of last time, else the customary ones, else any; only any if not *customary*."""
-        taken: set[int] = set()
-
-        def port(before: int, preferred: int) -> int:
-            wanted = before if before and ports.is_free(before) else preferred
-            chosen = ports.choose(wanted if customary else 0, taken=taken)
-            taken.add(chosen)
-            return chosen
-
-        cluster_id = self._layout.cluster_id if self._layout else urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
-        brokers = []
-        for index in range(self._size):
-            before = self.brokers[index] if self.brokers else Broker(index + 1, 0, 0)
-            preferred = self._first_port + 2 * index if self._first_port else 0
-            brokers.append(
-                Broker(
-                    node_id=index + 1,
-                    port=port(before.port, preferred),
-                    controller_port=port(before.controller_port, preferred and preferred + 1),
-                )
-            )
-        self._layout = Layout(cluster_id, tuple(brokers))
+        """Choose ports and write down all that a start needs."""
+        first_port = self._first_port
+        self._layout = kafka_layout.choose(self._layout, self._size, first_port=first_port, customary=customary)
         self.directory.mkdir(parents=True, exist_ok=True)
-        write_whole(self.directory / "cluster.json", msgspec.json.encode(self._layout))
-        for broker in brokers:
+        kafka_layout.write(self.directory, self._layout)
+        for broker in self.brokers:
             self._home(broker.node_id).mkdir(exist_ok=True)
             self._write_properties(broker, _PROPERTIES, self._properties(broker))
 
@@ -316,47 +269,7 @@ class KafkaCluster:
         write_whole(self._home(broker.node_id) / name, "".join(lines).encode())
 
     def _properties(self, broker: Broker) -> dict[str, str]:
-        copies, in_sync = (1, 1) if self._size == 1 else (3, 2)
-        # A static quorum: ports may move from one start to the next, and voters that were written into the log
-        # (KIP-853, what `format --standalone` makes) would look for each other at the ports of the first start.
-        voters = (f"{node.node_id}@{ports.LOOPBACK}:{node.controller_port}" for node in self.brokers)
-        return {
-            "process.roles": "broker,controller",
-            "node.id": str(broker.node_id),
-            "controller.quorum.voters": ",".join(voters),
-            "listeners": f"PLAINTEXT://{ports.LOOPBACK}:{broker.port},"
-            f"CONTROLLER://{ports.LOOPBACK}:{broker.controller_port}",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            # Beside this file, from where a broker is started: Java reads these lines as Latin-1, and the folder's path
-            # may have other letters.
-            "log.dirs": "data",
-            "auto.create.topics.enable": "false",
-            "default.replication.factor": str(copies),
-            "min.insync.replicas": str(in_sync),
-            "offsets.topic.replication.factor": str(copies),
-            # Longer than any record is kept: a service that was stopped for a week must not begin anew.
-            "offsets.retention.minutes": str(30 * 24 * 60),
-            "transaction.state.log.replication.factor": str(copies),
-            "transaction.state.log.min.isr": str(in_sync),
-            "share.coordinator.state.topic.replication.factor": str(copies),
-            "share.coordinator.state.topic.min.isr": str(in_sync),
-            # 50 each by default: for hundreds of groups, which one machine does not have.
-            "offsets.topic.num.partitions": "8",
-            "transaction.state.log.num.partitions": "8",
-            # A broker that was killed is let back in only when its last session is over: 9 s by default. With 3 s, a
-            # machine whose cores are all taken lost sessions of brokers that were alive.
-            "broker.session.timeout.ms": "6000",
-            "broker.heartbeat.interval.ms": "1000",
-            # 8 and 3 by default; on two cores they only wake each other: p99 of the demo 150 with them, 134 ms without.
-            "num.io.threads": "2",
-            "num.network.threads": "1",
-            "group.initial.rebalance.delay.ms": "0",
-            # A worker may be given up sooner than after the 6 s that a broker insists on by default.
-            "group.min.session.timeout.ms": "1000",
-            # The cleaner takes this from the heap at once; the default is 128 MiB.
-            "log.cleaner.dedupe.buffer.size": str(32 * 2**20),
-        } | self._settings
+        return kafka_layout.properties(broker, self.brokers) | self._settings
 
     def _format(self) -> None:
         assert self._layout is not None
