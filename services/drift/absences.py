@@ -26,7 +26,7 @@ from services.drift.alarms import (
 )
 from services.drift.followed import Followed
 from services.drift.layout import FAULT_ALARMS
-from services.drift.sample import Ints
+from services.drift.sample import Frames, Ints
 from services.drift.table import Table
 
 _FRAMES_FIRST: Final = 20  # frames before silence, labels before their absence, means anything
@@ -57,17 +57,15 @@ def evaluate(
     watch = table.watch
     raised = watch["raised"][rows].astype(bool)
     frames, seen_ms = watch["frames"][rows], watch["seen_ms"][rows]
-    labels, label_seen_ms = watch["labels"][rows], watch["label_seen_ms"][rows]
+    label_seen_ms = watch["label_seen_ms"][rows]
     fresh_dead = _dead_now(watch, rows, now_ms) >= _DEAD_OVER
     silent = (frames >= _FRAMES_FIRST) & (now_ms - seen_ms > arrivals.overdue_ms(watch, rows, ""))
     silent_from_ms = seen_ms
     if views:
         silent, silent_from_ms = _by_views(views, rows, now_ms, seen_ms, silent)
     overdue_ms = arrivals.overdue_ms(watch, rows, "label_")
-    # Of labels that came in one batch nobody knows yet when the next is due.
-    known = (labels >= _LABELS_FIRST) & (labels * watch["label_every_ms"][rows] >= _LABELS_LONG * overdue_ms)
     labels_at_ms = np.minimum(seen_ms, labels_until_ms)
-    unlabelled = known & (labels_at_ms - label_seen_ms > overdue_ms)
+    unlabelled = _labels_are_known(watch, rows, overdue_ms) & (labels_at_ms - label_seen_ms > overdue_ms)
     changed = set()
     for place in np.flatnonzero(silent & ~raised[:, SILENT] & ~fresh_dead).tolist():
         row = int(rows[place])
@@ -102,6 +100,34 @@ def came(table: Table, rows: Ints, at_ms: Ints, alarm: int, by: Followed | None 
             clear_alarm(table, row, alarm, at_ms=int(at_ms[place]))
             changed.add(row)
     return changed
+
+
+def frames_waited_ms(watch: NDArray[Any], seen: Frames) -> NDArray[np.float64]:
+    """How much of the pause before each frame was not the camera's, [n]: for how long the frame waited in a service or
+    before a broker that was away. Of a pause in which the camera was missed all is its own: services worked then.
+
+    Called before `came` and before the frames are counted, as is `labels_waited_ms`.
+    """
+    return np.where(watch["raised"][seen.rows, SILENT], 0.0, arrivals.waited_ms(watch, seen))
+
+
+def labels_waited_ms(watch: NDArray[Any], rows: Ints, at_ms: Ints) -> NDArray[np.float64]:
+    """The same of labels that ingest took at *at_ms*, [n]. Labellers' clocks do not tell, since labels may be sent long
+    after they were given. But a pause that is long enough for labels to be missed, and in which they were not, was a
+    service's, or there were no frames either: labels are missed only as far as services have worked."""
+    overdue_ms = arrivals.overdue_ms(watch, rows, "label_")
+    pause_ms = (at_ms - watch["label_seen_ms"][rows]).astype(np.float64)
+    judged = _labels_are_known(watch, rows, overdue_ms) & (watch["raised"][rows, LABELS_MISSING] == 0)
+    return np.where(judged & (pause_ms > overdue_ms), pause_ms, 0.0)
+
+
+def _labels_are_known(watch: NDArray[Any], rows: Ints, overdue_ms: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a pause of labels means anything, [n]: of those that came in one batch nobody knows yet when the next is
+    due."""
+    labels = watch["labels"][rows]
+    long_enough = labels * watch["label_every_ms"][rows] >= _LABELS_LONG * overdue_ms
+    known: NDArray[np.bool_] = (labels >= _LABELS_FIRST) & long_enough
+    return known
 
 
 def refused(table: Table, row: int, reason: str, at_ms: int) -> set[int]:

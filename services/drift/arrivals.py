@@ -42,7 +42,7 @@ def came(
         rows: [n], no two alike.
         at_ms: When ingest took it, [n].
         passed: Frames since the one before that were passed over, [n].
-        waited_ms: For how much longer than usual each waited, [n]: no part of the longest time between two.
+        waited_ms: How much of the pause before each was not the camera's, [n]: no part of the longest time between two.
     """
     count = "labels" if of else "frames"
     last = watch[f"{of}seen_ms"][rows]

@@ -62,7 +62,7 @@ class Watcher:
         """Take one frame of each camera; returns the rows whose alarms changed."""
         watch, rows = table.watch, seen.rows
         table.touch(rows, b"w")
-        phase, waited_ms = self._phase(watch, seen), arrivals.waited_ms(watch, seen)
+        phase, waited_ms = self._phase(watch, seen), absences.frames_waited_ms(watch, seen)
         rules = self._rules
         holds = faults.evaluate(
             watch,
@@ -99,8 +99,9 @@ class Watcher:
         """
         table.touch(seen.rows, b"w")
         watch, known, rows = table.watch, table.reference, seen.rows
+        waited_ms = absences.labels_waited_ms(watch, rows, seen.at_ms)
         changed = absences.came(table, rows, seen.at_ms, LABELS_MISSING)
-        arrivals.came(watch, rows, seen.at_ms, "label_")
+        arrivals.came(watch, rows, seen.at_ms, "label_", waited_ms=waited_ms)
         if not counts.any():
             return changed
         seen = seen.where(counts)

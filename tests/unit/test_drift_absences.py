@@ -1,6 +1,7 @@
 """What does not come, and what cannot be accepted."""
 
 import pytest
+from msgspec.structs import replace
 
 from catseye.runtime.progress import ALL_WORKED, UNKNOWN, Progress
 from services.drift import absences
@@ -289,6 +290,50 @@ def test_a_service_that_stood_makes_no_camera_slow_to_be_missed(stood_s: int) ->
     assert "camera_silent" not in watched.kinds()
     watched.evaluate(stopped_s + 17)
     assert "camera_silent" in watched.kinds()
+
+
+@pytest.mark.parametrize("stood_s", [30, 300])
+def test_a_service_that_stood_makes_no_labels_slow_to_be_missed(stood_s: int) -> None:
+    """As for frames: labels that waited came after a pause that was nobody's habit."""
+    camera, watched = Camera(fps=1), Watched()
+    watched.live(camera, 150)
+    received_ms = ms(camera.at_s + stood_s)
+    for number in range(stood_s):
+        shot = camera.shot(received_at_ms=received_ms + number)
+        watched.see(shot)
+        watched.label(*camera.labelled([shot], labelled_at_ms=shot.captured_at_ms + 1_000))
+    watched.live(camera, 20)
+    last_s = camera.at_s
+    watched.see(*camera.shots(20))
+    watched.evaluate(last_s + 9)
+    assert "labels_missing" not in watched.kinds()
+    watched.evaluate(last_s + 19)
+    assert "labels_missing" in watched.kinds()
+
+
+def test_a_pause_in_which_labels_were_missed_is_their_own() -> None:
+    """Services had worked so far: next time they are missed after five times as long."""
+    camera, watched = Camera(fps=1), Watched()
+    watched.live(camera, 150)
+    watched.see(*camera.shots(60))
+    watched.evaluate(camera.at_s)
+    assert "labels_missing" in watched.kinds()
+    watched.live(camera, 80)
+    assert "labels_missing" not in watched.kinds()
+    watched.see(*camera.shots(120))
+    watched.evaluate(camera.at_s)
+    assert "labels_missing" not in watched.kinds()
+
+
+def test_a_camera_that_sends_its_frames_in_batches_is_missed_once() -> None:
+    """One that has its network now and then: its frames waited, but it was missed meanwhile: the pause is its own."""
+    camera, watched = Camera(fps=1), Watched()
+    for _ in range(4):
+        shots = camera.shots(180)
+        watched.evaluate(camera.at_s)
+        for number, each in enumerate(shots):
+            watched.see(replace(each, received_at_ms=ms(camera.at_s) + 100 * number))
+    assert watched.history() == [("camera_silent", True), ("camera_silent", False)]
 
 
 def test_a_camera_whose_clock_stands_is_missed_by_the_mean_of_its_pauses() -> None:
