@@ -17,6 +17,7 @@ from starlette.routing import Route as HttpRoute
 
 from services.gateway.describe import openapi
 from services.gateway.door import Gateway
+from services.gateway.links import link_routes
 from services.gateway.pages import page_routes
 from services.gateway.problem import Problem
 from services.gateway.routes import ROUTES, Route
@@ -39,6 +40,7 @@ def application(gateway: Gateway) -> Starlette:
     routes: list[BaseRoute] = [_http(gateway, route) for route in ROUTES]
     routes.append(HttpRoute("/openapi.json", description, methods=["GET"]))
     routes += page_routes(gateway)
+    routes += link_routes(gateway)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -157,13 +157,14 @@ def _endpoint(gateway: Gateway, page: Page) -> Callable[[Request], Awaitable[Res
         except Problem as problem:
             if problem.status == HTTPStatus.UNAUTHORIZED:
                 return RedirectResponse(f"/login?next={quote(request.url.path)}", HTTPStatus.SEE_OTHER)
-            return _shown("problem.html", page.title, None, problem.status, problem=problem)
-        return _shown(page.template, page.title, principal, path=page.path, **facts)
+            return shown_page("problem.html", page.title, None, problem.status, problem=problem)
+        return shown_page(page.template, page.title, principal, path=page.path, **facts)
 
     return endpoint
 
 
-def _shown(template: str, title: str, principal: Principal | None, status: int = 200, **facts: Any) -> HTMLResponse:
+def shown_page(template: str, title: str, principal: Principal | None, status: int = 200, **facts: Any) -> HTMLResponse:
+    """The page that *template* makes of *facts*."""
     content = _TEMPLATES.get_template(template).render(
         title=title, principal=principal, pages=PAGES, now_ms=clock.now_ms(), **{"path": "", **facts}
     )
@@ -171,7 +172,7 @@ def _shown(template: str, title: str, principal: Principal | None, status: int =
 
 
 async def _login_page(request: Request) -> Response:
-    return _shown("login.html", "Sign in", None, wrong=False)
+    return shown_page("login.html", "Sign in", None, wrong=False)
 
 
 def _login(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
@@ -179,7 +180,7 @@ def _login(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
         form = parse_qs((await body_of(request, 4_096)).decode("ascii", "replace"))
         token = form.get("token", [""])[0].strip()
         if gateway.rights.principal_of(token) is None:
-            return _shown("login.html", "Sign in", None, HTTPStatus.UNAUTHORIZED, wrong=True)
+            return shown_page("login.html", "Sign in", None, HTTPStatus.UNAUTHORIZED, wrong=True)
         wanted = request.query_params.get("next", "/")
         to = wanted if wanted.startswith("/") and not wanted.startswith(("//", "/\\")) else "/"
         answer = RedirectResponse(to, HTTPStatus.SEE_OTHER)

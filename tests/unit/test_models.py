@@ -408,7 +408,8 @@ def test_registering_keeps_signs_and_asks_rollout(fleet: Fleet, monkeypatch: pyt
     writer = Writer()
     monkeypatch.setattr("catseye.kafka.producing.Producer", writer)
     monkeypatch.setattr(ask_module, "subscribe", Register(writer))
-    event = register(fleet.settings, CODEC, ONNX, "candidate", by="a test", because="it is better")
+    event = register(fleet.settings, CODEC, ONNX, "candidate", by="a test", because="it is better", owner="ada")
+    assert event.owner == "ada"
     ((topic, value, key),) = writer.written
     assert (topic, key) == ("catseye.model.commands", f"tiny/{event.sha256[:12]}".encode())
     command = CODEC.decode(value, ModelCommand)

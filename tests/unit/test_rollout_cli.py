@@ -186,6 +186,7 @@ def test_what_rollout_knows_is_what_the_register_says() -> None:
         ({"version": "dd\0dd"}, "the version has the control character"),
         ({"by": "ann\u202e"}, r"by has U\+202E"),
         ({"reason": "x" * 2_001}, "reason has 2001 characters"),
+        ({"owner": " ada"}, "the owner is ' ada'; it is registered as 'ada'"),
     ],
 )
 def test_what_cannot_be_registered_is_refused(changes: dict[str, Any], why: str) -> None:
@@ -195,6 +196,14 @@ def test_what_cannot_be_registered_is_refused(changes: dict[str, Any], why: str)
     with pytest.raises(BadRecord, match=why) as refused:
         carried_out(known_models(REGISTER), replace(sound, **changes), 1)
     assert refused.value.reason == Reason.COMMAND_REFUSED
+
+
+def test_a_registration_names_who_answers_for_the_model() -> None:
+    """And so do the version's later steps, whoever takes them."""
+    asked_for = command("register", "dddd", stage="candidate", sha256="ab" * 32, signature=b"s", owner="ada")
+    (registered,) = carried_out(known_models(REGISTER), asked_for, 1)
+    (promoted,) = steps([*REGISTER, registered], "promote", "dddd", None)
+    assert (registered.owner, promoted.owner) == ("ada", "ada")
 
 
 def test_a_rejection_needs_no_file() -> None:

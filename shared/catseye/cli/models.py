@@ -91,10 +91,21 @@ _WAIT = click.option(
     "--stage", type=click.Choice(["champion", "candidate"]), default="candidate", show_default=True, help="What it is."
 )
 @click.option("--because", type=SENTENCE, default="registered by hand", show_default=True, help="Why, for the record.")
+@click.option(
+    "--owner",
+    type=Name("owner"),
+    metavar="ROUTE",
+    help="Who answers for the model: the notifier's route of that name is told of its accuracy and rollout.",
+)
 @_WAIT
 @json_option
 def register(
-    file: Path, stage: Literal["champion", "candidate"], because: str, wait_s: float, json_file: Path | None
+    file: Path,
+    stage: Literal["champion", "candidate"],
+    because: str,
+    owner: str | None,
+    wait_s: float,
+    json_file: Path | None,
 ) -> None:
     """Check an ONNX FILE, sign it, keep it and have rollout register it.
 
@@ -104,7 +115,9 @@ def register(
     settings = settings_with_broker()
     by, content = getpass.getuser(), file.read_bytes()
     with naming(file):
-        event = to_register(settings, codec_for(settings), content, stage, by=by, because=because, wait_s=wait_s)
+        event = to_register(
+            settings, codec_for(settings), content, stage, by=by, because=because, wait_s=wait_s, owner=owner
+        )
     _report(json_file, event)
 
 

@@ -79,6 +79,8 @@ def _registered(known: KnownModels, command: ModelCommand, at_ms: int) -> ModelE
         raise _refused("a model is registered by its name and its version, and the command lacks one of them")
     for what, text in (("the model's name", command.model), ("the version", version)):
         _check_name(what, text)
+    if command.owner is not None:
+        _check_name("the owner", command.owner)
     if stage not in ("candidate", "champion", "rejected"):
         raise _refused(f"a version is registered as candidate, champion or rejected, not as {stage}")
     if stage == "rejected":
@@ -100,6 +102,7 @@ def _registered(known: KnownModels, command: ModelCommand, at_ms: int) -> ModelE
         dataset_sha256=command.dataset_sha256,
         decision_id=command.decision_id,
         command_id=command.command_id,
+        owner=command.owner,
     )
 
 

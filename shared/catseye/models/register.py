@@ -24,7 +24,15 @@ def store_of(settings: Settings) -> ArtifactStore:
 
 
 def register(
-    settings: Settings, codec: Codec, onnx: bytes, stage: Stage, *, by: str, because: str, wait_s: float = WAIT_S
+    settings: Settings,
+    codec: Codec,
+    onnx: bytes,
+    stage: Stage,
+    *,
+    by: str,
+    because: str,
+    wait_s: float = WAIT_S,
+    owner: str | None = None,
 ) -> ModelEvent:
     """Hand a model file in, and wait until rollout has registered it.
 
@@ -36,20 +44,28 @@ def register(
         by: Who says so.
         because: Why.
         wait_s: For rollout, seconds.
+        owner: Who answers for the model; None: nobody is named.
 
     Raises:
         BadModel: the file breaks the contract.
         Misconfigured: there is no key to sign it with.
         Unavailable: the broker, the store or rollout does not answer.
     """
-    command = handed_in(settings, onnx, stage, by=by, because=because)
+    command = handed_in(settings, onnx, stage, by=by, because=because, owner=owner)
     ask(settings, codec, command)
     (event,) = answers(settings, command, wait_s)
     return event
 
 
 def handed_in(
-    settings: Settings, onnx: bytes, stage: Stage, *, by: str, because: str, decision_id: str | None = None
+    settings: Settings,
+    onnx: bytes,
+    stage: Stage,
+    *,
+    by: str,
+    because: str,
+    decision_id: str | None = None,
+    owner: str | None = None,
 ) -> ModelCommand:
     """Check, sign and keep a model file; its version is the start of its hash.
 
@@ -60,6 +76,7 @@ def handed_in(
         by: Who says so.
         because: Why.
         decision_id: Decision of the retrain trigger that it answers; however often that is said, it is one command.
+        owner: Who answers for the model; None: nobody is named.
 
     Returns:
         The command that is to be written.
@@ -87,6 +104,7 @@ def handed_in(
         reason=because,
         by=by,
         at_ms=at_ms,
+        owner=owner,
     )
 
 
