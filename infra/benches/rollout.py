@@ -4,7 +4,7 @@ Three questions, each answered by drawing labelled frames on which the new model
 old model alone with another: how often is a candidate promoted that is not better; how many labels does a better one
 need against the best test of a fixed size, which must know the effect beforehand (McNemar's exact test, one-sided, the
 smallest size with the same power); and how many labels bring back a champion that is worse. The evidence is that of
-`services.rollout.sequential_test`, written for many runs at once; a test holds them against each other.
+`catseye.models.sequential_test`, written for many runs at once; a test holds them against each other.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from catseye.models.sequential_test import BETS, payoffs
 from infra.benches.harness import Figure, Interval, Options, Report, Row, machine
-from services.rollout.sequential_test import BETS, payoffs
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -98,7 +98,7 @@ def _first(road: Road, runs: int, labels: int, rng: np.random.Generator, least: 
 
 
 def log_evidence(for_it: Counts, against: Counts, pairs: Counts, bound: float) -> Floats:
-    """As `services.rollout.sequential_test` has it, for labels of the same propensity; arrays of one shape."""
+    """As `catseye.models.sequential_test` has it, for labels of the same propensity; arrays of one shape."""
     logs = np.empty((len(BETS), *for_it.shape))
     for place, bet in enumerate(BETS):
         up, down, alike = payoffs(bet, bound)

@@ -13,6 +13,7 @@ from catseye.rights.tokens import Tokens
 from catseye.runtime.service import Process, run_process
 from catseye.view.keys import Keys
 from services.gateway import NAME
+from services.gateway.activation import Activations
 from services.gateway.answers import Answers
 from services.gateway.app import application
 from services.gateway.door import Gateway
@@ -52,6 +53,7 @@ async def _serve(process: Process[GatewaySettings]) -> None:
         live=Live(model, settings.gateway_streams_most),
         pictures=Pictures(settings, codec),
         offers=Offers(model, int(settings.label_horizon_h * 3_600_000), Random()),
+        activations=Activations(settings),
     )
     await gateway.outbox.start()
     await gateway.answers.start()

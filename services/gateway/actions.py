@@ -1,6 +1,5 @@
 """What a person may do: each is a command record with his name; its effect shows when the topic says so."""
 
-import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +12,6 @@ from catseye.contract.alert_commands import command_on
 from catseye.contract.dead_letters import destination
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.records import Alert, DeadLetter, ModelEvent
-from catseye.kafka.producing import produce_rows
 from catseye.models.asking import asked
 from catseye.models.asking import request as training_request
 from catseye.rights.scopes import Principal
@@ -85,10 +83,8 @@ async def resend(gateway: Gateway, request: Request, principal: Principal) -> Re
         raise not_found(f"dead letter {request.path_params['dead_letter_id']}")
     _, partition, offset = found["lies_at"].rsplit("/", 2)
     letter = await gateway.pictures.record("dead-letters", DeadLetter, int(partition), int(offset))
-    settings = gateway.settings
     try:
-        row = destination(letter, settings.topic_prefix), letter.key, letter.value
-        await asyncio.to_thread(produce_rows, settings, [row])
+        await gateway.outbox.send_bytes(destination(letter, gateway.settings.topic_prefix), letter.key, letter.value)
     except Misconfigured as fault:
         raise Problem(HTTPStatus.CONFLICT, "cannot_be_sent_again", str(fault)) from fault
     except Unavailable as fault:

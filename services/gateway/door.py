@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.gateway.activation import Activations
 from services.gateway.answers import Answers
 from services.gateway.live import Live
 from services.gateway.model import ReadModel
@@ -25,6 +26,7 @@ class Gateway:
         live: Open pages.
         pictures: Frames by where they lie.
         offers: Frames that people are asked to label.
+        activations: Where models look.
     """
 
     settings: GatewaySettings
@@ -35,3 +37,4 @@ class Gateway:
     live: Live
     pictures: Pictures
     offers: Offers
+    activations: Activations

@@ -108,6 +108,7 @@ class ReadModel:
             plots.MIX: plots.unpack_counts,
             plots.TELEMETRY: plots.unpack_readings,
             plots.LATENCY: plots.unpack_latencies,
+            plots.RACE: plots.unpack_race,
         }[series]
         return [
             (at_ms, value)
@@ -138,22 +139,23 @@ class ReadModel:
         return [msgspec.json.decode(value) for value in found]
 
     async def races(self, most: int = 20) -> list[Fields]:
-        """Champion against shadow, the newest first: how often both, one or neither were right on the same frame."""
+        """Champion against shadow, the newest first: how often both, one or neither were right on the same frame.
+
+        ``cells`` has the same by propensity of the label, in the order of `plots.RIGHT`.
+        """
         members = await self.ask(self.redis.zrange(self.keys.races, 0, most - 1, desc=True, withscores=True))
         races = []
         for member, at_ms in members:
             model, champion, shadow = member.decode().rsplit("/", 2)
             counts = await self.ask(self.redis.hgetall(self.keys.race(model, champion, shadow)))
-            won = {
-                shown: int(counts.get(field, 0))
-                for shown, field in (
-                    ("both", b"both"),
-                    ("only_champion", b"champion"),
-                    ("only_shadow", b"shadow"),
-                    ("neither", b"neither"),
-                )
-            }
-            races.append({"model": model, "champion": champion, "shadow": shadow, "newest_at_ms": int(at_ms), **won})
+            cells: dict[str, list[int]] = {}
+            for name, count in counts.items():
+                propensity, _, who = name.decode().partition("/")
+                cells.setdefault(propensity, [0] * len(plots.RIGHT))[plots.RIGHT.index(who)] = int(count)
+            shown = ("neither", "only_champion", "only_shadow", "both")
+            won = {name: sum(cell[place] for cell in cells.values()) for place, name in enumerate(shown)}
+            named = {"model": model, "champion": champion, "shadow": shadow, "newest_at_ms": int(at_ms)}
+            races.append({**named, **won, "cells": cells})
         return races
 
     async def dead_letters(self, most: int = 100, before_ms: float = float("inf")) -> list[Fields]:
@@ -178,11 +180,10 @@ class ReadModel:
         found = await self.ask(self.redis.hgetall(self.keys.counts))
         return {name.decode(): int(count) for name, count in sorted(found.items())}
 
-    async def latencies(self, span_ms: int) -> list[int]:
-        """Histogram of the latest *span_ms*: frame received to prediction written."""
+    async def latencies(self, hop: str, span_ms: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Histograms of a hop by the minute, of the latest *span_ms* (four hours at most): time and bins."""
         now_ms = time.time_ns() // 1_000_000
-        slots = await self.plot(plots.LATENCY, "", plots.MINUTES, now_ms, span_ms)
-        return [sum(bins) for bins in zip(*(slot for _, slot in slots), strict=True)] or [0] * plots.LATENCY_BINS
+        return await self.plot(plots.LATENCY, hop, plots.MINUTES, now_ms, span_ms)
 
     async def _fields(self, key: str, ids: list[bytes]) -> list[Fields]:
         if not ids:

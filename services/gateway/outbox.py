@@ -53,11 +53,12 @@ class Outbox:
     async def send(self, topic: str, record: Record) -> Sent:
         """Write one record. Raises `Unavailable` when the broker did not acknowledge it; it may have it."""
         full = full_name(topic, self._settings.topic_prefix)
-        key = BY_NAME[topic].key_of(record)
+        return await self.send_bytes(full, BY_NAME[topic].key_of(record), self._codec.encode(record))
+
+    async def send_bytes(self, topic: str, key: bytes | None, value: bytes | None) -> Sent:
+        """Write a record as it is to a topic by its full name. Raises as `send` does."""
         try:
-            found = await asyncio.wait_for(
-                self._producer.send_and_wait(full, self._codec.encode(record), key), ANSWER_S
-            )
+            found = await asyncio.wait_for(self._producer.send_and_wait(topic, value, key), ANSWER_S)
         except (KafkaError, TimeoutError) as fault:
             raise Unavailable(f"the broker did not acknowledge it: {fault or type(fault).__name__}") from fault
         return Sent(found.topic, found.partition, found.offset)

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from catseye import clock
+from catseye.contract.records import ModelEvent
+from catseye.models.stages import champion_in
 from catseye.rights.scopes import Principal
 from catseye.view import plots
 from catseye.view.plots import MINUTES, QUARTERS
@@ -65,7 +67,9 @@ async def picture(gateway: Gateway, request: Request, principal: Principal) -> R
     name = request.path_params["camera"]
     if not principal.sees(name) or (jpeg := await gateway.model.picture(name)) is None:
         raise not_found(f"picture of {name}")
-    return Response(jpeg, headers=_JPEG | {"Cache-Control": "no-store"}, media_type="image/jpeg")
+    # A page asks with the time of the picture: it may keep what it has.
+    kept = "private, max-age=60" if "at" in request.query_params else "no-store"
+    return Response(jpeg, headers=_JPEG | {"Cache-Control": kept}, media_type="image/jpeg")
 
 
 async def frame(gateway: Gateway, request: Request, principal: Principal) -> Response:
@@ -75,6 +79,37 @@ async def frame(gateway: Gateway, request: Request, principal: Principal) -> Res
     if not principal.sees(found.camera):
         raise not_found(f"frame at partition {partition}, offset {offset}")
     return Response(found.jpeg, headers=_JPEG | {"Cache-Control": "private, max-age=3600"}, media_type="image/jpeg")
+
+
+async def activation(gateway: Gateway, request: Request, principal: Principal) -> Response:
+    """Where a model looks in a frame: a picture to be laid over it; the header Catseye-Explanation says how to read it.
+
+    It is computed when it is asked for; the model runs over the frame once more.
+    """
+    place = request.path_params["partition"], request.path_params["offset"]
+    found = await gateway.pictures.frame(*place)
+    if not principal.sees(found.camera):
+        raise not_found(f"frame at partition {place[0]}, offset {place[1]}")
+    event = await _model_event(gateway, request)
+    explained = await gateway.activations.of(found.jpeg, place, event["sha256"])
+    said = {"model": event["model"], "version": event["version"], "label": explained.label}
+    said |= {"probability": explained.probability, "method": explained.method}
+    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    headers["Catseye-Explanation"] = msgspec.json.encode(said).decode().encode("ascii", "backslashreplace").decode()
+    return Response(explained.png, headers=headers, media_type="image/png")
+
+
+async def _model_event(gateway: Gateway, request: Request) -> dict[str, Any]:
+    """The newest event of the version that is asked for, or of the champion. Raises `Problem`."""
+    model, version = request.query_params.get("model", ""), request.query_params.get("version", "")
+    events = await gateway.model.model_events()
+    if not model and not version:
+        champion = champion_in([msgspec.convert({**event, "signature": b""}, ModelEvent) for event in events])
+        model, version = (champion.model, champion.version) if champion else ("", "")
+    for event in reversed(events):
+        if (event["model"], event["version"]) == (model, version) and event["sha256"]:
+            return event
+    raise not_found(f"file of model {model} {version}".rstrip())
 
 
 async def alerts(gateway: Gateway, request: Request, principal: Principal) -> Response:
@@ -115,15 +150,22 @@ async def system(gateway: Gateway, request: Request, principal: Principal) -> Re
 
 async def system_facts(gateway: Gateway) -> dict[str, Any]:
     """What the system page shows."""
-    histogram = await gateway.model.latencies(600_000)
-    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-    latency_ms = {name: plots.percentile_ms(histogram, share) for name, share in shares.items()}
+    hops = {hop: _summed(await gateway.model.latencies(hop, 600_000)) for hop in plots.HOPS}
     return {
         "records": await gateway.model.counts(),
-        "latency_ms": latency_ms,
-        "predictions": sum(histogram),
+        "latency_ms": {hop: _percentiles(histogram) for hop, histogram in hops.items()},
+        "predictions": sum(hops["predict"]),
         "read_model": await gateway.model.progress(),
     }
+
+
+def _summed(slots: list[tuple[int, tuple[int, ...]]]) -> list[int]:
+    return [sum(bins) for bins in zip(*(slot for _, slot in slots), strict=True)] or [0] * plots.LATENCY_BINS
+
+
+def _percentiles(histogram: list[int]) -> dict[str, float | None]:
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    return {name: plots.percentile_ms(histogram, share) for name, share in shares.items()}
 
 
 async def events(gateway: Gateway, request: Request, principal: Principal) -> Response:

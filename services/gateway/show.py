@@ -6,7 +6,11 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from catseye import clock
+
 _STEPS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_GAP: Final = "\N{NO-BREAK SPACE}"
+_SIZES: Final = ((2**20, "MB"), (2**10, "kB"))
 
 
 def age(at_ms: int | None, now_ms: int) -> str:
@@ -16,13 +20,13 @@ def age(at_ms: int | None, now_ms: int) -> str:
     seconds = max(0, now_ms - at_ms) // 1_000
     for length, unit in _STEPS:
         if seconds >= length:
-            return f"{seconds // length} {unit}"
+            return f"{seconds // length}{_GAP}{unit}"
     return "now"
 
 
 def share(value: float | None) -> str:
     """A share as a percentage with one digit; a dash for none."""
-    return "–" if value is None else f"{value:.1%}".replace("%", " %")
+    return "–" if value is None else f"{value:.1%}".replace("%", f"{_GAP}%")
 
 
 def number(value: float | None) -> str:
@@ -32,18 +36,27 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
+def size(count: int) -> str:
+    """Bytes in the unit that one reads."""
+    for length, unit in _SIZES:
+        if count >= length:
+            return f"{count / length:.1f}{_GAP}{unit}"
+    return f"{count}{_GAP}byte{'' if count == 1 else 's'}"
+
+
 def words(name: str) -> str:
     """A code in words: ``camera_silent`` is camera silent."""
     return name.replace("_", " ")
 
 
 def moment(at_ms: int | None) -> Markup:
-    """A time that the reader's browser writes in his own zone; without a script in UTC."""
+    """A time that the reader's browser writes in his own zone, and its age; without a script in UTC."""
     if not at_ms:
         return Markup("–")
     at = datetime.fromtimestamp(at_ms / 1_000, UTC)
-    return Markup('<time datetime="{}" data-ms="{}">{} UTC</time>').format(
-        at.isoformat(), at_ms, at.strftime("%Y-%m-%d %H:%M:%S")
+    ago = age(at_ms, clock.now_ms())
+    return Markup('<time datetime="{}" data-ms="{}">{} UTC</time> <small data-age="{}" data-ago="1">{}</small>').format(
+        at.isoformat(), at_ms, at.strftime("%Y-%m-%d %H:%M:%S"), at_ms, ago if ago == "now" else f"{ago} ago"
     )
 
 
@@ -51,6 +64,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "age": age,
     "share": share,
     "number": number,
+    "size": size,
     "words": words,
     "moment": moment,
 }

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from catseye.contract.records import ModelEvent
 from catseye.models.commands import KnownModels
+from catseye.models.sequential_test import Pairs
 from catseye.models.stages import Version
 from catseye.runtime.state_format import same_body
 from catseye.runtime.stream import KeyedState
-from services.rollout.sequential_test import Pairs
 
 Kind = Literal["all", "class", "camera"]
 V = TypeVar("V")

@@ -6,12 +6,22 @@ from msgspec.structs import replace
 
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelEvent, Stage
+from catseye.models.sequential_test import Pairs
 from catseye.models.stages import GONE, STANDING, Version
 from services.rollout import NAME
 from services.rollout.facts import closed, replaced
 from services.rollout.rollout_state import Comparison, ModelState, RolloutState
-from services.rollout.sequential_test import Pairs
-from services.rollout.verdict import Code, Inspection, Rules, inspect_pairs, numbers, rollback, sentence, verdict
+from services.rollout.verdict import (
+    Code,
+    Inspection,
+    Rules,
+    bounds,
+    inspect_pairs,
+    numbers,
+    rollback,
+    sentence,
+    verdict,
+)
 
 
 class Steps:
@@ -114,7 +124,7 @@ class Steps:
             f"compared: with champion {known.champion} on at least {self._rules.labels_min} and at most "
             f"{self._rules.labels_max} labelled frames; {len(others)} more wait"
         )
-        return [self._emit((comparison.comparison_id,), new, "shadow", because)]
+        return [self._emit((comparison.comparison_id,), new, "shadow", because, metrics=bounds(self._rules))]
 
     # -- what the evidence shows
 

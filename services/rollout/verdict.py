@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from catseye.contract.rollback import Rollback
+from catseye.models.sequential_test import Evidence, Pairs, evidence_of_better, evidence_of_worse
 from services.rollout.rollout_state import Comparison
-from services.rollout.sequential_test import Evidence, Pairs, evidence_of_better, evidence_of_worse
 
 Code = Literal[
     "better",  # promote
@@ -73,6 +73,17 @@ class Inspection:
     pairs: Pairs
     better: Evidence
     worse: Evidence
+
+
+def bounds(rules: Rules) -> dict[str, float]:
+    """What decides a comparison, for who shows how it goes: with the first event of it."""
+    return {
+        "evidence_better_needed": 1 / rules.alpha,
+        "evidence_worse_needed": 1 / rules.reject_alpha,
+        "margin": rules.margin,
+        "tolerance": rules.tolerance,
+        "least_propensity": rules.least_propensity,
+    }
 
 
 def inspect_pairs(rules: Rules, pairs: Pairs) -> Inspection:

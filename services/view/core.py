@@ -121,16 +121,17 @@ class ViewCore:
                 continue
             newest[camera] = message
             received_at_ms = head["received_at_ms"]
-            latency = plots.latency_bin(head["predicted_at_ms"] - received_at_ms)
+            hops = received_at_ms - head["captured_at_ms"], head["predicted_at_ms"] - received_at_ms
             version = f"{head['model']}/{head['version']}"
             writes.first(self._keys.versions(camera), version, received_at_ms)
             writes.count(self._keys.camera(camera), "predictions")
             for resolution, chunk, slot in places(received_at_ms):
                 of_class = self._keys.plot(plots.MIX, f"{head['label']}/{camera}", resolution.step_ms, chunk)
                 writes.slot_count(of_class, resolution, chunk, slot, plots.COUNT_BITS)
-                of_fleet = self._keys.plot(plots.LATENCY, "", resolution.step_ms, chunk)
-                at = slot * plots.LATENCY_BINS + latency
-                writes.slot_count(of_fleet, resolution, chunk, at, plots.LATENCY_BITS)
+                for hop, took_ms in zip(plots.HOPS, hops, strict=True):
+                    of_fleet = self._keys.plot(plots.LATENCY, hop, resolution.step_ms, chunk)
+                    at = slot * plots.LATENCY_BINS + plots.latency_bin(took_ms)
+                    writes.slot_count(of_fleet, resolution, chunk, at, plots.LATENCY_BITS)
             if self._queue.wants(camera, head["boot"], head["sequence"]) and (drawn := self._read(message, Prediction)):
                 self._queue.predicted(drawn, writes)
         for camera, message in newest.items():
@@ -182,11 +183,15 @@ class ViewCore:
         changes["labels"] = changes.get("labels", 0) + 1
 
     def _paired(self, paired: PairedOutcome, _: Message, writes: Writes, changes: Changes) -> None:
-        right = (paired.champion_predicted == paired.label, paired.shadow_predicted == paired.label)
-        who = {(True, True): "both", (True, False): "champion", (False, True): "shadow", (False, False): "neither"}
-        writes.count(self._keys.race(paired.model, paired.champion, paired.shadow), who[right])
+        right = 2 * (paired.shadow_predicted == paired.label) + (paired.champion_predicted == paired.label)
+        propensity = f"{paired.propensity:.2g}"  # as evidence takes it
         member = f"{paired.model}/{paired.champion}/{paired.shadow}"
+        key = self._keys.race(paired.model, paired.champion, paired.shadow)
+        writes.count(key, f"{propensity}/{plots.RIGHT[right]}")
         writes.score(self._keys.races, member, paired.label_received_at_ms)
+        for resolution, chunk, slot in places(paired.label_received_at_ms):
+            of_race = self._keys.plot(plots.RACE, f"{propensity}/{member}", resolution.step_ms, chunk)
+            writes.slot_count(of_race, resolution, chunk, slot * len(plots.RIGHT) + right, plots.RACE_BITS)
         changes["models"] = True
 
     def _statistic(self, statistic: DriftStatistic, _: Message, writes: Writes, changes: Changes) -> None:

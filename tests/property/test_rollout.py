@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent, Stage
 from catseye.models.commands import known_models
+from catseye.models.sequential_test import Pairs
 from catseye.models.stages import Stages
-from services.rollout.sequential_test import Pairs
 from services.rollout.verdict import Rules, inspect_pairs, numbers
 from tests.simulation.partitions import FakeMessage
 from tests.simulation.rollout import CODEC, MODEL, Rollout, command, event, pair, registering

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from catseye.models.sequential_test import Pairs, evidence_of_better
 from infra.benches.harness import Options
 from infra.benches.rollout import (
     ALPHA,
@@ -19,7 +20,6 @@ from infra.benches.rollout import (
     run,
     wilson,
 )
-from services.rollout.sequential_test import Pairs, evidence_of_better
 
 
 @pytest.mark.parametrize("bound", [0.0, 0.02, 0.3])

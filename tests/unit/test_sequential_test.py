@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from services.rollout.sequential_test import BETS, Evidence, Pairs, evidence_of_better, evidence_of_worse
+from catseye.models.sequential_test import BETS, Evidence, Pairs, evidence_of_better, evidence_of_worse
 
 
 def counted(*sorts: str, propensity: float = 1.0) -> Pairs:

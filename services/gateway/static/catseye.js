@@ -3,100 +3,155 @@ const byCamera = new Map();
 const seen = new Set();
 const waiting = new Map();
 const page = document.body.dataset.page;
+const OLD_MS = 60000, PICTURE_EVERY_MS = 1000, EFFECT_MS = 20000;
 
-const percent = (value) => (value === "" || value == null ? "–" : `${(100 * value).toFixed(1)} %`);
+const percent = (value) => (value === "" || value == null ? "–" : `${(100 * value).toFixed(1)}\u00a0%`);
 const shown = { label: String, frame: String, version: String, confidence: percent, accuracy: percent };
 
 function age(ms) {
   const seconds = Math.max(0, Math.floor((Date.now() - ms) / 1000));
   for (const [length, unit] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
-    if (seconds >= length) return `${Math.floor(seconds / length)} ${unit}`;
+    if (seconds >= length) return `${Math.floor(seconds / length)}\u00a0${unit}`;
   }
   return "now";
 }
 
-function tick() {
-  for (const element of seen) {
-    for (const each of element.querySelectorAll("[data-age]")) {
-      const at = Number(each.dataset.age);
-      if (at) each.textContent = age(at);
-    }
-    for (const image of element.querySelectorAll("img[data-at]")) {
-      image.classList.toggle("old", Date.now() - Number(image.dataset.at) > 60000);
-    }
+function put(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+function ages(element) {
+  for (const each of element.querySelectorAll("[data-age]")) {
+    const at = Number(each.dataset.age);
+    if (at) put(each, age(at) + (each.dataset.ago && at < Date.now() - 1000 ? " ago" : ""));
+  }
+  for (const image of element.querySelectorAll("img[data-at]")) {
+    image.classList.toggle("old", Date.now() - Number(image.dataset.at) > OLD_MS);
   }
 }
 
+function tick() {
+  if (document.hidden) return;
+  if (document.getElementById("tiles")) for (const element of seen) ages(element);
+  else ages(document);
+}
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 function draw(element, fields) {
   for (const [name, value] of Object.entries(fields)) {
-    const place = element.querySelector(`[data-field="${name}"]`);
-    if (place && shown[name]) {
-      const text = shown[name](value);
-      if (place.textContent !== text) {
-        place.textContent = text;
-        place.classList.remove("changed");
-        void place.offsetWidth;
-        place.classList.add("changed");
-      }
-    }
+    const show = shown[name];
+    const place = show && element.querySelector(`[data-field="${name}"]`);
+    if (!place) continue;
+    const text = show(value);
+    if (place.textContent === text) continue;
+    place.textContent = text;
+    if (name === "label" && !still.matches) place.animate([{ opacity: 0.3 }, { opacity: 1 }], 600);
   }
-  const when = element.querySelector("[data-age]");
-  if (when && fields.received_at_ms) when.dataset.age = fields.received_at_ms;
+  if (fields.received_at_ms) {
+    const when = element.querySelector("[data-received]");
+    if (when) when.dataset.age = fields.received_at_ms;
+  }
   const image = element.querySelector("img[data-at]");
-  if (image && fields.picture_at_ms && fields.picture_at_ms - Number(image.dataset.at) > 500) {
+  if (image && !image.closest("[data-held]") && fields.picture_at_ms && fields.picture_at_ms - Number(image.dataset.at) > PICTURE_EVERY_MS) {
     image.dataset.at = fields.picture_at_ms;
-    const camera = encodeURIComponent(element.dataset.camera ?? image.dataset.camera);
+    image.classList.remove("old");
+    const camera = encodeURIComponent(element.dataset.camera);
     image.src = `/v1/cameras/${camera}/picture.jpg?at=${fields.picture_at_ms}`;
   }
 }
 
-// Only what is in sight is drawn; the rest waits, merged.
+// Only what is in sight is drawn, once a frame of the screen; the rest waits, merged.
 const sight = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (!isIntersecting) { seen.delete(target); continue; }
-    seen.add(target);
-    const fields = waiting.get(target);
-    if (fields) { waiting.delete(target); draw(target, fields); }
+    if (isIntersecting) { seen.add(target); ages(target); } else seen.delete(target);
   }
+  drawSoon();
 });
+
+let drawing = 0;
+function drawSoon() {
+  drawing ||= requestAnimationFrame(() => {
+    drawing = 0;
+    for (const element of seen) {
+      const fields = waiting.get(element);
+      if (fields) { waiting.delete(element); draw(element, fields); }
+    }
+  });
+}
 
 function changes(event) {
   for (const [camera, fields] of Object.entries(event.cameras ?? {})) {
     const element = byCamera.get(camera);
-    if (!element) { if (page === "/") reloadSoon(); continue; }
-    if (seen.has(element)) draw(element, fields);
-    else waiting.set(element, { ...waiting.get(element), ...fields });
+    if (!element) { if (page === "/") refresh("main", 1500); continue; }
+    const merged = waiting.get(element);
+    if (merged) Object.assign(merged, fields); else waiting.set(element, fields);
   }
-  if (event.alerts?.length) refresh("alerts");
-  if (event.models) refresh("models");
-  if (event.dead_letters) refresh("dead_letters");
-  if (event.alerts?.length && page === "/") reloadSoon();
-}
-
-let soon = 0;
-function reloadSoon() {
-  soon ||= setTimeout(() => { soon = 0; replace("main"); }, 1500);
-}
-
-// A part of the page as the server has it now; what a person is typing stays.
-let busy = false;
-async function replace(selector) {
-  if (busy || document.activeElement?.closest("form.act")) return;
-  busy = true;
-  try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-    if (!answer.ok && answer.status !== 503) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(selector);
-    const old = document.querySelector(selector);
-    if (fresh && old) { old.replaceWith(fresh); begin(); }
-  } finally { busy = false; }
+  drawSoon();
+  const alerts = event.alerts?.length;
+  if (alerts) refresh('[data-live="alerts"]');
+  if (alerts && page === "/") refresh("main", 1500);
+  if (event.models) refresh('[data-live="models"]');
+  if (event.dead_letters) refresh('[data-live="dead_letters"]');
 }
 
 const due = new Map();
-function refresh(name) {
-  const selector = `[data-live="${name}"]`;
-  if (!document.querySelector(selector) || due.has(name)) return;
-  due.set(name, setTimeout(() => { due.delete(name); replace(selector); }, 400));
+function refresh(selector, after = 400) {
+  if (!document.querySelector(selector) || due.has(selector)) return;
+  due.set(selector, setTimeout(() => { due.delete(selector); replace(selector); }, after));
+}
+
+// A part of the page as the server has it now. What a person typed, opened and where he is stays.
+const keyOf = (form) => form.dataset.post + (form.dataset.version ?? "");
+async function replace(selector) {
+  if (document.getElementById("ask").open) { refresh(selector, 1000); return; }
+  let text;
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!answer.ok && answer.status !== 503) return;
+    text = await answer.text();
+  } catch { return; } // the stream says that the connection is lost
+  const fresh = new DOMParser().parseFromString(text, "text/html").querySelector(selector);
+  const old = document.querySelector(selector);
+  if (!fresh || !old) return;
+  keepTiles(old, fresh);
+  const focus = kept(old, fresh);
+  old.replaceWith(fresh);
+  begin();
+  focus?.focus({ preventScroll: true });
+}
+
+function keepTiles(old, fresh) {
+  const tiles = new Map([...old.querySelectorAll(".tile")].map((tile) => [tile.dataset.camera, tile]));
+  for (const tile of fresh.querySelectorAll(".tile")) {
+    const before = tiles.get(tile.dataset.camera);
+    if (!before) continue;
+    before.className = tile.className;
+    before.querySelector(".state").replaceWith(tile.querySelector(".state"));
+    tile.replaceWith(before);
+  }
+}
+
+function kept(old, fresh) {
+  const forms = new Map([...fresh.querySelectorAll("form.act")].map((form) => [keyOf(form), form]));
+  for (const form of old.querySelectorAll("form.act")) {
+    const now = forms.get(keyOf(form));
+    if (!now) continue;
+    for (const field of form.elements) {
+      const same = field.name && field.tagName !== "BUTTON" && now.elements.namedItem(field.name);
+      if (same) same.value = field.value;
+    }
+  }
+  for (const details of old.querySelectorAll("details[open][id]")) {
+    const same = fresh.querySelector(`#${CSS.escape(details.id)}`);
+    if (same) same.open = true;
+  }
+  const active = document.activeElement;
+  if (!active || !old.contains(active)) return null;
+  const form = active.closest("form.act");
+  const now = form && forms.get(keyOf(form));
+  const same = now && [...now.elements].find((each) => each.name === active.name && each.value === active.value);
+  const id = active.closest("[id]")?.id;
+  return same ?? (id && (fresh.id === id ? fresh : fresh.querySelector(`#${CSS.escape(id)}`)));
 }
 
 function say(text) {
@@ -106,72 +161,139 @@ function say(text) {
   say.timer = setTimeout(() => { place.textContent = ""; }, 8000);
 }
 
+// Asks once, and takes the reason. Resolves with it, or with null where the person does not want it.
+function asked(button) {
+  const dialog = document.getElementById("ask");
+  const form = dialog.querySelector("form");
+  dialog.querySelector("h2").textContent = button.dataset.title || `${button.textContent}?`;
+  dialog.querySelector("p").textContent = button.dataset.ask;
+  form.elements.yes.textContent = button.textContent;
+  const label = form.elements.why.closest("label");
+  label.hidden = button.dataset.reason === "no";
+  form.elements.why.value = "";
+  dialog.returnValue = "";
+  dialog.showModal();
+  (label.hidden ? form.elements.yes : form.elements.why).focus();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      resolve(dialog.returnValue === "yes" ? form.elements.why.value : null);
+      button.focus();
+    }, { once: true });
+  });
+}
+
 async function act(event) {
   const form = event.target.closest("form.act");
   if (!form) return;
   event.preventDefault();
-  const { post, revision, version, model, ask } = form.dataset;
-  const action = event.submitter?.value ?? "";
-  if (ask && !confirm(`${event.submitter.textContent}${version ? ` ${version}` : ""}?`)) return;
+  const button = event.submitter;
+  const { post, revision, version, model, seen } = form.dataset;
+  const action = button?.value ?? "";
   const data = new FormData(form);
+  let reason = data.get("reason") ?? "";
+  if (button.dataset.ask) {
+    const why = await asked(button);
+    if (why === null) return;
+    reason = why || reason;
+  }
+  if (action === "resend_all") { await resendAll(form, button); return; }
   const body = {};
   if (action !== "train" && action !== "resend") body.action = action;
-  if (data.get("reason")) body.reason = data.get("reason");
-  if (data.get("for_s") && action === "suppress") body.until_ms = Date.now() + 1000 * Number(data.get("for_s"));
+  if (reason) body.reason = reason;
+  if (action === "suppress") {
+    const until = data.get("until") ? Date.parse(data.get("until")) : 0;
+    if (data.get("for_s")) body.until_ms = Date.now() + 1000 * Number(data.get("for_s"));
+    if (until) body.until_ms = until;
+    if (until && until < Date.now()) { say("That time is over. Nothing was sent."); return; }
+  }
   if (revision) body.revision = Number(revision);
   if (version) body.version = version;
   if (model) body.model = model;
-  event.submitter.disabled = true;
+  if (seen) body.seen_event_id = seen;
+  if (await sent(post, button, body)) waits(form, button);
+}
+
+async function sent(post, button, body) {
+  button.setAttribute("aria-disabled", "true");
   try {
     const answer = await fetch(post, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
     });
-    const said = await answer.json();
+    const said = answer.ok ? null : await answer.json();
     say(answer.ok ? "Sent. It shows here as soon as it is carried out." : said.detail);
-  } catch { say("The gateway did not answer. Nothing was sent, or it is not known."); }
-  finally { event.submitter.disabled = false; event.submitter.blur(); }
+    return answer.ok;
+  } catch {
+    say("The gateway did not answer: nothing was sent, or it is not known. The page shows what came of it.");
+    return false;
+  } finally { button.removeAttribute("aria-disabled"); }
 }
 
-async function plots() {
-  const sections = document.querySelectorAll("[data-plot]");
-  if (!sections.length) return;
-  const { uPlot } = window;
-  const colours = ["#3f87d9", "#d97b3f", "#3fa66b", "#a05fd0", "#c94f6d", "#5f9ea8", "#9a8b2f", "#7a7f87"];
-  for (const section of sections) {
-    const { plot, camera } = section.dataset;
-    const answer = await fetch(`/v1/cameras/${encodeURIComponent(camera)}/plots/${plot}?span_s=14400`);
-    if (!answer.ok) continue;
-    const { lines, step_ms: step } = await answer.json();
-    const place = section.querySelector(".chart");
-    const named = Object.entries(lines).filter(([, points]) => points.length).slice(0, 12);
-    if (!named.length) { place.textContent = "Nothing was measured yet."; continue; }
-    const times = [...new Set(named.flatMap(([, points]) => points.map(([at]) => at)))].sort((a, b) => a - b);
-    const series = [{}], columns = [times.map((at) => at / 1000)];
-    named.forEach(([name, points], number) => {
-      const stroke = colours[number % colours.length];
-      if (plot === "accuracy") {
-        ["accuracy", "95 % from", "95 % to"].forEach((label, part) => {
-          const known = new Map(points.map(([at, value]) => [at, value[part]]));
-          columns.push(times.map((at) => known.get(at) ?? null));
-          series.push({ label, stroke, width: part ? 0.7 : 2, dash: part ? [4, 4] : undefined, spanGaps: true });
-        });
-      } else {
-        const known = new Map(points);
-        columns.push(times.map((at) => known.get(at) ?? null));
-        series.push({ label: name, stroke, width: 1.5, spanGaps: true });
-      }
-    });
-    place.replaceChildren();
-    const ink = getComputedStyle(document.body).color;
-    const axis = { stroke: ink, grid: { stroke: "#8884", width: 1 } };
-    const bounded = plot === "accuracy" || plot === "evidence";
-    new uPlot({
-      width: Math.max(280, place.clientWidth - 16), height: 200, series, axes: [axis, axis],
-      scales: { y: bounded ? { range: [0, 1] } : {} }, points: { show: times.length < 40 },
-    }, columns, place);
-    const newest = columns.slice(1).map((column, index) => `${series[index + 1].label} ${column.findLast((v) => v !== null)}`);
-    place.setAttribute("aria-label", `Newest, by ${step / 60000} min: ${newest.join(", ")}`);
+// Until the topic says what came of it, the form says that it was sent.
+function waits(form, button) {
+  const note = document.createElement("span");
+  note.className = "sent";
+  note.textContent = `${button.textContent}: sent`;
+  form.querySelector(".sent")?.remove();
+  form.append(note);
+  setTimeout(() => { note.textContent += ", and nothing came of it yet. System says which service does not answer."; }, EFFECT_MS);
+}
+
+async function resendAll(form, button) {
+  const { reason, topic } = form.dataset;
+  const answer = await fetch("/v1/dead-letters?most=500");
+  if (!answer.ok) { say((await answer.json()).detail); return; }
+  const letters = (await answer.json()).dead_letters.filter((each) => each.reason === reason && each.topic === topic);
+  let done = 0, refused = "";
+  button.setAttribute("aria-disabled", "true");
+  for (const letter of letters) {
+    const one = await fetch(`/v1/dead-letters/${letter.dead_letter_id}`, { method: "POST" });
+    if (one.ok) done += 1; else refused = (await one.json()).detail;
+    say(`${done} of ${letters.length} were sent again.`);
   }
+  button.removeAttribute("aria-disabled");
+  say(`${done} of ${letters.length} were sent again. ${refused}`);
+}
+
+// -- pictures: where the model looked
+
+async function explain(event) {
+  const button = event.target.closest("button[data-explain]");
+  if (!button || button.ariaDisabled === "true") return;
+  const group = button.closest(".explainable"), note = group.querySelector(".explained");
+  const maps = group.querySelectorAll("img.map");
+  if (maps.length) {
+    for (const map of maps) map.remove();
+    delete group.dataset.held;
+    note.textContent = "";
+    button.setAttribute("aria-pressed", "false");
+    return;
+  }
+  button.setAttribute("aria-disabled", "true");
+  note.textContent = "The model looks at it again …";
+  try {
+    const { model, version, ofCamera } = group.dataset;
+    const now = ofCamera ? await (await fetch(`/v1/cameras/${encodeURIComponent(ofCamera)}`)).json() : { model, version };
+    const told = [];
+    for (const frame of group.querySelectorAll(".frame")) {
+      if (ofCamera) { group.dataset.held = "1"; frame.dataset.place = now.place; frame.querySelector("img").src = `/v1/frames/${now.place}.jpg`; }
+      const address = `/v1/frames/${frame.dataset.place}/activation.png?${new URLSearchParams({ model: now.model, version: now.version })}`;
+      const answer = await fetch(address);
+      if (!answer.ok) { told.push((await answer.json()).detail); continue; }
+      const facts = JSON.parse(answer.headers.get("catseye-explanation"));
+      const image = new Image();
+      image.className = "map";
+      image.alt = `Where the model looked, for ${facts.label}`;
+      image.src = address;
+      frame.append(image);
+      told.push(facts);
+    }
+    const fine = told.filter((each) => each.label);
+    button.setAttribute("aria-pressed", String(fine.length > 0));
+    note.textContent = fine.length
+      ? `${fine.map((each) => `${each.label} ${percent(each.probability)}`).join(", ")}, by ${now.model} ${now.version}. ${fine[0].method}`
+      : told[0] ?? "";
+  } catch { note.textContent = "The gateway did not answer."; }
+  finally { button.removeAttribute("aria-disabled"); }
 }
 
 function begin() {
@@ -180,14 +302,36 @@ function begin() {
     byCamera.set(tile.dataset.camera, tile);
     sight.observe(tile);
   }
-  const one = document.querySelector("[data-plot]")?.dataset.camera;
-  if (one) { const main = document.getElementById("main"); main.dataset.camera = one; byCamera.set(one, main); seen.add(main); }
+  const one = document.querySelector("[data-camera-page]");
+  if (one) { byCamera.set(one.dataset.camera, one); seen.add(one); }
   for (const time of document.querySelectorAll("time[data-ms]")) {
     const at = new Date(Number(time.dataset.ms));
-    time.textContent = at.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+    const today = at.toDateString() === new Date().toDateString();
+    time.textContent = today ? at.toLocaleTimeString(undefined, { timeStyle: "medium" })
+      : at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
     time.title = at.toISOString();
   }
+  sift();
   tick();
+  document.dispatchEvent(new Event("catseye:begin"));
+}
+
+// -- the fleet by name or class
+
+function sift() {
+  const field = document.getElementById("sift");
+  if (!field) return;
+  const wanted = (field.value || sessionStorage.getItem("sift") || "").toLowerCase();
+  if (!field.value && wanted) field.value = wanted;
+  sessionStorage.setItem("sift", wanted);
+  let left = 0;
+  for (const tile of document.querySelectorAll(".tile")) {
+    const fits = !wanted || tile.dataset.camera.toLowerCase().includes(wanted)
+      || tile.querySelector(".state").textContent.toLowerCase().includes(wanted);
+    tile.hidden = !fits;
+    left += fits;
+  }
+  document.getElementById("none").hidden = left > 0;
 }
 
 function follow() {
@@ -201,9 +345,12 @@ function follow() {
 }
 
 document.addEventListener("submit", act);
+document.addEventListener("click", explain);
+document.addEventListener("input", (event) => {
+  if (event.target.id === "sift") { sessionStorage.setItem("sift", event.target.value); sift(); }
+});
 begin();
 follow();
-plots();
 setInterval(tick, 1000);
-if (document.querySelector("[data-live=system]")) setInterval(() => replace("[data-live=system]"), 2000);
+if (document.querySelector("[data-live=system]")) setInterval(() => replace("[data-live=system]"), 5000);
 if (document.querySelector("main [role=alert]") && page === "") setInterval(() => replace("main"), 3000);

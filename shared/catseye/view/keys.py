@@ -101,7 +101,7 @@ class Keys:
         return self.root + "decisions"
 
     def race(self, model: str, champion: str, shadow: str) -> str:
-        """Hash: paired outcomes of two versions: ``both``, ``champion``, ``shadow``, ``neither`` were right."""
+        """Hash: propensity and who was right (``1/both``, ``champion``, ``shadow``, ``neither``) to paired outcomes."""
         return f"{self.root}race:{model}/{champion}/{shadow}"
 
     @property

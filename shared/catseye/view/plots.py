@@ -59,7 +59,13 @@ MIX = "mix"
 TELEMETRY = "telemetry"
 """A reading of a device; subject: NAME/CAMERA."""
 LATENCY = "latency"
-"""From frame received to prediction written, a histogram over all cameras: bin k counts up to 2^k milliseconds."""
+"""How long a hop took, a histogram over all cameras: bin k counts up to 2^k milliseconds; subject: one of `HOPS`."""
+RACE = "race"
+"""Paired outcomes of two versions by who was right, as `RIGHT` lists it; subject: PROPENSITY/MODEL/CHAMPION/SHADOW."""
+
+HOPS = ("capture", "predict")
+"""From the camera's clock to ingest's, and from there to prediction made."""
+RIGHT = ("neither", "champion", "shadow", "both")
 
 LATENCY_BINS = 16
 
@@ -68,6 +74,7 @@ EVIDENCE_WIDTH = 1
 READING_WIDTH = 4
 COUNT_BITS = 16
 LATENCY_BITS = 32
+RACE_BITS = 32
 
 
 def pack_shares(shares: Sequence[float]) -> bytes:
@@ -115,6 +122,11 @@ def unpack_counts(packed: bytes) -> list[int]:
 def unpack_latencies(packed: bytes) -> list[tuple[int, ...]]:
     """Slots of histograms: `LATENCY_BINS` big-endian numbers of 32 bits each."""
     return list(struct.iter_unpack(f">{LATENCY_BINS}I", _whole(packed, 4 * LATENCY_BINS)))
+
+
+def unpack_race(packed: bytes) -> list[tuple[int, ...]]:
+    """Slots of paired outcomes: a big-endian number of 32 bits for each of `RIGHT`."""
+    return list(struct.iter_unpack(f">{len(RIGHT)}I", _whole(packed, 4 * len(RIGHT))))
 
 
 def latency_bin(latency_ms: int) -> int:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from catseye.contract.records import AcceptedLabel, Alert
+from catseye.models.sequential_test import Pairs
 from services.drift import layout
 from services.drift.cameras import Cameras
 from services.drift.columns import FORMER
@@ -27,7 +28,6 @@ from services.incidents.lifecycle import LifecycleState
 from services.ingest.window import CameraWindow, Verdict, Windows
 from services.retrain_trigger.labels import count, unpacked
 from services.rollout.rollout_state import Kind, RolloutState
-from services.rollout.sequential_test import Pairs
 from tests.contract.states.stories import DRIFT_RULES, START_MS, Row
 from tests.simulation.cameras import CODEC
 
