@@ -30,10 +30,11 @@ BENCHES = (
     "restart",
     "stalls",
     "labels",
+    "pages",
 )
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
-NEVER_SHORT = ("loop", "restart", "stalls", "labels")
-"""What `--short` leaves out: minutes at least, and tests play the same."""
+NEVER_SHORT = ("loop", "restart", "stalls", "labels", "pages")
+"""What `--short` leaves out unless it is named: minutes at least, or tests play the same."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

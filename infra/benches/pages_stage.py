@@ -40,6 +40,45 @@ from services.view.core import ViewCore
 _START_S = 10.0
 
 
+class Writer:
+    """Writes the read model as view does.
+
+    Args:
+        url: Of Redis.
+        topic_prefix: Of the installation.
+    """
+
+    def __init__(self, url: str, topic_prefix: str = "catseye.") -> None:
+        keys = Keys(topic_prefix)
+        self._codec = Codec()
+        self._core, self._store = ViewCore(keys, self._codec), Store(url, keys)
+        self._offsets: dict[Part, int] = dict(self._store.open())
+        self._store.progress(0, 0, whole=True)
+
+    def put(self, rows: Iterable[tuple[str, Record]]) -> dict[int, DeadLetter]:
+        """Take records as view would, in one batch. Returns the dead letters among them by offset."""
+        batch: defaultdict[str, list[Message]] = defaultdict(list)
+        before: dict[Part, int | None] = {}
+        letters = {}
+        for topic, record in rows:
+            part = topic, 0
+            before.setdefault(part, self._offsets.get(part))
+            offset = self._offsets.get(part, 0)
+            batch[topic].append(_Stored(topic, offset, BY_NAME[topic].key_of(record), self._codec.encode(record)))
+            self._offsets[part] = offset + 1
+            if isinstance(record, DeadLetter):
+                letters[offset] = record
+        moved = {part: (begin, self._offsets[part]) for part, begin in before.items()}
+        writes, changes = self._core.on_batch(batch)
+        if not self._store.write(moved, writes.commands(), changes):
+            raise RuntimeError("the read model is not where this batch begins")
+        writes.written()
+        return letters
+
+    def close(self) -> None:
+        self._store.close()
+
+
 class Stage:
     """Redis and a gateway, each on a free port.
 
@@ -50,8 +89,6 @@ class Stage:
     def __init__(self, directory: Path) -> None:
         self._redis = RedisServer(directory / "redis")
         self._directory = directory
-        self._codec = Codec()
-        self._offsets: dict[Part, int] = {}
         self.sent: list[tuple[str, Record]] = []
         """What was written to topics: name and record."""
         self.sent_bytes: list[tuple[str, bytes]] = []
@@ -68,9 +105,7 @@ class Stage:
             redis_url=self._redis.url, gateway_port=ports.choose(0), data_dir=self._directory
         )
         keys = Keys(self.settings.topic_prefix)
-        self._core, self._store = ViewCore(keys, self._codec), Store(self._redis.url, keys)
-        self._store.open()
-        self._store.progress(0, 0, whole=True)
+        self._writer = Writer(self._redis.url, self.settings.topic_prefix)
         self._serving = _Serving(self, keys)
         self.address = f"http://127.0.0.1:{self.settings.gateway_port}"
         return self
@@ -79,26 +114,12 @@ class Stage:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._serving.stop()
-        self._store.close()
+        self._writer.close()
         self._redis.stop()
 
-    def put(self, rows: Iterable[tuple[str, Record]], *, told: bool = True) -> None:
-        """Take records as view would, in one batch; *told*: pages that are open are told."""
-        batch: defaultdict[str, list[Message]] = defaultdict(list)
-        moved: dict[Part, tuple[int | None, int]] = {}
-        for topic, record in rows:
-            part = topic, 0
-            offset = self._offsets.get(part, 0)
-            batch[topic].append(_Stored(topic, offset, BY_NAME[topic].key_of(record), self._codec.encode(record)))
-            moved.setdefault(part, (self._offsets.get(part), 0))
-            self._offsets[part] = offset + 1
-            if isinstance(record, DeadLetter):
-                self.letters[offset] = record
-        moved = {part: (before, self._offsets[part]) for part, (before, _) in moved.items()}
-        writes, changes = self._core.on_batch(batch)
-        if not self._store.write(moved, writes.commands(), changes if told else None):
-            raise RuntimeError("the read model is not where this batch begins")
-        writes.written()
+    def put(self, rows: Iterable[tuple[str, Record]]) -> None:
+        """Take records as view would, in one batch; pages that are open are told."""
+        self.letters |= self._writer.put(rows)
 
 
 class _Serving:

@@ -70,3 +70,9 @@ def test_a_percentile_of_all_is_the_last_bin() -> None:
     assert plots.percentile_ms([0] * 15 + [3], 1.0) == 32_768.0
     assert plots.percentile_ms([1, 0], 2.0) is None
     assert plots.unpack_latencies(bytes(4 * plots.LATENCY_BINS)) == [(0,) * plots.LATENCY_BINS]
+
+
+def test_paired_outcomes_come_back() -> None:
+    """By who was right; a slot whose last numbers were never written has none of them."""
+    assert plots.unpack_race((1).to_bytes(4, "big") + bytes(8) + (7).to_bytes(4, "big")) == [(1, 0, 0, 7)]
+    assert plots.unpack_race((2).to_bytes(4, "big")) == [(2, 0, 0, 0)]

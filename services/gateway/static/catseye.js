@@ -335,7 +335,7 @@ function sift() {
 }
 
 function follow() {
-  if (page === "" && !document.querySelector("[role=alert]")) return;
+  if (page === "") return; // a problem, or signing in
   const link = document.getElementById("link");
   const source = new EventSource("/v1/events");
   source.addEventListener("open", () => { link.textContent = "live"; link.className = "link live"; });
@@ -353,4 +353,6 @@ begin();
 follow();
 setInterval(tick, 1000);
 if (document.querySelector("[data-live=system]")) setInterval(() => replace("[data-live=system]"), 5000);
-if (document.querySelector("main [role=alert]") && page === "") setInterval(() => replace("main"), 3000);
+if (document.querySelector("main [data-again]")) {
+  const again = setInterval(async () => { await replace("main"); if (!document.querySelector("main [data-again]")) { clearInterval(again); location.reload(); } }, 3000);
+}
