@@ -354,7 +354,7 @@ def test_only_what_is_in_sight_is_drawn(tmp_path: Path, page: Page) -> None:
         stage.put(row for name in names for row in road.passed(name, time.time_ns() // 1_000_000, "2"))
         opened(page, stage, "/")
         last = page.locator("[data-camera=cam-299] [data-field=label]")
-        before = last.inner_text()
+        before = last.text_content()
         for label in ("first", "last"):
             stage.put([("predictions", road.prediction(name, 1, "2", label, 1)) for name in ("cam-000", "cam-299")])
             page.wait_for_selector(f"[data-camera=cam-000] [data-field=label]:text-is('{label}')")
