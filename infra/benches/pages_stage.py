@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -32,10 +33,12 @@ from services.gateway.app import application
 from services.gateway.door import Gateway
 from services.gateway.live import Live
 from services.gateway.model import ReadModel
+from services.gateway.offers import Offers
 from services.gateway.problem import not_found
 from services.gateway.rights import Rights
 from services.gateway.settings import GatewaySettings
 from services.view.core import ViewCore
+from services.view.queue import Queue
 
 _START_S = 10.0
 
@@ -51,7 +54,7 @@ class Writer:
     def __init__(self, url: str, topic_prefix: str = "catseye.") -> None:
         keys = Keys(topic_prefix)
         self._codec = Codec()
-        self._core, self._store = ViewCore(keys, self._codec), Store(url, keys)
+        self._core, self._store = ViewCore(keys, self._codec, Queue(keys, {}, 1_000)), Store(url, keys)
         self._offsets: dict[Part, int] = dict(self._store.open())
         self._store.progress(0, 0, whole=True)
 
@@ -152,6 +155,7 @@ class _Serving:
             model=model,
             live=Live(model, settings.gateway_streams_most),
             pictures=cast("Any", _Kept(stage)),
+            offers=Offers(model, int(settings.label_horizon_h * 3_600_000), Random(1)),
             activations=Activations(settings),
         )
         config = uvicorn.Config(

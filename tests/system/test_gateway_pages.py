@@ -26,7 +26,18 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 HOSTILE = "<script>document.title='taken'</script>/..%2f"
 CAMERAS = ["gate-1", "gate-2", "gate-3", HOSTILE]
-PAGES = ("/", "/cameras/gate-2", "/alerts", "/models", "/dead-letters", "/system", "/http", "/login", "/cameras/nobody")
+PAGES = (
+    "/",
+    "/cameras/gate-2",
+    "/alerts",
+    "/models",
+    "/label",
+    "/dead-letters",
+    "/system",
+    "/http",
+    "/login",
+    "/cameras/nobody",
+)
 BY = ("mouse", "keyboard")
 WIDER = """document.documentElement.scrollWidth <= innerWidth ? [] :
     [...document.querySelectorAll('main *')].filter((each) => each.getBoundingClientRect().right > innerWidth)
