@@ -6,7 +6,7 @@ Redis server, not for a cluster: one script writes keys of every kind.
 
 from dataclasses import dataclass
 
-FORMAT = "3"
+FORMAT = "2"
 """Of what is written; a read model of another format is rebuilt."""
 
 
