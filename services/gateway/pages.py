@@ -108,11 +108,9 @@ async def models(gateway: Gateway, request: Request, principal: Principal) -> di
     events = await gateway.model.model_events()
     known = known_models([msgspec.convert({**event, "signature": b""}, ModelEvent) for event in events])
     versions = [_version(event, known) for event in reversed(known.newest.values())]
-    standing = [version for version in known.champions[1:] if known.newest[version].stage != "rejected"]
     return {
         "champion": next((version for version in versions if version["serves"]), None),
         "versions": versions,
-        "may_roll_back": bool(standing),
         "races": await _races(gateway, events, known),
         "decisions": await gateway.model.decisions(20),
         "newest_event_id": events[-1]["event_id"] if events else "",

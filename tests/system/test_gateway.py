@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -9,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from catseye.client import Publisher
 from catseye.contract.codec import Codec
 from catseye.contract.records import Alert
 from catseye.kafka.producing import produce
@@ -26,8 +25,6 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
 CAR = sorted((CROPS / "car").glob("*.jpg"))[0].read_bytes()
-PAGES = ("/", "/cameras/gate-1", "/alerts", "/models", "/dead-letters", "/system")
-HOSTILE = "<script>document.title='taken'</script>/..%2f"
 
 
 @pytest.fixture(scope="module")
@@ -126,37 +123,18 @@ def test_a_label_by_http_becomes_an_outcome(shown: Running, address: str) -> Non
     assert (outcome.label, outcome.predicted, outcome.correct) == ("truck", "car", False)
 
 
-def watched(page: Page, address: str) -> tuple[list[str], list[str]]:
-    """Errors of a page, and addresses elsewhere that it asks; both grow."""
-    errors, elsewhere = list[str](), list[str]()
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda fault: errors.append(str(fault)))
-    page.on("request", lambda sent: None if sent.url.startswith(address) else elsewhere.append(sent.url))
-    return errors, elsewhere
+def test_what_the_page_says_to_begin_with_is_so(shown: Running, address: str, browser: Browser) -> None:
+    """The command of the page, run as it stands there, answers with a class."""
+    page = browser.new_page()
+    page.goto(address + "/http")
+    command = page.locator("pre").inner_text()
+    page.close()
 
+    def answered() -> bool:
+        found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, check=True)
+        return json.loads(found.stdout).get("label") == "car"
 
-def test_pages_live_and_are_for_everybody(shown: Running, address: str, browser: Browser) -> None:
-    """Every page, wide and narrow, light and dark: no error, nothing from elsewhere, nothing serious for axe. A value
-    changes without loading anew. A camera with a hostile name does nothing.
-    """
-    with Publisher(shown.settings) as publisher:
-        for camera in ("gate-1", HOSTILE):
-            publisher.publish(CAR, camera=camera)
-    wait_until(lambda: len(asked(address, "/v1/cameras")[1]["cameras"]) >= 2, "the cameras")
-    wait_until(lambda: bool(asked(address, "/v1/cameras/gate-1")[1].get("label")), "a prediction on the page")
-    for width, scheme in ((390, "dark"), (1_920, "light")):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-        page = context.new_page()
-        errors, elsewhere = watched(page, address)
-        for path in PAGES:
-            page.goto(address + path)
-            page.wait_for_selector("#link.live")
-            assert "Catseye" in page.title()
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
-            found = Axe().run(page).response["violations"]
-            assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == [], path
-        assert (errors, elsewhere) == ([], [])
-        context.close()
+    wait_until(answered, "the class")
 
 
 def test_a_new_frame_shows_without_loading_the_page(shown: Running, address: str, browser: Browser) -> None:
@@ -209,6 +187,7 @@ def test_a_person_acknowledges_and_suppresses_by_keyboard_and_mouse(
     pressed(page, "Acknowledge")
     page.locator("#said", has_text="Sent").wait_for()
     row = page.locator(f"#alert-{alert.alert_id}")
+    row.locator("summary", has_text="Suppress").click()
     row.locator("[name=reason]").fill("road works")
     row.locator("[name=for_s]").select_option("3600")
     row.locator("button", has_text="Suppress").click()
@@ -225,12 +204,12 @@ def test_a_model_is_rolled_back_only_after_it_was_asked(shown: Running, address:
     """And what cannot be done is said where the person is."""
     page = browser.new_page()
     page.goto(address + "/models")
-    page.wait_for_selector("text=Champion:")
-    page.once("dialog", lambda dialog: dialog.dismiss())
-    page.locator("button", has_text="Roll back").click()
+    page.wait_for_selector("text=is champion")
+    page.locator("td button", has_text="Roll back").click()
+    page.locator("dialog button", has_text="Cancel").click()
     assert shown.records("model.commands") == []
-    page.once("dialog", lambda dialog: dialog.accept())
-    page.locator("button", has_text="Roll back").click()
+    page.locator("td button", has_text="Roll back").click()
+    page.locator("dialog button", has_text="Roll back").click()
     page.locator("#said:not(:empty)").wait_for()
     assert not page.locator("#said").inner_text().startswith("Sent")
     page.close()

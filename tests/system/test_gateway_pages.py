@@ -120,7 +120,11 @@ def answered(page: Page, by: str, yes: str, reason: str = "") -> None:
     if reason:
         page.keyboard.type(reason)  # it has the focus
     use(page, by, "dialog", yes)
-    page.locator("#said", has_text="ent").wait_for()
+
+
+def sent(page: Page, within: str, text: str) -> None:
+    """Wait until the form says that it was sent."""
+    page.locator(f"{within} .sent", has_text=f"{text}: sent").wait_for()
 
 
 def watched(page: Page, address: str) -> tuple[list[str], list[str], list[str]]:
@@ -150,6 +154,8 @@ def test_pages_are_for_everybody(stage: Stage, browser: Browser, width: int, sch
         if page.locator("[data-plot]").count():
             page.wait_for_function("() => document.querySelectorAll('.chart[aria-busy=true]').length === 0")
         assert page.evaluate(WIDER) == [], f"{path} scrolls sideways"
+        if (width == 390) != (scheme == "dark"):
+            continue  # axe takes long; both widths and both schemes are among the two that it sees
         found = Axe().run(page).response["violations"]
         grave = [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")]
         assert grave == [], path
@@ -238,19 +244,19 @@ def test_an_alert_is_acknowledged_and_suppressed(fleet: tuple[Stage, Fleet], sta
     use(page, by, row, "Suppress …")
     page.locator(f"{row} [name=reason]").fill("road works")
     use(page, by, row, "Acknowledge")
-    page.wait_for_selector(f"{row} .sent")
+    sent(page, row, "Acknowledge")
     stage.put([("alerts", _next(alert, acknowledged_by="local"))])
     page.locator(row, has_text="Acknowledged by local").wait_for()
     assert page.locator(f"{row} [name=reason]").input_value() == "road works"
     page.locator(f"{row} [name=for_s]").select_option("3600")
     use(page, by, row, "Suppress")
-    page.wait_for_selector(f"{row} .sent")
+    sent(page, row, "Suppress")
     until_ms = time.time_ns() // 1_000_000 + 60 * MINUTE_MS
     suppressed = _next(alert, 2, state="suppressed", suppressed_by="local", suppressed_until_ms=until_ms)
     stage.put([("alerts", suppressed)])
     page.locator(row, has_text="Suppressed by local until").wait_for()
     use(page, by, row, "End suppression")
-    page.wait_for_selector(f"{row} .sent")
+    sent(page, row, "End suppression")
     commands = [record for _, record in stage.sent if isinstance(record, AlertCommand)]
     assert [command.action for command in commands] == ["acknowledge", "suppress", "unsuppress"]
     assert [command.revision for command in commands] == [alert.revision, alert.revision + 1, alert.revision + 2]
@@ -288,14 +294,14 @@ def test_a_model_is_acted_on(fleet: tuple[Stage, Fleet], stage: Stage, page: Pag
         assert len(stage.sent) == number
         use(page, by, row, text)
         answered(page, by, text, f"because {number}")
-        page.wait_for_selector(f"{row} .sent")
+        sent(page, row, text)
         command = stage.sent[-1][1]
         assert isinstance(command, ModelCommand)
         assert (command.action, command.version, command.reason) == (action, version, f"because {number}")
         assert (command.by, command.seen_event_id) == ("local", newest)
     use(page, by, "form[data-post='/v1/trainings']", "Ask for a training")
     answered(page, by, "Ask for a training", "winter")
-    page.wait_for_selector("form[data-post='/v1/trainings'] .sent")
+    sent(page, "form[data-post='/v1/trainings']", "Ask for a training")
     request = stage.sent[-1][1]
     assert isinstance(request, TrainingRequest)
     assert (request.model, request.reason, request.by) == (MODEL, "winter", "local")
@@ -309,6 +315,7 @@ def test_a_promotion_shows_when_the_topic_says_so(tmp_path: Path, page: Page) ->
         opened(page, stage, "/models")
         use(page, "mouse", f"#version-{MODEL}-4", "Promote")
         answered(page, "mouse", "Promote")
+        sent(page, f"#version-{MODEL}-4", "Promote")
         assert page.locator("main", has_text="vehicles 2 is champion").count() == 1
         last: ModelEvent = road.model_events()[-2]
         stage.put(
@@ -328,7 +335,7 @@ def test_dead_letters_are_sent_again(fleet: tuple[Stage, Fleet], stage: Stage, p
     page.wait_for_selector(row)
     use(page, by, row, "Send again")
     answered(page, by, "Send again")
-    page.wait_for_selector(f"{row} .sent")
+    sent(page, row, "Send again")
     assert stage.sent_bytes == [(letter.topic, letter.value)]
     known = page.locator(f"article.letter h3:has-text('{letter.reason.replace('_', ' ')}')").count()
     use(page, by, f"form[data-reason={letter.reason}]", "Send all again")

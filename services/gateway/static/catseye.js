@@ -52,12 +52,23 @@ function draw(element, fields) {
     if (when) when.dataset.age = fields.received_at_ms;
   }
   const image = element.querySelector("img[data-at]");
-  if (image && !image.closest("[data-held]") && fields.picture_at_ms && fields.picture_at_ms - Number(image.dataset.at) > PICTURE_EVERY_MS) {
-    image.dataset.at = fields.picture_at_ms;
+  if (image && fields.picture_at_ms) picture(image, element.dataset.camera, fields.picture_at_ms);
+}
+
+// At most one picture a second of each camera; the newest comes in the end.
+const pictured = new WeakMap();
+function picture(image, camera, at) {
+  const known = pictured.get(image) ?? { shown: 0, at: 0, timer: 0 };
+  pictured.set(image, known);
+  known.at = Math.max(at, known.at);
+  known.timer ||= setTimeout(() => {
+    known.timer = 0;
+    known.shown = Date.now();
+    if (image.closest("[data-held]") || known.at <= Number(image.dataset.at)) return;
+    image.dataset.at = known.at;
     image.classList.remove("old");
-    const camera = encodeURIComponent(element.dataset.camera);
-    image.src = `/v1/cameras/${camera}/picture.jpg?at=${fields.picture_at_ms}`;
-  }
+    image.src = `/v1/cameras/${encodeURIComponent(camera)}/picture.jpg?at=${known.at}`;
+  }, Math.max(0, known.shown + PICTURE_EVERY_MS - Date.now()));
 }
 
 // Only what is in sight is drawn, once a frame of the screen; the rest waits, merged.
