@@ -205,7 +205,7 @@ def test_a_camera_shows_what_is_known(stage: Stage, page: Page) -> None:
         section.locator(".says", has_text=says).wait_for()
         assert section.locator("canvas").count() == 1
         section.locator("summary").click()
-        assert section.locator("details tbody tr").count() > 5
+        section.locator("details tbody tr").nth(5).wait_for()
     versions = page.locator("[data-plot=accuracy]").get_attribute("data-versions") or ""
     assert "vehicles/1" in versions
     assert "vehicles/2" in versions
