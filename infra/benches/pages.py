@@ -38,7 +38,7 @@ SCRIPT_KB, PAINT_MS, WHOLE_MS, SCREEN_MS, HEAP_SHARE = 45.0, 400.0, 1_000.0, 500
 _WATCH = """() => {
     window.delays = [];
     new MutationObserver((changes) => {
-        const at = new Set(changes.map(({ target }) => target.textContent).filter((text) => text.startsWith("t")));
+        const at = new Set(changes.map(({ target }) => target.textContent).filter((text) => /^t\\d+$/.test(text)));
         if (at.size) requestAnimationFrame(() => setTimeout(() => {
             for (const text of at) window.delays.push(Date.now() - Number(text.slice(1)));
         }));
@@ -117,6 +117,7 @@ def _living(browser: Browser, stage: Stage, names: list[str], options: Options) 
     writer = spawned.Process(target=_write, args=(stage.settings.redis_url, names, stop, written))
     writer.start()
     try:
+        page.wait_for_function("() => window.delays.length > 0", timeout=PATIENCE_MS)
         time.sleep(SHORT_S if options.short else WARM_S)
         page.evaluate("() => { window.delays = []; }")
         heap, before, began = _heap(page), written.value, time.monotonic()

@@ -107,7 +107,7 @@ async def models(gateway: Gateway, request: Request, principal: Principal) -> di
     """Versions as they stand, the race, decisions."""
     events = await gateway.model.model_events()
     known = known_models([msgspec.convert({**event, "signature": b""}, ModelEvent) for event in events])
-    versions = [_version(event, known) for event in reversed(known.newest.values())]
+    versions = [_version(event, known) for event in reversed(list(known.newest.values()))]
     return {
         "champion": next((version for version in versions if version["serves"]), None),
         "versions": versions,

@@ -132,7 +132,7 @@ def test_what_the_page_says_to_begin_with_is_so(shown: Running, address: str, br
 
     def answered() -> bool:
         found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, check=True)
-        return json.loads(found.stdout).get("label") == "car"
+        return bool(json.loads(found.stdout).get("label") == "car")
 
     wait_until(answered, "the class")
 
