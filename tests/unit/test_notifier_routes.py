@@ -1,5 +1,6 @@
 """What notify.yaml may say, and whom it has told of what."""
 
+import re
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -118,6 +119,18 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: Any, sentence
     with pytest.raises(Misconfigured, match=r"notify\.yaml") as fault:
         read_config(NotifierSettings(data_dir=tmp_path))
     assert sentence in str(fault.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*imghdr.*:DeprecationWarning")
+def test_the_file_of_the_readme_is_right(tmp_path: Path) -> None:
+    """Whoever copies it begins with a file that is checked."""
+    readme = (Path(__file__).parents[2] / "services" / "notifier" / "README.md").read_text()
+    found = re.search(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    assert found is not None
+    (tmp_path / "notify.yaml").write_text(found[1])
+    for name in re.findall(r"file:([a-z.]+)", found[1]):
+        (tmp_path / name).write_text("secret")
+    assert len(read_config(NotifierSettings(data_dir=tmp_path)).routes) == 7
 
 
 def fact(**fields: Any) -> Fact:
