@@ -142,7 +142,7 @@ class DriftCore(Tally):
             emit(table, absences.refused(table, row, reason, at_ms))
         self._evaluate_absences({cameras: cameras.shared.newest_ms for cameras in active}, active, emit)
         for cameras in active:
-            outputs += self._statistics_in_turn(cameras, emit)
+            outputs += self._statistics_in_turn(cameras, cameras.shared.newest_ms, emit)
         return outputs
 
     def on_time(self, states: Mapping[int, Cameras], now_ms: int) -> list[Record]:
@@ -157,13 +157,17 @@ class DriftCore(Tally):
                 at_ms[cameras] = shared.newest_ms + max(0, now_ms - shared.last_record_at_ms)
         partitions = {cameras: partition for partition, cameras in states.items()}
         outputs: list[Record] = []
-        self._evaluate_absences(
-            at_ms,
-            partitions,
-            lambda table, rows: outputs.extend(
+
+        def emit(table: Table, rows: set[int]) -> None:
+            outputs.extend(
                 self._report(table, row, partitions[cameras], at_ms[cameras]) for row, cameras in _by_name(table, rows)
-            ),
-        )
+            )
+
+        self._evaluate_absences(at_ms, partitions, emit)
+        for cameras, its_ms in at_ms.items():
+            if now_ms - cameras.shared.last_record_at_ms >= self._rules.statistics_ms:
+                # Of labels that came last nothing else would tell until more comes.
+                outputs += self._statistics_in_turn(cameras, its_ms, emit, labelled=True)
         return outputs
 
     def on_predictions(
@@ -315,9 +319,12 @@ class DriftCore(Tally):
             rows, now_ms, labels_ms = np.concatenate(of_it, axis=1)
             emit(table, absences.evaluate(table, rows, now_ms, labels_ms, views_of))
 
-    def _statistics_in_turn(self, cameras: Cameras, emit: Emit) -> list[DriftStatistic]:
-        """Every few seconds of event time: statistics of some cameras, and how accurate they are."""
-        at_ms = cameras.shared.newest_ms
+    def _statistics_in_turn(
+        self, cameras: Cameras, at_ms: int, emit: Emit, *, labelled: bool = False
+    ) -> list[DriftStatistic]:
+        """Every few seconds of event time: statistics of some cameras, and how accurate they are; with
+        *labelled* only of those with new labels.
+        """
         if at_ms - cameras.shared.statistics_up_to_ms < self._rules.statistics_ms:
             return []
         shared = cameras.shares()
@@ -327,7 +334,8 @@ class DriftCore(Tally):
             watch = table.watch
             newest_ms[places] = np.maximum(watch["sampled_ms"][rows], watch["label_seen_ms"][rows])
             # Where no sample and no label came since, everything has been published.
-            news[places] = (newest_ms[places] > watch["reported_ms"][rows]) & (watch["version"][rows] > 0)
+            since_ms = watch["label_seen_ms"][rows] if labelled else newest_ms[places]
+            news[places] = (since_ms > watch["reported_ms"][rows]) & (watch["version"][rows] > 0)
         turns = np.flatnonzero(np.roll(news, -shared.turn))[:_CAMERAS_AT_ONCE]
         if not len(turns):
             return []

@@ -403,6 +403,11 @@ ZERO = "1970-01-01 00:00:00  "
             "gate/b/4  car: withdrawn  (withdrawn)",
         ),
         (DriftStatistic, {}, "gate  brightness day  0.25, normally 0.5  evidence 3 of 10"),
+        (
+            DriftStatistic,
+            {"learning_left": 840, "reference": 0.0},
+            "gate  brightness day  0.25, learning what is normal, 840 to go  evidence 3 of 10",
+        ),
         (Alert, {}, "gate  warning input opened  It is dark."),
         (Alert, {"camera": None}, "fleet  warning input opened  It is dark."),
     ],

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from catseye.contract.records import CameraReport
 from catseye.runtime.progress import ALL_WORKED, UNKNOWN, Progress
 from services.drift import absences
 from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, ms, outcome
@@ -229,6 +230,24 @@ def test_a_backlog_is_no_silence() -> None:
     (output,) = service.on_time({0: cameras}, ms(10_016))
     assert (output.topic, output.key) == ("drift.reports", b"a")
     assert watched.kinds() == {"camera_silent"}
+
+
+def test_the_last_labels_are_reported_when_nothing_more_comes() -> None:
+    """Once it has been quiet for as long as statistics take; each label once, and a camera without labels never."""
+    camera, watched = Camera(fps=20), Watched()
+    service, cameras = watched.service, watched.cameras
+    watched.see(*camera.shots(20))
+    cameras.shares().last_record_at_ms = ms(100)
+    assert service.on_time({0: cameras}, ms(105)) == []
+    table, row = cameras.home("a")
+    table.watch["labels"][row] = table.watch["recent_labels"][row] = 4
+    table.watch["recent_errors"][row] = 1
+    table.watch["label_seen_ms"][row] = cameras.shared.newest_ms + 1
+    assert service.on_time({0: cameras}, ms(109)) == []
+    found = service.on_time({0: cameras}, ms(110))
+    (report,) = [CODEC.decode(each.value, CameraReport) for each in found if each.topic == "drift.reports"]
+    assert (report.camera, report.recent_labels, report.recent_errors) == ("a", 4, 1)
+    assert service.on_time({0: cameras}, ms(115)) == []
 
 
 def worked(until_s: float, partition: int = 0) -> Progress:

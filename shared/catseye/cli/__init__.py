@@ -18,7 +18,7 @@ COMMANDS = {
     "publish": ("publish", "Publish JPEG files, a video or a live stream as frames of a camera."),
     "roadside": ("roadside", "Publish the vehicles of a camera that shows a whole road."),
     "counts": ("counts", "Count vehicles by minute, class, line and direction."),
-    "label": ("publish", "Say what a frame showed."),
+    "label": ("label", "Say what a frame showed."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
     "alerts": ("alerts", "List alerts; acknowledge, suppress or unsuppress one."),
     "models": ("models", "List, register, promote, approve, reject and roll back models; describe and score files."),

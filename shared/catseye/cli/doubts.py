@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from catseye.contract.errors import BadRecord, Unavailable
@@ -56,6 +56,17 @@ def doubts_of(settings: Settings, frame: FrameId, class_: str | None) -> Iterato
         unknown = unknown_classes([class_], sorted(knows.probabilities))
         if unknown:
             yield f"{knows.model} {knows.version} {unknown}"
+
+
+def unknown_to_the_model(settings: Settings, frame: FrameId, classes: Iterable[str]) -> str:
+    """A sentence on those of *classes* that the model does not know which saw *frame*, or its camera's newest; empty
+    where it knows them all, or nothing was predicted. Raises as `doubts_of`.
+    """
+    with LogReader(settings, codec_for(settings)) as log:
+        seen = _seen(log, settings, frame)
+    knows = seen.prediction or seen.newest
+    unknown = unknown_classes(sorted(classes), sorted(knows.probabilities)) if knows is not None else ""
+    return f"{knows.model} {knows.version} {unknown}" if knows is not None and unknown else ""
 
 
 def _seen(log: LogReader, settings: Settings, frame: FrameId) -> Seen:

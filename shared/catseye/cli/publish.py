@@ -1,18 +1,23 @@
-"""`catseye publish` and `catseye label`: the SDK by hand."""
+"""`catseye publish`: the SDK by hand."""
 
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from catseye.cli.common import CAMERA, Name, is_address, json_option, settings_with_broker, write_json
+from catseye.cli.awaiting import Awaiting
+from catseye.cli.common import CAMERA, is_address, json_option, settings_with_broker, write_json
 from catseye.cli.stopping import Stopping
 from catseye.client import FrameId, Publisher
-from catseye.contract.errors import BadRecord, Misconfigured, Reason
+from catseye.contract.errors import BadRecord, Misconfigured
 from catseye.contract.masking import masked
-from catseye.contract.names import boot_of, camera_of, shown
+from catseye.contract.names import label_of, shown
+from catseye.contract.records import Prediction
 
 _SUFFIXES = frozenset({".jpg", ".jpeg"})
 _START = b"\xff\xd8"  # of every JPEG
@@ -25,32 +30,105 @@ _STOPPED_FLUSH_S = 8.0  # `docker stop` kills after 10 s
 @click.option("--explain", is_flag=True, help="Ask for a class activation map with each prediction.")
 @click.option("--fps", type=click.FloatRange(0, min_open=True), help="Of a video: at most so many frames a second.")
 @click.option("--fast", is_flag=True, help="Of a video file: all at once, not at its own pace.")
+@click.option("--label-by-folder", is_flag=True, help="Label each JPEG with the name of the folder it lies in.")
+@click.option("--wait", is_flag=True, help="Print predictions as they come, until each frame has one.")
+@click.option(
+    "--timeout",
+    "quiet_s",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="With --wait: give up after so many seconds without a prediction.",
+)
 @json_option
 def publish(
-    sources: tuple[str, ...], camera: str, explain: bool, fps: float | None, fast: bool, json_file: Path | None
+    sources: tuple[str, ...],
+    camera: str,
+    explain: bool,
+    fps: float | None,
+    fast: bool,
+    label_by_folder: bool,
+    wait: bool,
+    quiet_s: float,
+    json_file: Path | None,
 ) -> None:
     """Publish JPEG files, those in folders in the order of their names, videos and live streams.
 
-    Prints each frame's name once the broker has it. A stream is published until Ctrl-C or SIGTERM: where it ends or
-    fails, it is opened anew. What cannot be published is listed at the end, and the rest is sent all the same. Frames
-    of a video that are damaged are not sent.
+    Prints each frame's name once the broker has it; with --wait its prediction once that is there. A stream is
+    published until Ctrl-C or SIGTERM: where it ends or fails, it is opened anew. What cannot be published is listed at
+    the end, and the rest is sent all the same. Frames of a video that are damaged are not sent.
+
+    Exit status: 0 the broker has all frames, and with --wait each has a prediction; 1 not all; 2 wrongly called.
     """
-    sending = _Sending(fps=fps, fast=fast, explain=explain, listed=json_file is not None, printed=str(json_file) != "-")
+    printed = str(json_file) != "-"
+    sending = _Sending(
+        fps=fps,
+        fast=fast,
+        explain=explain,
+        listed=wait or json_file is not None,
+        printed=printed and not wait,
+        by_folder=label_by_folder,
+    )
     pictures = [each for source in sources for each in _pictures(source)]
-    with Stopping() as sending.stop:
+    if label_by_folder:
+        _check_folders(pictures)
+    settings = settings_with_broker()
+    with ExitStack() as ends:
+        sending.stop = ends.enter_context(Stopping())
+        awaiting = ends.enter_context(Awaiting(settings, camera, partial(_print, sending, printed))) if wait else None
         try:
-            _send_all(sending, pictures, Publisher(settings_with_broker(), camera=camera))
+            _send_all(sending, pictures, Publisher(settings, camera=camera))
+            if awaiting is not None:
+                sending.unanswered = awaiting.until_all(set(sending.names), quiet_s, sending.stop)
         finally:
             if sending.begun:
-                dropped = {"damaged": sending.damaged, "late": sending.late}
-                frames = [str(name) for name in sending.names]
-                write_json(json_file, {"published": len(frames), "frames": frames, "dropped": dropped})
+                write_json(json_file, _content(sending, awaiting))
+    _report(sending, awaiting, len(pictures), quiet_s)
+
+
+def _report(sending: "_Sending", awaiting: Awaiting | None, pictures: int, quiet_s: float) -> None:
+    """Say on standard error what was not published, or not predicted; then exit with status 1."""
     for line in sending.odd:
         click.echo(f"not published: {shown(masked(line))}", err=True)
     if sending.odd:
-        click.echo(f"{len(sending.odd)} of {len(pictures)} could not be published; the rest was sent", err=True)
-    if sending.odd or sending.unsent:
+        click.echo(f"{len(sending.odd)} of {pictures} could not be published; the rest was sent", err=True)
+    refused = awaiting.refused if awaiting is not None else {}
+    ours = set(sending.names)
+    for frame, reason in refused.items():
+        if frame in ours:
+            click.echo(f"refused: {frame}\t{shown(masked(sending.sources[frame]))}\t{shown(reason)}", err=True)
+    if sending.unanswered:
+        click.echo(
+            f"{len(sending.unanswered)} of {len(sending.names)} frames have no prediction, and none came for "
+            f"{quiet_s:g} s; they keep their place, and `catseye watch predictions` shows them later. `catseye doctor` "
+            "names the service that does not answer",
+            err=True,
+        )
+    if sending.odd or sending.unsent or sending.unanswered or ours & refused.keys():
         sys.exit(1)
+
+
+def _content(sending: "_Sending", awaiting: Awaiting | None) -> dict[str, Any]:
+    """The object of `--json`."""
+    frames = [str(name) for name in sending.names]
+    dropped = {"damaged": sending.damaged, "late": sending.late}
+    content: dict[str, Any] = {"published": len(frames), "frames": frames, "dropped": dropped}
+    if awaiting is not None:
+        found = {name: awaiting.predictions[name] for name in sending.names if name in awaiting.predictions}
+        content["predictions"] = [
+            {"frame": str(name), "label": each.label, "probability": each.probabilities[each.label]}
+            for name, each in found.items()
+        ]
+        content["refused"] = {str(name): awaiting.refused[name] for name in sending.names if name in awaiting.refused}
+    return content
+
+
+def _print(sending: "_Sending", printed: bool, prediction: Prediction) -> None:
+    """A line for the prediction of a frame of this call."""
+    frame = FrameId(prediction.camera, prediction.boot, prediction.sequence)
+    if printed and frame.boot == sending.boot:
+        sure = prediction.probabilities[prediction.label]
+        click.echo(f"{frame}\t{prediction.label} {sure:.1%}\t{shown(masked(sending.source_of(frame)))}")
 
 
 @dataclass
@@ -66,6 +144,10 @@ class _Sending:
         late: Frames of streams for which there was no room.
         begun: Whether anything was tried.
         unsent: Files that were not sent, or not to their end, because the command was asked to stop.
+        by_folder: Whether each JPEG is labelled with the name of its folder.
+        boot: Of the frames of this call.
+        sources: What each frame was made of, where names are kept.
+        unanswered: Frames whose end was waited for in vain.
     """
 
     fps: float | None
@@ -80,11 +162,20 @@ class _Sending:
     late: int = 0
     begun: bool = False
     unsent: int = 0
+    by_folder: bool = False
+    boot: str = ""
+    sources: dict[FrameId, str] = field(default_factory=dict)
+    unanswered: set[FrameId] = field(default_factory=set)
+
+    def source_of(self, frame: FrameId) -> str:
+        """What *frame* was made of; a prediction may be there before the broker's word on its frame."""
+        return self.sources.get(frame, "")
 
 
 def _send_all(sending: _Sending, pictures: list[str], publisher: Publisher) -> None:
     """Send each source, and return when the broker has it all. Raises as `Publisher.flush`."""
     sending.begun = True
+    sending.boot = publisher.boot
     with publisher:
         for picture in pictures:
             if sending.stop.is_set():
@@ -111,7 +202,11 @@ def _send(sending: _Sending, picture: str, publisher: Publisher) -> None:
             click.echo(f"{frame}\t{shown(masked(picture))}")
 
     if _is_jpeg(picture):
-        publisher.publish(Path(picture).read_bytes(), explain=sending.explain, on_acknowledged=acknowledged)
+        jpeg = Path(picture).read_bytes()
+        frame = publisher.publish(jpeg, explain=sending.explain, on_acknowledged=acknowledged)
+        sending.sources[frame] = picture
+        if sending.by_folder:
+            publisher.label(*frame, label_of(Path(picture).absolute().parent.name))
         return
     try:
         from catseye.cli.video import frames  # noqa: PLC0415 - the SDK by itself does without these packages
@@ -123,13 +218,15 @@ def _send(sending: _Sending, picture: str, publisher: Publisher) -> None:
         ) from missing
     source = Source(picture, on_event=lambda line: click.echo(masked(line), err=True))
     try:
-        for frame in frames(source, fps=sending.fps, fast=sending.fast, stop=sending.stop):
-            publisher.publish(
-                frame.jpeg,
-                captured_at_ms=frame.captured_at_ms,
+        for shot in frames(source, fps=sending.fps, fast=sending.fast, stop=sending.stop):
+            frame = publisher.publish(
+                shot.jpeg,
+                captured_at_ms=shot.captured_at_ms,
                 explain=sending.explain,
                 on_acknowledged=acknowledged,
             )
+            if sending.listed:
+                sending.sources[frame] = picture
     finally:
         sending.damaged += source.dropped.damaged
         sending.late += source.dropped.late
@@ -145,56 +242,15 @@ def _report_dropped(sending: _Sending, damaged: int, late: int, picture: str, *,
         click.echo(f"{masked(picture)}: {damaged} frames were damaged, {late} came too fast; not sent", err=True)
 
 
-@click.command()
-@click.argument("camera", type=CAMERA)
-@click.argument("frame")
-@click.argument("class_", metavar="[CLASS]", type=Name("label"), required=False)
-@click.option("--withdraw", is_flag=True, help="Withdraw the label given before, instead of a CLASS.")
-@click.option(
-    "--source",
-    type=Name("source"),
-    default="person",
-    show_default=True,
-    help="Who labelled: person, sensor, audit or other.",
-)
-@click.option(
-    "--propensity", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Chance that this frame was chosen."
-)
-@click.option("--strict", is_flag=True, help="Refuse what would be warned of: no such frame, no such class.")
-@json_option
-def label(
-    camera: str,
-    frame: str,
-    class_: str | None,
-    withdraw: bool,
-    source: str,
-    propensity: float,
-    strict: bool,
-    json_file: Path | None,
-) -> None:
-    """Say that FRAME of CAMERA showed a CLASS.
-
-    FRAME is boot/sequence, or the whole camera/boot/sequence as `publish` prints it. A frame of which no prediction is
-    kept, and a class that its model does not know, are warned of on standard error: the label is sent all the same,
-    since it may be there before its frame, or teach the next model.
-    """
-    if withdraw == (class_ is not None):
-        raise click.UsageError("give either a CLASS or --withdraw")
-    name = FrameId.parse(frame if frame.count("/") > 1 else f"{camera}/{frame}")
-    if camera_of(name.camera) != camera:
-        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"{frame} is a frame of {name.camera}, not of {camera}")
-    name = FrameId(camera, boot_of(name.boot), name.sequence)
-    settings = settings_with_broker()
-    from catseye.cli.doubts import doubts_of  # noqa: PLC0415 - it reads a topic: help needs none of that
-
-    for doubt in doubts_of(settings, name, class_):
-        if strict:
-            raise click.ClickException(f"not sent: {doubt}")
-        click.echo(f"warning: {doubt}", err=True)
-    with Publisher(settings) as publisher:
-        publisher.label(*name, class_, source=source, propensity=propensity)
-    if not write_json(json_file, {"frame": str(name), "label": class_}):
-        click.echo(f"{name}\t{'withdrawn' if class_ is None else class_}")
+def _check_folders(pictures: list[str]) -> None:
+    """Before anything is sent: each picture is a JPEG in a folder whose name may be a class. Raises `Misconfigured`."""
+    for picture in pictures:
+        if not _is_jpeg(picture):
+            raise Misconfigured(f"--label-by-folder: {masked(picture)} is no JPEG, so its folder is no class")
+        try:
+            label_of(Path(picture).absolute().parent.name)
+        except BadRecord as fault:
+            raise Misconfigured(f"--label-by-folder: {picture}: {fault.detail}") from fault
 
 
 def _pictures(source: str) -> list[str]:

@@ -1,7 +1,9 @@
 """`catseye watch`: records as they come, a line each."""
 
+import time
+from collections.abc import Iterator
 from itertools import islice
-from typing import Literal
+from typing import Any, Final, Literal
 
 import click
 import msgspec
@@ -10,6 +12,9 @@ from catseye.cli.common import CAMERA, at, echo_json, settings_with_broker
 from catseye.client import FrameId, Unreadable, subscribe
 from catseye.contract.names import shown
 from catseye.contract.records import Alert, DriftStatistic, Outcome, Prediction
+
+_QUIET_S: Final = 0.2  # after so long without a record it is asked how long none came
+_REPORTED_S: Final = 2.0
 
 
 @click.command()
@@ -35,13 +40,27 @@ def watch(
     """
     settings = settings_with_broker()
     with subscribe(
-        topic, camera=camera, from_=from_, settings=settings, timeout_s=timeout, on_unreadable=_warn
+        topic, camera=camera, from_=from_, settings=settings, timeout_s=_QUIET_S, on_unreadable=_warn
     ) as records:
-        for record in islice(records, count):
+        for record in islice(_with_patience(records, count, timeout), count):
             if as_json:
                 echo_json(msgspec.json.encode(record).decode() + "\n")
             else:
                 click.echo(shown(_line(record)))
+
+
+def _with_patience(records: Iterator[Any], count: int | None, timeout_s: float | None) -> Iterator[Any]:
+    """*records*, which pause now and then, until none came for *timeout_s*; say what is awaited when it is quiet."""
+    seen, newest_s, reported = 0, time.monotonic(), False
+    while timeout_s is None or time.monotonic() - newest_s < timeout_s:
+        record = next(records, None)
+        if record is not None:
+            yield record
+            seen, newest_s, reported = seen + 1, time.monotonic(), False
+        elif not reported and time.monotonic() - newest_s >= _REPORTED_S:
+            reported = True
+            so_far = f"{seen} so far" if count is None else f"{seen} of {count} so far"
+            click.echo(f"{so_far}, waiting for more: Ctrl-C ends, --timeout SECONDS gives up by itself", err=True)
 
 
 def _warn(unreadable: Unreadable) -> None:
@@ -61,7 +80,10 @@ def _line(record: Prediction | Outcome | DriftStatistic | Alert) -> str:
             return f"{at(record.label_received_at_ms)}  {frame}  {record.predicted}: {verdict}  ({record.change})"
         case DriftStatistic():
             evidence = f"evidence {record.evidence:.3g} of {record.threshold:.3g}"
-            numbers = f"{record.estimate:.4g}, normally {record.reference:.4g}"
+            normal = f"normally {record.reference:.4g}"
+            if record.learning_left:
+                normal = f"learning what is normal, {record.learning_left} to go"
+            numbers = f"{record.estimate:.4g}, {normal}"
             return f"{at(record.at_ms)}  {record.camera}  {record.signal} {record.phase}  {numbers}  {evidence}"
         case Alert():
             where = record.camera or record.group or "fleet"
