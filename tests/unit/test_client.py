@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
+from confluent_kafka import KafkaError
 
 from catseye.cli.doctor import GREY as JPEG
 from catseye.client import FrameId, Publisher, Undelivered, aio
@@ -22,6 +23,7 @@ from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
 from catseye.contract.limits import JPEG_MAX_BYTES
 from catseye.contract.records import Frame, Label
 from catseye.kafka.client_log import ClientLines
+from catseye.kafka.clients import in_words
 from catseye.settings import Settings
 
 AT_MS = 1_790_000_000_000
@@ -323,3 +325,27 @@ def test_a_client_that_repeats_itself_is_received_once_a_minute(caplog: pytest.L
     assert [(each.name, each.levelno, each.getMessage()) for each in caplog.records] == [
         ("catseye.client.kafka", logging.WARNING, "FAIL [rdkafka#producer-1] 100 % gone")
     ]
+
+
+def test_who_reaches_no_broker_reads_no_word_of_its_features() -> None:
+    """librdkafka takes what does not answer its first question for an old broker; everything else is as it says."""
+    unsupported = in_words(KafkaError(KafkaError._UNSUPPORTED_FEATURE))
+    assert "is no broker" in unsupported
+    assert "KAFKA_BOOTSTRAP_SERVERS" in unsupported
+    assert in_words(KafkaError(KafkaError._TIMED_OUT)) == "Local: Timed out"
+
+
+def test_a_broker_that_acknowledges_nothing_is_named() -> None:
+    """With the setting that may be wrong."""
+
+    class Nobody:
+        def produce(self, *_: object, **__: object) -> None: ...
+        def poll(self, timeout: float) -> int:
+            return 0
+
+        def flush(self, timeout: float) -> int:
+            return 2
+
+    publisher = Publisher(Settings(kafka_bootstrap_servers="nowhere:9092"), camera="gate", outbox=Nobody())
+    with pytest.raises(Unavailable, match=r"2 records within 1 s.*KAFKA_BOOTSTRAP_SERVERS \(nowhere:9092\) right"):
+        publisher.flush(1)

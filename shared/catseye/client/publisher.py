@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, SupportsFloat
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from catseye import clock
 from catseye.client.config import kafka_logger, limits_of, publisher_config, settings_or_environment
@@ -18,6 +18,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
 from catseye.contract.records import FrameKind, Record
 from catseye.contract.topics import full_name
+from catseye.kafka.clients import in_words
 from catseye.kafka.registry import codec_for
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Undelivered(Unavailable):
         shown = ", ".join(map(str, frames[:3])) + (" …" if len(frames) > 3 else "")
         super().__init__(f"the broker did not acknowledge {len(frames)} of what was published ({shown}): {because}")
         self.frames = frames
+
+
+def _because(fault: Any) -> str:
+    return in_words(fault) if isinstance(fault, KafkaError) else str(fault)
 
 
 class Outbox(Protocol):
@@ -89,6 +94,7 @@ class Publisher:
     ) -> None:
         settings = settings_or_environment(settings)
         self._process = OwnProcess("a Publisher")
+        self._servers = settings.kafka_bootstrap_servers
         self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera, limits_of(settings))
         self._codec: Codec = codec_for(settings)
         self._frames = full_name("frames", settings.topic_prefix)
@@ -207,7 +213,10 @@ class Publisher:
         under_way = self._outbox.flush(timeout_s)
         self._raise_failures()
         if under_way:
-            raise Unavailable(f"the broker did not acknowledge {under_way} records within {timeout_s:g} s")
+            raise Unavailable(
+                f"the broker did not acknowledge {under_way} records within {timeout_s:g} s: is it up, and is "
+                f"KAFKA_BOOTSTRAP_SERVERS ({self._servers}) right? `catseye doctor` tells"
+            )
 
     def close(self) -> None:
         """`flush`; the publisher can be used again after it."""
@@ -234,9 +243,9 @@ class Publisher:
                 if on_acknowledged is not None:
                     on_acknowledged(name)
             elif self._on_failure is not None:
-                self._on_failure(name, str(fault))
+                self._on_failure(name, _because(fault))
             else:
-                self._failed.append((name, str(fault)))
+                self._failed.append((name, _because(fault)))
 
         while True:
             try:

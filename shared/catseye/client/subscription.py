@@ -17,7 +17,7 @@ from catseye.client.reading import From, Reading, Unreadable
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.records import Place
-from catseye.kafka.clients import partition_bounds, reader_config
+from catseye.kafka.clients import in_words, partition_bounds, reader_config
 from catseye.kafka.registry import codec_for
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def subscribe(
         partitions = _take_place(inbox, reading, group=group, from_=from_, spread=settings.partitions)
     except KafkaException as fault:
         inbox.close()
-        raise Unavailable(f"{no_broker(settings)} ({fault.args[0].str()})") from fault
+        raise Unavailable(f"{no_broker(settings)} ({in_words(fault.args[0])})") from fault
     except Misconfigured:
         inbox.close()
         raise

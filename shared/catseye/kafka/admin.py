@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.limits import PUBLIC_MAX_BYTES, RECORD_MAX_BYTES
 from catseye.contract.topics import TOPICS, Kept, Topic, full_name
-from catseye.kafka.clients import SILENT, client_config, log_bounds
+from catseye.kafka.clients import SILENT, client_config, in_words, log_bounds
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -99,7 +99,7 @@ def create_topics(settings: Settings) -> list[str]:
         except KafkaException as fault:
             # Somebody else made it at the same time, or the broker's list is a moment behind.
             if fault.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise Unavailable(f"the broker did not make topic {name}: {fault.args[0].str()}") from fault
+                raise Unavailable(f"the broker did not make topic {name}: {in_words(fault.args[0])}") from fault
         else:
             made.append(name)
     ours = {name: topic for name, topic in wanted.items() if name in there}
@@ -117,7 +117,9 @@ def _widen(client: AdminClient, wanted: Mapping[str, int]) -> None:
         try:
             answer.result()
         except KafkaException as fault:
-            raise Unavailable(f"topic {name} did not get {wanted[name]} partitions: {fault.args[0].str()}") from fault
+            raise Unavailable(
+                f"topic {name} did not get {wanted[name]} partitions: {in_words(fault.args[0])}"
+            ) from fault
 
 
 def _check_count(settings: Settings, name: str, count: int, partitions: int) -> None:
@@ -160,7 +162,7 @@ def _lengthen(client: AdminClient, there: Mapping[str, Topic]) -> None:
             answer.result()
     except KafkaException as fault:
         raise Unavailable(
-            f"{LONGEST} of the topics cannot be read and raised: {fault.args[0].str()}; records up to "
+            f"{LONGEST} of the topics cannot be read and raised: {in_words(fault.args[0])}; records up to "
             f"{RECORD_MAX_BYTES} bytes must fit"
         ) from fault
 

@@ -18,6 +18,17 @@ SILENT: Config = {"log_level": 0}
 """Of a client whose caller reports what fails: librdkafka would print the same to standard error, again and again."""
 
 
+def in_words(fault: KafkaError) -> str:
+    """What *fault* means, for a person. Where no broker said what it can do, librdkafka speaks of features of one."""
+    if fault.code() == KafkaError._UNSUPPORTED_FEATURE:
+        return (
+            "what answers there did not say which requests it knows: it is no broker, one that is starting, or one "
+            "older than 0.11; is KAFKA_BOOTSTRAP_SERVERS right? `catseye doctor` tells"
+        )
+    words: str = fault.str()
+    return words
+
+
 def client_config(settings: Settings) -> Config:
     """What every librdkafka client needs to reach the brokers."""
     config: Config = {

@@ -15,7 +15,7 @@ from catseye.contract.errors import Unavailable
 from catseye.contract.limits import RECORD_MAX_BYTES
 from catseye.contract.records import Record
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import SILENT, client_config
+from catseye.kafka.clients import SILENT, client_config, in_words
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -67,7 +67,7 @@ def produce_rows(settings: Settings, rows: Iterable[Row], timeout_s: float = ANS
 
     def on_delivery(fault: KafkaError | None, _: object) -> None:
         if fault is not None:
-            faults.append(fault.str())
+            faults.append(in_words(fault))
 
     count, topics = 0, set[str]()
     for topic, key, value in rows:

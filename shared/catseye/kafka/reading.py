@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from catseye.contract.errors import Unavailable
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import SILENT, log_bounds, reader_config
+from catseye.kafka.clients import SILENT, in_words, log_bounds, reader_config
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -152,11 +152,11 @@ def _next(reader: Consumer, most: int, poll_s: float, topic: str) -> list[Any]:
         first = reader.poll(poll_s)
         return [] if first is None else [first, *(reader.consume(most - 1, 0) if most > 1 else [])]
     except KafkaException as fault:
-        raise Unavailable(f"{topic} cannot be read: {fault.args[0].str()}") from fault
+        raise Unavailable(f"{topic} cannot be read: {in_words(fault.args[0])}") from fault
 
 
 def _passing(error: KafkaError, topic: str | None) -> str:
     """What to add to a sentence about an error that may pass. Raises `Unavailable` for one that will not."""
     if error.fatal() or error.code() in FATAL_CODES:
-        raise Unavailable(f"{topic or 'a topic'} cannot be read: {error.str()}")
-    return f" ({error.str()})"
+        raise Unavailable(f"{topic or 'a topic'} cannot be read: {in_words(error)}")
+    return f" ({in_words(error)})"

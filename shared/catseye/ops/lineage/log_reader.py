@@ -16,7 +16,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
 from catseye.contract.records import Place, Record
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import client_config, reader_config
+from catseye.kafka.clients import client_config, in_words, reader_config
 from catseye.kafka.reading import ENDS_SHOWN, Chunk, Part, read_to
 from catseye.settings import Settings
 
@@ -194,7 +194,7 @@ class LogReader:
 def _reported(fault: KafkaException, topics: str) -> Misconfigured | Unavailable:
     if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         return Misconfigured(_no_topic(topics))
-    return Unavailable(f"{topics} cannot be read: {fault.args[0].str()}")
+    return Unavailable(f"{topics} cannot be read: {in_words(fault.args[0])}")
 
 
 def _no_topic(topics: str) -> str:
