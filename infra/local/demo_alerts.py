@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from confluent_kafka import Consumer, TopicPartition
+from msgspec.structs import replace
 
 from catseye.contract.records import Alert
 from catseye.contract.topics import full_name
@@ -77,6 +78,9 @@ def alert_figures(
     for alert in alerts:
         if alert.updated_at_ms <= ended_at_ms:
             holds[alert.alert_id] = alert
+        elif alert.alert_id not in holds and alert.opened_at_ms <= ended_at_ms:
+            # What was written of it before is compacted away: it was open then.
+            holds[alert.alert_id] = replace(alert, state="updated", resolved_at_ms=None)
         elif alert.alert_id not in holds:
             late[alert.alert_id] = alert
     listed = sorted(holds.values(), key=lambda alert: (alert.opened_at_ms, alert.alert_id))

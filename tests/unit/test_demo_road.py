@@ -169,3 +169,10 @@ def test_alerts_are_as_they_were_when_publishing_ended() -> None:
         },
     ]
     assert [msgspec.to_builtins(each)["kind"] for each in left_out] == ["camera_silent"]
+
+
+def test_an_alert_counts_also_where_only_its_last_record_is_left() -> None:
+    """The topic is compacted: one that opened while publishing went on was open at its end, whatever came after."""
+    resolved = seen(alert("a", 5), 90, state="resolved", resolved_at_ms=NOW_MS + 90_000)
+    (found,), left_out = alert_figures([resolved], float(NOW_MS), NOW_MS + 60_000.0)
+    assert (found["state"], found["opened_at_s"], found["resolved_at_s"], left_out) == ("updated", 5.0, None, [])
