@@ -21,11 +21,12 @@ from catseye.contract.topics import full_name, state_topic
 from catseye.kafka.admin import check_partitions, wait_for_broker
 from catseye.kafka.registry import codec_for
 from catseye.runtime import log
+from catseye.runtime.backlog import BacklogWatch, group_places
 from catseye.runtime.health import Health, Watchdog
 from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_settings
 from catseye.runtime.metrics import Metrics
 from catseye.settings import load
-from services.retrain_trigger import NAME
+from services.retrain_trigger import NAME, READS
 from services.retrain_trigger.leader import Leader
 from services.retrain_trigger.settings import RetrainTriggerSettings, rules_of
 from services.retrain_trigger.trigger import build
@@ -57,6 +58,8 @@ def main() -> None:
             codec = codec_for(settings)
             leader = Leader(settings, codec, rules_of(settings), clock.now_ms, logger.info)
             app = build(settings, codec, leader, health)
+            places = group_places(settings, f"{prefix}{NAME}", READS)
+            BacklogWatch(settings, places, health.waiting).start()
             Thread(target=_end_when_stuck, args=(health, heartbeats, logger), name="watchdog", daemon=True).start()
             _work(app)
     except Misconfigured as fault:

@@ -23,6 +23,7 @@ from catseye.contract.errors import BadModel, Misconfigured, Unavailable
 from catseye.kafka.admin import wait_for_broker
 from catseye.kafka.registry import codec_for
 from catseye.runtime import log
+from catseye.runtime.backlog import BacklogWatch, group_places
 from catseye.runtime.health import Health
 from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_settings
 from catseye.runtime.metrics import Metrics
@@ -64,6 +65,8 @@ def serve() -> NoReturn:
             port = health.serve(settings.health_host, settings.health_port)
             logger.info("listening", host=settings.health_host, port=port)
             wait_for_broker(settings)
+            places = group_places(settings, f"{settings.topic_prefix}{NAME}", ["retraining"])
+            BacklogWatch(settings, places, health.waiting).start()
             Trainer(settings, codec_for(settings), health, logger).run(stop)
     except Unavailable as fault:
         logger.error("failed", what=str(fault))

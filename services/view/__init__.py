@@ -15,5 +15,6 @@ READS = (
     "labels.unmatched",
     "outcomes",
     "labels.answers",
+    "heartbeats",
 )
 WRITES = ("heartbeats",)

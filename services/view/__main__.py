@@ -2,6 +2,7 @@
 
 from catseye.kafka.registry import codec_for
 from catseye.runtime import log
+from catseye.runtime.backlog import BacklogWatch
 from catseye.runtime.service import Process, run_process
 from catseye.view.keys import Keys
 from catseye.view.store import Store
@@ -18,7 +19,9 @@ def work(process: Process[ViewSettings]) -> None:
     store = Store(settings.redis_url, keys)
     queue = Queue(keys, rates_of(settings.view_queue_rates), settings.view_queue_most)
     core = ViewCore(keys, codec_for(settings), queue)
-    View(settings, core, store, process.health, log.client_lines(process.logger)).run(process.stop)
+    view = View(settings, core, store, process.health, log.client_lines(process.logger))
+    BacklogWatch(settings, view.places, process.health.waiting).start()
+    view.run(process.stop)
 
 
 if __name__ == "__main__":

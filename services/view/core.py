@@ -20,6 +20,7 @@ from catseye.contract.records import (
     CameraReport,
     DeadLetter,
     DriftStatistic,
+    Heartbeat,
     LabelAnswer,
     ModelEvent,
     Outcome,
@@ -71,6 +72,7 @@ class ViewCore:
             "retraining": self._each(RetrainDecision, self._decision),
             "dead-letters": self._dead_letters,
             "labels.answers": self._each(LabelAnswer, self._answer),
+            "heartbeats": self._each(Heartbeat, self._heartbeat),
         }
         self.unreadable = 0
 
@@ -267,6 +269,13 @@ class ViewCore:
         if refused:
             writes.cap(keys.dead, keys.dead_letters, DEAD_LETTERS_MOST)
             changes["dead_letters"] = refused
+
+    def _heartbeat(self, beat: Heartbeat, _: Message, writes: Writes, changes: Changes) -> None:
+        """What the system page shows of a process: its state, what it refuses, what waits for it.
+
+        No page is told: each process writes every few seconds, and who looks at that page asks as often.
+        """
+        writes.fields(self._keys.processes, {f"{beat.service}/{beat.instance}": _encode(beat)})
 
     # -- how they are read
 

@@ -84,6 +84,11 @@ class View:
             self._consumer.close()
             self._store.close()
 
+    def places(self) -> dict[tuple[str, int], int]:
+        """Where it goes on, by full name and partition; may be asked from another thread."""
+        full = {read: name for name, read in self._names.items()}
+        return {(full[read], partition): offset for (read, partition), offset in self._next.copy().items()}
+
     def _open(self) -> None:
         stored = self._store.open()
         self._core.begin()

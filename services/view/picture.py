@@ -10,11 +10,12 @@ from catseye.models.jpeg import decode_rgb
 
 WIDTH_MOST: Final = 320
 BYTES_MOST: Final = 12_288
-_QUALITY: Final = 70
+_QUALITIES: Final = (70, 45, 25, 10)
 
 
 def picture_of(jpeg: bytes) -> bytes:
-    """*jpeg*, or a smaller copy of at most `WIDTH_MOST` pixels a side where it is over `BYTES_MOST`.
+    """*jpeg*, or a copy of at most `WIDTH_MOST` pixels a side where it is over `BYTES_MOST`, which no copy is: of a
+    picture full of detail (leaves, rain, noise) it is a coarser one, in the end of a quarter of the side.
 
     Ingest has decoded the picture before, so it can be decoded.
     """
@@ -26,5 +27,10 @@ def picture_of(jpeg: bytes) -> bytes:
     if share < 1:
         size = max(1, round(width * share)), max(1, round(height * share))
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    small: bytes = simplejpeg.encode_jpeg(rgb, quality=_QUALITY)
-    return small
+    for quality in _QUALITIES:
+        small: bytes = simplejpeg.encode_jpeg(rgb, quality=quality)
+        if len(small) <= BYTES_MOST:
+            return small
+    size = max(1, rgb.shape[1] // 4), max(1, rgb.shape[0] // 4)
+    tiny = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return bytes(simplejpeg.encode_jpeg(tiny, quality=_QUALITIES[0]))

@@ -6,9 +6,11 @@ from catseye.contract.identity import dead_letter_id, prediction_id
 from catseye.contract.records import (
     AcceptedFrame,
     Alert,
+    Backlog,
     CameraReport,
     DeadLetter,
     DriftStatistic,
+    Heartbeat,
     ModelEvent,
     Outcome,
     PairedOutcome,
@@ -52,6 +54,7 @@ class Road:
             ("retraining", self._decision),
             ("models", self._model),
             ("dead-letters", self._dead_letter),
+            ("heartbeats", self._heartbeat),
         ]
         drawn: list[tuple[str, Record]] = []
         for _ in range(count):
@@ -246,6 +249,20 @@ class Road:
             because="registered",
             by="trainer",
             at_ms=self._now_ms,
+        )
+
+    def _heartbeat(self, _: str) -> Heartbeat:
+        waits = Backlog(topic="predictions", records=self._dice.randrange(100), oldest_ms=self._dice.randrange(9_000))
+        return Heartbeat(
+            service=self._dice.choice(("drift", "ingest")),
+            instance="0",
+            host="h",
+            pid=1,
+            started_at_ms=0,
+            at_ms=self._now_ms,
+            every_ms=3_000,
+            state="ready",
+            backlogs=[waits],
         )
 
     def _dead_letter(self, camera: str) -> DeadLetter:

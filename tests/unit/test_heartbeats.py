@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Misconfigured, Unavailable
-from catseye.contract.records import Heartbeat
+from catseye.contract.records import Backlog, Heartbeat
 from catseye.runtime import heartbeats as module
 from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_settings
 from catseye.settings import Settings
@@ -50,6 +50,9 @@ class Works:
     """A worker that is ready when a test says so."""
 
     ready = False
+
+    def __init__(self) -> None:
+        self.backlogs: list[Backlog] = []
 
 
 @pytest.fixture

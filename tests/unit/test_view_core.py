@@ -1,20 +1,34 @@
 """What view makes of records, without Redis: the same in whatever batches, nothing of what cannot be read."""
 
+import json
 from collections import Counter, defaultdict
 from typing import Any, cast
 
+import numpy as np
 import pytest
+import simplejpeg
 from msgspec.structs import replace
 
 from catseye.contract.codec import Codec
 from catseye.contract.identity import DOCTOR
-from catseye.contract.records import AcceptedFrame, CameraReport, DriftStatistic, Outcome, Prediction, Record
+from catseye.contract.records import (
+    AcceptedFrame,
+    Backlog,
+    CameraReport,
+    DriftStatistic,
+    Heartbeat,
+    Outcome,
+    Prediction,
+    Record,
+)
 from catseye.contract.topics import BY_NAME
+from catseye.models.jpeg import decode_rgb
 from catseye.view import plots, writes
 from catseye.view.keys import Keys
 from catseye.view.writes import Command, Writes
 from services.view import core
 from services.view.core import ViewCore
+from services.view.picture import BYTES_MOST, picture_of
 from services.view.queue import Queue
 from tests.system.view_records import Road
 
@@ -176,7 +190,7 @@ def test_no_command_has_too_many_words() -> None:
         collected.slot_count("c", plots.MINUTES, 0, slot, 16)
     found = collected.commands()
     assert max(len(command) for command in found) <= 4 * writes._FIELDS_MOST + 4
-    assert [command[0] for command in found] == ["HSET"] * 3 + ["BITFIELD"] * 3 + ["EXPIREAT"]
+    assert [command[0] for command in found] == ["HSET"] * 3 + ["SET"] + ["BITFIELD"] * 3 + ["EXPIREAT"]
 
 
 def test_all_keys_share_one_root() -> None:
@@ -188,3 +202,45 @@ def test_all_keys_share_one_root() -> None:
     ]
     assert len(set(names)) == len(names)
     assert [name for name in names if not name.startswith("t.view:")] == []
+
+
+def test_the_newest_heartbeat_of_each_process_says_what_waits_for_it() -> None:
+    """By service and instance, as the process wrote it; no page is woken by it."""
+    beat = one(Heartbeat)
+    later = replace(beat, state="not_ready", backlogs=[Backlog(topic="predictions", records=7, oldest_ms=1_500)])
+    found, changes = ViewCore(KEYS, CODEC, QUEUE).on_batch(
+        cast("Any", batch(("heartbeats", beat), ("heartbeats", later)))
+    )
+    (written,) = [words for name, key, *words in found.commands() if (name, key) == ("HSET", KEYS.processes)]
+    assert changes == {}
+    assert written[0] == f"{beat.service}/0"
+    assert json.loads(cast("bytes", written[1]))["backlogs"] == [
+        {"topic": "predictions", "records": 7, "oldest_ms": 1_500}
+    ]
+
+
+def test_a_chunk_begins_with_all_its_slots() -> None:
+    """Redis gives a string that grows slot by slot twice the memory; its lifetime is set with it, once a process."""
+    expiring: set[str] = set()
+    for _ in range(2):
+        collected = Writes(expiring)
+        collected.slot("e", plots.MINUTES, 0, 5, b"\x07")
+        collected.slot_count("c", plots.MINUTES, 0, 5, 16)
+        found = [command for command in collected.commands() if command[0] in ("SET", "EXPIREAT")]
+        if not expiring:
+            slots = plots.MINUTES.slots
+            assert found[:2] == [["SET", "e", bytes(slots), "NX"], ["SET", "c", bytes(2 * slots), "NX"]]
+            assert [command[1] for command in found[2:]] == ["e", "c"]
+        else:
+            assert found == []
+        collected.written()
+
+
+def test_no_picture_takes_more_than_its_share() -> None:
+    """Of noise, which no codec makes small, neither: it is coarser then; 500 cameras fit by this."""
+    rng = np.random.default_rng(3)
+    for height, width in ((240, 320), (1_080, 1_920), (320, 320), (16, 5_000)):
+        noise = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        shown = picture_of(simplejpeg.encode_jpeg(noise, quality=95))
+        assert len(shown) <= BYTES_MOST
+        assert max(decode_rgb(shown).shape) <= 320

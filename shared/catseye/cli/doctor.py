@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from msgspec.structs import asdict
 
 from catseye.cli.common import json_option, settings_with_broker, write_json
 from catseye.cli.models import serving
@@ -66,7 +67,8 @@ def doctor(context: click.Context, timeout_s: float, json_file: Path | None) -> 
 
     The frame is a grey picture of a camera of its own, which drift leaves out. Ends at the first hop that is silent,
     with exit status 1, which it also has where a service is down, in a crash loop, or refuses a model. Where all
-    answer, cameras whose frames came again are named.
+    answer, cameras whose frames came again are named. A service for which records have waited for ten seconds or more
+    is named with their number and age; JSON has those of all services.
     """
     hops: list[Hop] = []
     repeated: dict[str, int] = {}
@@ -88,11 +90,12 @@ def doctor(context: click.Context, timeout_s: float, json_file: Path | None) -> 
         "hops": [{**hop._asdict(), "answered": hop.ms is not None} for hop in hops],
         "frames_repeated": repeated,
         "faults": services.to_json(),
+        "backlogs": [{"service": service, **asdict(each)} for (service, _), each in sorted(services.backlogs.items())],
     }
     if not write_json(json_file, content):
         if came_again := sentence(repeated):
             click.echo(came_again)
-        for line in services.lines:
+        for line in [*services.waiting, *services.lines]:
             click.echo(line)
         click.echo("all hops answer" if silent is None else f"{silent} does not answer")
     context.exit(0 if is_healthy else 1)

@@ -525,6 +525,22 @@ class Problem(Record, frozen=True, kw_only=True):
     version: str = ""
 
 
+class Backlog(Record, frozen=True, kw_only=True):
+    """What the process has still to work off of one topic: records on its own partitions.
+
+    Attributes:
+        topic: Name without the prefix.
+        records: Records that wait; markers of transactions are none. Of many, an estimate.
+        oldest_ms: How long ago the broker got the oldest of them, milliseconds; 0 where none waits.
+    """
+
+    schema_name: ClassVar[str] = "catseye.Backlog"
+
+    topic: str
+    records: int
+    oldest_ms: int
+
+
 class Heartbeat(Record, frozen=True, kw_only=True):
     """A process of a service is there. Each writes one every few seconds, and a last one at its end. Private.
 
@@ -541,6 +557,7 @@ class Heartbeat(Record, frozen=True, kw_only=True):
             stopped when it ended because it was asked to, failed when it ended because it could not go on.
         detail: Why it failed; else empty.
         problems: What is wrong now, oldest first.
+        backlogs: What waits for it, by topic, as it was last looked at; empty while nothing is known.
     """
 
     schema_name: ClassVar[str] = "catseye.Heartbeat"
@@ -555,6 +572,7 @@ class Heartbeat(Record, frozen=True, kw_only=True):
     state: ProcessState
     detail: str = ""
     problems: list[Problem] = msgspec.field(default_factory=list)
+    backlogs: list[Backlog] = msgspec.field(default_factory=list)
 
 
 class Label(Record, frozen=True, kw_only=True):

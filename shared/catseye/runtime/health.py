@@ -12,6 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 
 from catseye.contract.errors import Unavailable
+from catseye.contract.records import Backlog
 from catseye.runtime.metrics import Metrics
 
 STILL_S = 60.0  # a worker that gave no sign for so long is taken for dead; as long as its poll interval
@@ -47,6 +48,8 @@ class Health:
         self._logged_at: dict[str, float] = {}
         self._assigned = False
         self._connected = True
+        self.backlogs: list[Backlog] = []
+        """What waits for it, by topic, as it was last looked at; empty while nothing is known."""
         metrics.ready.set_function(lambda: self.ready)
 
     def beat(self) -> None:
@@ -77,6 +80,16 @@ class Health:
             recent[cause] = now_s
             self._log("aborted", cause=cause)
         self._logged_at = recent
+
+    def waiting(self, backlogs: list[Backlog] | None) -> None:
+        """What waits for it; None when that cannot be known. Heartbeats carry it to doctor and to pages."""
+        self.backlogs = backlogs or []
+        lag, oldest = self._metrics.lag_records, self._metrics.oldest_record_seconds
+        lag.clear()
+        oldest.clear()
+        for backlog in self.backlogs:
+            lag.labels(backlog.topic).set(backlog.records)
+            oldest.labels(backlog.topic).set(backlog.oldest_ms / 1_000)
 
     @property
     def ready(self) -> bool:

@@ -22,7 +22,7 @@ from catseye import clock
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Fault, Misconfigured
 from catseye.contract.masking import masked
-from catseye.contract.records import Heartbeat, Problem, ProcessState
+from catseye.contract.records import Backlog, Heartbeat, Problem, ProcessState
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.kafka.clients import SILENT, client_config
 from catseye.settings import Settings, load
@@ -83,10 +83,12 @@ class Problems:
 
 
 class Readiness(Protocol):
-    """What is asked whether the process works; `catseye.runtime.health.Health` is one."""
+    """What is asked whether the process works, and what waits for it; `catseye.runtime.health.Health` is one."""
 
     @property
     def ready(self) -> bool: ...
+
+    backlogs: list[Backlog]
 
 
 class Heartbeats:
@@ -98,7 +100,7 @@ class Heartbeats:
     Args:
         service: Its name.
         settings: Where the brokers are, and how often.
-        health: Whether it works.
+        health: Whether it works, and what waits for it.
         problems: What it refuses.
         log: Gets an event name and fields for what an operator should see.
     """
@@ -183,6 +185,7 @@ class Heartbeats:
     def _write(self, state: ProcessState, problems: list[Problem], detail: str = "") -> None:
         detail = masked(detail)[:_DETAIL_MOST]
         beat = replace(self._first, at_ms=clock.now_ms(), state=state, detail=detail, problems=problems)
+        beat = replace(beat, backlogs=self._health.backlogs)
         try:
             self._producer.produce(self._topic, self._codec.encode(beat), BY_NAME[TOPIC].key_of(beat), 0)
         except (BufferError, KafkaException) as fault:
@@ -201,6 +204,9 @@ class _Never:
     """Of a process that cannot begin."""
 
     ready = False
+
+    def __init__(self) -> None:
+        self.backlogs: list[Backlog] = []
 
 
 def report_refused_settings(service: str, fault: Misconfigured) -> None:

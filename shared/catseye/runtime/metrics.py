@@ -30,4 +30,10 @@ class Metrics:
             "catseye_commit_seconds", "Committing, a transaction.", buckets=SECONDS, registry=registry
         )
         self.partitions = Gauge("catseye_partitions", "Partitions assigned to this worker.", registry=registry)
+        self.lag_records = Gauge(
+            "catseye_lag_records", "Records that wait for this worker; markers are none.", ["topic"], registry=registry
+        )
+        self.oldest_record_seconds = Gauge(
+            "catseye_oldest_record_seconds", "Age of the oldest of them; 0: none waits.", ["topic"], registry=registry
+        )
         self.ready = Gauge("catseye_ready", "1 when this worker works on its partitions.", registry=registry)

@@ -20,6 +20,7 @@ from catseye.contract.topics import BY_NAME, full_name
 from catseye.kafka.admin import wait_for_broker
 from catseye.kafka.registry import codec_for
 from catseye.runtime import log
+from catseye.runtime.backlog import BacklogWatch
 from catseye.runtime.health import Health, Watchdog
 from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_settings
 from catseye.runtime.listener import Listener
@@ -135,6 +136,7 @@ def run(
             anywhere=[full_name(read, prefix) for read in reads if BY_NAME[read].public],
         )
         observer.start()
+        BacklogWatch(settings, worker.places, health.waiting).start()
         topics = {*reads, *writes, *({state} & BY_NAME.keys())}
         TopicWatch(topics, settings, process.problems, logger.warning).start()
         if getattr(core, "listens", False):

@@ -132,6 +132,10 @@ class Worker(Generic[S]):
             self._consumer.close()
             self._outbox.serve_callbacks()
 
+    def places(self) -> dict[tuple[str, int], int]:
+        """Where it goes on, of each partition that it has; may be asked from another thread."""
+        return self._next.copy()
+
     def _leave(self) -> None:
         """Leave the group at a clean stop, so that others have the partitions at once.
 

@@ -125,6 +125,11 @@ class Keys:
         return self.root + "dead:reasons"
 
     @property
+    def processes(self) -> str:
+        """Hash: ``SERVICE/INSTANCE`` to the newest heartbeat of it, JSON; `backlogs` there is what waits for it."""
+        return self.root + "processes"
+
+    @property
     def counts(self) -> str:
         """Hash: topic to the records of it that the read model stands for."""
         return self.root + "counts"

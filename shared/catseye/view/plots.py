@@ -46,8 +46,8 @@ class Resolution:
 _HOUR_MS = 3_600_000
 MINUTES = Resolution(60_000, 120, 4 * _HOUR_MS)
 """Four hours by the minute."""
-QUARTERS = Resolution(900_000, 192, 7 * 24 * _HOUR_MS)
-"""A week by quarters of an hour."""
+QUARTERS = Resolution(900_000, 336, 7 * 24 * _HOUR_MS)
+"""A week by quarters of an hour; half a week a chunk: of shorter ones the keys cost more than the numbers."""
 RESOLUTIONS = (MINUTES, QUARTERS)
 
 ACCURACY = "accuracy"

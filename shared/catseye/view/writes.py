@@ -33,6 +33,7 @@ class Writes:
         self._slots: defaultdict[tuple[str, int], Counter[int]] = defaultdict(Counter)
         self._scores: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._lifetimes: dict[str, int] = {}
+        self._lengths: dict[str, int] = {}
         self._caps: dict[str, Command] = {}
         self._others: list[Command] = []
 
@@ -67,16 +68,18 @@ class Writes:
     def slot(self, key: str, resolution: Resolution, chunk: int, slot: int, packed: bytes) -> None:
         """Set one slot of a chunk."""
         self._ranges[key][slot * len(packed)] = packed
-        self._lives(key, resolution, chunk)
+        self._lives(key, resolution, chunk, len(packed))
 
     def slot_count(self, key: str, resolution: Resolution, chunk: int, slot: int, bits: int) -> None:
         """Count one more in a slot of a chunk."""
         self._slots[key, bits][slot] += 1
-        self._lives(key, resolution, chunk)
+        self._lives(key, resolution, chunk, bits // 8)
 
-    def _lives(self, key: str, resolution: Resolution, chunk: int) -> None:
+    def _lives(self, key: str, resolution: Resolution, chunk: int, width: int) -> None:
+        """A chunk begins with all its slots: one that grows slot by slot gets twice the memory from Redis."""
         if key not in self._expiring:
             self._lifetimes[key] = resolution.expires_s(chunk)
+            self._lengths[key] = resolution.slots * width
 
     def commands(self) -> list[Command]:
         """All of them."""
@@ -96,6 +99,8 @@ class Writes:
         for key, scores in self._scores.items():
             for member, score in scores.items():
                 yield ["ZADD", key, score, member]
+        for key, length in self._lengths.items():
+            yield ["SET", key, bytes(length), "NX"]
         for key, ranges in self._ranges.items():
             for offset, packed in ranges.items():
                 yield ["SETRANGE", key, offset, packed]
