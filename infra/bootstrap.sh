@@ -1,7 +1,7 @@
 # Sets up what a command in infra/ needs, from a bare checkout; sourced by each of them, never run.
 #
 #   source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/bootstrap.sh"
-#   need_python runtime|test|trainer|retrain_trigger|bench   PYTHON is then the interpreter that has those packages,
+#   need_python runtime|test|trainer|retrain_trigger|bench|fuzz   PYTHON is then the interpreter that has those packages,
 #                                            of the Python that INFRA_PYTHON names, else of 3.11 or the next newer one
 #   need_kafka                               Java 17 or newer, and Kafka's jars in .catseye/kafka/libs
 #   need_javac                               a Java compiler on the PATH

@@ -31,9 +31,13 @@ BENCHES = (
     "stalls",
     "labels",
     "pages",
+    "view",
+    "predict",
+    "streams",
+    "fuzz",
 )
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
-NEVER_SHORT = ("loop", "restart", "stalls", "labels", "pages")
+NEVER_SHORT = ("loop", "restart", "stalls", "labels", "pages", "predict", "fuzz")
 """What `--short` leaves out unless it is named: minutes at least, or tests play the same."""
 
 

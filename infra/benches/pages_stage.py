@@ -20,7 +20,7 @@ from catseye.client.config import limits_of
 from catseye.client.drafts import Drafts
 from catseye.contract.codec import Codec
 from catseye.contract.message import Headers, Message
-from catseye.contract.records import AcceptedFrame, DeadLetter, Record
+from catseye.contract.records import AcceptedFrame, DeadLetter, Place, Record
 from catseye.contract.topics import BY_NAME
 from catseye.rights.tokens import Tokens
 from catseye.view.keys import Keys
@@ -28,7 +28,6 @@ from catseye.view.store import Part, Store
 from infra.local import ports
 from infra.local.redis import RedisServer
 from services.gateway.activation import Activations
-from services.gateway.answers import Sent
 from services.gateway.app import application
 from services.gateway.door import Gateway
 from services.gateway.live import Live
@@ -187,14 +186,15 @@ class _Outbox:
         self._sent, self._sent_bytes = stage.sent, stage.sent_bytes
         self.limits = limits_of(stage.settings)
         self.drafts = Drafts("stage", limits=self.limits)
+        self.codec = Codec()
 
-    async def send(self, topic: str, record: Record) -> Sent:
+    async def send(self, topic: str, record: Record) -> Place:
         self._sent.append((topic, record))
-        return Sent(topic, 0, len(self._sent))
+        return Place(topic=topic, partition=0, offset=len(self._sent))
 
-    async def send_bytes(self, topic: str, key: bytes | None, value: bytes | None) -> Sent:
+    async def send_bytes(self, topic: str, key: bytes | None, value: bytes | None, headers: Any = ()) -> Place:
         self._sent_bytes.append((topic, value or b""))
-        return Sent(topic, 0, len(self._sent_bytes))
+        return Place(topic=topic, partition=0, offset=len(self._sent_bytes))
 
 
 class _NoAnswers:

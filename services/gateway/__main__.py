@@ -20,6 +20,7 @@ from services.gateway.door import Gateway
 from services.gateway.live import Live
 from services.gateway.model import ReadModel
 from services.gateway.offers import Offers
+from services.gateway.oidc import Oidc
 from services.gateway.outbox import Outbox
 from services.gateway.pictures import Pictures
 from services.gateway.rights import Rights
@@ -44,9 +45,15 @@ async def _serve(process: Process[GatewaySettings]) -> None:
     settings = process.settings
     codec = await asyncio.to_thread(codec_for, settings)
     model = ReadModel(settings.redis_url, Keys(settings.topic_prefix))
+    oidc = Oidc(settings) if settings.oidc_issuer else None
     gateway = Gateway(
         settings=settings,
-        rights=Rights(Tokens(settings.tokens_path), settings.gateway_host, settings.gateway_requests_per_s),
+        rights=Rights(
+            Tokens(settings.tokens_path),
+            settings.gateway_host,
+            settings.gateway_requests_per_s,
+            sessions=oidc.sessions if oidc else None,
+        ),
         outbox=Outbox(settings, codec),
         answers=Answers(settings, codec),
         model=model,
@@ -54,6 +61,7 @@ async def _serve(process: Process[GatewaySettings]) -> None:
         pictures=Pictures(settings, codec),
         offers=Offers(model, int(settings.label_horizon_h * 3_600_000), Random()),
         activations=Activations(settings),
+        oidc=oidc,
     )
     await gateway.outbox.start()
     await gateway.answers.start()
@@ -64,7 +72,7 @@ async def _serve(process: Process[GatewaySettings]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,  # who never reads is waited for so long; all is over within 3 s
         h11_max_incomplete_event_size=65_536,
     )
     server = Server(config)

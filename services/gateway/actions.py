@@ -9,15 +9,15 @@ from starlette.responses import Response
 
 from catseye import clock
 from catseye.contract.alert_commands import command_on
-from catseye.contract.dead_letters import destination
 from catseye.contract.errors import Misconfigured, Unavailable
-from catseye.contract.records import Alert, DeadLetter, ModelEvent
+from catseye.contract.records import Alert, ModelEvent
 from catseye.models.asking import asked
 from catseye.models.asking import request as training_request
 from catseye.rights.scopes import Principal
 from services.gateway.bodies import AlertAsked, CommandSent, ModelAsked, TrainingAsked, json_of
 from services.gateway.door import Gateway
-from services.gateway.problem import Problem, not_found, unavailable
+from services.gateway.problem import Problem, unavailable
+from services.gateway.reading import his_alert
 
 _BODY_MOST = 65_536
 
@@ -25,10 +25,7 @@ _BODY_MOST = 65_536
 async def on_alert(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """Acknowledge or suppress an alert, or end its suppression. 202 with the command's id."""
     wanted = await json_of(request, AlertAsked, _BODY_MOST)
-    found = await gateway.model.alert(request.path_params["alert_id"])
-    if found is None or not principal.sees(found.get("camera")):
-        raise not_found(f"alert {request.path_params['alert_id']}")
-    alert = msgspec.convert(found, Alert)
+    alert = msgspec.convert(await his_alert(gateway, request, principal), Alert)
     if wanted.revision is not None:
         alert = msgspec.structs.replace(alert, revision=wanted.revision)
     command = command_on(
@@ -74,22 +71,6 @@ async def train(gateway: Gateway, request: Request, principal: Principal) -> Res
             f"{wanted.model} is not the champion's model; that is {record.model}.",
         )
     return await _sent(gateway, "training.requests", record, record.request_id)
-
-
-async def resend(gateway: Gateway, request: Request, principal: Principal) -> Response:
-    """Send a refused record once more, byte for byte, to the topic that it came from. 202."""
-    found = await gateway.model.dead_letter(request.path_params["dead_letter_id"])
-    if found is None or not principal.sees(found.get("camera")):
-        raise not_found(f"dead letter {request.path_params['dead_letter_id']}")
-    _, partition, offset = found["lies_at"].rsplit("/", 2)
-    letter = await gateway.pictures.record("dead-letters", DeadLetter, int(partition), int(offset))
-    try:
-        await gateway.outbox.send_bytes(destination(letter, gateway.settings.topic_prefix), letter.key, letter.value)
-    except Misconfigured as fault:
-        raise Problem(HTTPStatus.CONFLICT, "cannot_be_sent_again", str(fault)) from fault
-    except Unavailable as fault:
-        raise unavailable(str(fault)) from fault
-    return _accepted(letter.dead_letter_id)
 
 
 async def _events(gateway: Gateway) -> list[ModelEvent]:

@@ -7,7 +7,7 @@ finds the answer to its first try.
 import asyncio
 import time
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from catseye.client.aio_config import aio_config
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Unavailable
-from catseye.contract.records import DeadLetter, Prediction
+from catseye.contract.records import DeadLetter, Place, Prediction
 from catseye.contract.topics import full_name
 from catseye.settings import Settings
 
@@ -24,7 +24,8 @@ MOST = 100_000
 _POLL_MS = 200
 
 Frame = tuple[str, str, int]
-Place = tuple[str, int, int]
+_Key = Frame | tuple[str, int, int]
+"""Name of a frame, or where a record lies."""
 
 
 class Answers:
@@ -40,8 +41,8 @@ class Answers:
         self._codec = codec
         self._predictions = full_name("predictions", settings.topic_prefix)
         self._dead_letters = full_name("dead-letters", settings.topic_prefix)
-        self._known: OrderedDict[Frame | Place, tuple[float, bytes]] = OrderedDict()
-        self._waiting: dict[Frame | Place, list[asyncio.Future[Frame | Place]]] = {}
+        self._known: OrderedDict[_Key, tuple[float, bytes]] = OrderedDict()
+        self._waiting: dict[_Key, list[asyncio.Future[_Key]]] = {}
         self._consumer: Any = None
 
     async def start(self) -> None:
@@ -83,7 +84,7 @@ class Answers:
 
     async def of(self, frame: Frame, place: Place | None, within_s: float) -> Prediction | DeadLetter | None:
         """The prediction of *frame*, or the dead letter of the record at *place*; None when neither came in time."""
-        keys: list[Frame | Place] = [frame] if place is None else [frame, place]
+        keys: list[_Key] = [frame] if place is None else [frame, (place.topic, place.partition, place.offset)]
         found = next((key for key in keys if key in self._known), None)
         if found is None:
             found = await self._first(keys, within_s)
@@ -93,9 +94,9 @@ class Answers:
         """The prediction of *frame*, if it came in the last minute."""
         return self._read(frame) if frame in self._known else None
 
-    async def _first(self, keys: list[Frame | Place], within_s: float) -> Frame | Place | None:
+    async def _first(self, keys: list[_Key], within_s: float) -> _Key | None:
         """Which of *keys* comes first; None for none of them in time."""
-        future: asyncio.Future[Frame | Place] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[_Key] = asyncio.get_running_loop().create_future()
         for key in keys:
             self._waiting.setdefault(key, []).append(future)
         try:
@@ -108,7 +109,7 @@ class Answers:
                 if not self._waiting[key]:
                     del self._waiting[key]
 
-    def _read(self, key: Frame | Place) -> Prediction | DeadLetter:
+    def _read(self, key: _Key) -> Prediction | DeadLetter:
         value = self._known[key][1]
         if isinstance(key[1], str):  # a boot is text, a partition is a number
             return self._codec.decode(value, Prediction)
@@ -118,7 +119,7 @@ class Answers:
         try:
             if message.topic == self._predictions:
                 head = self._codec.leading_fields(message.value, Prediction, "sequence")
-                key: Frame | Place = head["camera"], head["boot"], head["sequence"]
+                key: _Key = head["camera"], head["boot"], head["sequence"]
             else:
                 head = self._codec.leading_fields(message.value, DeadLetter, "offset")
                 key = head["topic"], head["partition"], head["offset"]
@@ -136,17 +137,3 @@ class Answers:
             if at_s > until and len(self._known) <= MOST:
                 return
             del self._known[key]
-
-
-class Sent(NamedTuple):
-    """A record that the broker has.
-
-    Attributes:
-        topic: Full name.
-        partition: Where it lies.
-        offset: Where it lies.
-    """
-
-    topic: str
-    partition: int
-    offset: int

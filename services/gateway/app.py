@@ -20,6 +20,7 @@ from services.gateway.door import Gateway
 from services.gateway.links import link_routes
 from services.gateway.pages import page_routes
 from services.gateway.problem import Problem
+from services.gateway.rights import COOKIE
 from services.gateway.routes import ROUTES, Route
 
 _HEADERS = {
@@ -41,6 +42,8 @@ def application(gateway: Gateway) -> Starlette:
     routes.append(HttpRoute("/openapi.json", description, methods=["GET"]))
     routes += page_routes(gateway)
     routes += link_routes(gateway)
+    if gateway.oidc is not None:
+        routes += gateway.oidc.routes(COOKIE)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

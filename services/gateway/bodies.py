@@ -158,6 +158,40 @@ class CommandSent(msgspec.Struct):
     command_id: str
 
 
+class LetterAgain(msgspec.Struct, forbid_unknown_fields=True):
+    """A dead letter is sent once more.
+
+    Attributes:
+        repair: Fields of the record that are to be other ones, by name (`GET` lists them); none: byte for byte.
+    """
+
+    repair: dict[str, str | int | float | bool | list[float] | dict[str, float] | None] = {}
+
+
+class LettersAgain(msgspec.Struct, forbid_unknown_fields=True):
+    """All dead letters of one reason are sent once more.
+
+    Attributes:
+        reason: Their reason code.
+        topic: Only those that came from this topic, full name; null: from any.
+    """
+
+    reason: str
+    topic: str | None = None
+
+
+class LettersSent(msgspec.Struct):
+    """Dead letters that were sent once more.
+
+    Attributes:
+        sent: How many the broker has.
+        left: How many cannot be sent: only a service writes to where they came from, or they are not kept whole.
+    """
+
+    sent: int
+    left: int
+
+
 async def body_of(request: Request, most: int) -> bytes:
     """The whole body, of at most *most* bytes. Raises `Problem`.
 
@@ -179,9 +213,11 @@ async def body_of(request: Request, most: int) -> bytes:
     )
 
 
-async def json_of(request: Request, kind: type[B], most: int) -> B:
-    """The body as *kind*. Raises `Problem` with what is wrong in it."""
+async def json_of(request: Request, kind: type[B], most: int, *, empty: B | None = None) -> B:
+    """The body as *kind*; *empty*, if any, where there is none. Raises `Problem` with what is wrong in it."""
     body = await body_of(request, most)
+    if not body and empty is not None:
+        return empty
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as fault:

@@ -54,12 +54,16 @@ def _operation(route: Route) -> dict[str, Any]:
         {"name": name, "in": "query", "required": False, "description": meaning, "schema": {"type": "string"}}
         for name, meaning in route.query.items()
     ]
+    in_header = [
+        {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"}}
+        for name, meaning in route.headers.items()
+    ]
     answer: dict[str, Any] = {"schema": _ref(route.gives)} if route.gives else {}
     operation: dict[str, Any] = {
         "operationId": route.handle.__name__,
         "summary": route.summary,
         "description": f"Needs the scope `{route.scope}`.",
-        "parameters": [*in_path, *in_query],
+        "parameters": [*in_path, *in_query, *in_header],
         "responses": {
             str(route.status): {"description": route.summary, "content": {route.answers: answer}},
             **{

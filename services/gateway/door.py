@@ -7,6 +7,7 @@ from services.gateway.answers import Answers
 from services.gateway.live import Live
 from services.gateway.model import ReadModel
 from services.gateway.offers import Offers
+from services.gateway.oidc import Oidc
 from services.gateway.outbox import Outbox
 from services.gateway.pictures import Pictures
 from services.gateway.rights import Rights
@@ -27,6 +28,7 @@ class Gateway:
         pictures: Frames by where they lie.
         offers: Frames that people are asked to label.
         activations: Where models look.
+        oidc: Where people sign in; None where that is not set.
     """
 
     settings: GatewaySettings
@@ -38,3 +40,4 @@ class Gateway:
     pictures: Pictures
     offers: Offers
     activations: Activations
+    oidc: Oidc | None = None

@@ -17,8 +17,8 @@ from catseye.rights.scopes import Principal
 from services.gateway.agreement import kappa
 from services.gateway.bodies import LabelAnswered, LabelAnswerSent, OffersAsked, json_of
 from services.gateway.door import Gateway
-from services.gateway.problem import Problem, unavailable
-from services.gateway.publishing import named, refused
+from services.gateway.problem import Problem, refused, unavailable
+from services.gateway.publishing import named
 from services.gateway.reading import json
 
 OFFERS_MOST = 20

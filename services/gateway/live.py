@@ -5,7 +5,7 @@ the newest holds. What it missed altogether it is told as `resync`: load the pag
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -35,11 +35,28 @@ class Listener:
         self._other: dict[str, Any] = {}
         self._alerts: dict[str, None] = {}
         self._resync = False
+        self._held: list[tuple[str, dict[str, Any]]] | None = None
         self.last_id = ""
         self.news = asyncio.Event()
 
+    def hold(self) -> None:
+        """Put what comes aside until `release`: what came before is being looked for."""
+        self._held = []
+
+    def release(self, earlier: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Take what came before, and then what was put aside: in the order of the stream, each once."""
+        held, self._held = self._held or [], None
+        for entry_id, changes in earlier:
+            self.take(entry_id, changes)
+        for entry_id, changes in held:
+            if _order(entry_id) > _order(self.last_id):
+                self.take(entry_id, changes)
+
     def take(self, entry_id: str, changes: dict[str, Any]) -> None:
         """One entry of the stream."""
+        if self._held is not None:
+            self._held.append((entry_id, changes))
+            return
         self.last_id = entry_id
         for camera, fields in changes.get("cameras", {}).items():
             if self._principal.sees(camera):
@@ -128,6 +145,8 @@ class Live:
         """
         listener = Listener(principal)
         listener.last_id = after or self._last_id
+        if after:
+            listener.hold()
         self._listeners.add(listener)
         try:
             if after:
@@ -148,18 +167,17 @@ class Live:
 
     async def _resume(self, listener: Listener, after: str) -> None:
         """Hand over what came behind *after*, or say that it is no longer there."""
-        key = self._model.keys.live
+        key, earlier = self._model.keys.live, []
         try:
             oldest = await self._model.redis.xrange(key, count=1)
             missed = await self._model.redis.xrange(key, min=f"({after}")
+            if not oldest or _order(oldest[0][0].decode()) > _order(after):
+                listener.missed()
+            else:
+                earlier = [(entry.decode(), msgspec.json.decode(fields[b"changes"])) for entry, fields in missed]
         except RedisError:
             listener.missed()
-            return
-        if not oldest or _order(oldest[0][0].decode()) > _order(after):
-            listener.missed()
-            return
-        for entry_id, fields in missed:
-            listener.take(entry_id.decode(), msgspec.json.decode(fields[b"changes"]))
+        listener.release(earlier)
 
 
 def _order(entry_id: str) -> tuple[int, ...]:

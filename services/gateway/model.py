@@ -180,6 +180,11 @@ class ReadModel:
         found = await self.ask(self.redis.hgetall(self.keys.counts))
         return {name.decode(): int(count) for name, count in sorted(found.items())}
 
+    async def processes(self) -> list[Fields]:
+        """The newest heartbeat of each process, by name: state, problems, `backlogs`: what waits for it."""
+        found = await self.ask(self.redis.hgetall(self.keys.processes))
+        return [msgspec.json.decode(value) for _, value in sorted(found.items())]
+
     async def latencies(self, hop: str, span_ms: int) -> list[tuple[int, tuple[int, ...]]]:
         """Histograms of a hop by the minute, of the latest *span_ms* (four hours at most): time and bins."""
         now_ms = time.time_ns() // 1_000_000

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -12,10 +13,9 @@ from catseye.client.config import limits_of
 from catseye.client.drafts import Drafts
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
-from catseye.contract.records import Record
+from catseye.contract.records import Place, Record
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.settings import Settings
-from services.gateway.answers import Sent
 
 ANSWER_S = 10.0
 
@@ -30,7 +30,8 @@ class Outbox:
 
     def __init__(self, settings: Settings, codec: Codec) -> None:
         self._settings = settings
-        self._codec = codec
+        self.codec = codec
+        """Reads and writes records."""
         self._producer: Any = None
         self.limits = limits_of(settings)
         """What ingest accepts."""
@@ -50,15 +51,18 @@ class Outbox:
         """Send what is under way, and leave."""
         await self._producer.stop()
 
-    async def send(self, topic: str, record: Record) -> Sent:
+    async def send(self, topic: str, record: Record) -> Place:
         """Write one record. Raises `Unavailable` when the broker did not acknowledge it; it may have it."""
         full = full_name(topic, self._settings.topic_prefix)
-        return await self.send_bytes(full, BY_NAME[topic].key_of(record), self._codec.encode(record))
+        return await self.send_bytes(full, BY_NAME[topic].key_of(record), self.codec.encode(record))
 
-    async def send_bytes(self, topic: str, key: bytes | None, value: bytes | None) -> Sent:
-        """Write a record as it is to a topic by its full name. Raises as `send` does."""
+    async def send_bytes(
+        self, full: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Place:
+        """Write bytes to the topic of that full name. Raises `Unavailable` likewise."""
         try:
-            found = await asyncio.wait_for(self._producer.send_and_wait(topic, value, key), ANSWER_S)
+            sending = self._producer.send_and_wait(full, value, key, headers=list(headers))
+            found = await asyncio.wait_for(sending, ANSWER_S)
         except (KafkaError, TimeoutError) as fault:
             raise Unavailable(f"the broker did not acknowledge it: {fault or type(fault).__name__}") from fault
-        return Sent(found.topic, found.partition, found.offset)
+        return Place(topic=found.topic, partition=found.partition, offset=found.offset)

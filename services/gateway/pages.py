@@ -25,8 +25,10 @@ from services.gateway import race
 from services.gateway.bodies import body_of
 from services.gateway.door import Gateway
 from services.gateway.labelling import progress_of
+from services.gateway.letters import his_letters, his_reasons
+from services.gateway.oidc import own_path
 from services.gateway.problem import Problem
-from services.gateway.reading import known_camera, system_facts
+from services.gateway.reading import his_alerts, known_camera, system_facts
 from services.gateway.rights import COOKIE
 from services.gateway.routes import ROUTES
 from services.gateway.show import FILTERS
@@ -86,7 +88,7 @@ async def camera(gateway: Gateway, request: Request, principal: Principal) -> di
     """One camera with what is wrong with it."""
     found = await known_camera(gateway, request, principal)
     name = found["camera"]
-    alerts = await gateway.model.alerts(resolved=False)
+    alerts = await his_alerts(gateway, principal, resolved=False)
     concerning = [alert for alert in alerts if name == alert.get("camera") or name in alert.get("cameras", [])]
     signals = sorted(found["signals"].values(), key=lambda signal: (-signal["share"], signal["signal"]))
     versions = _json(found["versions"])
@@ -95,10 +97,7 @@ async def camera(gateway: Gateway, request: Request, principal: Principal) -> di
 
 async def alerts(gateway: Gateway, request: Request, principal: Principal) -> dict[str, Any]:
     """Open alerts, the gravest first, and the latest that are over."""
-    found = [
-        [alert for alert in await gateway.model.alerts(resolved=resolved) if principal.sees(alert.get("camera"))]
-        for resolved in (False, True)
-    ]
+    found = [await his_alerts(gateway, principal, resolved=resolved) for resolved in (False, True)]
     found[0].sort(key=lambda alert: (alert["state"] == "suppressed", _SEVERITIES.index(alert["severity"])))
     return {"open": found[0], "over": found[1][:50], "kinds": KINDS}
 
@@ -152,13 +151,12 @@ async def _races(gateway: Gateway, events: list[dict[str, Any]], known: KnownMod
 
 async def dead_letters(gateway: Gateway, request: Request, principal: Principal) -> dict[str, Any]:
     """What was refused."""
-    found = await gateway.model.dead_letters(100)
-    reasons = await gateway.model.dead_reasons()
+    reasons = await his_reasons(gateway, principal)
     ranked = sorted(
         ((key.rpartition("/")[2], key.rpartition("/")[0], count) for key, count in reasons.items()),
         key=lambda row: (-row[2], row),
     )
-    return {"letters": [letter for letter in found if principal.sees(letter.get("camera"))], "reasons": ranked}
+    return {"letters": await his_letters(gateway, principal, 100), "reasons": ranked}
 
 
 async def label(gateway: Gateway, request: Request, principal: Principal) -> dict[str, Any]:
@@ -220,7 +218,7 @@ def page_routes(gateway: Gateway) -> list[BaseRoute]:
     """Routes of all pages, of signing in, and of what they load."""
     return [
         *(HttpRoute(page.path, _endpoint(gateway, page), methods=["GET"]) for page in PAGES),
-        HttpRoute("/login", _login_page, methods=["GET"]),
+        HttpRoute("/login", _login_page(gateway), methods=["GET"]),
         HttpRoute("/login", _login(gateway), methods=["POST"]),
         HttpRoute("/logout", _logout, methods=["POST"]),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
@@ -249,8 +247,11 @@ def shown_page(template: str, title: str, principal: Principal | None, status: i
     return HTMLResponse(content, status, {"Cache-Control": "no-store"})
 
 
-async def _login_page(request: Request) -> Response:
-    return shown_page("login.html", "Sign in", None, wrong=False)
+def _login_page(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
+    async def page(request: Request) -> Response:
+        return shown_page("login.html", "Sign in", None, wrong=False, provider=gateway.oidc is not None)
+
+    return page
 
 
 def _login(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
@@ -258,10 +259,10 @@ def _login(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
         form = parse_qs((await body_of(request, 4_096)).decode("ascii", "replace"))
         token = form.get("token", [""])[0].strip()
         if gateway.rights.principal_of(token) is None:
-            return shown_page("login.html", "Sign in", None, HTTPStatus.UNAUTHORIZED, wrong=True)
-        wanted = request.query_params.get("next", "/")
-        to = wanted if wanted.startswith("/") and not wanted.startswith(("//", "/\\")) else "/"
-        answer = RedirectResponse(to, HTTPStatus.SEE_OTHER)
+            return shown_page(
+                "login.html", "Sign in", None, HTTPStatus.UNAUTHORIZED, wrong=True, provider=gateway.oidc is not None
+            )
+        answer = RedirectResponse(own_path(request.query_params.get("next")), HTTPStatus.SEE_OTHER)
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return answer
 

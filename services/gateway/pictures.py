@@ -2,21 +2,24 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from catseye.contract.codec import Codec
-from catseye.contract.errors import BadRecord
+from catseye.contract.errors import BadRecord, Unavailable
 from catseye.contract.records import AcceptedFrame, Record
 from catseye.contract.topics import full_name
 from catseye.kafka.clients import SILENT, partition_bounds, reader_config
+from catseye.kafka.reading import ENDS_SHOWN, read_to
 from catseye.settings import Settings
 from services.gateway.problem import not_found, unavailable
 
 R = TypeVar("R", bound=Record)
 KEPT_BYTES = 32 * 2**20
 _WAIT_S = 3.0
+_QUIET_S = 10.0
 
 
 class Pictures:
@@ -50,6 +53,10 @@ class Pictures:
         async with self._lock:
             return await asyncio.to_thread(self._read, topic, kind, partition, offset)
 
+    async def records(self, topic: str, kind: type[R], partition: int, offsets: Sequence[int]) -> list[R]:
+        """Those at some places of one partition that are still kept, in order. Raises `Problem`: no broker answers."""
+        return await asyncio.to_thread(self._read_many, topic, kind, partition, frozenset(offsets))
+
     def close(self) -> None:
         if self._consumer is not None:
             self._consumer.close()
@@ -61,6 +68,23 @@ class Pictures:
         while self._bytes > KEPT_BYTES:
             _, gone = self._kept.popitem(last=False)
             self._bytes -= len(gone.jpeg)
+
+    def _read_many(self, topic: str, kind: type[R], partition: int, wanted: frozenset[int]) -> list[R]:
+        settings, found = self._settings, list[R]()
+        config = reader_config(settings, f"{settings.topic_prefix}gateway.records") | ENDS_SHOWN | SILENT
+        # What is kept no more is passed over, not a fault.
+        reader = Consumer(config | {"fetch.wait.max.ms": 20, "auto.offset.reset": "earliest"})
+        part = full_name(topic, settings.topic_prefix), partition
+        try:
+            for chunk in read_to(reader, {part: (min(wanted), max(wanted) + 1)}, quiet_s=_QUIET_S):
+                for message in chunk.messages:
+                    if message.offset() in wanted:
+                        found.append(self._codec.decode(message.value(), kind))
+        except Unavailable as fault:
+            raise unavailable(f"{fault}.") from fault
+        finally:
+            reader.close()
+        return found
 
     def _read(self, topic: str, kind: type[R], partition: int, offset: int) -> R:
         what = (

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from catseye.contract.errors import BadRecord, Reason
+
 
 class Problem(Exception):
     """A request is refused.
@@ -49,3 +51,10 @@ def unavailable(detail: str, retry_after_s: int = 2) -> Problem:
     """A server behind the gateway does not answer; the same request later is right."""
     headers = {"Retry-After": str(retry_after_s)}
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
+
+
+def refused(fault: BadRecord) -> Problem:
+    """What no ingest would accept."""
+    too_large = fault.reason in (Reason.RECORD_TOO_LARGE, Reason.JPEG_TOO_LARGE)
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.UNPROCESSABLE_ENTITY
+    return Problem(status, fault.reason, fault.detail)

@@ -3,6 +3,7 @@
 import re
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -11,14 +12,13 @@ from starlette.responses import Response
 from catseye import clock
 from catseye.client.drafts import Drafts, label_of
 from catseye.client.drafts import FrameId as FrameName
-from catseye.contract.errors import BadRecord, Reason, Unavailable
+from catseye.contract.errors import BadRecord, Unavailable
 from catseye.contract.identity import frame_id
-from catseye.contract.records import DeadLetter, Frame, Prediction
+from catseye.contract.records import DeadLetter, Frame, Place, Prediction
 from catseye.rights.scopes import Principal
-from services.gateway.answers import Sent
 from services.gateway.bodies import FramePosted, FrameSent, LabelPosted, LabelSent, body_of, json_of
 from services.gateway.door import Gateway
-from services.gateway.problem import Problem, unavailable
+from services.gateway.problem import Problem, refused, unavailable
 
 _NUMBERED = re.compile(r"(?P<boot>.+)[.:](?P<sequence>\d{1,18})")
 
@@ -34,9 +34,7 @@ async def predict(gateway: Gateway, request: Request, principal: Principal) -> R
     wait_s = _wait_s(gateway, request)
     frame, sent = await _published(gateway, request, principal)
     name = frame_id(frame.camera, frame.boot, frame.sequence)
-    found = await gateway.answers.of(
-        (frame.camera, frame.boot, frame.sequence), (sent.topic, sent.partition, sent.offset), wait_s
-    )
+    found = await gateway.answers.of((frame.camera, frame.boot, frame.sequence), sent, wait_s)
     if isinstance(found, DeadLetter):
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, found.reason, found.detail, frame=name, dead_letter_id=found.dead_letter_id
@@ -95,11 +93,12 @@ def _accepted(frame: Frame) -> Response:
     """202: the broker has the frame; where its prediction will be."""
     name = frame_id(frame.camera, frame.boot, frame.sequence)
     sent = FrameSent(frame=name, camera=frame.camera, boot=frame.boot, sequence=frame.sequence)
-    location = {"Location": f"/v1/predictions/{name}"}
+    location = {"Location": f"/v1/predictions/{quote(name)}"}
     return Response(msgspec.json.encode(sent), HTTPStatus.ACCEPTED, location, media_type="application/json")
 
 
-async def _published(gateway: Gateway, request: Request, principal: Principal) -> tuple[Frame, Sent]:
+async def _published(gateway: Gateway, request: Request, principal: Principal) -> tuple[Frame, Place | None]:
+    """The frame, and where it lies; None where its prediction is there already: it is not sent again then."""
     posted = await _posted(gateway, request)
     if not principal.sees(posted.camera):
         raise _not_his(principal, posted.camera)
@@ -117,6 +116,8 @@ async def _published(gateway: Gateway, request: Request, principal: Principal) -
         raise refused(fault) from fault
     if sequence is not None:
         frame = msgspec.structs.replace(frame, sequence=sequence)
+        if gateway.answers.known((frame.camera, frame.boot, frame.sequence)) is not None:
+            return frame, None
     return frame, await _send(gateway, "frames", frame)
 
 
@@ -124,7 +125,8 @@ def _drafts(gateway: Gateway, key: str | None) -> tuple[Drafts, int | None]:
     """Who numbers the frame. With a key the frame is the same at each try: ingest drops what comes again.
 
     A key that ends in a number behind a colon or a dot is a boot and a sequence number: of one boot, 2,048 numbers are
-    told apart, and of boots with one frame each the last eight of a camera only.
+    told apart, and of boots with one frame each the last eight of a camera only. What was predicted in the last minute
+    is told apart whatever its name; there is no store beside the topics that could do more.
     """
     if key is None:
         return gateway.outbox.drafts, None
@@ -188,7 +190,7 @@ def _with_query(request: Request, jpeg: bytes) -> FramePosted:
     return FramePosted(camera=query.get("camera", ""), jpeg=jpeg, captured_at_ms=captured_at_ms, explain=explain)
 
 
-async def _send(gateway: Gateway, topic: str, record: Any) -> Sent:
+async def _send(gateway: Gateway, topic: str, record: Any) -> Place:
     try:
         return await gateway.outbox.send(topic, record)
     except Unavailable as fault:
@@ -216,16 +218,9 @@ def named(text: str) -> FrameName:
         raise refused(fault) from fault
 
 
-def refused(fault: BadRecord) -> Problem:
-    """What no ingest would accept."""
-    too_large = fault.reason in (Reason.RECORD_TOO_LARGE, Reason.JPEG_TOO_LARGE)
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.UNPROCESSABLE_ENTITY
-    return Problem(status, fault.reason, fault.detail)
-
-
 def _not_his(principal: Principal, camera: str) -> Problem:
     return Problem(
         HTTPStatus.FORBIDDEN,
         "no_right",
-        f"The token of {principal.name} is not for {camera}; it is for {principal.cameras}.",
+        f"The token of {principal.name} is not for {camera}; it is for {', '.join(principal.cameras)}.",
     )

@@ -14,6 +14,7 @@ from catseye.rights.scopes import Principal
 from catseye.view import plots
 from catseye.view.plots import MINUTES, QUARTERS
 from services.gateway.door import Gateway
+from services.gateway.letters import his_letters, his_reasons
 from services.gateway.model import PAGE_MOST
 from services.gateway.problem import Problem, not_found
 
@@ -115,16 +116,30 @@ async def _model_event(gateway: Gateway, request: Request) -> dict[str, Any]:
 async def alerts(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """Alerts, the newest first: those that are open, or with `resolved=true` those that are over."""
     resolved = request.query_params.get("resolved", "").lower() == "true"
-    found = await gateway.model.alerts(resolved=resolved)
-    return json({"alerts": [alert for alert in found if principal.sees(alert.get("camera"))]})
+    return json({"alerts": await his_alerts(gateway, principal, resolved=resolved)})
 
 
 async def alert(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """The newest record of one alert."""
-    found = await gateway.model.alert(request.path_params["alert_id"])
-    if found is None or not principal.sees(found.get("camera")):
-        raise not_found(f"alert {request.path_params['alert_id']}")
-    return json(found)
+    return json(await his_alert(gateway, request, principal))
+
+
+async def his_alerts(gateway: Gateway, principal: Principal, *, resolved: bool) -> list[dict[str, Any]]:
+    """Alerts that *principal* may see, the newest first; one of a group tells the names of all its cameras."""
+    return [alert for alert in await gateway.model.alerts(resolved=resolved) if _is_his(alert, principal)]
+
+
+async def his_alert(gateway: Gateway, request: Request, principal: Principal) -> dict[str, Any]:
+    """The alert that the path names. Raises `Problem` where there is none, or it is not his."""
+    alert_id = request.path_params["alert_id"]
+    found = await gateway.model.alert(alert_id)
+    if found is None or not _is_his(found, principal):
+        raise not_found(f"alert {alert_id}")
+    return found
+
+
+def _is_his(alert: dict[str, Any], principal: Principal) -> bool:
+    return principal.sees_all(alert.get("camera"), alert.get("cameras", ()))
 
 
 async def models(gateway: Gateway, request: Request, principal: Principal) -> Response:
@@ -138,9 +153,8 @@ async def models(gateway: Gateway, request: Request, principal: Principal) -> Re
 async def dead_letters(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """What was refused, the newest first, and how many there were of each reason."""
     most = _whole(request, "most", 100, 1, PAGE_MOST)
-    found = await gateway.model.dead_letters(most, _whole(request, "before_ms", 2**62, 0, 2**62))
-    his = [letter for letter in found if principal.sees(letter.get("camera"))]
-    return json({"dead_letters": his, "reasons": await gateway.model.dead_reasons()})
+    his = await his_letters(gateway, principal, most, _whole(request, "before_ms", 2**62, 0, 2**62))
+    return json({"dead_letters": his, "reasons": await his_reasons(gateway, principal)})
 
 
 async def system(gateway: Gateway, request: Request, principal: Principal) -> Response:
@@ -156,6 +170,7 @@ async def system_facts(gateway: Gateway) -> dict[str, Any]:
         "latency_ms": {hop: _percentiles(histogram) for hop, histogram in hops.items()},
         "predictions": sum(hops["predict"]),
         "read_model": await gateway.model.progress(),
+        "processes": await gateway.model.processes(),
     }
 
 

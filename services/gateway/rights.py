@@ -11,6 +11,7 @@ from catseye import clock
 from catseye.contract.errors import Misconfigured
 from catseye.rights.scopes import EVERYTHING, Principal, Scope
 from catseye.rights.tokens import Tokens
+from services.gateway.oidc import Sessions
 from services.gateway.problem import Problem
 
 COOKIE = "catseye_token"
@@ -34,6 +35,7 @@ class Rights:
     Args:
         tokens: Those that are known.
         host: Address that the gateway listens on.
+        sessions: Of people who signed in at a provider; None where that is not set.
         requests_per_s: Requests a second of one principal, on average; ten seconds' worth at once.
         monotonic: Seconds that only grow.
 
@@ -42,11 +44,18 @@ class Rights:
     """
 
     def __init__(
-        self, tokens: Tokens, host: str, requests_per_s: float, monotonic: Callable[[], float] = time.monotonic
+        self,
+        tokens: Tokens,
+        host: str,
+        requests_per_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        sessions: Sessions | None = None,
     ) -> None:
         self._tokens = tokens
+        self._sessions = sessions
         self._loopback = is_loopback(host)
-        if not self._loopback and not tokens.any:
+        if not self._loopback and not tokens.any and sessions is None:
             raise Misconfigured(
                 f"CATSEYE_GATEWAY_HOST {host} can be reached from other machines, and there is no token: make one with "
                 "`catseye tokens create NAME --scope admin`, or listen on 127.0.0.1"
@@ -81,8 +90,9 @@ class Rights:
         return found
 
     def principal_of(self, token: str) -> Principal | None:
-        """Who comes in with *token*; None for nobody."""
-        return self._tokens.principal(token, clock.now_ms())
+        """Who comes in with *token*, or with the session of a sign-in; None for nobody."""
+        found = self._tokens.principal(token, clock.now_ms())
+        return self._sessions.principal(token) if found is None and self._sessions is not None else found
 
     def _principal(self, request: Request) -> tuple[Principal | None, bool]:
         """Who it is, and whether a browser says so by itself."""
@@ -91,7 +101,7 @@ class Rights:
             return self.principal_of(token.strip()) if kind.lower() == "bearer" else None, False
         if (cookie := request.cookies.get(COOKIE)) is not None:
             return self.principal_of(cookie), True
-        if self._loopback and not self._tokens.any and _local_name(request):
+        if self._loopback and self._sessions is None and not self._tokens.any and _local_name(request):
             return LOCAL, True
         return None, False
 

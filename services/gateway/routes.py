@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from catseye.rights.scopes import Principal, Scope
-from services.gateway import actions, labelling, publishing, reading
+from services.gateway import actions, labelling, letters, publishing, reading
 from services.gateway.bodies import (
     AlertAsked,
     CommandSent,
@@ -18,6 +18,9 @@ from services.gateway.bodies import (
     LabelAnswerSent,
     LabelPosted,
     LabelSent,
+    LetterAgain,
+    LettersAgain,
+    LettersSent,
     ModelAsked,
     OffersAsked,
     TrainingAsked,
@@ -40,6 +43,7 @@ class Route:
         gives: Type of the JSON answer, where it has one type.
         status: Of the answer when all is well.
         query: Parameters of the query and what they mean.
+        headers: Headers that a request may have, and what they mean.
         media: What else the body may be, beside JSON.
         answers: Media type of the answer.
     """
@@ -52,6 +56,7 @@ class Route:
     gives: type[msgspec.Struct] | None = None
     status: int = 200
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     media: tuple[str, ...] = ()
     answers: str = "application/json"
 
@@ -66,10 +71,15 @@ _OF_FRAME = {
     "captured_at_ms": "When it was taken, Unix milliseconds; left out: now.",
     "explain": "1 asks for a class activation map.",
 }
+_KEY = {
+    "Idempotency-Key": "NAME:NUMBER, such as pass-7:42. The same key is the same frame: it is accepted once, among "
+    "2,048 numbers of a name and the last eight names of a camera. A key that ends in no number is a name with one "
+    "frame: it is told apart for the minute after its prediction, and then among the last eight names of its camera.",
+}
 _JPEG = ("image/jpeg", "multipart/form-data")
 
 ROUTES = (
-    Route("POST", "/v1/frames", Scope.PUBLISH, publishing.publish, FramePosted, FrameSent, 202, _OF_FRAME, _JPEG),
+    Route("POST", "/v1/frames", Scope.PUBLISH, publishing.publish, FramePosted, FrameSent, 202, _OF_FRAME, _KEY, _JPEG),
     Route(
         "POST",
         "/v1/predict",
@@ -77,6 +87,7 @@ ROUTES = (
         publishing.predict,
         FramePosted,
         query={**_OF_FRAME, "wait_s": "Longest wait for the prediction, seconds."},
+        headers=_KEY,
         media=_JPEG,
     ),
     Route("GET", "/v1/predictions/{frame:path}", Scope.VIEW, publishing.prediction),
@@ -122,7 +133,9 @@ ROUTES = (
         reading.dead_letters,
         query={"most": "Letters of a page.", "before_ms": "Only those refused before, Unix milliseconds."},
     ),
-    Route("POST", "/v1/dead-letters/{dead_letter_id}", Scope.OPERATE, actions.resend, gives=CommandSent, status=202),
+    Route("POST", "/v1/dead-letters", Scope.OPERATE, letters.resend_all, LettersAgain, LettersSent, 202),
+    Route("GET", "/v1/dead-letters/{dead_letter_id}", Scope.VIEW, letters.one),
+    Route("POST", "/v1/dead-letters/{dead_letter_id}", Scope.OPERATE, letters.resend, LetterAgain, CommandSent, 202),
     Route("GET", "/v1/system", Scope.VIEW, reading.system),
     Route("GET", "/v1/events", Scope.VIEW, reading.events, answers="text/event-stream"),
 )

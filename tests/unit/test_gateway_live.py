@@ -59,3 +59,23 @@ def test_a_page_is_told_of_its_cameras_only() -> None:
     assert not listener.news.is_set()
     listener.take("2-0", {"cameras": {"gate-7": {"label": "car"}, "south": {"label": "bus"}}})
     assert told(listener)[2] == {"cameras": {"gate-7": {"label": "car"}}, "alerts": []}
+
+
+def test_a_reader_that_comes_back_is_told_in_the_order_of_the_stream() -> None:
+    """What it missed first, then what came while that was looked for, each once; the newest holds."""
+    listener = Listener(ANN)
+    listener.last_id = "1-0"
+    listener.hold()
+    listener.take("3-0", {"cameras": {"gate-1": {"label": "bus"}}})
+    listener.take("4-0", {"cameras": {"gate-2": {"label": "van"}}})
+    assert not listener.news.is_set()
+    listener.release(
+        [(f"{number}-0", {"cameras": {"gate-1": {"label": label}}}) for number, label in ((2, "car"), (3, "bus"))]
+    )
+    assert told(listener) == (
+        "4-0",
+        "changes",
+        {"cameras": {"gate-1": {"label": "bus"}, "gate-2": {"label": "van"}}, "alerts": []},
+    )
+    listener.take("5-0", {"cameras": {"gate-1": {"label": "car"}}})
+    assert told(listener)[0] == "5-0"

@@ -40,6 +40,13 @@ class Principal(msgspec.Struct, frozen=True):
             return True
         return camera is not None and any(fnmatchcase(camera, pattern) for pattern in self.cameras)
 
+    def sees_all(self, camera: str | None, cameras: Iterable[str]) -> bool:
+        """Whether what concerns *camera*, or else a group of *cameras*, is his: a group only where each of it is."""
+        if camera is not None or not self.cameras:
+            return self.sees(camera)
+        group = list(cameras)
+        return bool(group) and self.seen(group) == group
+
     def seen(self, cameras: Iterable[str]) -> list[str]:
         """Those of *cameras* that are his."""
         return [camera for camera in cameras if self.sees(camera)]
