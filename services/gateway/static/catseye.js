@@ -114,7 +114,7 @@ function refresh(selector, after = 400) {
 // A part of the page as the server has it now. What a person typed, opened and where he is stays.
 const keyOf = (form) => form.dataset.post + (form.dataset.version ?? "");
 async function replace(selector) {
-  if (document.getElementById("ask").open) { refresh(selector, 1000); return; }
+  if (document.getElementById("ask")?.open) { refresh(selector, 1000); return; }
   let text;
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
