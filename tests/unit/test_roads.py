@@ -179,6 +179,17 @@ def test_the_command_counts_a_video_without_kafka(tmp_path: Path, capsys: pytest
     assert "neither a JPEG nor a video that FFmpeg reads" in capsys.readouterr().err
 
 
+def test_the_edge_of_a_shadow_that_moves_over_the_road_is_no_vehicle() -> None:
+    """A cloud changes the light of half the road; a car that comes after it counts (negative control)."""
+    for cars, counted in (([], 0), ([Car(140, 60, 8)], 1)):
+        road, found = Road(lambda picture, box: b"jpeg"), 0
+        for number, shot in enumerate(shots(cars)):
+            share = 1 / (1 + np.exp(-(np.arange(WIDTH) - 3 * number + 100) / 20))
+            dimmed = (shot.luma * (0.65 + 0.35 * share)).astype(np.uint8)
+            found += len(road.take(Shot(dimmed, shot.blue, shot.red, shot.at_s, shot.captured_at_ms)))
+        assert found + len(road.end()) == counted
+
+
 CONFIG = """
 region: [[0, 0.2], [1, 0.2], [1, 0.8], [0, 0.8]]
 lines:

@@ -19,6 +19,11 @@ _ALL = 0.6  # more than this share of the picture moves only when the light does
 _LEAST_AREA = 0.0025
 _LEAST_FILL = 0.25
 _FOREGROUND = 255
+_SOME = slice(1, None, 3)  # of rows and columns: a median needs no more
+_BACKGROUND_S = 0.2  # in which the background is as it was: to ask for it costs half as much as all else
+_LEAST_LIGHT = 0.55
+_EVEN = 0.08
+_COLOURLESS = 3.0
 _DARK = 50.0  # mean of luma
 
 Grey = NDArray[np.uint8]
@@ -38,6 +43,8 @@ class Motion:
         self._at_s = 0.0
         self._relearning_s = 0.0
         self._is_dark = False
+        self._background: NDArray[np.uint8] | None = None
+        self._background_s = 0.0
 
     @property
     def is_dark(self) -> bool:
@@ -59,11 +66,11 @@ class Motion:
             for each in (luma, blue, red)
         ]
         picture = cv2.merge(small).astype(np.uint8, copy=False)
-        self._is_dark = float(small[0].mean()) < _DARK
+        self._is_dark = float(small[0][_SOME, _SOME].mean()) < _DARK
         passed_s, self._at_s = min(1.0, max(0.0, at_s - self._at_s)), at_s
         self._seen += 1
         if self._seen > 1:
-            picture = self._evened(picture)
+            picture = self._evened(picture, at_s)
         self._relearning_s = max(0.0, self._relearning_s - passed_s)
         pause_s = _RELEARN_S if self._relearning_s else _LEARN_S
         rate = max(1 / min(self._seen, 50) if self._seen < 50 else 0.0, min(0.5, passed_s / pause_s))
@@ -75,17 +82,36 @@ class Motion:
             self._relearning_s = 2 * _RELEARN_S
             return []
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-        _, _, found, _ = cv2.connectedComponentsWithStats(mask)
+        _, parts, found, _ = cv2.connectedComponentsWithStats(mask)
         return [
             Box(left / _WIDTH, top / height, width / _WIDTH, tall / height)
-            for left, top, width, tall, area in found[1:].tolist()
-            if width * tall >= self._least_area * _WIDTH * height and area >= _LEAST_FILL * width * tall
+            for number, (left, top, width, tall, area) in enumerate(found.tolist())
+            if number
+            and width * tall >= self._least_area * _WIDTH * height
+            and area >= _LEAST_FILL * width * tall
+            and not self._is_light(picture, parts == number, np.s_[top : top + tall, left : left + width])
         ]
 
-    def _evened(self, picture: Grey) -> Grey:
-        """In the light of the background."""
-        background = self._model.getBackgroundImage()
-        ratio = float(np.median((background[..., 0].astype(np.float32) + 8) / (picture[..., 0].astype(np.float32) + 8)))
+    def _is_light(self, picture: Grey, part: NDArray[np.bool_], where: tuple[slice, slice]) -> bool:
+        """Whether a part differs from the background by one factor and in no colour: the edge of a cloud's shadow, the
+        light of a lamp. A vehicle has dark and bright sides."""
+        if self._background is None:
+            return False
+        inside = part[where]
+        was, now = (each[where][inside].astype(np.float32) for each in (self._background, picture))
+        ratio = (now[:, 0] + 8) / (was[:, 0] + 8)
+        mean = float(ratio.mean())
+        if not _LEAST_LIGHT < mean < 1 / _LEAST_LIGHT or float(ratio.std()) > _EVEN * mean:
+            return False
+        return float(np.abs(now[:, 1:] - was[:, 1:]).mean()) < _COLOURLESS
+
+    def _evened(self, picture: Grey, at_s: float) -> Grey:
+        """In the light of the background, by the median of some pixels."""
+        if self._background is None or not 0 <= at_s - self._background_s < _BACKGROUND_S or self._relearning_s:
+            seen = self._model.getBackgroundImage().astype(np.uint8, copy=False)
+            self._background, self._background_s = seen, at_s
+        was, now = (each[_SOME, _SOME, 0].astype(np.float32) + 8 for each in (self._background, picture))
+        ratio = float(np.median(was / now))
         if abs(ratio - 1) < 0.01:
             return picture
         levels = np.clip(np.rint((np.arange(256) + 8) * ratio - 8), 0, 255).astype(np.uint8)
