@@ -109,9 +109,9 @@ def test_a_suppressed_incident_is_told_once_it_is_open() -> None:
 
 
 def test_an_older_record_changes_nothing() -> None:
-    """The newest one of an alert holds."""
+    """The newest one of an alert holds, also where it comes again."""
     it = world(HOOK)
-    it.put(over(alert(), NOON_MS + 9), alert())
+    it.put(over(alert(), NOON_MS + 9), alert(), over(alert(), NOON_MS + 9))
     it.run(60)
     assert it.servers.asked == []
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from infra.local.services import SERVICES, children
+from infra.local.services import OF_MESSAGES, SERVICES, children, with_work
 from tests.simulation.images import COMPOSE, JOBS, OURS
 
 ROOT = Path(__file__).parents[2]
@@ -48,3 +48,16 @@ def test_workers_keep_their_instance_and_their_port() -> None:
     assert two[:1] == one
     assert [child.env["CATSEYE_INSTANCE"] for child in two] == ["0", "1"]
     assert len({child.port for child in two}) == 2
+
+
+def test_the_notifier_is_started_where_there_are_routes_for_it(tmp_path: Path) -> None:
+    """In the data folder, or where a setting says; everything else is started in any case."""
+    names = {service.name for service in SERVICES}
+
+    def started(routes: Path | None) -> set[str]:
+        return {service.name for service in with_work(SERVICES, tmp_path, routes)}
+
+    assert started(None) == names - set(OF_MESSAGES)
+    assert started(tmp_path / "elsewhere.yaml") == names
+    (tmp_path / "notify.yaml").touch()
+    assert started(None) == names
