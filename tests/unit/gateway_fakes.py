@@ -17,8 +17,10 @@ from catseye.contract.identity import dead_letter_id
 from catseye.contract.records import (
     AcceptedFrame,
     Alert,
+    Backlog,
     DeadLetter,
     Frame,
+    Heartbeat,
     Label,
     ModelEvent,
     Place,
@@ -143,7 +145,11 @@ class Model:
         return {"frames.accepted": 2}
 
     async def processes(self) -> list[dict[str, Any]]:
-        return []
+        waits = [
+            Backlog(topic="predictions", records=1_234, oldest_ms=61_000),
+            Backlog(topic="x", records=0, oldest_ms=0),
+        ]
+        return [cast("dict[str, Any]", msgspec.to_builtins(drawn(Heartbeat, service="ground_truth", backlogs=waits)))]
 
     async def latencies(self, *_: Any) -> list[Any]:
         return []
