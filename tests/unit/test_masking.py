@@ -27,6 +27,15 @@ ADDRESS = f"https://admin:{SECRET}@host:8081/path"
         (f"s3://{SECRET}@bucket/key", "s3://***@bucket/key"),
         (f"http://cam/snap.cgi?user=admin&pwd={SECRET}&channel=1", "http://cam/snap.cgi?user=***&pwd=***&channel=1"),
         (f"https://store/f?X-Amz-Signature={SECRET}#part", "https://store/f?X-Amz-Signature=***#part"),
+        (f"http://cam/?access_key={SECRET}&x=1", "http://cam/?access_key=***&x=1"),
+        (f"http://cam/?client_secret={SECRET}", "http://cam/?client_secret=***"),
+        (f"http://cam/v.cgi?loginuse=admin&loginpas={SECRET}", "http://cam/v.cgi?loginuse=***&loginpas=***"),
+        (f"http://cam/?userpwd={SECRET}_a=b&x=1", "http://cam/?userpwd=***&x=1"),
+        (
+            f"rtsp://cam/user=admin_password={SECRET}_channel=1_stream=0.sdp?real_stream",
+            "rtsp://cam/user=***_password=***_channel=1_stream=0.sdp?real_stream",
+        ),
+        (f"rtsp://cam/user=admin&password={SECRET}&channel=1", "rtsp://cam/user=***&password=***&channel=1"),
         (f"'https://a:{SECRET}@b' and 'https://c:{SECRET}@d'", "'https://***@b' and 'https://***@d'"),
     ],
 )
@@ -43,6 +52,7 @@ def test_an_address_keeps_all_but_its_secrets(text: str, shown: str) -> None:
         "person@example.org",
         "127.0.0.1:9092,127.0.0.1:9093",
         "http://cam/snap.cgi?channel=1&keyframe=2",
+        "http://cam/?compass=3&monkey=2&users=4",
         "speed=3",
     ],
 )
