@@ -124,8 +124,8 @@ def run(options: Options) -> Report:
     report = Report("predict", machine=harness.machine(("aiokafka", "confluent-kafka", "starlette", "uvicorn")))
     jpeg = next(iter(sorted(_CROPS.glob("*.jpg")))).read_bytes()
     with stack_with_gateway() as stack:
-        settings = load(Settings)
         assert stack.plan is not None
+        settings = load(Settings).model_copy(update={"kafka_bootstrap_servers": stack.plan.bootstrap_servers})
         assert stack.plan.pages is not None
         http_side = Http(stack.plan.pages.rstrip("/").rpartition("/")[2], jpeg)
         _until(lambda: http_side()[0] == 200, "the first prediction by HTTP")
