@@ -222,5 +222,5 @@ async def json_of(request: Request, kind: type[B], most: int, *, empty: B | None
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as fault:
         raise Problem(HTTPStatus.BAD_REQUEST, "field_out_of_range", f"{fault}.") from fault
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:  # the last of 50,000 brackets
         raise Problem(HTTPStatus.BAD_REQUEST, "not_json", f"The body is no JSON: {fault}.") from fault

@@ -131,7 +131,7 @@ def canonical(schema: Any, space: str = "catseye") -> str:
 
 def test_single_object_encoding_is_marker_fingerprint_body() -> None:
     """C3 01, the fingerprint in little-endian, then the fields in order."""
-    body = zigzag(3) + b"cam" + zigzag(1) + b"b" + zigzag(3) + zigzag(5) + zigzag(2) + b"xx" + bytes(7)
+    body = zigzag(3) + b"cam" + zigzag(1) + b"b" + zigzag(3) + zigzag(5) + zigzag(2) + b"xx" + bytes(9)
     expected = b"\xc3\x01" + schema_fingerprint(schemas()["catseye.Frame"]) + body
     assert CODEC.encode(FRAME) == expected
 
@@ -233,7 +233,7 @@ def changed(at: int, to: bytes) -> bytes:
             SOUND[:12],
             r"field camera of the catseye\.Frame needs 3 bytes, and 1 are left of the value's 12: the value was",
         ),
-        (SOUND[:-1], r"the value ends after \d+ bytes, before the end of field last_seen_ms of the catseye\.Frame: "),
+        (SOUND[:-1], r"the value ends after \d+ bytes, before the end of field line of the catseye\.Frame: "),
         (changed(0, b"\x05"), "field camera of the catseye.Frame says that it is -3 bytes long: the value was damaged"),
         (changed(1, b"\xff\xfe\xfd"), "field camera of the catseye.Frame is no text in UTF-8: the value was damaged"),
         (SOUND + b"\0", "1 bytes follow the catseye.Frame; every byte must be used"),

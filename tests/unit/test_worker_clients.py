@@ -178,8 +178,10 @@ def test_topics_that_are_missing_are_made(cluster: Callable[..., Admin]) -> None
         "blue.alert.commands": 1,
         "blue.training.requests": 1,
         "blue.model.commands": 1,
+        "blue.notifications": 1,
         "blue.rollout.state": 1,
         "blue.incidents.state": 1,
+        "blue.notifier.state": 1,
     }
 
 
