@@ -89,7 +89,11 @@ def test_a_token_of_some_cameras_does_nothing_with_another(door: Door, route: Ro
     assert [key for _, key, _, _ in door.outbox.rows if key == OTHER.encode()] == []
 
 
-@pytest.mark.parametrize("route", [each for each in ROUTES if (each.method, each.path) not in WHOLE_FLEET], ids=str)
+@pytest.mark.parametrize(
+    "route",
+    [each for each in ROUTES if (each.method, each.path) not in WHOLE_FLEET],
+    ids=lambda route: f"{route.method} {route.path}",
+)
 def test_a_token_of_some_cameras_does_all_with_those(door: Door, route: Route) -> None:
     """Negative control: the same requests about its own camera are not refused."""
     door.answers.predicted[HIS, "b", 1] = drawn(Prediction, camera=HIS)
