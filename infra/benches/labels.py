@@ -83,17 +83,18 @@ def estimates(runs: int, sharpness: float, rng: np.random.Generator, frames: int
     chance = np.where(audited, RATES.audit, unsure)
     drawn = audited | asked
     watch = np.zeros(runs, _WATCH)
-    place = np.cumsum(drawn, axis=1)
-    for number in range(1, int(place.max()) + 1):
-        rows = np.flatnonzero(place[:, -1] >= number)
-        at = np.argmax(place[rows] >= number, axis=1)
+    counts = drawn.sum(axis=1)
+    places = np.argsort(~drawn, axis=1, kind="stable")[:, : counts.max()]  # of the labels of each run, in their order
+    for number in range(places.shape[1]):
+        rows = np.flatnonzero(counts > number)
+        at = places[rows, number]
         weigh(watch, _labels(rows, wrong[rows, at], chance[rows, at]))
     weighed = watch["recent_errors"] / np.maximum(watch["recent_labels"], 1e-9)
     bounds = [wilson(float(share), max(float(n), 1)) for share, n in zip(weighed, watch["recent_labels"], strict=True)]
     low, high = (np.array(ends) for ends in zip(*bounds, strict=True))
-    naive = (wrong & drawn).sum(axis=1) / drawn.sum(axis=1)
+    naive = (wrong & drawn).sum(axis=1) / counts
     error = sharpness / (sharpness + 2.0) / 2
-    return Estimates(error, weighed.astype(np.float64), low, high, naive, drawn.sum(axis=1))
+    return Estimates(error, weighed.astype(np.float64), low, high, naive, counts)
 
 
 def _labels(rows: NDArray[np.int64], wrong: NDArray[np.bool_], chance: Floats) -> Outcomes:

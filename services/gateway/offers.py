@@ -18,7 +18,7 @@ DRAWERS: Final = {"audit": 0.5, "unsure": 0.3, "evidence": 0.2}
 """How often each drawer is asked first."""
 NEAR_BITS: Final = 3
 """Bits in which the perceptual hashes of near-identical frames differ at most."""
-_LOOKED_AT: Final = 100  # frames of a drawer at once
+_LOOKED_AT: Final = 100  # frames of a drawer at once, at most
 _LOOKS: Final = 5
 _HASH_BITS: Final = 2**64 - 1
 
@@ -111,13 +111,13 @@ class Offers:
         found: list[Offer] = []
         for camera in await self._cameras(drawer, principal):
             ranking, drawn = self._model.keys.drawer(drawer, camera), self._model.keys.drawn(drawer, camera)
-            at = 0
+            at, at_once = 0, min(2 * most + 10, _LOOKED_AT)
             for _ in range(_LOOKS):
                 if len(found) >= most:
                     return found
                 least = now_ms - self._retention_ms
                 query = self._model.redis.zrange(
-                    ranking, "+inf", least, desc=True, byscore=True, offset=at, num=_LOOKED_AT
+                    ranking, "+inf", least, desc=True, byscore=True, offset=at, num=at_once
                 )
                 frames = [frame.decode() for frame in await self._model.ask(query)]
                 if not frames:
