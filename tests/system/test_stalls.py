@@ -15,7 +15,7 @@ from infra.local.services import PASSING
 from infra.local.stack_commands import describe
 from tests.system.running import Running, running, wait_until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 SETTINGS = {
     "CATSEYE_PARTITIONS": "2",
@@ -25,6 +25,7 @@ SETTINGS = {
 }
 KNOWN_S = 6.0  # frames of so long make a camera known
 STANDS_S = 20.0  # longer than the grace of a silence, and five pauses of a camera
+PATIENCE_S = 150.0  # what has waited is worked off meanwhile, beside whatever else the machine does
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,11 @@ def test_a_service_that_stands_is_told_once_and_silences_nobody(it: Running) -> 
     each came late is true, and is reported too."""
     with stopped([it.process("inference").pid]):
         time.sleep(STANDS_S)
-    wait_until(lambda: [alert.state for alert in stalls(it, "inference")][-1:] == ["resolved"], "the incident is over")
+    wait_until(
+        lambda: [alert.state for alert in stalls(it, "inference")][-1:] == ["resolved"],
+        "the incident is over",
+        PATIENCE_S,
+    )
     # A machine that is busy may be slow in other ways, and says so; no camera has a fault.
     assert {alert.kind for alert in alerts_of(it.settings)} <= {"service_stalled", "service_slow"}
     alerts = stalls(it, "inference")
@@ -72,5 +77,5 @@ def test_what_the_alert_says_to_do_ends_the_stall(it: Running) -> None:
         assert "end it with `kill -9`" in explanation
     finally:
         os.kill(hung.pid, signal.SIGKILL)
-    wait_until(lambda: stalls(it, "ground_truth")[-1].state == "resolved", "the incident is over")
+    wait_until(lambda: stalls(it, "ground_truth")[-1].state == "resolved", "the incident is over", PATIENCE_S)
     assert it.process("ground_truth").pid != hung.pid
