@@ -78,9 +78,11 @@ class OffersAsked(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         most: How many, 1 to 20.
+        again: Frames too that were offered to who asks and are not answered: a page that is loaded anew forgets them.
     """
 
     most: int = 20
+    again: bool = False
 
 
 class LabelAnswered(msgspec.Struct, forbid_unknown_fields=True):

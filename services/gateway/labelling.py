@@ -45,7 +45,7 @@ async def offers(gateway: Gateway, request: Request, principal: Principal) -> Re
             "(CATSEYE_GATEWAY_LABELS_PER_HOUR). Thank you; come back later.",
             headers={"Retry-After": "60"},
         )
-    found = await gateway.offers.some(principal, wanted.most, now_ms)
+    found = await gateway.offers.some(principal, wanted.most, now_ms, again=wanted.again)
     return json({"offers": found, "waiting": await gateway.offers.waiting()})
 
 
@@ -98,6 +98,8 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
     )
     if said.answer in ("skipped", "undone"):
         await gateway.offers.give_back((said.frame, *said.same), principal.name, second=second)
+    else:
+        await gateway.offers.answered((said.frame, *said.same), principal.name, second=second)
     return _accepted(said)
 
 

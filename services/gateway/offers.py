@@ -65,18 +65,19 @@ class Offers:
         self._retention_ms = retention_ms
         self._random = random
 
-    async def some(self, principal: Principal, most: int, now_ms: int) -> list[Offer]:
-        """At most *most* frames that *principal* may see, leased to him. Raises `Problem` 503 without Redis."""
+    async def some(self, principal: Principal, most: int, now_ms: int, *, again: bool = False) -> list[Offer]:
+        """At most *most* frames that *principal* may see, leased to him; with *again* those too that are already and
+        that he has not answered. Raises `Problem` 503 without Redis."""
         left = dict(DRAWERS)
         wanted = dict.fromkeys(DRAWERS, 0)
         for name in self._random.choices(list(left), list(left.values()), k=most):
             wanted[name] += 1
         found: list[Offer] = []
         for name, share in wanted.items():
-            found += await self._of(name, principal, share, now_ms)
+            found += await self._of(name, principal, share, now_ms, again=again)
         for name in DRAWERS:  # what one drawer lacks, others have
             if (more := most - len(found)) > 0:
-                found += await self._of(name, principal, more, now_ms)
+                found += await self._of(name, principal, more, now_ms, again=False)
         self._random.shuffle(found)
         return _grouped(found)
 
@@ -98,7 +99,14 @@ class Offers:
         redis, key = self._model.redis, self._model.keys.lease(frame, second=second)
         if await self._model.ask(redis.set(key, person, nx=True, ex=LEASE_S)):
             return True
-        return bool(await self._model.ask(redis.get(key)) == person.encode())
+        return await self._model.ask(redis.get(key)) in (person.encode(), _answered(person).encode())
+
+    async def answered(self, frames: Iterable[str], person: str, *, second: bool) -> None:
+        """Frames that view will soon know as answered: nobody gets them meanwhile, *person* neither."""
+        pipeline = self._model.redis.pipeline(transaction=False)
+        for frame in frames:
+            pipeline.set(self._model.keys.lease(frame, second=second), _answered(person), ex=LEASE_S)
+        await self._model.ask(pipeline.execute())
 
     async def give_back(self, frames: Iterable[str], person: str, *, second: bool) -> None:
         """Frames that *person* does not look at any more."""
@@ -106,7 +114,7 @@ class Offers:
             if await self.take(frame, person, second=second):
                 await self._model.ask(self._model.redis.delete(self._model.keys.lease(frame, second=second)))
 
-    async def _of(self, drawer: str, principal: Principal, most: int, now_ms: int) -> list[Offer]:
+    async def _of(self, drawer: str, principal: Principal, most: int, now_ms: int, *, again: bool) -> list[Offer]:
         """Frames of one drawer, the newest first."""
         found: list[Offer] = []
         for camera in await self._cameras(drawer, principal):
@@ -122,7 +130,7 @@ class Offers:
                 frames = [frame.decode() for frame in await self._model.ask(query)]
                 if not frames:
                     break
-                free, gone = await self._free(frames, drawn, principal)
+                free, gone = await self._free(frames, drawn, principal, again=again)
                 at += len(frames) - len(gone)
                 if gone:
                     await self._drop(ranking, drawn, gone)
@@ -140,7 +148,7 @@ class Offers:
         return cameras
 
     async def _free(
-        self, frames: Sequence[str], drawn: str, principal: Principal
+        self, frames: Sequence[str], drawn: str, principal: Principal, *, again: bool
     ) -> tuple[list[tuple[str, dict[str, Any], bool]], list[str]]:
         """Frames that may be offered, with what is known of them and whether it is a second opinion; and those that
         are done with."""
@@ -154,6 +162,7 @@ class Offers:
         pipeline.mget([keys.lease(frame) for frame in frames])
         pipeline.mget([keys.lease(frame, second=True) for frame in frames])
         free, gone = [], []
+        leases = (None, person.encode()) if again else (None,)
         for frame, known, label, by, second, skipped, first_lease, second_lease in zip(
             frames, *await self._model.ask(pipeline.execute()), strict=True
         ):
@@ -164,7 +173,7 @@ class Offers:
             elif is_second and by == person.encode():
                 continue
             elif (
-                (second_lease if is_second else first_lease) is None
+                (second_lease if is_second else first_lease) in leases
                 and skipped is None
                 and principal.sees(frame.rsplit("/", 2)[0])
             ):
@@ -182,7 +191,9 @@ class Offers:
         pipeline = self._model.redis.pipeline(transaction=False)
         for frame, _, is_second in free:
             pipeline.set(self._model.keys.lease(frame, second=is_second), person, nx=True, ex=LEASE_S)
-        mine = await self._model.ask(pipeline.execute()) if free else []
+            pipeline.get(self._model.keys.lease(frame, second=is_second))
+        found = await self._model.ask(pipeline.execute()) if free else []
+        mine = [holder == person.encode() for holder in found[1::2]]
         return [
             Offer(
                 frame=frame,
@@ -199,6 +210,11 @@ class Offers:
             for (frame, facts, is_second), is_mine in zip(free, mine, strict=True)
             if is_mine
         ]
+
+
+def _answered(person: str) -> str:
+    """What a lease says whose frame was answered."""
+    return f"{person}\nanswered"
 
 
 def _grouped(offers: Sequence[Offer]) -> list[Offer]:

@@ -235,9 +235,11 @@ def test_one_key_labels_a_frame_and_the_next_is_there(
     shown: Running, address: str, tokens: dict[str, str], browser: Browser
 ) -> None:
     """By keyboard alone: a class, not in this list, not sure, skip, undo; frames that look alike are one answer."""
-    alike = iter([5, 5 ^ 1, *(hashed for hashed, _ in zip(unlike(2), range(40), strict=False))])
-    drive_by(shown, "gate-2", 42, alike)
+    alike = iter([5, 5 ^ 1, *(hashed for hashed, _ in zip(unlike(2), range(16), strict=False))])
+    drive_by(shown, "gate-2", 18, alike)
     page, errors = signed_in(browser, address, tokens["grace"])
+    page.wait_for_selector("#frame:not([hidden])")
+    page.reload()  # what was offered before is offered again
     page.wait_for_selector("#frame:not([hidden])")
     assert [
         each["id"] for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")

@@ -180,7 +180,7 @@ class Server:
 class Offers:
     """Every frame is offered; satisfies what is used of `services.gateway.offers.Offers`."""
 
-    async def some(self, principal: Principal, most: int, now_ms: int) -> list[dict[str, Any]]:
+    async def some(self, principal: Principal, most: int, now_ms: int, *, again: bool = False) -> list[dict[str, Any]]:
         return [{"frame": f"{name}/b/1"} for name in principal.seen(CAMERAS)][:most]
 
     async def waiting(self) -> int:
@@ -193,6 +193,8 @@ class Offers:
         return True
 
     async def give_back(self, frames: Iterable[str], person: str, *, second: bool) -> None: ...
+
+    async def answered(self, frames: Iterable[str], person: str, *, second: bool) -> None: ...
 
 
 class Activations:

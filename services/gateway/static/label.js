@@ -4,7 +4,7 @@ const PLACES = ["Digit1", "Digit2", "Digit3", "Digit4", "Digit5", "Digit6", "Dig
   "KeyQ", "KeyW", "KeyE", "KeyR", "KeyT", "KeyA", "KeyS", "KeyD", "KeyF", "KeyG", "KeyC", "KeyV", "KeyB"];
 const at = (id) => document.getElementById(id);
 const queue = [], done = [];
-let now = null, shownAt = 0, fetching = false, setting = null, sending = Promise.resolve();
+let now = null, shownAt = 0, fetching = false, begun = false, setting = null, sending = Promise.resolve();
 
 const chosen = JSON.parse(localStorage.getItem("catseye-keys") ?? "{}");
 function keyOf(label, classes) {
@@ -27,8 +27,10 @@ async function more() {
   if (fetching || queue.length >= LOW) return;
   fetching = true;
   try {
-    const { ok, said } = await post("/v1/labels/offers", { most: AHEAD });
+    const first = !begun;
+    const { ok, said } = await post("/v1/labels/offers", { most: AHEAD, again: first });
     if (!ok) { at("about").textContent = said.detail; setTimeout(more, 10000); return; }
+    begun = true;
     for (const offer of said.offers) {
       offer.until = Date.now() + LEASE_MS;
       offer.image = new Image();
