@@ -37,7 +37,20 @@ BENCHES = (
     "fuzz",
 )
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
-NEVER_SHORT = ("roads", "loop", "restart", "stalls", "labels", "pages", "view", "predict", "streams", "fuzz")
+NEVER_SHORT = (
+    "worker",
+    "swap",
+    "roads",
+    "loop",
+    "restart",
+    "stalls",
+    "labels",
+    "pages",
+    "view",
+    "predict",
+    "streams",
+    "fuzz",
+)
 """What `--short` leaves out unless it is named: minutes at least, or tests play the same."""
 
 

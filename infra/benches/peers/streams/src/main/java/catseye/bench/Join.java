@@ -102,7 +102,7 @@ public final class Join {
             GenericRecord outcome = new GenericData.Record(schema);
             for (String same : new String[] {"camera", "boot", "sequence", "captured_at_ms", "received_at_ms",
                 "predicted_at_ms", "prediction_id", "model", "version", "role", "frame_partition", "frame_offset",
-                "brightness"}) {
+                "brightness", "kind", "track", "box", "first_seen_ms", "last_seen_ms"}) {
                 outcome.put(same, prediction.get(same));
             }
             Object predicted = prediction.get("label");
