@@ -17,6 +17,7 @@ from catseye.contract.records import (
     CameraReport,
     DriftStatistic,
     Heartbeat,
+    LabelAnswer,
     Outcome,
     Prediction,
     Record,
@@ -244,3 +245,23 @@ def test_no_picture_takes_more_than_its_share() -> None:
         shown = picture_of(simplejpeg.encode_jpeg(noise, quality=95))
         assert len(shown) <= BYTES_MOST
         assert max(decode_rgb(shown).shape) <= 320
+
+
+def test_an_answer_of_a_person_is_told_to_open_pages() -> None:
+    """How many came in the batch; what is written is the queue's."""
+    answer = LabelAnswer(
+        answer_id="a",
+        camera="gate-1",
+        boot="b",
+        sequence=1,
+        drawer="audit",
+        chance=0.1,
+        answer="not_sure",
+        by="ada",
+        at_ms=7,
+    )
+    view = ViewCore(KEYS, CODEC, QUEUE)
+    records = batch(("labels.answers", answer), ("labels.answers", replace(answer, answer_id="b", sequence=2)))
+    found, changes = view.on_batch(cast("Any", records))
+    assert changes == {"labels": 2}
+    assert ["ZADD", KEYS.answers_of("ada"), 7, "b"] in found.commands()
