@@ -42,7 +42,7 @@ public final class Join {
         Schema prediction = AvroSerde.schema(flags.get("schemas"), "prediction");
         Schema kept = AvroSerde.only(prediction, "camera", "boot", "sequence", "captured_at_ms", "received_at_ms",
             "predicted_at_ms", "prediction_id", "model", "version", "role", "frame_partition", "frame_offset", "label",
-            "probabilities", "brightness");
+            "probabilities", "brightness", "kind", "track", "box", "first_seen_ms", "last_seen_ms");
         Schema label = AvroSerde.schema(flags.get("schemas"), "accepted_label");
         Outcomes outcomes = new Outcomes(AvroSerde.schema(flags.get("schemas"), "outcome"));
         Serde<GenericRecord> predictionSerde = AvroSerde.of(prediction, kept);
