@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from catseye.contract.dead_letters import dead_letter
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.identity import DOCTOR, partition_of
-from catseye.contract.records import CameraReport, DeadLetter, DriftStatistic, Outcome, Prediction
+from catseye.contract.records import CameraReport, CameraView, DeadLetter, DriftStatistic, Outcome, Prediction
 from catseye.runtime.stream import Output
 from services.drift.cameras import Cameras
 from services.drift.report import version_of
@@ -17,9 +17,9 @@ from tests.simulation.cameras import CODEC, QUICK, Camera, Watched, drift_servic
 from tests.simulation.partitions import FakeMessage
 
 
-def message(record: Prediction | Outcome | DeadLetter, place: int = 0) -> FakeMessage:
+def message(record: Prediction | Outcome | DeadLetter | CameraView, place: int = 0) -> FakeMessage:
     """A record as it lies on its topic."""
-    topics = {Prediction: "predictions", Outcome: "outcomes", DeadLetter: "dead-letters"}
+    topics = {Prediction: "predictions", Outcome: "outcomes", DeadLetter: "dead-letters", CameraView: "views"}
     return FakeMessage(topics[type(record)], CODEC.encode(record), place=place)
 
 
@@ -37,7 +37,9 @@ class Service:
         self.core = drift_service(rules, partitions)
         self.states = {number: self.core.new_state() for number in range(partitions)}
 
-    def take(self, *records: Prediction | Outcome | DeadLetter | FakeMessage, now_s: float = 0) -> list[Output]:
+    def take(
+        self, *records: Prediction | Outcome | DeadLetter | CameraView | FakeMessage, now_s: float = 0
+    ) -> list[Output]:
         batch = [each if isinstance(each, FakeMessage) else message(each) for each in records]
         return self.core.on_batch(batch, self.states, ms(now_s))
 
@@ -339,3 +341,52 @@ def test_what_begins_and_ends_within_one_batch_is_reported() -> None:
     outputs = [[alarm.kind for alarm in report.alarms] for report in reports(service.take(*shots))]
     assert outputs.index(["camera_black"]) < len(outputs) - 1
     assert outputs[-1] == []
+
+
+def dark_view(number: int, **changes: Any) -> CameraView:
+    """A view of a camera in the dark, five seconds after the one before."""
+    return replace(
+        CameraView(
+            camera="a",
+            boot="b",
+            sequence=number,
+            captured_at_ms=ms(5 * number) - 5,
+            received_at_ms=ms(5 * number),
+            width=1_920,
+            height=1_080,
+            brightness=0.01,
+            contrast=0.01,
+            sharpness=1e-3,
+            dark_share=1.0,
+            bright_share=0.0,
+            perceptual_hash=number,
+            bits_per_pixel=0.1,
+            jpeg=b"\xff\xd8 a picture",
+        ),
+        **changes,
+    )
+
+
+def test_views_are_read_and_what_they_show_is_reported() -> None:
+    """Of a camera without a single prediction, too; the report names the view's camera and no statistic goes out."""
+    service = Service()
+    outputs = [output for number in range(4) for output in service.take(dark_view(number))]
+    assert [[alarm.kind for alarm in each.alarms] for each in reports(outputs)] == [["camera_black"]]
+    assert {(each.topic, each.key) for each in outputs} == {("drift.reports", b"a")}
+    assert service.core.counted() == {"views_watched": 4, "reported": 1}
+
+
+def test_a_view_of_the_doctor_is_no_camera() -> None:
+    """It is a probe of the pipeline: nothing is known or told of it, however dark."""
+    service = Service()
+    assert [output for number in range(4) for output in service.take(dark_view(number, camera=DOCTOR))] == []
+    assert DOCTOR not in service.states[0]
+    assert service.core.counted() == {}
+
+
+def test_a_view_that_cannot_be_read_is_a_dead_letter() -> None:
+    """Cut before the last field that is of use; without its picture it is of as much use as with it."""
+    service, sound = Service(), message(dark_view(0))
+    assert [output.topic for output in service.take(replace_body(sound, slice(14)))] == ["dead-letters"]
+    assert service.take(replace_body(sound, slice(-len(dark_view(0).jpeg)))) == []
+    assert service.core.counted() == {"dead_malformed_avro": 1, "views_watched": 1}

@@ -97,6 +97,36 @@ def test_crops_do_not_judge_a_camera_that_sends_views() -> None:
         assert watched.kinds() == raised
 
 
+def test_beside_a_camera_that_sends_views_one_that_sends_none_is_judged_by_its_frames() -> None:
+    """Both stopped sending frames at once: only the one whose views still come is well."""
+    watched, quiet, gone = Watched(), Camera("a"), Camera("b")
+    watched.see(*quiet.shots(100), *gone.shots(100))
+    first = int(gone.at_s / EVERY_S) + 1
+    shown(watched, first, 20)
+    assert watched.kinds("a") == set()
+    assert watched.kinds("b") == {"camera_silent"}
+    assert watched.alarm("camera_silent", "b").since_ms == ms(gone.at_s - 1 / gone.fps)
+
+
+def test_crops_judge_a_camera_again_whose_views_have_stopped() -> None:
+    """Objects still come, so the camera lives and sends no views any more; the first view to come judges it again."""
+    watched, camera = Watched(), Camera(fps=2.0)
+    shown(watched, 0, 60)
+    camera.at_s = EVERY_S * 59 + 20
+    watched.see(*camera.shots(30, brightness=0.01, contrast=0.01))
+    assert watched.kinds() == set()
+    camera.at_s = EVERY_S * 59 + 60
+    watched.see(*camera.shots(30, brightness=0.01, contrast=0.01))
+    assert watched.kinds() == {"camera_black"}
+    number = int(camera.at_s / EVERY_S) + 1
+    shown(watched, number, 1)
+    camera.at_s = EVERY_S * number + 1
+    watched.see(*camera.shots(60))
+    assert watched.kinds() == {"camera_black"}
+    shown(watched, number + 8, 4)
+    assert watched.kinds() == set()
+
+
 def test_what_is_known_of_views_comes_back_from_the_log() -> None:
     """And is as it was when a transaction is aborted."""
     watched = Watched()
@@ -111,6 +141,18 @@ def test_what_is_known_of_views_comes_back_from_the_log() -> None:
     shown(watched, 30, 1)
     watched.cameras.rollback()
     assert str(watched.cameras.followed.get("a")) == before
+
+
+def test_of_a_camera_whose_first_view_is_aborted_nothing_is_known() -> None:
+    """Nor is anything written of it, and the view that comes again is its first."""
+    watched = Watched()
+    shown(watched, 0, 1)
+    once = str(watched.cameras.followed.get("a"))
+    watched.cameras.rollback()
+    assert watched.cameras.followed.get("a") is None
+    assert watched.cameras.changes() == []
+    shown(watched, 0, 1)
+    assert str(watched.cameras.followed.get("a")) == once
 
 
 def test_a_vehicle_is_one_sample() -> None:
