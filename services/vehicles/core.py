@@ -22,6 +22,7 @@ COUNT_MS = 60_000
 """How long vehicles are counted before their counts are written."""
 FORGET_AT_ONCE = 1_000
 _LEAST = 1e-6  # of a probability: one picture alone cannot rule a class out
+_STILL = 1e-6  # of the picture: so little is rounding, of sums of equal numbers too
 
 
 class VehiclesCore(Tally):
@@ -219,7 +220,7 @@ def direction_of(boxes: list[tuple[float, ...]]) -> str | None:
         return None
     (left, top, width, height), (left_now, top_now, width_now, height_now) = boxes[0], boxes[-1]
     across, down = left_now + width_now / 2 - left - width / 2, top_now + height_now / 2 - top - height / 2
-    if across == down == 0:
+    if max(abs(across), abs(down)) < _STILL:
         return None
     if abs(across) > abs(down):
         return "right" if across > 0 else "left"

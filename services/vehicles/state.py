@@ -156,8 +156,9 @@ class VehiclesState(KeyedState):
     def all_open(self) -> Iterator[tuple[bytes, Open]]:
         """All whose pictures still come."""
         for name in [*self._waiting[_OPEN]]:
-            if (found := self.open(name)) is not None:
-                yield name, found
+            found = self.open(name)
+            assert found is not None  # `_note` sees every change, and who asks ends only the one that was given
+            yield name, found
 
     def counts(self, camera: str) -> Counts | None:
         """What of a camera is not counted on the topic yet."""
@@ -167,8 +168,9 @@ class VehiclesState(KeyedState):
     def all_counts(self) -> Iterator[tuple[str, Counts]]:
         """The same of all cameras of which there is any."""
         for name in [*self._waiting[_COUNTS]]:
-            if (found := self.counts(name.decode())) is not None:
-                yield name.decode(), found
+            found = self.counts(name.decode())
+            assert found is not None  # as above
+            yield name.decode(), found
 
     def keep_open(self, name: bytes, vehicle: Open) -> None:
         """Wait for more pictures."""

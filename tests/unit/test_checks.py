@@ -159,12 +159,25 @@ def test_a_device_has_so_many_readings(telemetry: dict[str, float], expected: Re
         ({"box": [0, 0, 0, 1]}, Reason.FIELD_OUT_OF_RANGE),
         ({"box": [0, 0, math.nan, 1]}, Reason.FIELD_OUT_OF_RANGE),
         ({"box": [-0.1, 0, 1, 1]}, Reason.FIELD_OUT_OF_RANGE),
+        ({"direction": "left"}, None),
+        ({"direction": "up"}, None),
+        ({"direction": "LEFT"}, Reason.FIELD_OUT_OF_RANGE),
+        ({"direction": ""}, Reason.FIELD_OUT_OF_RANGE),
+        ({"kind": "view", "direction": "left"}, Reason.FIELD_OUT_OF_RANGE),
         ({"kind": "view", "track": "b-1"}, Reason.FIELD_OUT_OF_RANGE),
         ({"kind": "view", "box": [0, 0, 1, 1]}, Reason.FIELD_OUT_OF_RANGE),
         ({"first_seen_ms": 6, "last_seen_ms": 5}, Reason.FIELD_OUT_OF_RANGE),
     ],
 )
 def test_what_is_said_of_an_object_can_be_so(said: dict[str, Any], expected: Reason | None) -> None:
-    """A box in the picture, a name, times in order; a view is of no object."""
+    """A box in the picture, a name, one of four directions, times in order; a view is of no object."""
     frame = Frame(camera="cam", boot="b", sequence=1, captured_at_ms=NOW_MS, jpeg=b"", **said)
     assert reason_of(lambda: check_sighting(frame)) == expected
+
+
+def test_a_direction_that_is_none_is_refused_with_those_that_are() -> None:
+    """The sentence has the remedy, and no more of what was sent than a line can hold."""
+    frame = Frame(camera="cam", boot="b", sequence=1, captured_at_ms=NOW_MS, jpeg=b"", direction="n" * 1_000)
+    with pytest.raises(BadRecord) as refused:
+        check_sighting(frame)
+    assert refused.value.detail == f"direction is '{'n' * 49}; it is one of left, right, up, down"

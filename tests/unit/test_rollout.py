@@ -16,7 +16,7 @@ from catseye.settings import load
 from services.rollout import NAME
 from services.rollout.__main__ import build, rules_of
 from services.rollout.core import RolloutCore
-from services.rollout.rollout_state import Comparison, ModelState, RolloutState
+from services.rollout.rollout_state import VEHICLES, Comparison, ModelState, RolloutState
 from services.rollout.settings import RolloutSettings
 from services.rollout.verdict import SHOWN, Rules
 from tests.simulation.partitions import FakeMessage
@@ -118,6 +118,42 @@ def test_what_cannot_be_distinguished_is_rejected_in_the_end() -> None:
     rollout = started(labels_min=10, shadow_max_ms=60_000)
     assert rollout.wait(60) == [("B", "rejected", "too_few_labels")]
     assert "0 labelled frames in the time given, 10 needed" in rollout.emitted[-1].because
+
+
+def test_views_of_one_vehicle_are_one_pair() -> None:
+    """They are no independent evidence: a hundred of one vehicle reject nothing, one of each of seven do. A vehicle is
+    a camera's, of one start of it; it stays known after a crash."""
+    rollout = started()
+    assert rollout.see(*pairs("A", "B", "A", 100, track="v0")) == []
+    assert rollout.partition.state.pairs(MODEL, "all").count == 1
+    rollout.crash()
+    assert rollout.see(pair("A", "B", "A", track="v0")) == []
+    assert rollout.partition.state.pairs(MODEL, "all").count == 1
+    rollout.see(pair("A", "B", "A", track="v0", boot="c"), pair("A", "B", "A", track="v0", camera="x"))
+    assert rollout.partition.state.pairs(MODEL, "all").count == 3
+    seen = [pair("A", "B", "A", track=f"v{number}") for number in range(1, 5)]
+    assert rollout.see(*seen[:3]) == []
+    assert rollout.see(seen[3]) == [("B", "rejected", "worse")]
+
+
+def test_vehicles_are_known_of_the_comparison_under_way_only() -> None:
+    """Another candidate is judged on a vehicle that was seen before."""
+    rollout = started()
+    rollout.see(*(pair("A", "B", "A", track=f"v{number}") for number in range(7)))
+    assert rollout.receive(event("C", "candidate")) == [("C", "shadow", "compared")]
+    rollout.see(pair("A", "C", "A", track="v6"))
+    assert rollout.partition.state.pairs(MODEL, "all").count == 1
+
+
+def test_the_last_vehicles_of_each_camera_are_remembered() -> None:
+    """So many, that a state stays small; other cameras push none of them out, nor does a vehicle that comes again."""
+    state = RolloutState()
+    assert all(state.is_new_vehicle(MODEL, "a", number) for number in range(VEHICLES))
+    assert all(state.is_new_vehicle(MODEL, "x", number) for number in range(VEHICLES))
+    assert not any(state.is_new_vehicle(MODEL, "a", number) for number in range(VEHICLES))
+    assert state.is_new_vehicle(MODEL, "a", VEHICLES)
+    assert not state.is_new_vehicle(MODEL, "a", 1)
+    assert state.is_new_vehicle(MODEL, "a", 0)  # the oldest, which is known no more
 
 
 def test_labels_that_contradict_both_are_no_evidence() -> None:

@@ -57,6 +57,12 @@ def written(partition: Partition[VehiclesState], kind: type[Any]) -> list[Any]:
     return [CODEC.decode(each.value, kind) for each in partition.outputs if each.topic == topics[kind]]
 
 
+def label(view: Prediction, text: str | None, delay_s: float, **changes: Any) -> Outcome:
+    """What is said of a view so long after it came; None takes back what was said."""
+    said = outcome(view, text or "", delay_s=delay_s, track=view.track, **changes)
+    return said if text else msgspec.structs.replace(said, label=None, correct=None, change="withdrawn")
+
+
 def passes(partition: Partition[VehiclesState], at_s: float) -> None:
     """Time goes on to so long after the start, and what follows of it is on the log."""
     due = partition.core.on_time({0: partition.state}, START_MS + round(1_000 * at_s))
@@ -126,12 +132,8 @@ def test_each_track_is_one_vehicle_whatever_happens(story: list[tuple[str, list[
 
 def test_the_label_of_one_view_labels_the_vehicle() -> None:
     """Before or after it is complete; the same label of another view says nothing new, a later one corrects."""
-    partition, camera = Partition(service), Camera()
+    partition = Partition(service)
     views = [picture("v1", 0), picture("v1", 1)]
-
-    def label(view: Prediction, text: str, delay_s: float, **changes: Any) -> Outcome:
-        return outcome(view, text, delay_s=delay_s, track=view.track, boot=view.boot, camera=camera.name, **changes)
-
     partition.take(messages(*views, label(views[0], "car", 1)), START_MS)
     passes(partition, 6)
     partition.crash()
@@ -145,6 +147,55 @@ def test_the_label_of_one_view_labels_the_vehicle() -> None:
         ("corrected", "truck", "car", False),
         ("corrected", "bike", "car", False),
     ]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["while views come", "when it is complete"])
+@pytest.mark.parametrize("changes", [{"track": None}, {"role": "shadow"}], ids=["no track", "a shadow's"])
+def test_an_outcome_that_is_of_no_vehicle_labels_none(changes: dict[str, Any], late: bool) -> None:
+    """One of a frame without a track, or of another model's prediction of a view: the vehicle has the champion's."""
+    partition, view = Partition(service), picture("v1", 0)
+    partition.take(messages(view), START_MS)
+    if late:
+        passes(partition, 6)
+    other = msgspec.structs.replace(label(view, "truck", 1), **changes)
+    partition.take(messages(other), START_MS)
+    passes(partition, 6)
+    assert len(written(partition, Vehicle)) == 1
+    assert written(partition, VehicleOutcome) == []
+    partition.take(messages(label(view, "car", 1)), START_MS)  # the same of the vehicle itself does
+    assert [each.label for each in written(partition, VehicleOutcome)] == ["car"]
+
+
+def test_labels_that_come_in_another_order_while_views_come_leave_the_last_made() -> None:
+    """Whichever view each is of: what was made before does not replace what was made after."""
+    partition, views = Partition(service), [picture("v1", 0), picture("v1", 1)]
+    partition.take(messages(*views, label(views[0], "truck", 3), label(views[1], "car", 2)), START_MS)
+    passes(partition, 6)
+    assert [(each.change, each.label) for each in written(partition, VehicleOutcome)] == [("matched", "truck")]
+
+
+def test_a_label_of_an_unknown_vehicle_is_counted_and_says_nothing() -> None:
+    """It is of one that was forgotten, or whose pictures never came."""
+    core, state = VehiclesCore(LATE_MS, HORIZON_MS), VehiclesState()
+    (message,) = messages(said := label(picture("v1", 0), "car", 1))
+    assert core.on_outcome(said, message, state, START_MS) == []
+    assert core.counted() == {"label_unknown": 1}
+    assert state.changes() == []
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["while views come", "when it is complete"])
+def test_a_label_that_nobody_gave_cannot_be_taken_back(late: bool) -> None:
+    """No outcome says so; the first label after it is matched, and taking that back is an outcome."""
+    partition, view = Partition(service), picture("v1", 0)
+    partition.take(messages(view), START_MS)
+    if late:
+        passes(partition, 6)
+    partition.take(messages(label(view, None, 1)), START_MS)
+    passes(partition, 6)
+    assert written(partition, VehicleOutcome) == []
+    partition.take(messages(label(view, "truck", 2), label(view, None, 3)), START_MS)
+    found = [(each.change, each.label, each.correct) for each in written(partition, VehicleOutcome)]
+    assert found == [("matched", "truck", False), ("withdrawn", None, None)]
 
 
 def test_what_is_complete_is_forgotten_after_the_label_horizon() -> None:
@@ -185,6 +236,8 @@ def test_views_together() -> None:
     assert direction_of([(0.1, 0.1, 0.1, 0.1), (0.5, 0.2, 0.1, 0.1)]) == "right"
     assert direction_of([(0.1, 0.5, 0.1, 0.1), (0.1, 0.2, 0.1, 0.1)]) == "up"
     assert direction_of([(0.1, 0.5, 0.1, 0.1)]) is None
+    assert direction_of([(0.1, 0.5, 0.1, 0.1), (0.1, 0.5, 0.1, 0.1)]) is None  # it stood
+    assert direction_of([(0.2, 0.4, 0.2, 0.2), (0.1, 0.3, 0.4, 0.4)]) is None  # and came nearer
 
 
 OPEN_1 = (
