@@ -122,6 +122,8 @@ class VehiclesCore(Tally):
         before = known.labelled
         if before is not None and (before.labelled_at_ms > now.labelled_at_ms or before.label == now.label):
             self.events["label_repeated" if before.label == now.label else "label_superseded"] += 1
+            if before.labelled_at_ms < now.labelled_at_ms:  # what was made in between holds no more
+                state.keep_complete(name, replace(known, labelled=now))
             return []
         if before is None and now.label is None:
             return []

@@ -174,6 +174,19 @@ def test_labels_that_come_in_another_order_while_views_come_leave_the_last_made(
     assert [(each.change, each.label) for each in written(partition, VehicleOutcome)] == [("matched", "truck")]
 
 
+def test_a_label_that_was_said_again_holds_from_when_it_was_said_last() -> None:
+    """Another one that was made in between, and comes after both, does not replace it; a later one does."""
+    partition, views = Partition(service), [picture("v1", 0), picture("v1", 1)]
+    partition.take(messages(*views), START_MS)
+    passes(partition, 6)
+    partition.take(messages(label(views[0], "car", 1), label(views[1], "car", 3)), START_MS)
+    partition.take(messages(label(views[0], "car", 1)), START_MS)  # the first once more changes nothing
+    partition.take(messages(label(views[0], "truck", 2)), START_MS)
+    assert [(each.change, each.label) for each in written(partition, VehicleOutcome)] == [("matched", "car")]
+    partition.take(messages(label(views[0], "truck", 4)), START_MS)
+    assert [each.label for each in written(partition, VehicleOutcome)] == ["car", "truck"]
+
+
 def test_a_label_of_an_unknown_vehicle_is_counted_and_says_nothing() -> None:
     """It is of one that was forgotten, or whose pictures never came."""
     core, state = VehiclesCore(LATE_MS, HORIZON_MS), VehiclesState()
