@@ -38,7 +38,9 @@ BENCHES = (
 )
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
 NEVER_SHORT = (
+    "pipeline",
     "worker",
+    "latency",
     "swap",
     "roads",
     "loop",
@@ -51,7 +53,7 @@ NEVER_SHORT = (
     "streams",
     "fuzz",
 )
-"""What `--short` leaves out unless it is named: minutes at least, or tests play the same."""
+"""What `--short` leaves out unless it is named: a minute at least beside the rest of CI, or tests play the same."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
