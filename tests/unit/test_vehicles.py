@@ -223,6 +223,20 @@ def test_what_is_complete_is_forgotten_after_the_label_horizon() -> None:
     assert len(partition.state) == 0
 
 
+def test_a_label_of_one_vehicle_forgets_no_other_of_its_hour() -> None:
+    """What is said of one is written again; both go when their time is over."""
+    partition = Partition(service)
+    first, second = picture("v1", 0), picture("v2", 1)
+    partition.take(messages(first, second), START_MS)
+    passes(partition, 6)
+    partition.take(messages(label(first, "truck", 2)), START_MS + 7_000)
+    keys = [vehicle_key("a", "b", track) for track in ("v1", "v2")]
+    assert all(partition.state.complete(key) is not None for key in keys)
+    passes(partition, HORIZON_MS / 1_000 + 3_601)
+    assert [partition.state.complete(key) for key in keys] == [None, None]
+    assert len(partition.state) == 0
+
+
 def test_counts_are_written_a_minute_later_by_class_line_and_direction() -> None:
     """Each with its minute, and a vehicle is counted once."""
     partition = Partition(service)
