@@ -27,7 +27,7 @@ from catseye.view.keys import Keys
 from infra.benches.harness import Figure, Interval, Options, Report, machine
 from infra.local.redis import RedisServer
 from services.drift.outcomes import Outcomes, weigh
-from services.drift.statistics import wilson
+from services.drift.statistics import interval_of_loss
 from services.gateway.model import ReadModel
 from services.gateway.offers import Offers
 from services.view.queue import Rates
@@ -90,7 +90,8 @@ def estimates(runs: int, sharpness: float, rng: np.random.Generator, frames: int
         at = places[rows, number]
         weigh(watch, _labels(rows, wrong[rows, at], chance[rows, at]))
     weighed = watch["recent_errors"] / np.maximum(watch["recent_labels"], 1e-9)
-    bounds = [wilson(float(share), max(float(n), 1)) for share, n in zip(weighed, watch["recent_labels"], strict=True)]
+    known = zip(weighed.tolist(), watch["recent_labels"].tolist(), strict=True)
+    bounds = [interval_of_loss(share, labels) for share, labels in known]
     low, high = (np.array(ends) for ends in zip(*bounds, strict=True))
     naive = (wrong & drawn).sum(axis=1) / counts
     error = sharpness / (sharpness + 2.0) / 2

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from catseye.intervals import wilson
 from catseye.models.sequential_test import BETS, payoffs
 from infra.benches.harness import Figure, Interval, Options, Report, Row, machine
 
@@ -27,7 +28,6 @@ LEAST_LABELS = 50
 MOST_LABELS = 5_000
 POWER = 0.9
 _CHUNK = 50
-_WILSON = 1.959964
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,6 @@ def _wins_enough(discordant: int, share: float) -> float:
 
 def _binomial(n: int, k: int, chance: float) -> float:
     return exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * log(chance) + (n - k) * log(1 - chance))
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson, "Probable inference", JASA 1927)."""
-    share, z = hits / n, _WILSON
-    centre, spread = share + z * z / (2 * n), z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-    return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
 
 
 def run(options: Options) -> Report:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from catseye.contract.records import DriftStatistic
+from catseye.intervals import wilson
 from services.drift.describe import estimates, signal_of
 from services.drift.detector_choice import NAMES
 from services.drift.fields import CONFIDENCE_BINS
@@ -108,7 +109,7 @@ def _of_labels(table: Table, row: int, shares: Floats, loss: float) -> _Signals:
     """The loss of a camera once there are labels of its model; with a 95 % interval."""
     labels, family = float(table.watch["recent_labels"][row]), table.layout.families[ACCURACY]
     if labels > 0:  # of a new version none may have come yet
-        low, high = wilson(loss, max(labels, 1))
+        low, high = interval_of_loss(loss, labels)
         evidence = float(shares[family.slice].sum())
         numbers_of_it = {"signal": "loss", "evidence": evidence, "low": low, "high": high}
         yield ACCURACY, family.first, numbers_of_it
@@ -144,19 +145,16 @@ def _without_labels(table: Table, row: int, usual_loss: float) -> _Signals:
         yield INPUT, table.layout.families[ACCURACY].first, numbers_of_it | _interval(value, half)
 
 
-def wilson(share: float, labels: float) -> tuple[float, float]:
-    """95 % interval of a share (Wilson, "Probable inference", 1927): true also where hardly an error was seen.
+def interval_of_loss(loss: float, labels: float) -> tuple[float, float]:
+    """95 % interval of a share of errors among weighed labels.
 
     Args:
-        share: Weighed share of errors, 0 to 1.
+        loss: Weighed share of errors, 0 to 1.
         labels: Sum of the weights, which are at most 1: no more than the labels' effective number, so the interval is
             no shorter than it must be.
     """
-    share = min(max(share, 0.0), 1.0)
-    spread = _Z95**2 / labels
-    middle = (share + spread / 2) / (1 + spread)
-    half = float(np.sqrt(share * (1 - share) * spread + spread**2 / 4)) / (1 + spread)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    counted = max(labels, 1.0)
+    return wilson(min(max(loss, 0.0), 1.0) * counted, counted, _Z95)
 
 
 def _interval(share: float, half: float) -> dict[str, float]:

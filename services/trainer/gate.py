@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from catseye.ops.card.figures import wilson
+from catseye.intervals import wilson
 
 Where = Literal["golden", "drifted", "elsewhere"]
 GOLDEN: Where = "golden"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.ops.card.figures import wilson
+from catseye.intervals import wilson
 from services.trainer.calibrate import calibration_error, cross_entropy
 
 

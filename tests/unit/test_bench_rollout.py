@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from catseye.intervals import wilson
 from catseye.models.sequential_test import Pairs, evidence_of_better
 from infra.benches.harness import Options
 from infra.benches.rollout import (
@@ -18,7 +19,6 @@ from infra.benches.rollout import (
     naive_promotions,
     power_of_fixed,
     run,
-    wilson,
 )
 
 

@@ -10,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from catseye.contract.records import Outcome
+from catseye.intervals import wilson
 from catseye.ops.card.contents import Card, Picture, card_of, gate_rows
-from catseye.ops.card.figures import Figures, Labelled, wilson
+from catseye.ops.card.figures import Figures, Labelled
 from catseye.ops.card.file import FileFacts, facts_of
 from catseye.ops.card.page import as_html
 from catseye.ops.lineage.history import History

@@ -6,7 +6,8 @@ import msgspec
 from msgspec.structs import replace
 
 from catseye.contract.records import Alert
-from catseye.ops.card.figures import Figures, Mistake, Share, share, wilson
+from catseye.intervals import wilson
+from catseye.ops.card.figures import Figures, Mistake, Share, share
 from catseye.ops.card.file import FileFacts
 from catseye.ops.card.verdict import LABELS, verdict
 from catseye.ops.lineage.history import History, Link

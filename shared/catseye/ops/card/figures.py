@@ -2,13 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from math import sqrt
 
 import msgspec
 
 from catseye.contract.records import Outcome
+from catseye.intervals import wilson
 
-Z_95 = 1.959964
 BINS = 15
 """Bins of confidence, of equal width, as the trainer has them (Guo et al., 2017)."""
 
@@ -168,16 +167,6 @@ class Labelled:
 def share(right: int, of: int) -> Share:
     """*right* of *of* with its interval; *of* is at least 1."""
     return Share(right, of, right / of, *wilson(right, of))
-
-
-def wilson(right: float, of: float, z: float = Z_95) -> tuple[float, float]:
-    """Interval of a share after Wilson, 1927, *z* standard deviations to each side; 0 to 1 without trials."""
-    if not of:
-        return 0.0, 1.0
-    found, z2 = right / of, z * z
-    centre = found + z2 / (2 * of)
-    half = z * sqrt(found * (1 - found) / of + z2 / (4 * of * of))
-    return max(0.0, (centre - half) / (1 + z2 / of)), min(1.0, (centre + half) / (1 + z2 / of))
 
 
 def calibration_error(bins: Iterable[Bin]) -> float:
