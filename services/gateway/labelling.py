@@ -56,12 +56,13 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
     names = [named(frame) for frame in (said.frame, *said.same)]
     if not all(principal.sees(name.camera) for name in names):
         raise Problem(HTTPStatus.FORBIDDEN, "no_right", f"A frame is of a camera that {principal.name} may not see.")
-    marker = f"{gateway.settings.topic_prefix}label-answer:{principal.name}:{said.answer_id}"
     undone = said.answer == "undone"
-    began_ms = await _began(gateway, f"{marker}:{'undone' if undone else ''}")
+    of_kind = "undone" if undone else "given"
+    marker = f"{gateway.settings.topic_prefix}label-answer:{principal.name}:{said.answer_id}:{of_kind}"
+    began_ms = await _began(gateway, marker)
     if began_ms is None:
         return _accepted(said)
-    chance, second = (1.0, said.second_opinion) if undone else await _offered(gateway, said, principal)
+    chance, second = (1.0, said.second_opinion) if undone else await _offered(gateway, said, names[0].camera, principal)
     first = names[0]
     record = LabelAnswer(
         answer_id=said.answer_id,
@@ -93,9 +94,7 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
         await gateway.outbox.send("labels.answers", record)
     except Unavailable as fault:
         raise unavailable(str(fault)) from fault
-    await gateway.model.ask(
-        gateway.model.redis.set(f"{marker}:{'undone' if undone else ''}", "done", ex=_HOUR_MS // 1_000)
-    )
+    await gateway.model.ask(gateway.model.redis.set(marker, "done", ex=_HOUR_MS // 1_000))
     if said.answer in ("skipped", "undone"):
         await gateway.offers.give_back((said.frame, *said.same), principal.name, second=second)
     else:
@@ -141,9 +140,8 @@ async def _given(gateway: Gateway, now_ms: int, span_ms: int = _HOUR_MS) -> Coun
     return Counter(dict(zip(people, await gateway.model.ask(pipeline.execute()), strict=True)))
 
 
-async def _offered(gateway: Gateway, said: LabelAnswered, principal: Principal) -> tuple[float, bool]:
+async def _offered(gateway: Gateway, said: LabelAnswered, camera: str, principal: Principal) -> tuple[float, bool]:
     """Chance with which the frame was drawn, and whether somebody has answered before. Raises `Problem` 409."""
-    camera = said.frame.rsplit("/", 2)[0]
     known = await gateway.offers.known(said.frame, camera, said.drawer)
     if known is None:
         raise Problem(

@@ -4,12 +4,15 @@ Leases live in Redis for 90 s: two people never get the same frame, whichever ga
 had given out comes back by itself.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from catseye.client.drafts import FrameId
+from catseye.contract.identity import hash_distance
 from catseye.rights.scopes import Principal
 from services.gateway.model import ReadModel
 
@@ -20,7 +23,6 @@ NEAR_BITS: Final = 3
 """Bits in which the perceptual hashes of near-identical frames differ at most."""
 _LOOKED_AT: Final = 100  # frames of a drawer at once, at most
 _LOOKS: Final = 5
-_HASH_BITS: Final = 2**64 - 1
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -51,6 +53,14 @@ class Offer(msgspec.Struct, frozen=True):
     same: list[str] = []
 
 
+class _Leased(NamedTuple):
+    """An offer, and what tells whether it looks like another."""
+
+    offer: Offer
+    perceptual_hash: int
+    track: str | None
+
+
 class Offers:
     """Hands out frames.
 
@@ -68,16 +78,12 @@ class Offers:
     async def some(self, principal: Principal, most: int, now_ms: int, *, again: bool = False) -> list[Offer]:
         """At most *most* frames that *principal* may see, leased to him; with *again* those too that are already and
         that he has not answered. Raises `Problem` 503 without Redis."""
-        left = dict(DRAWERS)
-        wanted = dict.fromkeys(DRAWERS, 0)
-        for name in self._random.choices(list(left), list(left.values()), k=most):
-            wanted[name] += 1
-        found: list[Offer] = []
-        for name, share in wanted.items():
-            found += await self._of(name, principal, share, now_ms, again=again)
+        wanted = Counter(self._random.choices(list(DRAWERS), list(DRAWERS.values()), k=most))
+        found: list[_Leased] = []
+        for name in DRAWERS:
+            found += await self._of(name, principal, wanted[name], now_ms, again=again)
         for name in DRAWERS:  # what one drawer lacks, others have
-            if (more := most - len(found)) > 0:
-                found += await self._of(name, principal, more, now_ms, again=False)
+            found += await self._of(name, principal, most - len(found), now_ms, again=False)
         self._random.shuffle(found)
         return _grouped(found)
 
@@ -114,9 +120,11 @@ class Offers:
             if await self.take(frame, person, second=second):
                 await self._model.ask(self._model.redis.delete(self._model.keys.lease(frame, second=second)))
 
-    async def _of(self, drawer: str, principal: Principal, most: int, now_ms: int, *, again: bool) -> list[Offer]:
-        """Frames of one drawer, the newest first."""
-        found: list[Offer] = []
+    async def _of(self, drawer: str, principal: Principal, most: int, now_ms: int, *, again: bool) -> list[_Leased]:
+        """At most *most* frames of one drawer, the newest first."""
+        found: list[_Leased] = []
+        if most < 1:
+            return found
         for camera in await self._cameras(drawer, principal):
             ranking, drawn = self._model.keys.drawer(drawer, camera), self._model.keys.drawn(drawer, camera)
             at, at_once = 0, min(2 * most + 10, _LOOKED_AT)
@@ -175,7 +183,7 @@ class Offers:
             elif (
                 (second_lease if is_second else first_lease) in leases
                 and skipped is None
-                and principal.sees(frame.rsplit("/", 2)[0])
+                and principal.sees(FrameId.parse(frame).camera)
             ):
                 free.append((frame, facts, is_second))
         return free, gone
@@ -187,7 +195,9 @@ class Offers:
         pipeline.hdel(drawn, *frames)
         await self._model.ask(pipeline.execute())
 
-    async def _leased(self, free: Sequence[tuple[str, dict[str, Any], bool]], drawer: str, person: str) -> list[Offer]:
+    async def _leased(
+        self, free: Sequence[tuple[str, dict[str, Any], bool]], drawer: str, person: str
+    ) -> list[_Leased]:
         pipeline = self._model.redis.pipeline(transaction=False)
         for frame, _, is_second in free:
             pipeline.set(self._model.keys.lease(frame, second=is_second), person, nx=True, ex=LEASE_S)
@@ -195,17 +205,20 @@ class Offers:
         found = await self._model.ask(pipeline.execute()) if free else []
         mine = [holder == person.encode() for holder in found[1::2]]
         return [
-            Offer(
-                frame=frame,
-                camera=frame.rsplit("/", 2)[0],
-                place=facts["place"],
-                drawer=drawer,
-                chance=facts["chance"],
-                classes=facts["classes"],
-                predicted=None if drawer == "audit" or is_second else facts["predicted"],
-                received_at_ms=facts["received_at_ms"],
-                second_opinion=is_second,
-                same=[f"{facts['hash']}/{facts['track'] or ''}"],
+            _Leased(
+                Offer(
+                    frame=frame,
+                    camera=FrameId.parse(frame).camera,
+                    place=facts["place"],
+                    drawer=drawer,
+                    chance=facts["chance"],
+                    classes=facts["classes"],
+                    predicted=None if drawer == "audit" or is_second else facts["predicted"],
+                    received_at_ms=facts["received_at_ms"],
+                    second_opinion=is_second,
+                ),
+                facts["hash"],
+                facts["track"],
             )
             for (frame, facts, is_second), is_mine in zip(free, mine, strict=True)
             if is_mine
@@ -217,27 +230,27 @@ def _answered(person: str) -> str:
     return f"{person}\nanswered"
 
 
-def _grouped(offers: Sequence[Offer]) -> list[Offer]:
-    """Near-identical frames of a camera and drawer are one offer: the same track, or hashes that differ in few bits."""
-    groups: list[tuple[Offer, int, str, list[str]]] = []
-    for offer in offers:
-        number, _, track = offer.same[0].partition("/")
-        alike = next(
-            (
-                group
-                for group in groups
-                if (group[0].camera, group[0].drawer) == (offer.camera, offer.drawer)
-                and not (group[0].second_opinion or offer.second_opinion)
-                and ((track and group[2] == track) or _near(group[1], int(number)))
-            ),
-            None,
-        )
-        if alike:
-            alike[3].append(offer.frame)
+def _grouped(leased: Sequence[_Leased]) -> list[Offer]:
+    """Near-identical frames are one offer."""
+    groups: list[list[_Leased]] = []
+    for one in leased:
+        alike = next((group for group in groups if _alike(group[0], one)), None)
+        if alike is None:
+            groups.append([one])
         else:
-            groups.append((offer, int(number), track, []))
-    return [msgspec.structs.replace(offer, same=same) for offer, _, _, same in groups]
+            alike.append(one)
+    return [
+        msgspec.structs.replace(first.offer, same=[each.offer.frame for each in others]) for first, *others in groups
+    ]
 
 
-def _near(one: int, other: int) -> bool:
-    return ((one ^ other) & _HASH_BITS).bit_count() <= NEAR_BITS
+def _alike(one: _Leased, other: _Leased) -> bool:
+    """Of one camera and drawer, first opinions: the same track, or hashes that differ in few bits."""
+    return (
+        (one.offer.camera, one.offer.drawer) == (other.offer.camera, other.offer.drawer)
+        and not (one.offer.second_opinion or other.offer.second_opinion)
+        and (
+            (bool(one.track) and one.track == other.track)
+            or hash_distance(one.perceptual_hash, other.perceptual_hash) <= NEAR_BITS
+        )
+    )

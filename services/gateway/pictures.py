@@ -11,8 +11,8 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Unavailable
 from catseye.contract.records import AcceptedFrame, Record
 from catseye.contract.topics import full_name
-from catseye.kafka.clients import SILENT, partition_bounds, reader_config
-from catseye.kafka.reading import ENDS_SHOWN, read_to
+from catseye.kafka.clients import SILENT, reader_config
+from catseye.kafka.reading import ENDS_SHOWN, message_at, read_to
 from catseye.settings import Settings
 from services.gateway.problem import not_found, unavailable
 
@@ -97,15 +97,10 @@ class Pictures:
             self._consumer = Consumer(config | {"fetch.wait.max.ms": 20})
         place = TopicPartition(full_name(topic, self._settings.topic_prefix), partition, offset)
         try:
-            first, end = partition_bounds(self._consumer, place)
-            if not first <= offset < end:
-                raise not_found(what)
-            self._consumer.assign([place])
-            message = self._consumer.poll(_WAIT_S)
-            self._consumer.unassign()
+            message = message_at(self._consumer, place, _WAIT_S)
         except KafkaException as fault:
             raise unavailable(f"The broker does not answer: {fault.args[0].str()}.") from fault
-        if message is None or message.error() or message.offset() != offset:
+        if message is None:
             raise not_found(what)
         try:
             return self._codec.decode(message.value(), kind)

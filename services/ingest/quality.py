@@ -119,11 +119,6 @@ def perceptual_hash(luma: NDArray[np.uint8]) -> int:
     return int.from_bytes(bits.tobytes(), "little", signed=True)
 
 
-def hash_distance(one: int, other: int) -> int:
-    """How many of the 64 bits of two perceptual hashes differ, 0 to 64."""
-    return ((one ^ other) & 0xFFFF_FFFF_FFFF_FFFF).bit_count()
-
-
 def _reduced(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if luma.size <= _MOST_PIXELS:
         return luma

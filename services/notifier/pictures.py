@@ -9,7 +9,8 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord
 from catseye.contract.records import AcceptedFrame, Place
 from catseye.contract.topics import full_name
-from catseye.kafka.clients import SILENT, partition_bounds, reader_config
+from catseye.kafka.clients import SILENT, reader_config
+from catseye.kafka.reading import message_at
 from catseye.settings import Settings
 from services.notifier import NAME
 
@@ -40,18 +41,9 @@ class Pictures:
                 config = reader_config(self._settings, f"{self._settings.topic_prefix}{NAME}.pictures") | SILENT
                 self._consumer = Consumer(config | {"fetch.wait.max.ms": 20})
             try:
-                return self._read(TopicPartition(place.topic, place.partition, place.offset))
+                message = message_at(
+                    self._consumer, TopicPartition(place.topic, place.partition, place.offset), _WAIT_S
+                )
+                return None if message is None else self._codec.decode(message.value(), AcceptedFrame).jpeg
             except (KafkaException, BadRecord):
                 return None
-
-    def _read(self, place: TopicPartition) -> bytes | None:
-        first, end = partition_bounds(self._consumer, place)
-        if not first <= place.offset < end:
-            return None
-        self._consumer.assign([place])
-        message = self._consumer.poll(_WAIT_S)
-        self._consumer.unassign()
-        if message is None or message.error() or message.offset() != place.offset:
-            return None
-        frame: AcceptedFrame = self._codec.decode(message.value(), AcceptedFrame)
-        return frame.jpeg

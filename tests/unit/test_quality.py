@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.ingest.quality import Quality, hash_distance, measure, perceptual_hash
+from catseye.contract.identity import hash_distance
+from services.ingest.quality import Quality, measure, perceptual_hash
 from tests.corpora.jpegs import scene
 
 

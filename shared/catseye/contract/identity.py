@@ -19,6 +19,11 @@ def digest(*causes: str | int) -> str:
     return blake2b(named.encode(), digest_size=16).hexdigest()
 
 
+def hash_distance(one: int, other: int) -> int:
+    """How many of the 64 bits of two perceptual hashes differ, 0 to 64: frames that look alike differ in few."""
+    return ((one ^ other) & 0xFFFF_FFFF_FFFF_FFFF).bit_count()
+
+
 def prediction_id(camera: str, boot: str, sequence: int, model: str, version: str, role: str) -> str:
     """Id of what one version of a model says of one frame in one role."""
     return digest("prediction", camera, boot, sequence, model, version, role)

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from catseye.contract.errors import Unavailable
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import SILENT, in_words, log_bounds, reader_config
+from catseye.kafka.clients import SILENT, in_words, log_bounds, partition_bounds, reader_config
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -55,6 +55,26 @@ class Chunk(NamedTuple):
 
     messages: list[Any]
     positions: dict[Part, int]
+
+
+def message_at(consumer: Any, place: TopicPartition, wait_s: float) -> Any:
+    """The one record at a place, for whoever needs it by itself; None where none is kept there, or none came in time.
+
+    Args:
+        consumer: Has nothing assigned; has nothing again afterwards.
+        place: Where it lies.
+        wait_s: Longest wait for it, seconds.
+
+    Raises:
+        KafkaException: no broker answers.
+    """
+    first, end = partition_bounds(consumer, place)
+    if not first <= place.offset < end:
+        return None
+    consumer.assign([place])
+    message = consumer.poll(wait_s)
+    consumer.unassign()
+    return None if message is None or message.error() or message.offset() != place.offset else message
 
 
 def partitions_of(settings: Settings, name: str) -> list[int]:
