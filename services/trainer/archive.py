@@ -15,7 +15,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Unavailable
 from catseye.contract.records import AcceptedFrame, Alert, ModelEvent, Outcome
 from catseye.contract.topics import full_name
-from catseye.kafka.clients import SILENT, log_bounds, reader_config
+from catseye.kafka.clients import SILENT, log_bounds, offsets_at, reader_config
 from catseye.kafka.reading import ENDS_SHOWN, partitions_of, read_to
 from catseye.settings import Settings
 from services.trainer.dataset import Labelled, Labels, runs
@@ -134,13 +134,11 @@ class Archive:
         reader = self._reader(topic)
         try:
             asked = [TopicPartition(topic, partition, cut_off_ms + 1) for partition, _ in bounds]
-            places = reader.offsets_for_times(asked, timeout=10)
+            places = offsets_at(reader, asked, 10)
         except KafkaException as fault:
             raise Unavailable(f"{topic} cannot be read: {fault}") from fault
         finally:
             reader.close()
-        if faults := [str(place.error) for place in places if place.error is not None]:
-            raise Unavailable(f"{topic} cannot be read: {faults[0]}")
         found = {place.partition: place.offset for place in places}
         # Negative where nothing was written since: then the end is the end.
         return {partition: found[partition] if found[partition] >= 0 else end for partition, (_, end) in bounds}

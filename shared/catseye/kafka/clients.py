@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # Of a partition that was made, or whose broker was lost, a moment ago; librdkafka looks for the new one meanwhile.
 LEADER_MOVES = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._UNKNOWN_PARTITION}
+T = TypeVar("T")
 Config = dict[str, str | int | float | bool]
 SILENT: Config = {"log_level": 0}
 """Of a client whose caller reports what fails: librdkafka would print the same to standard error, again and again."""
@@ -78,15 +80,36 @@ def partition_bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]
     Raises:
         KafkaException: the broker does not answer, or will not.
     """
+    return once_led(lambda: reader.get_watermark_offsets(place, timeout=10))
+
+
+def offsets_at(reader: Consumer, asked: Sequence[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+    """Where each partition was at the time that stands for its offset, as `Consumer.offsets_for_times` takes it.
+
+    A leader that has just moved is waited for.
+
+    Raises:
+        KafkaException: the broker does not answer for every partition, or will not.
+    """
+
+    def ask() -> list[TopicPartition]:
+        found: list[TopicPartition] = reader.offsets_for_times(list(asked), timeout=timeout_s)
+        for place in found:
+            if place.error:
+                raise KafkaException(place.error)
+        return found
+
+    return once_led(ask)
+
+
+def once_led(ask: Callable[[], T]) -> T:
+    """What *ask* answers, asked again for up to ten seconds while a partition has no leader."""
     import stamina  # noqa: PLC0415 - a third of what the SDK takes to import, and seldom needed before a first read
 
-    bounds = (0, 0)
-    for attempt in stamina.retry_context(
-        _leader_moves, attempts=None, timeout=10, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05
-    ):
-        with attempt:
-            bounds = reader.get_watermark_offsets(place, timeout=10)
-    return bounds
+    again = stamina.retry(
+        on=_leader_moves, attempts=None, timeout=10, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05
+    )
+    return again(ask)()
 
 
 def _leader_moves(fault: Exception) -> bool:

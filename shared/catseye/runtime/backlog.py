@@ -19,7 +19,7 @@ from catseye import clock
 from catseye.contract.errors import Unavailable
 from catseye.contract.records import Backlog
 from catseye.contract.topics import full_name
-from catseye.kafka.clients import SILENT, partition_bounds, reader_config
+from catseye.kafka.clients import SILENT, offsets_at, partition_bounds, reader_config
 from catseye.kafka.reading import ENDS_SHOWN, partitions_of, read_to
 from catseye.settings import Settings
 
@@ -102,9 +102,7 @@ class BacklogWatch:
             return {}
         asked = [TopicPartition(*part, OFFSET_END) for part in places]
         found: dict[Part, tuple[int, int]] = {}
-        for end in self._consumer.offsets_for_times(asked, timeout=_ANSWER_S):
-            if end.error:
-                raise KafkaException(end.error)
+        for end in offsets_at(self._consumer, asked, _ANSWER_S):
             part = end.topic, end.partition
             if end.offset > places[part]:
                 found[part] = places[part], end.offset

@@ -16,7 +16,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import reader_config
+from catseye.kafka.clients import offsets_at, reader_config
 from catseye.runtime.progress import Hop, Observation, Offsets, Part, Progress, Tracker, observed, road_to_observe
 from catseye.settings import Settings
 
@@ -94,7 +94,7 @@ class Observer:
     def _ends_of(self, hop: Hop) -> Offsets:
         shown = "read_committed" if BY_NAME[hop.topics[0]].public else "read_uncommitted"
         asked = [TopicPartition(*part, OFFSET_END) for part in self._parts(hop)]
-        return self._offsets(self._client(isolation=shown).offsets_for_times(asked, timeout=ANSWER_S))
+        return self._offsets(offsets_at(self._client(isolation=shown), asked, ANSWER_S))
 
     def _offsets(self, places: Sequence[TopicPartition]) -> Offsets:
         found: dict[Part, int] = {}

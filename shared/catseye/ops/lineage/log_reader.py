@@ -16,7 +16,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.errors import BadRecord, Misconfigured, Unavailable
 from catseye.contract.records import Place, Record
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import client_config, in_words, reader_config
+from catseye.kafka.clients import client_config, in_words, once_led, reader_config
 from catseye.kafka.reading import ENDS_SHOWN, Chunk, Part, read_to
 from catseye.settings import Settings
 
@@ -185,10 +185,13 @@ class LogReader:
         return self.codec.decode(value, kind)
 
     def _offsets(self, parts: list[TopicPartition], spec: OffsetSpec) -> dict[Part, int]:
-        asked = self._admin.list_offsets(
-            dict.fromkeys(parts, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S
-        )
-        return {(part.topic, part.partition): int(future.result().offset) for part, future in asked.items()}
+        def ask() -> dict[Part, int]:
+            asked = self._admin.list_offsets(
+                dict.fromkeys(parts, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S
+            )
+            return {(part.topic, part.partition): int(future.result().offset) for part, future in asked.items()}
+
+        return once_led(ask)
 
 
 def _reported(fault: KafkaException, topics: str) -> Misconfigured | Unavailable:
