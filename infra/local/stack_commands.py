@@ -19,7 +19,7 @@ from catseye.cli.streams import print_anything
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.masking import masked
 from catseye.kafka.registry import codec_for
-from catseye.models.register import register
+from catseye.models.register import register_first
 from catseye.settings import Settings, load
 from infra.local import files, ports
 from infra.local.jvm import ROOT
@@ -30,6 +30,7 @@ from infra.local.supervise import MISCONFIGURED
 
 EXAMPLE = ROOT / "infra" / "example" / "vehicles.onnx"
 PATH_OF_COMMANDS = ROOT / ".catseye" / "bin"
+BY = "infra/stack"
 INTERRUPTED = 130
 INTERRUPTED_UP = (
     "stopped; what it had started goes on (infra/stack status shows it); infra/stack up does the rest, down stops it"
@@ -78,10 +79,9 @@ def first_model(plan: Plan) -> str:
     if not plan.brokers:  # somebody else's cluster gets no model that nobody asked for
         return f"none is champion, so nothing is predicted: {how} names one"
     because = "the example's, since there was none"
-    champion = register(
-        settings, codec_for(settings), EXAMPLE.read_bytes(), "champion", by="infra/stack", because=because
-    )
-    return f"{champion.model} {champion.version}, the example's; {how} names yours"
+    first = register_first(settings, codec_for(settings), EXAMPLE.read_bytes(), by=BY, because=because)
+    whose = f", the example's; {how} names yours" if first.by == BY else ""  # else somebody was quicker
+    return f"{first.model} {first.version}{whose}"
 
 
 def _stack(services: Sequence[Service] = WATCHING) -> Stack:

@@ -19,10 +19,10 @@ from catseye.models import ask as ask_module
 from catseye.models import follower as follower_module
 from catseye.models import signing
 from catseye.models.ask import answers, ask
-from catseye.models.commands import KnownModels, carried_out
+from catseye.models.commands import carried_out, known_models
 from catseye.models.follower import Follower
 from catseye.models.net import Net
-from catseye.models.register import handed_in, register, store_of
+from catseye.models.register import handed_in, register, register_first, store_of
 from catseye.models.signing import key_folder
 from catseye.models.stages import Serves
 from catseye.runtime.heartbeats import Problems
@@ -369,21 +369,30 @@ class Writer:
 
 
 class Register:
-    """Stands for the `models` topic with a rollout that carries out what *writer* was given, or does not."""
+    """Stands for the `models` topic with a rollout that carries out what *writer* was given, or does not.
 
-    def __init__(self, writer: Writer, answering: bool = True) -> None:
+    Args:
+        writer: Has the commands.
+        answering: Whether rollout runs.
+        champion: Version that it made champion before it read them.
+    """
+
+    def __init__(self, writer: Writer, answering: bool = True, champion: str | None = None) -> None:
         self._writer = writer
         self._answering = answering
+        self._commands = [COMMAND, *([replace(COMMAND, version=champion, stage="champion")] if champion else [])]
 
     def __call__(self, topic: str, **_: Any) -> "Register":
         assert topic == "models"
         return self
 
     def __enter__(self) -> list[ModelEvent]:
-        events = [replace(carried_out(KnownModels(), COMMAND, 1)[0], event_id="of another command")]
+        events: list[ModelEvent] = []
+        for command in self._commands:
+            events += carried_out(known_models(events), command, 1)
         if self._answering:
             for _, value, _ in self._writer.written:
-                events += carried_out(KnownModels(), CODEC.decode(value, ModelCommand), 2)
+                events += carried_out(known_models(events), CODEC.decode(value, ModelCommand), 2)
         return events
 
     def __exit__(self, *_: object) -> None:
@@ -418,6 +427,30 @@ def test_registering_keeps_signs_and_asks_rollout(fleet: Fleet, monkeypatch: pyt
     assert (event.stage, event.because, event.by) == ("candidate", "it is better", "a test")
     assert store_of(fleet.settings).get(event.sha256) == ONNX
     signing.verify(event.sha256, event.signature, key_folder(fleet.settings))
+
+
+@pytest.mark.parametrize("before", [None, "of ann"])
+def test_a_new_fleet_gets_a_first_champion_unless_it_has_one(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    """Whichever came first is reported, though the command itself asks before it knows."""
+    writer = Writer()
+    monkeypatch.setattr("catseye.kafka.producing.Producer", writer)
+    monkeypatch.setattr(ask_module, "subscribe", Register(writer, champion=before))
+    event = register_first(fleet.settings, CODEC, ONNX, by="a test", because="there was none")
+    ((_, value, _),) = writer.written
+    command = CODEC.decode(value, ModelCommand)
+    assert (command.action, command.stage, command.only_as_first) == ("register", "champion", True)
+    assert (event.stage, event.version) == ("champion", before or command.version)
+
+
+def test_a_first_champion_without_rollout_is_reported(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate that stands there is no answer."""
+    writer = Writer()
+    monkeypatch.setattr("catseye.kafka.producing.Producer", writer)
+    monkeypatch.setattr(ask_module, "subscribe", Register(writer, answering=False))
+    with pytest.raises(Unavailable, match="rollout did not answer within 2 s: is it up"):
+        register_first(fleet.settings, CODEC, ONNX, by="a test", because="there was none", wait_s=2)
 
 
 def test_a_decision_is_answered_by_one_command(fleet: Fleet) -> None:

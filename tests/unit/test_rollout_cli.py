@@ -198,6 +198,37 @@ def test_what_cannot_be_registered_is_refused(changes: dict[str, Any], why: str)
     assert refused.value.reason == Reason.COMMAND_REFUSED
 
 
+@pytest.mark.parametrize(
+    ("before", "becomes"),
+    [
+        ([], ["champion"]),
+        ([event("aaaa", "candidate")], ["champion"]),
+        ([event("aaaa", "champion")], []),
+        ([event("aaaa", "champion", model="signs")], []),
+        ([event("aaaa", "champion"), event("aaaa", "rejected")], []),
+    ],
+)
+def test_a_first_champion_is_one_only_where_none_was_before(before: list[ModelEvent], becomes: list[str]) -> None:
+    """Whatever its name, and also if it was rejected since: it goes on predicting."""
+    first = command("register", "dddd", stage="champion", sha256="ab" * 32, signature=b"s", only_as_first=True)
+    assert [each.stage for each in carried_out(known_models(before), first, 1)] == becomes
+    assert len(carried_out(known_models(before), replace(first, only_as_first=False), 1)) == 1
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_champion_of_ones_own_is_not_replaced_by_the_first_of_a_new_fleet(order: tuple[int, int]) -> None:
+    """Both were asked for while rollout was still starting, so neither saw the other; whichever it reads first."""
+    file = {"stage": "champion", "sha256": "ab" * 32, "signature": b"s"}
+    both = command("register", "dddd", **file, only_as_first=True), command("register", "eeee", model="signs", **file)
+    rollout = Rollout()
+    for number in order:
+        rollout.ask(both[number])
+    champion = champion_in(rollout.register)
+    assert champion is not None
+    assert (champion.model, champion.version) == ("signs", "eeee")
+    assert rollout.partition.state.known().champion == ("signs", "eeee")
+
+
 def test_a_registration_names_who_answers_for_the_model() -> None:
     """And so do the version's later steps, whoever takes them."""
     asked_for = command("register", "dddd", stage="candidate", sha256="ab" * 32, signature=b"s", owner="ada")

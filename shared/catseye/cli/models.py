@@ -4,9 +4,9 @@ Whoever is promoted is on probation, with the champion before as its shadow.
 """
 
 import getpass
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
 import click
@@ -111,11 +111,11 @@ def register(
 
     A champion takes over as soon as it is loaded; a candidate waits to be compared.
     """
-    to_register = _with_what_runs_models()
+    registering = _with_what_runs_models()
     settings = settings_with_broker()
     by, content = getpass.getuser(), file.read_bytes()
     with naming(file):
-        event = to_register(
+        event = registering.register(
             settings, codec_for(settings), content, stage, by=by, because=because, wait_s=wait_s, owner=owner
         )
     _report(json_file, event)
@@ -130,15 +130,15 @@ def first(file: Path, wait_s: float, json_file: Path | None) -> None:
 
     Makes the signing keys too, unless they are there. Called again it changes nothing.
     """
-    to_register = _with_what_runs_models()
+    registering = _with_what_runs_models()
     settings = settings_with_broker()
     make_keys(key_folder(settings))
     event = serving(settings)
     if event is None:
         by, because = getpass.getuser(), "the first, since there was none"
         with naming(file):
-            event = to_register(
-                settings, codec_for(settings), file.read_bytes(), "champion", by=by, because=because, wait_s=wait_s
+            event = registering.register_first(
+                settings, codec_for(settings), file.read_bytes(), by=by, because=because, wait_s=wait_s
             )
     _report(json_file, event)
 
@@ -260,10 +260,10 @@ def _ask(
             click.echo(f"{event.model} {event.version} is {event.stage}")
 
 
-def _with_what_runs_models() -> Callable[..., ModelEvent]:
+def _with_what_runs_models() -> ModuleType:
     """What registers a file. Raises `Misconfigured` where the packages that look into one are not installed."""
     try:
-        from catseye.models.register import register  # noqa: PLC0415 - the other commands do without these packages
+        from catseye.models import register  # noqa: PLC0415 - the other commands do without these packages
     except ModuleNotFoundError as missing:
         raise packages_missing(missing, "signed") from missing
     return register

@@ -675,6 +675,7 @@ class ModelCommand(Record, frozen=True, kw_only=True):
         at_ms: Clock of who asks, Unix milliseconds.
         owner: Who answers for the registered model: the name of a route of the notifier; null for other actions, or
             where nobody is named.
+        only_as_first: Register it only if no version was champion before; where one was, the command leads to nothing.
     """
 
     schema_name: ClassVar[str] = "catseye.ModelCommand"
@@ -694,6 +695,7 @@ class ModelCommand(Record, frozen=True, kw_only=True):
     by: str
     at_ms: int
     owner: str | None = None
+    only_as_first: bool = False
 
 
 class ModelEvent(Record, frozen=True, kw_only=True):

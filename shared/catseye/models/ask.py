@@ -42,7 +42,31 @@ def answers(settings: Settings, command: ModelCommand, wait_s: float = WAIT_S) -
                 found.append(event)
             if len(found) == expected:
                 return found
-    raise Unavailable(
+    raise _no_answer(command, wait_s)
+
+
+def first_champion(settings: Settings, command: ModelCommand, wait_s: float = WAIT_S) -> ModelEvent:
+    """The event that made a version champion first: that of *command*, which is `only_as_first`, or an earlier one.
+
+    The register has one order, so the first champion in it tells which of the two it was.
+
+    Args:
+        settings: Where the broker is.
+        command: That was written.
+        wait_s: For each event, seconds.
+
+    Raises:
+        Unavailable: rollout does not answer in time.
+    """
+    with subscribe("models", from_="beginning", timeout_s=wait_s, settings=settings) as events:
+        first: ModelEvent | None = next((event for event in events if event.stage == "champion"), None)
+    if first is None:
+        raise _no_answer(command, wait_s)
+    return first
+
+
+def _no_answer(command: ModelCommand, wait_s: float) -> Unavailable:
+    return Unavailable(
         f"rollout did not answer within {wait_s:g} s: is it up? The command {command.command_id} stands; "
         "`catseye dead list` shows it if it was refused"
     )

@@ -51,7 +51,7 @@ def known_models(events: Iterable[ModelEvent]) -> KnownModels:
 
 
 def carried_out(known: KnownModels, command: ModelCommand, at_ms: int) -> list[ModelEvent]:
-    """The events that *command* leads to, in their order.
+    """The events that *command* leads to, in their order; none for a first champion where there was one before.
 
     Args:
         known: Of all models.
@@ -64,7 +64,9 @@ def carried_out(known: KnownModels, command: ModelCommand, at_ms: int) -> list[M
     check_words(command.by, command.reason)
     match command.action:
         case "register":
-            return [_registered(known, command, at_ms)]
+            registered = _registered(known, command, at_ms)
+            # Decided here and not by who asks: another champion may be on its way to rollout when they look.
+            return [] if command.only_as_first and known.champion else [registered]
         case "promote" | "approve":
             return [_promoted(known, command, at_ms)]
         case "reject":

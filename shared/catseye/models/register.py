@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from catseye import clock
 from catseye.contract.codec import Codec
 from catseye.contract.identity import digest
 from catseye.contract.records import ModelCommand, ModelEvent, Stage
 from catseye.models import signing
-from catseye.models.ask import WAIT_S, answers, ask
+from catseye.models.ask import WAIT_S, answers, ask, first_champion
 from catseye.models.check import check_file
 from catseye.models.net import Net
 from catseye.models.signing import key_folder
@@ -55,6 +57,30 @@ def register(
     ask(settings, codec, command)
     (event,) = answers(settings, command, wait_s)
     return event
+
+
+def register_first(
+    settings: Settings, codec: Codec, onnx: bytes, *, by: str, because: str, wait_s: float = WAIT_S
+) -> ModelEvent:
+    """Have a new fleet predict by a file: it is champion unless another version is so when rollout comes to it.
+
+    Args:
+        settings: Where broker, store and key are.
+        codec: Writes the command.
+        onnx: The file.
+        by: Who says so.
+        because: Why.
+        wait_s: For rollout, seconds.
+
+    Returns:
+        The event that made the fleet's first champion, this file or another.
+
+    Raises:
+        BadModel, Misconfigured, Unavailable: as `register`.
+    """
+    command = replace(handed_in(settings, onnx, "champion", by=by, because=because), only_as_first=True)
+    ask(settings, codec, command)
+    return first_champion(settings, command, wait_s)
 
 
 def handed_in(
