@@ -29,7 +29,7 @@ from infra.local.stack_logs import follow, newest, sources
 from infra.local.supervise import MISCONFIGURED
 
 EXAMPLE = ROOT / "infra" / "example" / "vehicles.onnx"
-PATH_OF_COMMANDS = ROOT / ".catseye" / "bin"
+PATH_OF_COMMANDS = ROOT / "infra" / "bin"
 BY = "infra/stack"
 INTERRUPTED = 130
 INTERRUPTED_UP = (

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -90,6 +91,16 @@ def test_up_whose_services_fell_over_is_not_called_up(
     printed = capsys.readouterr()
     assert "up in" not in printed.out
     assert printed.err.splitlines()[-1].startswith("infra/stack: not everything is ready")
+
+
+def test_the_command_that_texts_name_is_in_a_fresh_clone(tmp_path: Path) -> None:
+    """Before any other command was called: README's line for the PATH leads to it, and `up` prints the same folder."""
+    (folder,) = re.findall(r'^export PATH="\$PWD/(.*):\$PATH"', (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert ROOT / folder == stack_commands.PATH_OF_COMMANDS
+    assert [command.name for command in (ROOT / folder).iterdir()] == ["catseye"]
+    line = f'export PATH="$PWD/{folder}:$PATH"; cd {tmp_path}; command -v catseye; readlink -f "$(command -v catseye)"'
+    found = subprocess.run(["/bin/bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert found.splitlines() == [f"{ROOT}/{folder}/catseye", f"{ROOT}/infra/catseye"]
 
 
 def test_a_wrong_setting_of_a_service_is_named(
