@@ -92,6 +92,36 @@ def test_what_came_again_is_shown(watching: Running) -> None:
     assert re.search(r"^twice .* 2, 1 ", command("cameras", "list")[1], re.MULTILINE)
 
 
+def test_frames_are_published_predicted_labelled_and_known_by_camera(watching: Running, tmp_path: Path) -> None:
+    """`publish --wait` prints each prediction and ends with status 0; labels come by folder and from a CSV, whose
+    wrong one shows in the accuracy of its camera though no frame comes after it."""
+    picture = next((CROPS / "car").glob("*.jpg"))
+    options = ("--camera", "folders", "--wait", "--timeout", str(PATIENCE_S))
+    status, out = command("publish", str(picture), str(picture.parent / picture.name), *options, "--label-by-folder")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert (status, [row[2] for row in rows]) == (0, [str(picture)] * 2)
+    assert all(row[1].startswith("car ") for row in rows)
+    status, out = command("publish", str(picture), *options, "--json", "-")
+    found = json.loads(out)
+    assert (status, found["published"], found["refused"]) == (0, 1, {})
+    assert [each["label"] for each in found["predictions"]] == ["car"]
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"frame,label,source\n{found['frames'][0]},truck,audit\n")
+    assert command("label", "--from-csv", str(labels), "--json", "-") == (0, '{\n "labels": 1\n}\n')
+
+    def accuracy() -> float | None:
+        listed = json.loads(command("cameras", "list", "--json", "-")[1])["cameras"]
+        return next((each["accuracy"] for each in listed if each["camera"] == "folders"), None)
+
+    wait_until(lambda: (accuracy() or 1.0) < 0.7, "the wrong prediction shows")
+    outcomes = [each for each in watching.records("outcomes") if each.camera == "folders"]
+    assert sorted((each.label, each.source) for each in outcomes) == [
+        ("car", "person"),
+        ("car", "person"),
+        ("truck", "audit"),
+    ]
+
+
 @pytest.mark.parametrize("service", ["inference", "drift"])
 def test_a_service_that_stands_still_is_named(watching: Running, service: str) -> None:
     """And answers again when it goes on."""
