@@ -6,6 +6,7 @@ had given out comes back by itself.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ DRAWERS: Final = {"audit": 0.5, "unsure": 0.3, "evidence": 0.2}
 NEAR_BITS: Final = 3
 """Bits in which the perceptual hashes of near-identical frames differ at most."""
 _LOOKED_AT: Final = 100  # frames of a drawer at once, at most
+_CAMERAS_MOST: Final = 10_000
 _LOOKS: Final = 5
 
 
@@ -74,16 +76,29 @@ class Offers:
         self._model = model
         self._retention_ms = retention_ms
         self._random = random
+        self._script = model.redis.register_script(Path(__file__).with_name("offers.lua").read_text())
 
     async def some(self, principal: Principal, most: int, now_ms: int, *, again: bool = False) -> list[Offer]:
         """At most *most* frames that *principal* may see, leased to him; with *again* those too that are already and
         that he has not answered. Raises `Problem` 503 without Redis."""
-        wanted = Counter(self._random.choices(list(DRAWERS), list(DRAWERS.values()), k=most))
-        found: list[_Leased] = []
-        for name in DRAWERS:
-            found += await self._of(name, principal, wanted[name], now_ms, again=again)
-        for name in DRAWERS:  # what one drawer lacks, others have
-            found += await self._of(name, principal, most - len(found), now_ms, again=False)
+        keys, wanted = self._model.keys, Counter(self._random.choices(list(DRAWERS), list(DRAWERS.values()), k=most))
+        asked: dict[str, Any] = {
+            "person": principal.name,
+            "drawers": [(name, keys.drawer(name), keys.drawn(name), wanted[name]) for name in DRAWERS],
+            "most": most,
+            "again": again,
+            "least_ms": str(now_ms - self._retention_ms),
+            "first": self._random.randrange(_CAMERAS_MOST),
+            "leases": [keys.lease("", second=second) for second in (False, True)],
+            "lease_s": LEASE_S,
+            "at_once": _LOOKED_AT,
+            "looks": _LOOKS,
+        }
+        if principal.cameras:
+            asked["cameras"] = await self._model.camera_names(principal, most=_CAMERAS_MOST)
+        sets = [keys.labelled, keys.answered_by, keys.second_opinions, keys.skipped, keys.suspected]
+        chosen = await self._model.ask(self._script(keys=sets, args=[msgspec.json.encode(asked)]))
+        found = [_leased(*(part.decode() for part in each[:3]), is_second=bool(each[3])) for each in chosen]
         self._random.shuffle(found)
         return _grouped(found)
 
@@ -120,109 +135,22 @@ class Offers:
             if await self.take(frame, person, second=second):
                 await self._model.ask(self._model.redis.delete(self._model.keys.lease(frame, second=second)))
 
-    async def _of(self, drawer: str, principal: Principal, most: int, now_ms: int, *, again: bool) -> list[_Leased]:
-        """At most *most* frames of one drawer, the newest first."""
-        found: list[_Leased] = []
-        if most < 1:
-            return found
-        for camera in await self._cameras(drawer, principal):
-            ranking, drawn = self._model.keys.drawer(drawer, camera), self._model.keys.drawn(drawer, camera)
-            at, at_once = 0, min(2 * most + 10, _LOOKED_AT)
-            for _ in range(_LOOKS):
-                if len(found) >= most:
-                    return found
-                least = now_ms - self._retention_ms
-                query = self._model.redis.zrange(
-                    ranking, "+inf", least, desc=True, byscore=True, offset=at, num=at_once
-                )
-                frames = [frame.decode() for frame in await self._model.ask(query)]
-                if not frames:
-                    break
-                free, gone = await self._free(frames, drawn, principal, again=again)
-                at += len(frames) - len(gone)
-                if gone:
-                    await self._drop(ranking, drawn, gone)
-                found += await self._leased(free[: most - len(found)], drawer, principal.name)
-        return found
 
-    async def _cameras(self, drawer: str, principal: Principal) -> list[str]:
-        """Whose drawers are looked into: of evidence those that drift suspects."""
-        if drawer != "evidence":
-            return [""]
-        keys = self._model.keys
-        found = await self._model.ask(self._model.redis.zrange(keys.suspected, 1, "+inf", byscore=True))
-        cameras = principal.seen(camera.decode() for camera in found)
-        self._random.shuffle(cameras)
-        return cameras
-
-    async def _free(
-        self, frames: Sequence[str], drawn: str, principal: Principal, *, again: bool
-    ) -> tuple[list[tuple[str, dict[str, Any], bool]], list[str]]:
-        """Frames that may be offered, with what is known of them and whether it is a second opinion; and those that
-        are done with."""
-        keys, person = self._model.keys, principal.name
-        pipeline = self._model.redis.pipeline(transaction=False)
-        pipeline.hmget(drawn, frames)
-        pipeline.zmscore(keys.labelled, frames)
-        pipeline.hmget(keys.answered_by, frames)
-        pipeline.zmscore(keys.second_opinions, frames)
-        pipeline.zmscore(keys.skipped, [f"{person}\n{frame}" for frame in frames])
-        pipeline.mget([keys.lease(frame) for frame in frames])
-        pipeline.mget([keys.lease(frame, second=True) for frame in frames])
-        free, gone = [], []
-        leases = (None, person.encode()) if again else (None,)
-        for frame, known, label, by, second, skipped, first_lease, second_lease in zip(
-            frames, *await self._model.ask(pipeline.execute()), strict=True
-        ):
-            facts = msgspec.json.decode(known) if known else None
-            is_second = by is not None and second is None and facts is not None and facts["twice"]
-            if facts is None or ((label is not None or by is not None) and not is_second):
-                gone.append(frame)
-            elif is_second and by == person.encode():
-                continue
-            elif (
-                (second_lease if is_second else first_lease) in leases
-                and skipped is None
-                and principal.sees(FrameId.parse(frame).camera)
-            ):
-                free.append((frame, facts, is_second))
-        return free, gone
-
-    async def _drop(self, ranking: str, drawn: str, frames: Sequence[str]) -> None:
-        """Forget what is done with, so that nobody looks at it again."""
-        pipeline = self._model.redis.pipeline(transaction=False)
-        pipeline.zrem(ranking, *frames)
-        pipeline.hdel(drawn, *frames)
-        await self._model.ask(pipeline.execute())
-
-    async def _leased(
-        self, free: Sequence[tuple[str, dict[str, Any], bool]], drawer: str, person: str
-    ) -> list[_Leased]:
-        pipeline = self._model.redis.pipeline(transaction=False)
-        for frame, _, is_second in free:
-            pipeline.set(self._model.keys.lease(frame, second=is_second), person, nx=True, ex=LEASE_S)
-            pipeline.get(self._model.keys.lease(frame, second=is_second))
-        found = await self._model.ask(pipeline.execute()) if free else []
-        mine = [holder == person.encode() for holder in found[1::2]]
-        return [
-            _Leased(
-                Offer(
-                    frame=frame,
-                    camera=FrameId.parse(frame).camera,
-                    place=facts["place"],
-                    drawer=drawer,
-                    chance=facts["chance"],
-                    classes=facts["classes"],
-                    predicted=None if drawer == "audit" or is_second else facts["predicted"],
-                    received_at_ms=facts["received_at_ms"],
-                    second_opinion=is_second,
-                ),
-                facts["hash"],
-                facts["track"],
-            )
-            for (frame, facts, is_second), is_mine in zip(free, mine, strict=True)
-            if is_mine
-        ]
+def _leased(frame: str, drawer: str, known: str, *, is_second: bool) -> _Leased:
+    """An offer of *frame*, by what the queue knows of it."""
+    facts = msgspec.json.decode(known)
+    offer = Offer(
+        frame=frame,
+        camera=FrameId.parse(frame).camera,
+        place=facts["place"],
+        drawer=drawer,
+        chance=facts["chance"],
+        classes=facts["classes"],
+        predicted=None if drawer == "audit" or is_second else facts["predicted"],
+        received_at_ms=facts["received_at_ms"],
+        second_opinion=is_second,
+    )
+    return _Leased(offer, facts["hash"], facts["track"])
 
 
 def _answered(person: str) -> str:
