@@ -1,0 +1,132 @@
+"""Which frames people are offered, by the script in a real Redis."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from redis import Redis
+
+from catseye.rights.scopes import EVERYTHING, Principal
+from catseye.view.keys import Keys
+from infra.local.redis import RedisServer
+from services.gateway.model import ReadModel
+from services.gateway.offers import Offer, Offers
+
+pytestmark = pytest.mark.broker  # Redis is a server too
+
+NOW_MS = 1_790_000_000_000
+RETENTION_MS = 1_000
+KEYS = Keys("offers-test.")
+ADA, GRACE = (Principal(name, EVERYTHING) for name in ("ada", "grace"))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with RedisServer(tmp_path_factory.mktemp("offers")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis(url: str) -> Iterator[Redis]:
+    """Empty."""
+    with Redis.from_url(url) as client:
+        client.flushall()
+        yield client
+
+
+def draw(redis: Redis, drawer: str, frames: Mapping[str, int], camera: str = "", **facts: Any) -> None:
+    """Put *frames* in a drawer, each with when it was received."""
+    known = {"place": "0/1", "predicted": "car", "classes": ["bus", "car"], "track": None, "twice": False}
+    for number, (frame, received_at_ms) in enumerate(frames.items()):
+        # Hashes of frames that look unlike each other: Hamming distance of at least four bits.
+        of_frame = {"hash": 0xF << (4 * (number % 15)), "chance": 0.1, "received_at_ms": received_at_ms}
+        redis.zadd(KEYS.drawer(drawer, camera), {frame: received_at_ms})
+        redis.hset(KEYS.drawn(drawer, camera), frame, msgspec.json.encode(known | of_frame | facts))
+
+
+def offered(url: str, *asked: tuple[Principal, int], again: bool = False, seed: int = 1) -> list[list[Offer]]:
+    """What each of those who ask at the same time, each at a gateway of his own, is offered."""
+
+    async def all_at_once() -> list[list[Offer]]:
+        models = [ReadModel(url, KEYS) for _ in asked]
+        queues = [Offers(model, RETENTION_MS, Random(seed + number)) for number, model in enumerate(models)]
+        found = await asyncio.gather(
+            *(queue.some(who, most, NOW_MS, again=again) for queue, (who, most) in zip(queues, asked, strict=True))
+        )
+        for model in models:
+            await model.close()
+        return list(found)
+
+    return asyncio.run(all_at_once())
+
+
+def names(offers: list[Offer]) -> list[str]:
+    return sorted(name for offer in offers for name in (offer.frame, *offer.same))
+
+
+def test_nobody_is_offered_what_another_looks_at(url: str, redis: Redis) -> None:
+    """Who ask at the same moment share the queue out, whole, and none of it is offered twice."""
+    drawn = {f"gate-1/b/{number}": NOW_MS for number in range(12)}
+    draw(redis, "audit", drawn)
+    people = [Principal(f"person-{number}", EVERYTHING) for number in range(4)]
+    found = offered(url, *((who, 4) for who in people))
+    assert sorted(name for each in found for name in names(each)) == sorted(drawn)
+    assert offered(url, (ADA, 4)) == [[]]
+
+
+def test_the_newest_come_first_and_the_old_ones_never(url: str, redis: Redis) -> None:
+    """A frame past retention is not offered, whatever the other drawers lack."""
+    draw(redis, "audit", {f"gate-1/b/{number}": NOW_MS - 300 * number for number in range(8)})
+    assert names(offered(url, (ADA, 2))[0]) == ["gate-1/b/0", "gate-1/b/1"]
+    assert names(offered(url, (ADA, 20))[0]) == ["gate-1/b/2", "gate-1/b/3"]
+
+
+def test_what_is_asked_for_again_comes_once(url: str, redis: Redis) -> None:
+    """A page that is loaded anew gets its frames back, a frame of two drawers once; nobody else gets them."""
+    drawn = {f"gate-1/b/{number}": NOW_MS for number in range(3)}
+    draw(redis, "audit", drawn)
+    draw(redis, "unsure", drawn)
+    for seed in range(5):
+        assert names(offered(url, (ADA, 20), again=True, seed=seed)[0]) == sorted(drawn)
+        assert offered(url, (ADA, 20), (GRACE, 20), seed=seed) == [[], []]
+
+
+def test_what_is_done_with_is_forgotten(url: str, redis: Redis) -> None:
+    """A frame with a label and one that somebody answered are not offered and leave the drawer; one that was skipped
+    stays for others."""
+    draw(redis, "unsure", {f"gate-1/b/{name}": NOW_MS for name in (1, 2, 3, 4)})
+    redis.zadd(KEYS.labelled, {"gate-1/b/1": NOW_MS})
+    redis.hset(KEYS.answered_by, "gate-1/b/2", "grace")
+    redis.zadd(KEYS.skipped, {"ada\ngate-1/b/3": NOW_MS})
+    found, theirs = names(offered(url, (ADA, 20))[0]), names(offered(url, (GRACE, 20))[0])
+    assert (found, theirs) == (["gate-1/b/4"], ["gate-1/b/3"])
+    assert redis.zrange(KEYS.drawer("unsure"), 0, -1) == [b"gate-1/b/3", b"gate-1/b/4"]
+    assert sorted(redis.hkeys(KEYS.drawn("unsure"))) == [b"gate-1/b/3", b"gate-1/b/4"]
+
+
+def test_a_second_opinion_is_somebody_elses(url: str, redis: Redis) -> None:
+    """A frame for two goes to another than who answered, without the guess; once two have answered, to none."""
+    draw(redis, "unsure", {"gate-1/b/1": NOW_MS}, twice=True)
+    redis.hset(KEYS.answered_by, "gate-1/b/1", "ada")
+    redis.zadd(KEYS.labelled, {"gate-1/b/1": NOW_MS})
+    assert offered(url, (ADA, 20)) == [[]]
+    ((offer,),) = offered(url, (GRACE, 20))
+    assert (offer.second_opinion, offer.predicted, offer.drawer) == (True, None, "unsure")
+    redis.zadd(KEYS.second_opinions, {"gate-1/b/1": NOW_MS})
+    assert offered(url, (Principal("third", EVERYTHING), 20)) == [[]]
+
+
+def test_who_may_see_some_cameras_is_offered_those(url: str, redis: Redis) -> None:
+    """Cameras with strokes in their names too; evidence is of cameras that drift suspects."""
+    cameras = ("gate/1", "gate/2", "yard-1")
+    redis.zadd(KEYS.cameras, dict.fromkeys(cameras, 0))
+    draw(redis, "audit", {f"{camera}/b/1": NOW_MS for camera in cameras})
+    for number, camera in enumerate(cameras):
+        draw(redis, "evidence", {f"{camera}/b/2": NOW_MS}, camera, hash=number)
+    redis.zadd(KEYS.suspected, {"gate/1": 2, "gate/2": 0, "yard-1": 1})
+    his = Principal("eve", EVERYTHING, ("gate/*",))
+    assert names(offered(url, (his, 20))[0]) == ["gate/1/b/1", "gate/1/b/2", "gate/2/b/1"]
+    assert names(offered(url, (ADA, 20))[0]) == ["yard-1/b/1", "yard-1/b/2"]
