@@ -11,19 +11,18 @@ import gzip
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from infra.benches import harness
 from infra.benches.harness import ROOT, BenchError, Options, Report, Row
 from infra.benches.pages_fleet import Fleet, crops
 from infra.benches.pages_stage import Stage, Writer
+from infra.local.chromium import chromium
 
 CAMERAS = 500
 CHANGES_PER_S = 10
@@ -55,7 +54,7 @@ def run(options: Options) -> Report:
     """Measure script, loads, delays and the heap."""
     report = Report("pages", machine=harness.machine(("playwright", "redis", "starlette", "uvicorn")))
     names = [f"cam-{number:03}" for number in range(CAMERAS)]
-    with TemporaryDirectory() as folder, Stage(Path(folder)) as stage, _browser() as browser:
+    with TemporaryDirectory() as folder, Stage(Path(folder)) as stage, chromium() as browser:
         report.machine["chromium"] = browser.version
         road = Fleet(names, crops(ROOT)[::10], _now_ms())
         stage.put([row for name in names for row in road.passed(name, _now_ms(), "1", kept=False)])
@@ -74,13 +73,6 @@ def _row(name: str, value: float, unit: str, most: float) -> Row:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-@contextmanager
-def _browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
 
 
 def _script_kb() -> float:

@@ -1,15 +1,15 @@
 """Take the README's pictures of pages that run: `infra/screenshots ADDRESS [CAMERA]`."""
 
 import io
-import os
 import sys
 from pathlib import Path
 from urllib.parse import quote
 
 import click
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from infra.local.chromium import chromium
 from infra.local.jvm import ROOT
 
 FOLDER = ROOT / "infra" / "example" / "screenshots"
@@ -25,9 +25,7 @@ _DRAWN = "() => document.querySelectorAll('.chart[aria-busy=true]').length === 0
 def main(address: str, camera: str) -> None:
     """Photograph the pages at ADDRESS: fleet, one camera, models."""
     FOLDER.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light", locale="en-GB")
         page.set_default_timeout(60_000)
         page.goto(address)

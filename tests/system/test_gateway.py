@@ -1,7 +1,6 @@
 """The gateway on real services: a frame by HTTP, events, pages in Chromium, a person's commands on their topics."""
 
 import json
-import os
 import subprocess
 import urllib.error
 import urllib.request
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from catseye.contract.codec import Codec
 from catseye.contract.records import Alert
@@ -48,14 +47,6 @@ def address(shown: Running) -> str:
     assert plan is not None
     assert plan.pages is not None
     return plan.pages.rstrip("/")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium; as root it has no sandbox of its own."""
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
 
 
 def asked(

@@ -4,7 +4,6 @@ The gateway, Redis and view's core are the real ones; what would go to topics is
 is put into the read model. `test_gateway.py` has the same with a broker.
 """
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from msgspec.structs import replace
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from catseye.contract.records import Alert, AlertCommand, ModelCommand, ModelEvent, TrainingRequest
 from catseye.models.register import store_of
@@ -54,14 +53,6 @@ EMPTY = (
     ("/dead-letters", "Nothing was refused"),
     ("/system", "Nothing was predicted"),
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium; as root it has no sandbox of its own."""
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """People label frames: by HTTP and in Chromium, two at once, through a killed gateway; with the topics as the truth."""
 
 import json
-import os
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from msgspec.structs import replace
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from catseye import clock
 from catseye.contract.codec import Codec
@@ -67,14 +66,6 @@ def tokens(shown: Running) -> dict[str, str]:
         assert status == 0, problem
         found[name] = next(word for word in said.split() if len(word) > 30)
     return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium; as root it has no sandbox of its own."""
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
 
 
 def drive_by(it: Running, camera: str, count: int, hashes: Iterator[int]) -> None:
