@@ -19,12 +19,10 @@ from services.gateway.door import Gateway
 from services.gateway.problem import Problem, unavailable
 from services.gateway.reading import his_alert
 
-_BODY_MOST = 65_536
-
 
 async def on_alert(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """Acknowledge or suppress an alert, or end its suppression. 202 with the command's id."""
-    wanted = await json_of(request, AlertAsked, _BODY_MOST)
+    wanted = await json_of(request, AlertAsked)
     alert = msgspec.convert(await his_alert(gateway, request, principal), Alert)
     if wanted.revision is not None:
         alert = msgspec.structs.replace(alert, revision=wanted.revision)
@@ -37,7 +35,7 @@ async def on_alert(gateway: Gateway, request: Request, principal: Principal) -> 
 async def on_model(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """Promote, reject, roll back or approve a version. 202 with the command's id; 409 where it cannot be done."""
     _whole_fleet(principal)
-    wanted = await json_of(request, ModelAsked, _BODY_MOST)
+    wanted = await json_of(request, ModelAsked)
     events = await _events(gateway)
     try:
         command = asked(
@@ -59,7 +57,7 @@ async def on_model(gateway: Gateway, request: Request, principal: Principal) -> 
 async def train(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """Ask for a training. 202 with the request's id."""
     _whole_fleet(principal)
-    wanted = await json_of(request, TrainingAsked, _BODY_MOST)
+    wanted = await json_of(request, TrainingAsked)
     try:
         record = training_request(await _events(gateway), principal.name, wanted.reason, clock.now_ms())
     except Misconfigured as fault:

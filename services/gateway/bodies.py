@@ -1,7 +1,7 @@
 """Bodies of requests and answers, and how they are read."""
 
 from http import HTTPStatus
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -10,6 +10,8 @@ from catseye.contract.records import AlertAction, Drawer, LabelAnswerKind
 from services.gateway.problem import Problem
 
 B = TypeVar("B", bound=msgspec.Struct)
+BODY_MOST: Final = 65_536
+"""Bytes of a body that holds no picture."""
 _DROPPED_MOST = 4  # times as much as is taken
 
 
@@ -215,7 +217,7 @@ async def body_of(request: Request, most: int) -> bytes:
     )
 
 
-async def json_of(request: Request, kind: type[B], most: int, *, empty: B | None = None) -> B:
+async def json_of(request: Request, kind: type[B], most: int = BODY_MOST, *, empty: B | None = None) -> B:
     """The body as *kind*; *empty*, if any, where there is none. Raises `Problem` with what is wrong in it."""
     body = await body_of(request, most)
     if not body and empty is not None:

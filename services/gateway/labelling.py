@@ -22,7 +22,6 @@ from services.gateway.publishing import named
 from services.gateway.reading import json
 
 OFFERS_MOST = 20
-_BODY_MOST = 65_536
 _HOUR_MS = 3_600_000
 _OTHER = "other"
 """Label of a kind that the model has no class for, where nobody names it."""
@@ -30,14 +29,14 @@ _OTHER = "other"
 
 async def offers(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """Frames to be looked at, leased for 90 s to who asks: nobody else gets them meanwhile."""
-    wanted = await json_of(request, OffersAsked, _BODY_MOST)
+    wanted = await json_of(request, OffersAsked)
     if not 1 <= wanted.most <= OFFERS_MOST:
         raise Problem(
             HTTPStatus.BAD_REQUEST, "field_out_of_range", f"most is from 1 to {OFFERS_MOST}, not {wanted.most}."
         )
     now_ms = clock.now_ms()
     budget = gateway.settings.gateway_labels_per_hour
-    if budget and (await _given(gateway, now_ms)).total() >= budget:
+    if budget and (await _given(gateway, now_ms - _HOUR_MS))[0].total() >= budget:
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
             "label_budget_spent",
@@ -51,7 +50,7 @@ async def offers(gateway: Gateway, request: Request, principal: Principal) -> Re
 
 async def answer(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """202 once the broker has the answer, and the label where it is one. The same answer_id again changes nothing."""
-    said = await json_of(request, LabelAnswered, _BODY_MOST)
+    said = await json_of(request, LabelAnswered)
     _check(said)
     names = [named(frame) for frame in (said.frame, *said.same)]
     if not all(principal.sees(name.camera) for name in names):
@@ -110,7 +109,7 @@ async def progress(gateway: Gateway, request: Request, principal: Principal) -> 
 async def progress_of(gateway: Gateway, principal: Principal) -> dict[str, Any]:
     """What the label page shows of it."""
     now_ms = clock.now_ms()
-    hour, ever = await _given(gateway, now_ms), await _given(gateway, now_ms, span_ms=now_ms)
+    hour, ever = await _given(gateway, now_ms - _HOUR_MS, 0)
     keys, redis = gateway.model.keys, gateway.model.redis
     said = await gateway.model.ask(redis.hgetall(keys.opinions_said))
     opinions: dict[str, dict[str, str]] = {}
@@ -130,14 +129,16 @@ async def progress_of(gateway: Gateway, principal: Principal) -> dict[str, Any]:
     }
 
 
-async def _given(gateway: Gateway, now_ms: int, span_ms: int = _HOUR_MS) -> Counter[str]:
-    """Answers of the latest *span_ms* by person."""
+async def _given(gateway: Gateway, *since_ms: int) -> list[Counter[str]]:
+    """Answers by person since each of the times, Unix milliseconds."""
     keys, redis = gateway.model.keys, gateway.model.redis
     people = [name.decode() for name in await gateway.model.ask(redis.zrange(keys.people, 0, -1))]
     pipeline = redis.pipeline(transaction=False)
-    for name in people:
-        pipeline.zcount(keys.answers_of(name), now_ms - span_ms, "+inf")
-    return Counter(dict(zip(people, await gateway.model.ask(pipeline.execute()), strict=True)))
+    for least_ms in since_ms:
+        for name in people:
+            pipeline.zcount(keys.answers_of(name), least_ms, "+inf")
+    found = iter(await gateway.model.ask(pipeline.execute()))
+    return [Counter({name: next(found) for name in people}) for _ in since_ms]
 
 
 async def _offered(gateway: Gateway, said: LabelAnswered, camera: str, principal: Principal) -> tuple[float, bool]:

@@ -31,7 +31,6 @@ KEPT_MOST: Final = 5_000
 TOGETHER_MOST: Final = 200
 TOGETHER_BYTES: Final = 16 * 2**20
 """So many are in memory at once."""
-_BODY_MOST: Final = 65_536
 _LONG: Final = 2**63
 _PICTURE: Final = "jpeg"
 
@@ -52,7 +51,7 @@ async def one(gateway: Gateway, request: Request, principal: Principal) -> Respo
 
 async def resend(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """Send a refused record once more to the topic that it came from: byte for byte, or with fields repaired."""
-    wanted = await json_of(request, LetterAgain, _BODY_MOST, empty=LetterAgain())
+    wanted = await json_of(request, LetterAgain, empty=LetterAgain())
     letter = await _letter(gateway, await _found(gateway, request, principal))
     try:
         topic = destination(letter, gateway.settings.topic_prefix)
@@ -68,7 +67,7 @@ async def resend(gateway: Gateway, request: Request, principal: Principal) -> Re
 
 async def resend_all(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """Send all that were refused for one reason once more, of the newest 5,000 dead letters; says how many."""
-    wanted = await json_of(request, LettersAgain, _BODY_MOST)
+    wanted = await json_of(request, LettersAgain)
     kept = await his_letters(gateway, principal, KEPT_MOST)
     chosen = [each for each in kept if each["reason"] == wanted.reason and wanted.topic in (None, each["topic"])]
     sent = 0
