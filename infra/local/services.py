@@ -3,7 +3,8 @@
 import http.client
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 from infra.local import ports
@@ -19,11 +20,13 @@ class Service:
         health_port: Preferred port of /live, /ready and /metrics of its first worker; the next workers' follow. 0 has
             no preference: what runs beside other stacks, such as a demo, does not race them for the customary ports.
         argv: Program and arguments; left out, the service of that name.
+        variables: Of its environment beside those of all. Where they are others than before, it is started anew.
     """
 
     name: str
     health_port: int
     argv: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -77,13 +80,23 @@ PASSING_WATCHING = tuple(service for service in PASSING_SHOWN if service.name no
 def with_work(services: Iterable[Service], data_dir: Path, routes: Path | None) -> list[Service]:
     """Those of *services* that there is work for: without routes nobody can be told anything.
 
+    The notifier reads its routes once. Its environment names what is in the file, so that it is started anew when that
+    is something else.
+
     Args:
         services: What would be started.
         data_dir: Data folder of the stack.
         routes: File of routes that a setting names: where it is missing, the notifier refuses to start and says so.
     """
-    has_routes = routes is not None or (data_dir / "notify.yaml").exists()
-    return [service for service in services if has_routes or service.name not in OF_MESSAGES]
+    file = routes or data_dir / "notify.yaml"
+    content = file.read_bytes() if file.is_file() else b""
+    of_routes = {"NOTIFY_ROUTES_SHA256": sha256(content).hexdigest()}
+    has_routes = routes is not None or file.exists()
+    return [
+        replace(service, variables=of_routes) if service.name in OF_MESSAGES else service
+        for service in services
+        if has_routes or service.name not in OF_MESSAGES
+    ]
 
 
 def children(
@@ -106,7 +119,9 @@ def children(
             preferred = service.health_port + instance if service.health_port else 0
             port = ports_before.get(name) or ports.choose(preferred, taken=taken)
             taken.add(port)
-            listed.append(Child(name, service.command, {**env, "CATSEYE_INSTANCE": str(instance)}, port))
+            listed.append(
+                Child(name, service.command, {**env, **service.variables, "CATSEYE_INSTANCE": str(instance)}, port)
+            )
     return listed
 
 

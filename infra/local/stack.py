@@ -30,6 +30,7 @@ _STORED = ("artifacts", "faust", "lineage.sqlite", "mlruns", "redis")
 """Of the data folder, beside the brokers' folders and the logs: they speak of places on topics that a reset deletes."""
 PAGES_PORT = "CATSEYE_GATEWAY_PORT"
 CUSTOMARY_PAGES_PORT = 8080
+LINKED_PAGES = "CATSEYE_NOTIFIER_PAGES"
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -254,17 +255,18 @@ class Stack:
         return ports.choose(0 if passing else CUSTOMARY_PAGES_PORT)
 
     def _services_up(self, plan: Plan, settings: Settings) -> None:
+        notifier = load(NotifierSettings, service="notifier")
         where = {"KAFKA_BOOTSTRAP_SERVERS": plan.bootstrap_servers, "CATSEYE_DATA_DIR": str(self.data_dir)}
         if plan.redis_url:
             where["REDIS_URL"] = plan.redis_url
         if plan.pages_port:
             where[PAGES_PORT] = str(plan.pages_port)
+            where[LINKED_PAGES] = notifier.notifier_pages or str(plan.pages)
 
         def settled(names: Sequence[str]) -> None:
             wait_until_settled(settings, {name: plan.workers.get(name, 1) for name in names}, READY_S)
 
-        routes = load(NotifierSettings, service="notifier").notifier_file
-        services = with_work(self._services, self.data_dir, routes)
+        services = with_work(self._services, self.data_dir, notifier.notifier_file)
         self._running.up(services, plan.workers, where, self._own_brokers(plan), settled)
 
     def _own_brokers(self, plan: Plan) -> list[str]:

@@ -43,6 +43,8 @@ def read_config(settings: NotifierSettings) -> Config:
             f"{path} is no YAML{where}: {getattr(fault, 'problem', '') or 'it cannot be read'}"
         ) from None
     try:
+        if isinstance(content, dict) and settings.notifier_pages:
+            content = {"pages": settings.notifier_pages, **content}
         config = config_of(_with_secrets(content, path.parent))
     except Misconfigured as fault:
         raise Misconfigured(f"{path}: {fault}") from None

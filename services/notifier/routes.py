@@ -228,7 +228,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         routes: In the order of the file.
-        pages: Address of the pages as people reach it, for links; left out, messages have none.
+        pages: Address of the pages as people reach it, for links; empty: messages have none.
         owner: Route of the owner of each model that names none.
         timezone: Of the hours of routes.
     """

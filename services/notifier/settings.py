@@ -19,6 +19,9 @@ class NotifierSettings(Settings):
     notifier_file: Path | None = Field(
         default=None, description="YAML file of the routes; left out, notify.yaml in the data folder"
     )
+    notifier_pages: str = Field(
+        default="", description="Address of the pages, for links, where the file names none; infra/stack sets its own"
+    )
     notifier_settle_s: float = Field(
         default=0.5, ge=0, description="From an alert to its first message: others of its incident may come, seconds"
     )

@@ -100,6 +100,21 @@ def test_secrets_may_stand_in_files_of_their_own(tmp_path: Path) -> None:
     assert route.secret == "whsec_abc"  # type: ignore[union-attr]
 
 
+def test_links_lead_to_the_pages_of_the_stack_unless_the_file_names_others(tmp_path: Path) -> None:
+    """A setting that is no address is refused like one in the file."""
+    routes = "routes: [{name: hook, to: webhook, url: 'https://h.example'}]"
+    (tmp_path / "notify.yaml").write_text(routes)
+    (tmp_path / "named.yaml").write_text(f"pages: https://c.example\n{routes}")
+    settings = NotifierSettings(data_dir=tmp_path, notifier_pages="http://127.0.0.1:8080/")
+    assert read_config(NotifierSettings(data_dir=tmp_path)).pages == ""
+    assert read_config(settings).pages == "http://127.0.0.1:8080/"
+    assert (
+        read_config(settings.model_copy(update={"notifier_file": tmp_path / "named.yaml"})).pages == "https://c.example"
+    )
+    with pytest.raises(Misconfigured, match="pages here is no address"):
+        read_config(settings.model_copy(update={"notifier_pages": "here"}))
+
+
 @pytest.mark.filterwarnings("ignore:.*imghdr.*:DeprecationWarning")
 @pytest.mark.parametrize(
     ("text", "sentence"),
@@ -131,6 +146,10 @@ def test_the_file_of_the_readme_is_right(tmp_path: Path) -> None:
     for name in re.findall(r"file:([a-z.]+)", found[1]):
         (tmp_path / name).write_text("secret")
     assert len(read_config(NotifierSettings(data_dir=tmp_path)).routes) == 7
+    first = re.search(r"<<'END'\n(.*?)END\n", readme, re.DOTALL)
+    assert first is not None
+    (tmp_path / "notify.yaml").write_text(first[1])
+    assert [route.name for route in read_config(NotifierSettings(data_dir=tmp_path)).routes] == ["ops"]
 
 
 def fact(**fields: Any) -> Fact:

@@ -61,3 +61,18 @@ def test_the_notifier_is_started_where_there_are_routes_for_it(tmp_path: Path) -
     assert started(tmp_path / "elsewhere.yaml") == names
     (tmp_path / "notify.yaml").touch()
     assert started(None) == names
+
+
+def test_changed_routes_start_the_notifier_anew(tmp_path: Path) -> None:
+    """A supervisor starts anew what has another environment; everything else keeps its own."""
+    routes = tmp_path / "notify.yaml"
+
+    def environments() -> dict[str, dict[str, str]]:
+        listed = children(with_work(SERVICES, tmp_path, None), {}, {"A": "1"}, [])
+        return {child.name: child.env for child in listed}
+
+    routes.write_text("routes: []")
+    before = environments()
+    assert environments() == before
+    routes.write_text("routes: [{}]")
+    assert {name for name, env in environments().items() if env != before[name]} == {"notifier-0"}
