@@ -4,6 +4,9 @@ Simulated streams first: the promise on five kinds of streams without change; th
 same *measured* run length; then cost; then the real model's own streams under weather. All of that is seeded and runs
 in this process. Last, with a broker, the service's share of the pipeline's CPU. The page with the curves is written to
 `.catseye/bench/drift.html`.
+
+`--only weeks`: months of a fleet's labels, by the production code at the fleet's own threshold (500 cameras, 40,000
+labels each; 80,000 with `--long`). `--only bounds`: what it costs that the mean before the change is not known.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from itertools import groupby
 
 import numpy as np
 
+from catseye.intervals import wilson
 from infra.benches import (
+    drift_bounds,
     drift_cells,
     drift_cost,
     drift_nulls,
@@ -22,6 +27,7 @@ from infra.benches import (
     drift_real,
     drift_river,
     drift_share,
+    drift_weeks,
     harness,
 )
 from infra.benches.drift_cells import Found, Simulation, Size
@@ -30,6 +36,7 @@ from infra.benches.drift_real import Outcome
 from infra.benches.drift_streams import Law
 from infra.benches.harness import BUILT, Figure, Interval, Options, Report, Row
 from services.drift.detectors.registry import DETECTORS, make
+from services.drift.rules import Rules
 
 THRESHOLD, SHORT_THRESHOLD = 10_000.0, 300.0
 STREAMS, SHORT_STREAMS = 1_000, 60
@@ -38,7 +45,7 @@ MOST_EARLY = 0.5
 """Of streams with an alarm before the change: 10 % at the run length that all are tuned to, were alarms to come evenly.
 DDM alarms at once or never, and has the same mean: whoever is left is no fair sample of anything."""
 SEED = 20_260
-SHARE = "share"
+SHARE, WEEKS, BOUNDS = "share", "weeks", "bounds"
 
 
 @dataclass(frozen=True)
@@ -219,10 +226,102 @@ def real_rows(outcomes: Iterable[Outcome]) -> list[Row]:
     return rows
 
 
+def weeks_figures(
+    seasons: Iterable[drift_weeks.Watched], rises: Iterable[tuple[drift_weeks.Rise, np.ndarray]]
+) -> list[Figure]:
+    """False alarms over promised, and what share of rises of the error is missed."""
+    figures = [Figure(f"false alarms / promised: {each.name}", each.over_promised, 1.0) for each in seasons]
+    return figures + [
+        Figure(f"missed in {drift_weeks.LONGEST:,} labels: {rise.name}", _share(np.isinf(late)), MISSED)
+        for rise, late in rises
+    ]
+
+
+def _share(found: np.ndarray) -> Interval:
+    low, high = wilson(int(found.sum()), len(found))
+    return Interval(float(found.mean()), low, high, len(found))
+
+
+def weeks_rows(
+    seasons: Iterable[drift_weeks.Watched], rises: Iterable[tuple[drift_weeks.Rise, np.ndarray]]
+) -> list[Row]:
+    """A line a season: alarms as its run length's column has none; *early* is the share of cameras that alarm in the
+    first fifth of their time, of those that alarm. A line a rise: the median delay."""
+    rows = [
+        row(
+            "weeks", each.name, "accuracy", f"{len(each.alarms)} alarms, {each.promised:.1f} promised", early=each.early
+        )
+        for each in seasons
+    ]
+    return rows + [
+        row("rise", rise.name, "accuracy", "labels", delay=float(np.median(late)), missed=float(np.isinf(late).mean()))
+        for rise, late in rises
+    ]
+
+
+def measured_weeks(report: Report, options: Options) -> None:
+    """Let a fleet's labels come for weeks, by what services do with them."""
+    size = drift_weeks.SHORT if options.short else drift_weeks.LONG if options.long else drift_weeks.FULL
+    rules, seasons, rises = Rules(), [], []
+    for number, name in enumerate(size.seasons):
+        season = drift_weeks.SEASONS[name]
+        seasons.append(
+            drift_weeks.watched(name, season, rules, cameras=size.cameras, labels=size.labels, seed=SEED + number)
+        )
+        found, alarms = seasons[-1].over_promised, len(seasons[-1].alarms)
+        line = f"{name}: {alarms} alarms, {found.median:.2f} of promised ({found.low:.2f}-{found.high:.2f})"
+        options.progress.print(line, style="dim", highlight=False)
+    for number, rise in enumerate(size.rises):
+        late = drift_weeks.delays(
+            rise, rules, cameras=size.changed, seed=SEED + number, learned=size.learned, longest=size.longest
+        )
+        rises.append((rise, late))
+        line = f"{rise.name}: median {np.median(late):,.0f} labels, missed {np.isinf(late).mean():.2f}"
+        options.progress.print(line, style="dim", highlight=False)
+    report.rows += weeks_rows(seasons, rises)
+    report.figures += weeks_figures(seasons, rises)
+    report.notes.append(
+        f"weeks: {size.cameras} cameras of a fleet of {drift_weeks.FLEET}, {size.labels:,} labels each, rules of drift "
+        "as shipped; promised is accuracy's share of one false incident a week; intervals are Poisson's"
+    )
+
+
+def measured_bounds(report: Report, options: Options) -> None:
+    """The engine with what it may know of the mean before, beside the oracle."""
+    size = drift_bounds.SHORT if options.short else drift_bounds.FULL
+    over: dict[str, list[float]] = {name: [] for name in drift_bounds.BOUNDS}
+    for number, cell in enumerate(size.cells):
+        curves = drift_bounds.curves(cell, size, SEED + number)
+        oracle = curves["oracle"].at(size.run_length)[0]
+        for name, ratios in over.items():
+            delay, missed, early = curves[name].at(size.run_length)
+            ratios.append(delay / oracle)
+            known = f"{name} bound, {size.learned:,} samples known, {size.change_at:,} before the change"
+            report.rows.append(
+                row("bounds", cell.name, "esr", known, size.run_length, delay, delay / oracle, missed, early)
+            )
+        shown = ", ".join(f"{name} {ratios[-1]:.2f}" for name, ratios in over.items())
+        options.progress.print(f"{cell.name}: {shown} of the oracle's", style="dim", highlight=False)
+    report.figures += [
+        Figure(
+            f"delay / oracle's, median cell, {name} bound",
+            _one(float(np.median(ratios)), len(ratios)),
+            MEDIAN_CELL if name in drift_bounds.KNOWN else None,
+        )
+        for name, ratios in over.items()
+    ]
+
+
 def run(options: Options) -> Report:
-    """Measure figures 8 and 9; `--only share` gives the pipeline's share alone."""
+    """Measure figures 8 and 9; `--only share` gives the pipeline's share alone, `--only weeks` a fleet's labels."""
     report = Report("drift", machine=harness.machine(("river", "numpy", "onnxruntime")))
-    engines = None if options.only == (SHARE,) else _engines(report, options)
+    engines = None if {*options.only} & {SHARE, WEEKS, BOUNDS} else _engines(report, options)
+    if options.wants(BOUNDS):
+        options.progress.print("bounds side by side", style="dim")
+        measured_bounds(report, options)
+    if options.wants(WEEKS):
+        options.progress.print("weeks of labels", style="dim")
+        measured_weeks(report, options)
     if options.wants(SHARE):
         options.progress.print("the pipeline's share", style="dim")
         shares = drift_share.measured(options)
