@@ -6,7 +6,6 @@ whose row is marked *blinds* makes everything else that is seen of the camera wo
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -67,23 +66,12 @@ class Round:
         self.count = self.watch["frames"][self.rows]
         """Frames of each camera before this one, [n]."""
         self._share = share_of(self.count)
-
-    @cached_property
-    def black(self) -> Mask:
-        return self.value("brightness") < BLACK
-
-    @cached_property
-    def white(self) -> Mask:
-        return self.value("brightness") > WHITE
-
-    @cached_property
-    def lit(self) -> Mask:
+        brightness = self.value("brightness")
+        self.black: Mask = brightness < BLACK
+        self.white: Mask = brightness > WHITE
+        self.lit: Mask = ~(self.black | self.white)
         """Neither black nor white: those have names of their own."""
-        return ~(self.black | self.white)
-
-    @cached_property
-    def covered(self) -> Mask:
-        return self.lit & (self.value("contrast") < FLAT)
+        self.covered: Mask = self.lit & (self.value("contrast") < FLAT)
 
     def smoothed(self, column: str, value: Floats) -> Floats:
         """Running mean of *value* in a column of *watch*, with this frame, [n]."""
@@ -208,10 +196,12 @@ FRAME_FAULTS: Final = tuple(fault for fault in FAULTS if fault.by == "frames")
 ABSENCES: Final = tuple(fault for fault in FAULTS if fault.by != "frames")
 ALARMS: Final = (*(kind.name for kind in KINDS), *(fault.kind for fault in (*FRAME_FAULTS, *ABSENCES)))
 """All that can be raised."""
-OF_PICTURES: Final = [
-    fault.kind in ("camera_frozen", "camera_black", "camera_white", "camera_covered", "camera_blurred")
-    for fault in FRAME_FAULTS
-]
+OF_PICTURES: Final = np.array(
+    [
+        fault.kind in ("camera_frozen", "camera_black", "camera_white", "camera_covered", "camera_blurred")
+        for fault in FRAME_FAULTS
+    ]
+)
 """Which of them a picture shows: views judge by those where a camera sends views."""
 _CLOCK: Final = [fault.kind for fault in FRAME_FAULTS].index("camera_clock")
 _BLURRED_ALARM: Final = ALARMS.index("camera_blurred")

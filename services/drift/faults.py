@@ -56,7 +56,8 @@ def evaluate(
     holds = np.zeros((len(rows), len(FRAME_FAULTS)), bool)
     for place, rule in _RULES:
         holds[:, place] = rule(now)
-    holds &= ~_of_views(seen)
+    if seen.by_views.any():
+        holds &= ~_of_views(seen)
     raised = watch["raised"][rows, FAULT_ALARMS].astype(bool)
     clear = one_more(watch["fault_clear"][rows]) * ~holds
     watch["fault_clear"][rows] = clear
@@ -85,7 +86,7 @@ def cleared(watch: NDArray[Any], seen: Frames) -> NDArray[np.bool_]:
 
 def _of_views(seen: Frames) -> Mask:
     """Which rules of which cameras are for views to judge, [n, FAULTS]."""
-    return np.logical_and(seen.by_views[:, None], OF_PICTURES)
+    return seen.by_views[:, None] & OF_PICTURES
 
 
 def wait_for_calm(watch: NDArray[Any], row: int, fault: int) -> None:

@@ -21,6 +21,7 @@ from services.drift.sample import Floats, Frames, Ints
 EDGE: Final = 3.0
 """Histograms reach so many standard deviations; what lies beyond falls into the last bin."""
 _OFTEN: Final = 10  # frames of a class before its own mean is believed
+_COLUMNS: Final = np.arange(RANKED)
 _LEAST_SPREAD: Final = np.array([each.signal.least_spread for each in RANKED_PLACES], np.float32)
 _RELATIVE: Final = [(number, each.signal.relative) for number, each in enumerate(RANKED_PLACES) if each.signal.relative]
 
@@ -78,12 +79,12 @@ def ranks(normal: NDArray[Any], phase: Ints, seen: Frames, ranked: Floats) -> Fl
         normal: Rows of `services.drift.normal`, whose those of *seen* are known.
         ranked: What `relative` gives.
     """
-    place = seen.rows, phase
-    columns = np.arange(len(place[0]))
-    centre = normal["centre"][place][columns, :, seen.bucket]
-    bins = _bins((ranked - centre) / normal["spread"][place])
-    found = np.take_along_axis(normal["ranks"][place], np.maximum(bins, 0)[..., None], axis=2)[..., 0]
-    return np.where(bins >= 0, found, np.nan).astype(np.float32)
+    rows = seen.rows
+    off = (ranked - normal["centre"][rows, phase, :, seen.bucket]) / normal["spread"][rows, phase]
+    bins = _bins(off)
+    found: Floats = normal["ranks"][rows[:, None], phase[:, None], _COLUMNS, bins]
+    found[bins < 0] = np.nan
+    return found
 
 
 def ranks_of_bins(histogram: NDArray[np.uint16]) -> Floats:
@@ -176,8 +177,7 @@ def forget_signal(reference: Reference, row: int, phase: int, signal: int) -> No
 def learn_scale(reference: Reference, rows: Ints, phase: Ints, bucket: Ints, ranked: Floats) -> None:
     """Move mean and spread of each signal by one value of each camera, [n, RANKED]; NaN moves nothing."""
     there = ~np.isnan(ranked)
-    columns = np.arange(RANKED)
-    place = (rows[:, None], phase[:, None], columns, bucket[:, None])
+    place = (rows[:, None], phase[:, None], _COLUMNS, bucket[:, None])
     counts = reference["counts"][place] + there
     mean = reference["means"][place]
     known = np.where(there, ranked, mean)
@@ -222,6 +222,7 @@ def _bins(off: Floats) -> Ints:
     Args:
         off: What `scaled` gives.
     """
-    inside = np.clip(np.nan_to_num(off), -EDGE, EDGE - 1e-3)
-    bins = ((inside + EDGE) * (BINS / (2 * EDGE))).astype(np.int64)
-    return np.where(np.isnan(off), -1, bins)
+    none = np.isnan(off)
+    bins: Ints = ((np.clip(np.where(none, 0, off), -EDGE, EDGE - 1e-3) + EDGE) * (BINS / (2 * EDGE))).astype(np.int64)
+    bins[none] = -1
+    return bins

@@ -37,7 +37,7 @@ from services.drift.normal import normal
 from services.drift.outcomes import Outcomes
 from services.drift.rules import Rules
 from services.drift.sample import Floats, Frames, Ints
-from services.drift.table import Table
+from services.drift.table import Rows, Table
 
 _LEAST_THRESHOLD: Final = 1_000.0
 _DUSK: Final = 0.02  # brightness on both sides of the edge in which a phase stays what it was
@@ -83,7 +83,7 @@ class Watcher:
         odd |= watch["blur_run"][rows] >= _SUSPICIOUS
         clear = due & ~odd & ~watch["raised"][rows][:, BLIND].any(axis=1)
         closed = table.reference["closed"][rows, phase].astype(bool)
-        if (learners := clear & ~closed & _is_normal(watch, rows)).any():
+        if (learners := clear & ~closed).any() and (learners := learners & _is_normal(watch, rows)).any():
             changed |= self._learn(table, seen.where(learners), phase[learners])
         if (testers := clear & closed).any():
             sampling.count_tested(watch, rows[testers])
@@ -108,8 +108,7 @@ class Watcher:
         rows = seen.rows
         weight = outcomes.weigh(watch, seen)
         closed = known["labels_closed"][rows, seen.phase].astype(bool)
-        learners = ~closed & _is_normal(watch, rows)
-        if learners.any():
+        if (learners := ~closed).any() and (learners := learners & _is_normal(watch, rows)).any():
             table.touch(rows[learners], b"r", labels_alone=True)
             self._learn_labels(table, seen, weight, learners)
         rules = self._rules
@@ -122,7 +121,8 @@ class Watcher:
             floor=rules.accuracy_floor,
         )
         sampling.count_labelled(watch, rows)
-        return changed | self._evidence(table, rows, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause)
+        usual = normal(table, rows, rules)
+        return changed | self._evidence(table, rows, usual, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause)
 
     def thresholds(self, table: Table, rows: Ints, of: str = "") -> Floats:
         """Evidence at which an alarm is raised, [n]: the samples that the fleet's families see in the time in which
@@ -200,7 +200,7 @@ class Watcher:
         sampling.estimate(watch, rows, np.concatenate([ranked, seen.outputs], axis=1), of_all)
         estimates.recent(watch, seen, of_all)
         fed = streams.of_frames(reference.ranks(usual, phase, seen, ranked), seen.outputs, usual["bound"][rows, phase])
-        return self._evidence(table, rows, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause)
+        return self._evidence(table, rows, usual, fed, FRAMES_FAMILIES, seen.at_ms, seen.cause)
 
     def _learn_late(self, table: Table, seen: Frames, phase: Ints, missing: NDArray[np.bool_]) -> bool:
         """Learn signals that came when the reference was whole; returns whether any did."""
@@ -214,14 +214,18 @@ class Watcher:
         self,
         table: Table,
         rows: Ints,
+        usual: Rows,
         fed: streams.Fed,
         families: slice,
         at_ms: Ints,
         cause: NDArray[np.void],
     ) -> set[int]:
-        """Let streams take what they are fed; raise what crossed its threshold and clear what calmed."""
-        watch = table.watch
-        usual, of_them = normal(table, rows, self._rules), (rows, streams.of(table.layout, families))
+        """Let streams take what they are fed; raise what crossed its threshold and clear what calmed.
+
+        Args:
+            usual: What `normal` gives for *rows*.
+        """
+        watch, of_them = table.watch, (rows, streams.of(table.layout, families))
         lag = usual["decorrelation_lag"][of_them]
         fed = streams.gathered(watch, rows, fed, families, lag)
         theirs = self._choice.take(table, rows, fed, families)
