@@ -86,7 +86,8 @@ def cleared(watch: NDArray[Any], seen: Frames) -> NDArray[np.bool_]:
 
 def _of_views(seen: Frames) -> Mask:
     """Which rules of which cameras are for views to judge, [n, FAULTS]."""
-    return seen.by_views[:, None] & OF_PICTURES
+    theirs: Mask = seen.by_views[:, None] & OF_PICTURES
+    return theirs
 
 
 def wait_for_calm(watch: NDArray[Any], row: int, fault: int) -> None:

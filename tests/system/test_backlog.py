@@ -58,7 +58,7 @@ class Waiting:
         return sum(ends[partition] - place for (_, partition), place in self.places.items())
 
     def records(self) -> int:
-        (found,) = self.watch.look()
+        (found,) = self.watch.measure()
         assert found.topic == TOPIC
         return found.records
 
@@ -74,12 +74,12 @@ def waiting(broker: KafkaCluster, prefix: str) -> Iterator[Waiting]:
 
 def test_a_backlog_is_counted_to_the_record(waiting: Waiting) -> None:
     """However many markers and aborted records lie between; its age is that of the oldest. Offsets show another one."""
-    assert waiting.watch.look() == [Backlog(topic=TOPIC, records=0, oldest_ms=0)]
+    assert waiting.watch.measure() == [Backlog(topic=TOPIC, records=0, oldest_ms=0)]
     began_ms = clock.now_ms()
     waiting.write(12, each=1)
     waiting.write(30, each=10, partition=1)
     waiting.write(20, each=20, commit=False)
-    (found,) = waiting.watch.look()
+    (found,) = waiting.watch.measure()
     assert found.records == 42
     assert 0 <= found.oldest_ms <= clock.now_ms() - began_ms + 1_000
     assert waiting.by_offsets() == 12 * 2 + 30 + 3 + 20 + 1
@@ -93,7 +93,7 @@ def test_a_marker_behind_the_last_record_is_no_backlog(waiting: Waiting) -> None
     waiting.write(3, each=3, partition=1)
     waiting.places |= {(waiting.full, 0): 5, (waiting.full, 1): 3}
     assert waiting.by_offsets() == 2
-    assert waiting.watch.look() == [Backlog(topic=TOPIC, records=0, oldest_ms=0)]
+    assert waiting.watch.measure() == [Backlog(topic=TOPIC, records=0, oldest_ms=0)]
 
 
 def test_a_long_backlog_is_estimated_by_its_beginning(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,16 +117,16 @@ def test_a_worker_says_what_waits_for_it(waiting: Waiting) -> None:
     )
     watch = BacklogWatch(settings, worker.places, lambda _: None)
     of_group = BacklogWatch(settings, group_places(settings, f"{settings.topic_prefix}ingest", [TOPIC]), lambda _: None)
-    assert watch.look() == []
+    assert watch.measure() == []
     waiting.write(30, each=3)
-    assert of_group.look()[0].records == 30
+    assert of_group.measure()[0].records == 30
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     try:
         at_rest = [Backlog(topic=TOPIC, records=0, oldest_ms=0)]
-        wait_until(lambda: watch.look() == at_rest, "the worker has worked off all")
-        assert of_group.look() == at_rest
+        wait_until(lambda: watch.measure() == at_rest, "the worker has worked off all")
+        assert of_group.measure() == at_rest
     finally:
         stop.set()
         thread.join()

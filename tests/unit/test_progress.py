@@ -132,7 +132,7 @@ def test_the_tokens_of_a_long_stall_are_few_and_still_show_progress() -> None:
     for second in range(1, 3_601):
         road.ends["in"] = [second, 0]
         road.at(1_000 * second)
-    assert len(road.tracker._lanes[0][0].waiting) <= TOKENS_MOST
+    assert len(road.tracker._queues[0][0].waiting) <= TOKENS_MOST
     seen = set()
     for offset in range(0, 3_600, 100):
         road.committed["in"] = [offset, 0]

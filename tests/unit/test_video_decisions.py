@@ -2,7 +2,7 @@
 
 import pytest
 
-from catseye.video.damage import Damage, tells_of_damage
+from catseye.video.damage import Damage, reports_damage
 from catseye.video.faults import Because, VideoFault
 from catseye.video.messages import Alive, Count, Ended, Inbox, Message, Opened, Order, Shown, order_of, packed
 from catseye.video.times import CaptureClock, Timeline
@@ -37,9 +37,9 @@ def test_pictures_before_a_key_frame_that_follow_it_in_the_stream_are_still_dama
 
 def test_only_what_harms_the_picture_is_damage() -> None:
     """Cameras send user data that no decoder reads, with each picture."""
-    assert tells_of_damage(["SEI type 5 size 64 truncated at 48", "error while decoding MB 6 1, bytestream 2007"])
-    assert tells_of_damage(["Could not find ref with POC 12"])
-    assert not tells_of_damage(["SEI type 5 size 64 truncated at 48", "deprecated pixel format used", ""])
+    assert reports_damage(["SEI type 5 size 64 truncated at 48", "error while decoding MB 6 1, bytestream 2007"])
+    assert reports_damage(["Could not find ref with POC 12"])
+    assert not reports_damage(["SEI type 5 size 64 truncated at 48", "deprecated pixel format used", ""])
 
 
 def test_a_timeline_goes_on_over_jumps_and_gaps() -> None:

@@ -72,7 +72,7 @@ def size(text: str) -> tuple[int, int]:
 @click.option("--attribution", default="", help="Whom to name for the training data, and its licence.")
 @click.option("-o", "--out", type=OutFile(), help="What is written [default: FILE.described.onnx, beside it].")
 @json_option
-def describe(file: Path, golden: Path | None, out: Path | None, json_file: Path | None, **said: Any) -> None:
+def describe(file: Path, golden: Path | None, out: Path | None, json_file: Path | None, **given: Any) -> None:
     """Write into a copy of any ONNX classifier FILE what a model file must say of itself.
 
     The graph stays as it is. Names of its input and output, its axes and its batch are read off it; whether it gives
@@ -88,7 +88,7 @@ def describe(file: Path, golden: Path | None, out: Path | None, json_file: Path 
         raise packages_missing(missing, "described") from missing
     crops = golden_crops(golden) if golden else []
     with naming(file, out):
-        found = described(file.read_bytes(), _wanted(file, **said), [jpeg for _, jpeg in crops])
+        found = described(file.read_bytes(), _wanted(file, **given), [jpeg for _, jpeg in crops])
     write_file(out, found.onnx)
     right = _right([name for name, _ in crops], found)
     if not write_json(json_file, _row(out, found, right)):

@@ -173,15 +173,15 @@ class _Followed:
         for vehicle in found:
             track, number = vehicle.track, len(self.tracks) + 1
             first, last = before + track.first_picture, before + track.last_picture
-            said: dict[str, Any] = {
+            entry: dict[str, Any] = {
                 "track": str(number),
                 "first_picture": first,
                 "last_picture": last,
                 "direction": track.direction,
             }
-            self.tracks.append(said)
+            self.tracks.append(entry)
             if self.config.lines:
-                said["line"] = vehicle.line
+                entry["line"] = vehicle.line
             if vehicle.line is not None:
                 self._lines[vehicle.line] += 1
             if self._outlet is not None:

@@ -230,12 +230,12 @@ class Codec:
     def _opened(self, value: bytes, kind: type[Record]) -> tuple[bytes, str, Schema, Schema | None]:
         """Envelope of *value* and what is `Known` of its record. Raises `BadRecord` where it is not a *kind*."""
         header = value[:10] if value[:1] == b"\xc3" else value[:5]
-        name, writer, today = self._readers.get(header) or self._looked_up(header)
+        name, writer, today = self._readers.get(header) or self._find_schema(header)
         if name != kind.schema_name:
             raise BadRecord(Reason.WRONG_RECORD, f"the value is a {name}; this topic carries {kind.schema_name}")
         return header, name, writer, today
 
-    def _looked_up(self, header: bytes) -> Known:
+    def _find_schema(self, header: bytes) -> Known:
         """Find the schema of an envelope that was not seen before, and remember it."""
         if header[:2] == SINGLE_OBJECT and len(header) == 10:
             raise BadRecord(

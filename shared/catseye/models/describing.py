@@ -97,14 +97,14 @@ def command(metadata: Mapping[str, str], inputs: Sequence[Port], outputs: Sequen
     """The command that describes a file, filled in as far as the file says what it needs."""
     known = Faults()
     classes = (known.tried(classes_in, metadata) if CLASSES in metadata else None) or ()
-    said = (known.tried(input_in, metadata) if INPUT in metadata else None) or {}
+    given = (known.tried(input_in, metadata) if INPUT in metadata else None) or {}
     shape = input_shape(inputs[0]) if len(inputs) == 1 else None
-    size = (said.get("height") or (shape and shape.height), said.get("width") or (shape and shape.width))
+    size = (given.get("height") or (shape and shape.height), given.get("width") or (shape and shape.width))
     parts = {
         "--classes": ",".join(classes) or _placeholders(outputs),
         "--size": f"{size[0]}x{size[1]}" if all(size) else "HxW",
-        "--mean": ",".join(f"{value:g}" for value in said.get("mean", ())) or "R,G,B",
-        "--std": ",".join(f"{value:g}" for value in said.get("std", ())) or "R,G,B",
+        "--mean": ",".join(f"{value:g}" for value in given.get("mean", ())) or "R,G,B",
+        "--std": ",".join(f"{value:g}" for value in given.get("std", ())) or "R,G,B",
         "--golden": "DIR",
         "-o": OUT,
     }

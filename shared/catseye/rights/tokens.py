@@ -129,12 +129,12 @@ class Tokens:
     @property
     def any(self) -> bool:
         """Whether there is a token at all."""
-        self._look()
+        self._reload()
         return bool(self._entries)
 
     def principal(self, token: str, now_ms: int) -> Principal | None:
         """Who comes in with *token*; None for nobody: it is unknown, revoked or expired."""
-        self._look()
+        self._reload()
         prefix, _, rest = token.partition("_")
         token_id, _, secret = rest.partition("_")
         entry = self._entries.get(token_id)
@@ -147,7 +147,7 @@ class Tokens:
             self._verified[token_id] = digest
         return entry.principal
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         try:
             found = self._path.stat()
             seen = found.st_mtime_ns, found.st_ino

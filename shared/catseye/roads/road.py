@@ -101,7 +101,7 @@ class Road:
         for track in self._tracks.now:
             if track.last_picture == self.pictures:
                 self._cross(track)
-                self._look(track, picture)
+                self._keep_view(track, picture)
         self.pictures += 1
         return self._gone(ended)
 
@@ -123,7 +123,7 @@ class Road:
             if line.is_crossed(before, place):
                 self._crossed.setdefault(track.number, line)
 
-    def _look(self, track: Track, picture: Planes) -> None:
+    def _keep_view(self, track: Track, picture: Planes) -> None:
         """Keep this view of it if it is among its best."""
         score = track.box.area * (1.0 if track.box.is_whole(_EDGE) else 0.25)
         kept = self._views.setdefault(track.number, [])

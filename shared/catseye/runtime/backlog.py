@@ -65,7 +65,7 @@ class BacklogWatch:
         """Look from now on, until the process ends."""
         Thread(target=self._run, name="backlog", daemon=True).start()
 
-    def look(self) -> list[Backlog]:
+    def measure(self) -> list[Backlog]:
         """What waits now. Raises `KafkaException` or `Unavailable` when the broker does not answer."""
         if self._consumer is None:
             self._consumer = Consumer(self._config)
@@ -91,7 +91,7 @@ class BacklogWatch:
     def _run(self) -> None:
         while True:
             try:
-                self._report(self.look())
+                self._report(self.measure())
             except (KafkaException, Unavailable):  # the process itself says that the broker is away
                 self._report(None)
             time.sleep(EVERY_S)

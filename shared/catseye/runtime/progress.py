@@ -154,7 +154,7 @@ class _Token(msgspec.Struct, frozen=True):
     Attributes:
         at_ms: The time.
         since_ms: Since when it waits, in time that was observed.
-        ends: Of each part of a lane.
+        ends: Of each part of a queue.
     """
 
     at_ms: int
@@ -162,7 +162,7 @@ class _Token(msgspec.Struct, frozen=True):
     ends: tuple[int, ...]
 
 
-class _Lane:
+class _TokenQueue:
     """The tokens of a hop on one partition, or on all of them together."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -234,37 +234,37 @@ class Tracker:
         if now_ms < self._at_ms:
             self._begin()
         elif now_ms - self._at_ms > UNOBSERVED_MS:
-            for lane in (lane for lanes in self._lanes for lane in lanes):
-                lane.shift(now_ms - self._at_ms)
+            for queue in (queue for queues in self._queues for queue in queues):
+                queue.shift(now_ms - self._at_ms)
         self._at_ms = now_ms
-        before: Sequence[_Lane] = ()
-        for hop, place, lanes in zip(self._hops, self._places, self._lanes, strict=True):
+        before: Sequence[_TokenQueue] = ()
+        for hop, place, queues in zip(self._hops, self._places, self._queues, strict=True):
             if hop.everywhere:
-                lanes[0].widen(seen.ends[place])
-            for partition, lane in enumerate(lanes):
+                queues[0].widen(seen.ends[place])
+            for partition, queue in enumerate(queues):
                 if before:
                     came_ms = before[partition if len(before) > 1 else 0].passed_ms
-                    if not lane.has(came_ms):
-                        lane.take(came_ms, now_ms, seen.ends[place])
-                lane.let_pass(seen.committed[place])
-            before = lanes
-        for lane in self._lanes[0]:
-            lane.take(now_ms, now_ms, seen.ends[self._places[0]])
-        watermarks = {partition: lane.passed_ms for partition, lane in enumerate(before)}
+                    if not queue.has(came_ms):
+                        queue.take(came_ms, now_ms, seen.ends[place])
+                queue.let_pass(seen.committed[place])
+            before = queues
+        for queue in self._queues[0]:
+            queue.take(now_ms, now_ms, seen.ends[self._places[0]])
+        watermarks = {partition: queue.passed_ms for partition, queue in enumerate(before)}
         if len(before) < self._partitions:
             watermarks = dict.fromkeys(range(self._partitions), before[0].passed_ms)
         return Progress(now_ms, watermarks, tuple(self._progress_of(number, seen) for number in range(len(self._hops))))
 
     def _begin(self) -> None:
-        self._lanes = [_lanes(hop, self._partitions) for hop in self._hops]
+        self._queues = [_queues(hop, self._partitions) for hop in self._hops]
 
     def _progress_of(self, number: int, seen: Observation) -> HopProgress:
-        lanes = self._lanes[number]
-        ever = any(part in seen.committed[self._places[number]] for lane in lanes for part in lane.parts)
-        oldest_ms = min((lane.waiting[0].since_ms for lane in lanes if lane.waiting), default=self._at_ms)
+        queues = self._queues[number]
+        ever = any(part in seen.committed[self._places[number]] for queue in queues for part in queue.parts)
+        oldest_ms = min((queue.waiting[0].since_ms for queue in queues if queue.waiting), default=self._at_ms)
         return HopProgress(
             self._hops[number].service,
-            min(lane.passed_ms for lane in lanes),
+            min(queue.passed_ms for queue in queues),
             self._at_ms - oldest_ms if ever else 0,
         )
 
@@ -290,6 +290,8 @@ def _place(hop: Hop, observed: Sequence[Hop]) -> int:
     raise ValueError(f"{hop} is not observed")
 
 
-def _lanes(hop: Hop, partitions: int) -> list[_Lane]:
-    lanes = [[(topic, partition) for topic in hop.topics] for partition in range(partitions)]
-    return [_Lane([part for lane in lanes for part in lane])] if hop.everywhere else [_Lane(lane) for lane in lanes]
+def _queues(hop: Hop, partitions: int) -> list[_TokenQueue]:
+    by_partition = [[(topic, partition) for topic in hop.topics] for partition in range(partitions)]
+    if hop.everywhere:
+        return [_TokenQueue([part for parts in by_partition for part in parts])]
+    return [_TokenQueue(parts) for parts in by_partition]

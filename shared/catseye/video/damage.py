@@ -26,7 +26,7 @@ _WRONG = re.compile(
 )
 
 
-def tells_of_damage(lines: Iterable[str]) -> bool:
+def reports_damage(lines: Iterable[str]) -> bool:
     """Whether one of the *lines* that a decoder logged says that a picture is not as it was sent."""
     return any(_WRONG.search(line) for line in lines)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from catseye.clock import now_ms
-from catseye.video.damage import Damage, tells_of_damage
+from catseye.video.damage import Damage, reports_damage
 from catseye.video.faults import Because
 from catseye.video.messages import Alive, Count, Ended, Message, Opened, Order, Shown, length_of, order_of, packed
 from catseye.video.times import CaptureClock, Timeline
@@ -251,7 +251,7 @@ class _Show:
             frames = []
             self._link.damaged += 1
             self._damage.found_in(number)
-        if packet.is_corrupt or tells_of_damage(line for _, _, line in log):
+        if packet.is_corrupt or reports_damage(line for _, _, line in log):
             self._damage.found_in(number)
         log.clear()
         for frame in frames:

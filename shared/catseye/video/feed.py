@@ -89,7 +89,7 @@ class Feed:
         self._inbox = Inbox()
         self._last_words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self._memory, self._messages, self._child = self._started()
-        self._tell(packed(self._order))
+        self._send(packed(self._order))
 
     @property
     def live(self) -> bool:
@@ -153,14 +153,14 @@ class Feed:
         os.close(sends)
         return mapped, messages, child
 
-    def _tell(self, content: bytes) -> None:
+    def _send(self, content: bytes) -> None:
         assert self._child.stdin is not None
         with suppress(BrokenPipeError):  # its death shows where its messages end
             self._child.stdin.write(content)
             self._child.stdin.flush()
 
     def _give_back(self, slot: int) -> None:
-        self._tell(bytes([slot]))
+        self._send(bytes([slot]))
 
     def _received(self, stop: threading.Event) -> Iterator[Message]:
         """Messages as they come. Raises `VideoFault` when the child died or hangs."""

@@ -76,14 +76,14 @@ class Picture:
         luma = self.luma[top:bottom, left:right]
         blue, red = (each[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] for each in (self.blue, self.red))
         if not self.full_range:
-            luma, blue, red = _looked_up(luma, _LUMA), _looked_up(blue, _CHROMA), _looked_up(red, _CHROMA)
+            luma, blue, red = _mapped(luma, _LUMA), _mapped(blue, _CHROMA), _mapped(red, _CHROMA)
         if self.bt709:
             luma, blue, red = _as_bt601(luma, blue, red)
         planes = [np.ascontiguousarray(each) for each in (luma, blue, red)]
         return bytes(simplejpeg.encode_jpeg_yuv_planes(*planes, quality=quality))
 
 
-def _looked_up(plane: Plane, table: Plane) -> Plane:
+def _mapped(plane: Plane, table: Plane) -> Plane:
     return cv2.LUT(np.ascontiguousarray(plane), table).astype(np.uint8, copy=False)
 
 
