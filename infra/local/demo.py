@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.live import Live
 
 from catseye.cli.common import OutFile, write_file
+from catseye.cli.settings import check_services
 from catseye.cli.streams import print_anything
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.records import ModelCommand
@@ -51,6 +52,7 @@ from infra.local.jvm import ROOT
 from infra.local.log_reader import read_log
 from infra.local.processes import last_line
 from infra.local.services import PASSING, PASSING_SHOWN
+from infra.local.set_up import need_loop
 from infra.local.stack import Stack
 from infra.local.warm_up import warm_up
 from infra.local.watch import STEPS, WATCHED, Watch
@@ -150,6 +152,10 @@ class Demo:
 
     def _set_up(self, undo: ExitStack) -> Settings:
         settings = load(Settings)
+        happens = self._wishes.change_at_s is not None
+        if happens:  # the loop may train
+            check_services()
+            need_loop()
         self._print("starting Kafka")
         if "kafka_bootstrap_servers" in settings.model_fields_set:  # a cluster of somebody's own
             undo.callback(self._forget_topics, settings)
@@ -166,7 +172,6 @@ class Demo:
             self._print("making a worse model of it, which will be promoted")
             self._worse = candidate(settings, codec, self._wishes.model, self._wishes.frames)
         self._print("starting the services")
-        happens = self._wishes.change_at_s is not None
         self._pages = Stack(load(Settings), services=PASSING if happens else PASSING_SHOWN).up().pages
         self._print(f"pages: {self._pages}")
         answers(settings, asked)

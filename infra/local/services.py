@@ -61,6 +61,9 @@ OF_THE_LOOP = ("inference_shadow", "retrain_trigger", "trainer")
 """Who makes a new model and proves it; without them a stack predicts, joins, watches, alerts, and rollout carries out
 what people ask for."""
 
+ENVIRONMENTS_OF_THE_LOOP = ("retrain_trigger", "trainer")
+"""What `need_python` of infra/bootstrap.sh makes for them."""
+
 OF_THE_PAGES = ("view", "gateway")
 """Who shows it all to browsers; they need Redis, and nobody needs them."""
 

@@ -89,8 +89,7 @@ class Stack:
             Misconfigured: What is asked for does not fit what runs, or a service refused its settings.
             Unavailable: Something did not get ready; the message names its log.
         """
-        self._check(workers or {})
-        check_services()
+        self.check(workers or {})
         with self._locked():
             before = self.plan
             plan = Plan(
@@ -105,6 +104,16 @@ class Stack:
                 self._write(plan)
             self._services_up(plan, settings)
             return plan
+
+    def check(self, workers: Mapping[str, int]) -> None:
+        """Judge what is asked for, and all settings. Raises `Misconfigured` before anything is started or stopped."""
+        names = [service.name for service in self._services]
+        for name, count in workers.items():
+            if name not in names:
+                raise Misconfigured(f"there is no service {name}; there are {', '.join(names)}")
+            if count < 1:
+                raise Misconfigured(f"{name} needs 1 worker at least, not {count}")
+        check_services()
 
     def down(self) -> bool:
         """Stop everything that an `up` started; data and logs stay. Tell whether anything ran."""
@@ -206,14 +215,6 @@ class Stack:
         directory = self.data_dir / "kafka" / f"brokers-{size}"
         passing = not any(service.health_port for service in self._services)
         return KafkaCluster(directory, brokers=size, first_port=0 if passing else kafka.CUSTOMARY_PORT)
-
-    def _check(self, workers: Mapping[str, int]) -> None:
-        names = [service.name for service in self._services]
-        for name, count in workers.items():
-            if name not in names:
-                raise Misconfigured(f"there is no service {name}; there are {', '.join(names)}")
-            if count < 1:
-                raise Misconfigured(f"{name} needs 1 worker at least, not {count}")
 
     def _kafka_up(self, before: Plan | None, brokers: int | None) -> tuple[int, str]:
         """Return how many brokers were started, 0 for a cluster that was there, and the addresses."""

@@ -24,6 +24,7 @@ from catseye.settings import Settings, load
 from infra.local import files, ports
 from infra.local.jvm import ROOT
 from infra.local.services import OF_THE_LOOP, OF_THE_PAGES, SERVICES, WATCHING, Service
+from infra.local.set_up import need_loop
 from infra.local.stack import Plan, Stack
 from infra.local.stack_logs import follow, newest, sources
 from infra.local.supervise import MISCONFIGURED
@@ -136,6 +137,9 @@ def up(brokers: str | None, workers: dict[str, int], loop: bool | None, pages: b
         loop = running.plan is not None and any(child.name.startswith(OF_THE_LOOP) for child in running.children)
     wanted = SERVICES if loop else WATCHING
     stack = _stack([service for service in wanted if pages or service.name not in OF_THE_PAGES])
+    if loop:
+        stack.check(workers)
+        need_loop()
     plan = stack.up(brokers=int(brokers) if brokers else None, workers=workers)
     model = first_model(plan)
     found = stack.status()

@@ -10,6 +10,8 @@ from typing import Final
 # stops that.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+__version__ = "0.1.0"
+
 MOVED: Final = {
     "catseye.codec": "catseye.contract.codec",
     "catseye.errors": "catseye.contract.errors",

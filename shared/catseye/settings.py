@@ -6,7 +6,7 @@ keep their customary names. Names carry their unit.
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -226,6 +226,18 @@ class DoorSettings(Settings):
 T = TypeVar("T", bound=Settings)
 
 
+def unknown(variable: str, known: Iterable[str]) -> Misconfigured:
+    """What is said of a variable that is no setting: the nearest of *known* if one is near, else where all are listed.
+
+    The prefix that all share makes none of them near.
+    """
+    prefix = "CATSEYE_"
+    names = {name.removeprefix(prefix): name for name in sorted(known)}
+    near = difflib.get_close_matches(variable.removeprefix(prefix), names, n=1)
+    then = f"did you mean {names[near[0]]}?" if near else "`catseye settings` lists all"
+    return Misconfigured(f"{variable} is not a setting; {then}")
+
+
 def load(kind: type[T], *, service: str = "") -> T:
     """Read settings from the environment, or refuse with a sentence that names the setting.
 
@@ -242,8 +254,7 @@ def load(kind: type[T], *, service: str = "") -> T:
     others = tuple(f"CATSEYE_{other.upper()}_" for other in SERVICES if other != service)
     for variable in sorted(os.environ.keys() | dotenv_values(".env").keys()):
         if variable.startswith("CATSEYE_") and variable not in known and not variable.startswith(others):
-            near = difflib.get_close_matches(variable, sorted(known), n=1)
-            raise Misconfigured(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+            raise unknown(variable, known)
     try:
         return kind()
     except ValidationError as fault:

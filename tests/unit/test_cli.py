@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from catseye import __version__
 from catseye.cli import COMMANDS, catseye, main
 from catseye.cli.common import at, table, write_json
 from catseye.cli.models import newest_steps
@@ -52,6 +53,11 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setattr("catseye.cli.common._ANSWER_S", 0.1)
     monkeypatch.chdir(tmp_path)
+
+
+def test_the_version_is_the_one_that_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a checkout too, where nothing is installed."""
+    assert run(capsys, "--version") == (0, f"catseye {__version__}\n", "")
 
 
 def test_help_loads_no_client_and_every_command_has_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,7 +136,7 @@ def test_describe_says_all_that_is_missing_at_once(capsys: pytest.CaptureFixture
     ("content", "argv", "sentence"),
     [
         (foreign(double=True), [], "x must be float32, found tensor(double)"),
-        (foreign(), ["--classes", "a,b"], "--classes has 2 names, and y gives 3 numbers"),
+        (foreign(), ["--classes", "a,b"], "--classes has 2 names, and the output 'y' gives 3"),
         (foreign(), ["--classes", "a,b,a"], "catseye.classes names a class twice"),
         (foreign(), ["--output", "z"], "--output z is no output of float32 [N, classes]"),
         (foreign(), ["--size", "9"], "x must have the shape [any, 3, 9, 9], found ['n', 3, 8, 8]"),

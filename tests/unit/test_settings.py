@@ -66,9 +66,12 @@ def test_a_name_that_is_nearly_right_is_reported_the_right_one(monkeypatch: pyte
 
 
 def test_a_name_like_no_other_is_named() -> None:
-    """Also when it stands in `.env`."""
+    """Also when it stands in `.env`; that all names begin alike makes none of them near."""
+    Path(".env").write_text("CATSEYE_FOO=1\n")
+    with pytest.raises(Misconfigured, match=r"^CATSEYE_FOO is not a setting; `catseye settings` lists all$"):
+        load(Settings)
     Path(".env").write_text("CATSEYE_QQQQQQQQQQQQ=1\n")
-    with pytest.raises(Misconfigured, match=r"^CATSEYE_QQQQQQQQQQQQ is not a setting$"):
+    with pytest.raises(Misconfigured, match=r"^CATSEYE_QQQQQQQQQQQQ is not a setting; `catseye settings` lists all$"):
         load(Settings)
 
 

@@ -14,7 +14,7 @@ import pytest
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.runtime import log
 from catseye.settings import Settings, load
-from infra.local import stack_commands
+from infra.local import set_up, stack_commands
 from infra.local.stack import Stack
 from infra.local.stack_commands import INTERRUPTED_UP, describe, run
 from infra.local.stack_logs import follow, sources
@@ -110,6 +110,30 @@ def test_a_wrong_setting_of_a_service_is_named(
     monkeypatch.setenv("CATSEYE_DRIFT_ACCURACY_FLOOR", "2")
     assert run(["up"]) == 2
     assert capsys.readouterr().err.startswith("infra/stack: CATSEYE_DRIFT_ACCURACY_FLOOR: ")
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "trainer=0"]])
+def test_nobody_waits_for_torch_to_be_told_of_a_slip(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """The loop's packages, minutes of them, are installed once settings and options were judged; without them, why."""
+    monkeypatch.setattr(subprocess, "run", raises(AssertionError("installed")))
+    if not options:
+        monkeypatch.setenv("CATSEYE_TRAINER_BUDGET_S", "x")
+    assert run(["up", "--loop", *options]) == 2
+    assert "infra/stack: " in capsys.readouterr().err
+
+
+def test_the_loop_is_not_started_without_its_packages(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason stands above the last line; nothing was started."""
+    monkeypatch.setattr(set_up, "ENVIRONMENTS_OF_THE_LOOP", ("nonsense",))
+    monkeypatch.setattr(Stack, "up", raises(AssertionError("started")))
+    assert run(["up", "--loop"]) == 1
+    printed = capfd.readouterr().err.splitlines()
+    assert printed[-2].startswith("There is no ")
+    assert printed[-1].startswith("infra/stack: the packages of the loop are not there")
 
 
 def test_logs_are_printed_with_the_name_of_the_process(capsys: pytest.CaptureFixture[str]) -> None:

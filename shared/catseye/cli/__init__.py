@@ -6,6 +6,7 @@ from importlib import import_module
 
 import click
 
+from catseye import __version__
 from catseye.cli.streams import print_anything
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 
@@ -52,6 +53,7 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def catseye() -> None:
     """Watch road cameras through one model, and keep that model honest.
 

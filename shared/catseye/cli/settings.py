@@ -1,6 +1,5 @@
 """`catseye settings`: what can be turned, what it is now, what it means; and whether the services would take it."""
 
-import difflib
 import os
 from functools import cache
 from importlib import import_module
@@ -12,8 +11,7 @@ import msgspec
 from dotenv import dotenv_values
 
 from catseye.cli.common import json_option, table, write_json
-from catseye.contract.errors import Misconfigured
-from catseye.settings import SERVICES, Settings, listed, load, shown
+from catseye.settings import SERVICES, Settings, listed, load, shown, unknown
 
 Row = tuple[str, str, str, str]
 """Service, variable, default and meaning of a setting."""
@@ -56,8 +54,7 @@ def check_services() -> None:
             known = [variable for of, variable, *_ in service_rows() if of == service]
             for variable in _environment():
                 if variable.startswith(f"CATSEYE_{service.upper()}_") and variable not in known:
-                    near = difflib.get_close_matches(variable, known, n=1)
-                    raise Misconfigured(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+                    raise unknown(variable, known)
 
 
 def check_services_if_set() -> None:

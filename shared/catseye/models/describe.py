@@ -47,7 +47,7 @@ def described(onnx: bytes, wanted: Wanted, golden: Sequence[bytes]) -> Described
     rows = Graph(session, replace(spec, output_kind="logits")).run(to_input(crops, spec))[0]
     if rows.shape[1:] != (len(spec.classes),):
         raise BadModel(
-            f"--classes has {len(spec.classes)} names, and {spec.output_name} gives {rows.shape[1]} numbers."
+            f"--classes has {len(spec.classes)} names, and the output {spec.output_name!r} gives {rows.shape[1]}."
         )
     if not np.isfinite(rows).all():
         raise BadModel(f"{spec.output_name} has numbers that are none for a golden crop: are --mean and --std right?")

@@ -137,7 +137,7 @@ def spec_for(wanted: Wanted, inputs: Sequence[Port], outputs: Sequence[Port], go
         many = f"its {has} " if has else ""
         faults.found.append(f"--classes is missing: the names of {many}classes, in the order of its output.")
     elif output and class_count(output) not in (0, count):
-        faults.found.append(f"--classes has {count} names, and {output.name} gives {class_count(output)} numbers.")
+        faults.found.append(f"--classes has {count} names, and the output {output.name!r} gives {class_count(output)}.")
     if wanted.mean is None or wanted.std is None:
         faults.found.append("--mean and --std are missing, or a --preset that knows them.")
     size = wanted.size or ((shape.height, shape.width) if shape and shape.height and shape.width else None)
