@@ -34,6 +34,7 @@ from services.trainer.job import Job, Progress, Result
 from services.trainer.serve import MISCONFIGURED, UNAVAILABLE, Trainer
 from services.trainer.settings import TrainerSettings
 
+SIZE, PRETRAINED_SIZE = 100, 80
 TEST_SHARE = 0.15625
 VALIDATION_SHARE = 0.0625
 """Of 640 crops a class: the last 100 for the test, 40 before them for the temperature, 500 to fit."""
@@ -127,7 +128,7 @@ def check_torch() -> None:
 @click.option("--name", help="The model's name [default: that of the folder of frames]")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training crops [default: the recipe's]")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of all chance.")
-@click.option("--size", type=click.IntRange(32, 512), default=100, show_default=True, help="Input side in pixels.")
+@click.option("--size", type=click.IntRange(32, 512), help="Input side in pixels [default: 100; 80 with --pretrained]")
 @click.option(
     "--validation-share",
     type=click.FloatRange(0, 0.5, min_open=True),
@@ -149,36 +150,36 @@ def check_torch() -> None:
     show_default=True,
     help="Fit so many more nets, each without some of the views: the card says how each view fares unseen.",
 )
+@click.option("--fold-epochs", type=click.IntRange(1), help="Passes of each of those nets [default: as many]")
 @click.option(
     "--swap-share",
     type=click.FloatRange(0, 1),
-    default=0,
-    show_default=True,
-    help="Share of crops whose object is put before the background of another crop.",
+    help="Share of crops whose object is put before the background of another crop [default: the recipe's]",
+)
+@click.option(
+    "--pretrained",
+    is_flag=True,
+    help="Begin with the lower half of EfficientNet-lite0 as ImageNet taught it, by a recipe of its own: better for "
+    "few crops, and the file names the weights' licence.",
 )
 @click.option("--start", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Model file to go on from.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Highest [default: the recipe's]")
 @click.option(
     "--balance",
     type=click.FloatRange(0, 1),
-    default=0,
-    show_default=True,
-    help="How far rare views of a class are drawn more often; at 1 as often as its commonest one.",
+    help="How far rare views of a class are drawn more often; 1: as often as its commonest [default: the recipe's]",
 )
 @click.option(
     "--copies",
     type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Change so many copies of each crop beforehand; 0 changes each anew in each pass.",
+    help="Change so many copies of each crop beforehand; 0 changes each anew in each pass [default: the recipe's]",
 )
 @click.option(
     "--frozen-modules",
     type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="First modules of the net's body that stay as --start has them; with --copies only.",
+    help="First modules of the net's body that stay as they began; with --copies only [default: the recipe's]",
 )
+@click.option("--pictures", help="What the card's links to test crops begin with [default: the way to --frames]")
 @click.option("--threads", type=click.IntRange(1), help="Processor cores to use [default: all there are]")
 @click.option("--json", "json_file", type=OutFile(), help="Write the report as one JSON object.")
 def fit(
@@ -187,16 +188,19 @@ def fit(
     name: str | None,
     epochs: int | None,
     seed: int,
-    size: int,
+    size: int | None,
     validation_share: float,
     test_share: float,
     folds: int,
-    swap_share: float,
+    fold_epochs: int | None,
+    swap_share: float | None,
+    pretrained: bool,
     start: Path | None,
     learning_rate: float | None,
-    balance: float,
-    copies: int,
-    frozen_modules: int,
+    balance: float | None,
+    copies: int | None,
+    frozen_modules: int | None,
+    pictures: str | None,
     threads: int | None,
     json_file: Path | None,
 ) -> None:
@@ -206,36 +210,41 @@ def fit(
     # threads took three times as long on a busy machine. Read once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Not at the top: --help and the sentence above must work without torch.
-    from services.trainer.augment import Augmentation  # noqa: PLC0415
-    from services.trainer.recipe import Recipe  # noqa: PLC0415
+    from services.trainer.recipe import PRETRAINED, Recipe  # noqa: PLC0415
     from services.trainer.run import Order, run  # noqa: PLC0415
 
-    if frozen_modules and not (start and copies):
+    recipe = PRETRAINED if pretrained else Recipe()
+    asked = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "balance": balance,
+        "copies": copies,
+        "frozen_modules": frozen_modules,
+    }
+    recipe = replace(recipe, **{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    if swap_share is not None:
+        recipe = replace(recipe, augmentation=replace(recipe.augmentation, swap_share=swap_share))
+    if recipe.frozen_modules and not ((start or pretrained) and recipe.copies):
         raise Misconfigured("--frozen-modules stay as --start has them, seen once in --copies: give both")
     if folds and start:
         raise Misconfigured("--folds asks nets about views that they never saw; that of --start may have seen them all")
-    recipe = Recipe(
-        augmentation=Augmentation(swap_share=swap_share),
-        balance=balance,
-        copies=copies,
-        frozen_modules=frozen_modules,
-    )
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs)
-    if learning_rate is not None:
-        recipe = replace(recipe, learning_rate=learning_rate)
+    if pretrained and start:
+        raise Misconfigured("--pretrained begins with ImageNet's weights, --start with a model's: give one")
     order = Order(
         frames=frames,
         out=out,
         name=name,
         seed=seed,
-        size=size,
+        size=size or (PRETRAINED_SIZE if pretrained else SIZE),
         validation_share=validation_share,
         test_share=test_share,
         threads=threads,
         folds=folds,
         recipe=recipe,
         start=start,
+        pretrained=pretrained,
+        fold_epochs=fold_epochs,
+        pictures=pictures,
     )
     report = run(order, Console(stderr=True))
     if json_file is not None:

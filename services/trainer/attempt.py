@@ -35,13 +35,14 @@ from services.trainer.data import Part, batches, joined, taken
 from services.trainer.dataset import Labelled
 from services.trainer.examples import read_examples, shrink
 from services.trainer.fine_tune import OnProgress, Parts, fine_tune
-from services.trainer.fit import bfloat16_is_fast, logits_of, worked_s
+from services.trainer.fit import logits_of, precision_of, worked_s
 from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, HeldOut, assess
 from services.trainer.job import Job, Result
 from services.trainer.lessons import adapted, repeated
 from services.trainer.likeness import perceptual_hash
+from services.trainer.lite import Lite
 from services.trainer.net import Net
-from services.trainer.recipe import Recipe, Trial, as_parameters
+from services.trainer.recipe import Recipe, Trial, as_parameters, over_frozen
 from services.trainer.run import code_fingerprint
 from services.trainer.settings import TrainerSettings
 from services.trainer.split import apart, clusters, lacking, split
@@ -85,14 +86,13 @@ class Attempt:
         self._archive = Archive(settings, codec)
         self._store = store_of(settings)
         self._until_s = math.inf
-        recipe = Recipe(
+        self._recipe = Recipe(
             epochs=settings.trainer_epochs,
             learning_rate=settings.trainer_learning_rate,
             warm_up_epochs=0.3,
             mix_share=0.3,
             mean_decay=0.99,
         )
-        self._recipe = adapted(recipe, job.lessons)
         self._trials: tuple[Trial, ...] = ()
         self._metrics: dict[str, float] = {}
 
@@ -115,6 +115,7 @@ class Attempt:
         if not spec.has_plain_ends():
             raise BadModel("the model cannot be trained on: its input or output is not as the trainer's nets have it")
         net = net_of(graph, len(spec.classes))
+        self._recipe = adapted(over_frozen(self._recipe) if isinstance(net, Lite) else self._recipe, self._job.lessons)
         examples = read_examples(
             self._settings.trainer_examples_dir,
             self._settings.trainer_golden_dir,
@@ -306,7 +307,7 @@ class Attempt:
                 "seed": self._settings.trainer_seed,
                 "search_trials": len(self._trials),
                 "lessons": [msgspec.to_builtins(lesson) for lesson in self._job.lessons],
-                "precision": "bfloat16" if bfloat16_is_fast() else "float32",
+                "precision": precision_of(net),
                 "torch": torch.__version__,
             },
         )

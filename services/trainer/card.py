@@ -1,12 +1,29 @@
 """The model card: what a person reads before trusting it (Mitchell et al., 2019, "Model Cards")."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from catseye.models.model_file import ModelSpec
 from services.trainer.folds import Unseen
 from services.trainer.score import Score, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A test crop of which the model said another class.
+
+    Args:
+        picture: Its file, from the card's folder.
+        label: Its class.
+        predicted: What the model said.
+        confidence: With what probability, 0 to 1.
+    """
+
+    picture: str
+    label: str
+    predicted: str
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,9 @@ class Report:
         processor: Where that was measured.
         fit_s: Seconds that fitting took.
         unseen: How views fare that a net was not fitted on; None where that was not asked for.
+        fold_epochs: Passes of the nets that were asked about them; None where they had as many as the one that is kept.
+        test_by_view: View to its score on test.
+        mistakes: Test crops of which it said another class.
     """
 
     spec: ModelSpec
@@ -38,6 +58,9 @@ class Report:
     processor: str
     fit_s: float
     unseen: Unseen | None = None
+    fold_epochs: int | None = None
+    test_by_view: Mapping[int, Score] = field(default_factory=dict)
+    mistakes: Sequence[Mistake] = ()
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -56,6 +79,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "processor": report.processor,
         "fit_s": report.fit_s,
         "unseen": _unseen_as_json(report.unseen) if report.unseen else None,
+        "test_by_view": {str(view): score_as_json(own) for view, own in report.test_by_view.items()},
+        "mistakes": [asdict(mistake) for mistake in report.mistakes],
         "trained": dict(report.spec.trained),
     }
 
@@ -90,7 +115,8 @@ def as_markdown(report: Report) -> str:
         spec.attribution.replace("\n#", "\n###").removeprefix("# ") or "Nobody is named for these crops.",
         *_split(report),
         *_accuracy(report),
-        *(_views(report.unseen, spec.classes) if report.unseen else ()),
+        *_mistakes(report),
+        *(_unseen_views(report.unseen, spec.classes, report.fold_epochs) if report.unseen else ()),
         *_sureness(report),
         *_fitting(report),
         "## Limits",
@@ -143,34 +169,51 @@ def _accuracy(report: Report) -> list[str]:
                 for name, row in zip(classes, test.confusion, strict=True)
             ],
         ),
-    ]
-
-
-def _views(unseen: Unseen, classes: Sequence[str]) -> list[str]:
-    accuracies = [own.accuracy.value for own in unseen.by_view.values()]
-    own = [name for name in classes if name in unseen.score.by_class]
-    return [
-        "## Accuracy on views that it did not know",
-        f"Grouped cross-validation: {unseen.fold_count} more nets of the same recipe, each fitted without some of the "
-        f"views (angle and background, clusters that know nothing of the classes) and asked about those. Right on "
-        f"**{_percent(unseen.score.accuracy)}**; the views differ from {min(accuracies):.1%} to "
-        f"{max(accuracies):.1%}. Expected calibration error {unseen.score.calibration_error:.3f}. In the table: right "
-        "of all.",
-        _table(
-            ("view", *own, "all"),
-            [
-                *(
-                    (str(view), *(_of(found.by_class.get(name)) for name in own), _percent(found.accuracy))
-                    for view, found in unseen.by_view.items()
-                ),
-                (
-                    "**all**",
-                    *(_percent(unseen.score.by_class[name]) for name in own),
-                    _percent(unseen.score.accuracy),
-                ),
-            ],
+        *(
+            (
+                "By view, which is angle and background (clusters that know nothing of the classes); right of all. The "
+                "split by number does not keep views apart:",
+                _by_view(report.test_by_view, test, classes),
+            )
+            if report.test_by_view
+            else ()
         ),
     ]
+
+
+def _mistakes(report: Report) -> list[str]:
+    rows = [
+        (f"![{one.label}]({one.picture})", one.label, one.predicted, f"{one.confidence:.0%}") for one in report.mistakes
+    ]
+    return ["What it got wrong:", _table(("crop", "class", "predicted", "confidence"), rows)] if rows else []
+
+
+def _unseen_views(unseen: Unseen, classes: Sequence[str], fold_epochs: int | None) -> list[str]:
+    accuracies = [own.accuracy.value for own in unseen.by_view.values()]
+    own = [name for name in classes if name in unseen.score.by_class]
+    passes = f", with {fold_epochs} passes," if fold_epochs else ","
+    return [
+        "## Accuracy on views that it did not know",
+        f"Grouped cross-validation: {unseen.fold_count} more nets of the same recipe{passes} each fitted without some "
+        f"of the views (angle and background, clusters that know nothing of the classes) and asked about those. Right "
+        f"on **{_percent(unseen.score.accuracy)}**; the views differ from {min(accuracies):.1%} to "
+        f"{max(accuracies):.1%}. Expected calibration error {unseen.score.calibration_error:.3f}. In the table: right "
+        "of all.",
+        _by_view(unseen.by_view, unseen.score, own),
+    ]
+
+
+def _by_view(by_view: Mapping[int, Score], whole: Score, own: Sequence[str]) -> str:
+    return _table(
+        ("view", *own, "all"),
+        [
+            *(
+                (str(view), *(_of(found.by_class.get(name)) for name in own), _percent(found.accuracy))
+                for view, found in by_view.items()
+            ),
+            ("**all**", *(_percent(whole.by_class[name]) for name in own), _percent(whole.accuracy)),
+        ],
+    )
 
 
 def _of(share: Share | None) -> str:
@@ -205,6 +248,11 @@ def _fitting(report: Report) -> list[str]:
     augmentation = recipe.pop("augmentation")
     start = trained.get("start_sha256")
     began = f" It went on from the model `{start}`." if start else ""
+    if pretrained := trained.get("pretrained"):
+        began = (
+            f" It began with the ImageNet weights of EfficientNet-lite0, package {pretrained}, of which the first "
+            f"{recipe['frozen_modules']} modules of the body stay as they were."
+        )
     settings = {**recipe, **augmentation, "seed": trained["seed"], "precision": trained["precision"]}
     return [
         "## Fitting",

@@ -16,22 +16,24 @@ from onnx import numpy_helper
 from torch import nn
 
 from catseye.contract.errors import BadModel
+from services.trainer.lite import Lite
 from services.trainer.net import Net
 
 Weights = dict[str, NDArray[np.float32]]
 
 _PREFIX = "net."
 """What `services.trainer.net.Served` puts before each name."""
+_ONLY_IN_LITE = f"{_PREFIX}body.13.body.6.weight"
 
 
 def net_of(graph: onnx.ModelProto, class_count: int) -> Net:
-    """The net whose export *graph* is: it says the same, up to the order of sums.
+    """The net whose export *graph* is, a `Lite` or a `Net`: it says the same, up to the order of sums.
 
     Raises:
-        BadModel: It is the export of another architecture.
+        BadModel: It is the export of neither architecture.
     """
     found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
-    net: Net = Net(class_count).eval()
+    net: Net = (Lite if _ONLY_IN_LITE in found else Net)(class_count).eval()
     with torch.no_grad():
         for norm in _norms(net).values():
             norm.running_mean.zero_()
@@ -43,7 +45,7 @@ def net_of(graph: onnx.ModelProto, class_count: int) -> Net:
 
 
 def graph_with(graph: onnx.ModelProto, net: Net) -> onnx.ModelProto:
-    """*graph*, the export of another net of this architecture, with the weights of *net*.
+    """*graph*, the export of another net of its architecture, with the weights of *net*.
 
     Raises:
         BadModel: It holds numbers of which it is not known what they are.

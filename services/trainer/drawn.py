@@ -45,11 +45,25 @@ class Changing:
 
 
 def drawn(
-    part: Part, spec: ModelSpec, recipe: Recipe, net: Net, chance: np.random.Generator
+    part: Part,
+    spec: ModelSpec,
+    recipe: Recipe,
+    net: Net,
+    chance: np.random.Generator,
+    time_for_a_copy: Callable[[int], bool] = lambda _: True,
 ) -> Generator[Drawn, None, None]:
-    """Inputs and labels of each step, for what comes after the frozen modules of *net*."""
+    """Inputs and labels of each step, for what comes after the frozen modules of *net*.
+
+    Args:
+        part: Crops.
+        spec: Input size and normalisation.
+        recipe: How they are changed, in what order, and how many copies are made at most.
+        net: What is fitted.
+        chance: Of changes and order.
+        time_for_a_copy: Whether another copy of all crops may be made after so many.
+    """
     changing = Changing(part, spec, recipe, chance)
-    made = _copies(changing, part, recipe, net, chance) if recipe.copies else changing
+    made = _copies(changing, part, recipe, net, chance, time_for_a_copy) if recipe.copies else changing
     waiting: deque[tuple[Future[NDArray[np.float32]], NDArray[np.int64]]] = deque()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
         for places in _orders(part, recipe, chance):
@@ -62,18 +76,23 @@ def drawn(
 
 
 def _copies(
-    changing: Changing, part: Part, recipe: Recipe, net: Net, chance: np.random.Generator
+    changing: Changing,
+    part: Part,
+    recipe: Recipe,
+    net: Net,
+    chance: np.random.Generator,
+    time_for_a_copy: Callable[[int], bool],
 ) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
     every = np.arange(len(part.images))
     frozen = net.body[: recipe.frozen_modules].eval()
     with torch.inference_mode():
-        copies = [
-            np.concatenate([_seen(frozen, changing(some)) for some in batches(every, 32)]) for _ in range(recipe.copies)
-        ]
+        copies: list[NDArray[np.float16]] = []
+        while not copies or (len(copies) < recipe.copies and time_for_a_copy(len(copies))):
+            copies.append(np.concatenate([_seen(frozen, changing(some)) for some in batches(every, 32)]))
     which = np.random.default_rng(chance.integers(2**63))
 
     def one_of(places: NDArray[np.int64]) -> NDArray[np.float32]:
-        chosen = which.integers(recipe.copies, size=len(places))
+        chosen = which.integers(len(copies), size=len(places))
         found = [copies[copy][place] for copy, place in zip(chosen.tolist(), places.tolist(), strict=True)]
         return np.stack(found).astype(np.float32)
 

@@ -26,6 +26,8 @@ from services.trainer.recipe import Recipe
 
 _PACED_EVERY = 16
 """Steps after which it is worked out anew how many fit into the budget."""
+_COPIES_SHARE = 0.4
+"""Of the budget, at most, for changed copies that are made beforehand; the first one is made in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +78,20 @@ def fit(
     after = recipe.frozen_modules if recipe.copies else 0
     net.body[:after].eval().requires_grad_(requires_grad=False)
     mean_net: Net = copy.deepcopy(net).eval()
-    learning = [weight for weight in net.parameters() if weight.requires_grad]
-    decayed = [weight for weight in learning if weight.ndim > 1]
-    free = [weight for weight in learning if weight.ndim <= 1]
-    optimiser = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=True,
-    )
+    optimiser = _optimiser(net, recipe)
     each = steps_per_epoch(len(part.images), recipe)
     steps = wanted = each * recipe.epochs
-    with closing(drawn(part, spec, recipe, net, np.random.default_rng([seed, 1]))) as batches:
+
+    def time_for_a_copy(made: int) -> bool:
+        return (clock() - began_s) * (made + 1) / made <= _COPIES_SHARE * budget_s
+
+    with closing(drawn(part, spec, recipe, net, np.random.default_rng([seed, 1]), time_for_a_copy)) as batches:
+        copied_s = 0.0
         for step, (inputs, labels) in enumerate(batches):
+            if not step and recipe.copies:
+                copied_s = clock() - began_s
             if step and step % _PACED_EVERY == 0:
-                steps = affordable(step, wanted, clock() - began_s, budget_s)
+                steps = affordable(step, wanted, clock() - began_s - copied_s, budget_s - copied_s)
             if step >= steps:
                 break
             for group in optimiser.param_groups:
@@ -98,7 +99,7 @@ def fit(
             images = torch.from_numpy(inputs).contiguous(memory_format=torch.channels_last)
             targets = _targets(labels, len(spec.classes), recipe)
             images, targets = _mixed(images, targets, recipe, chance)
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision_of(net) == "bfloat16"):
                 logits = net(images, after)
             loss = -(functional.log_softmax(logits.float(), 1) * targets).sum(1).mean()
             optimiser.zero_grad()
@@ -150,9 +151,22 @@ def rate(step: int, steps: int, recipe: Recipe) -> float:
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware: then fitting takes half the time."""
-    return bool(torch.cpu._is_avx512_bf16_supported())
+def precision_of(net: Net) -> str:
+    """What *net* is fitted in here: "bfloat16" where the processor has it in hardware and the net gains from it."""
+    fast = net.FAST_IN_BFLOAT16 and torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def _optimiser(net: Net, recipe: Recipe) -> torch.optim.Optimizer:
+    """Of what learns; biases and scales are not pulled to zero."""
+    learning = [weight for weight in net.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for weight in learning if weight.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [weight for weight in learning if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
 
 
 def _targets(labels: NDArray[np.int64], class_count: int, recipe: Recipe) -> torch.Tensor:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from catseye.contract.errors import Misconfigured
+from catseye.models.model_file import ModelSpec
 from catseye.models.views import view_features, views_of
 from services.trainer.calibrate import fit_temperature
 from services.trainer.data import Part, taken
@@ -66,8 +68,13 @@ def cross_validate(
         classes: Their names.
         count: Folds, 2 or more.
         logits_without: Fits a net on its first argument; what it says of the second, float32 [N, C].
+
+    Raises:
+        Misconfigured: The crops show one view.
     """
     views = views_of([view_features(image) for image in part.images])
+    if len(set(views.tolist())) < 2:
+        raise Misconfigured(f"--folds: {len(part.images)} crops show one view; a fold without it would have none left")
     fold_of = folds_of(views, part.labels, count)
     logits = np.zeros((len(part.images), len(classes)), dtype=np.float32)
     for fold in sorted(set(fold_of.tolist())):
@@ -86,9 +93,33 @@ def unseen(
     """Score *logits* [N, C] over all and by view."""
     temperature = round(fit_temperature(logits, labels), 4)
 
-    def of(which: NDArray[np.bool_]) -> Score:
-        found = score(logits[which], labels[which], classes, temperature)
-        return replace(found, by_class={name: share for name, share in found.by_class.items() if share.of})
+    whole = _score_of(logits, labels, classes, temperature, np.ones(len(labels), dtype=bool))
+    return Unseen(fold_count, temperature, whole, _scores(logits, labels, views, classes, temperature))
 
-    by_view = {int(view): of(views == view) for view in np.unique(views)}
-    return Unseen(fold_count, temperature, of(np.ones(len(labels), dtype=bool)), by_view)
+
+def by_view(logits: NDArray[np.float32], part: Part, spec: ModelSpec) -> dict[int, Score]:
+    """Score *logits* [N, C] of *part* for each of its views, the commonest first."""
+    views = views_of([view_features(image) for image in part.images])
+    return _scores(logits, part.labels, views, spec.classes, spec.temperature)
+
+
+def _scores(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    views: NDArray[np.int64],
+    classes: tuple[str, ...],
+    temperature: float,
+) -> dict[int, Score]:
+    return {int(view): _score_of(logits, labels, classes, temperature, views == view) for view in np.unique(views)}
+
+
+def _score_of(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    temperature: float,
+    which: NDArray[np.bool_],
+) -> Score:
+    """Of those crops; classes that do not occur among them are left out."""
+    found = score(logits[which], labels[which], classes, temperature)
+    return replace(found, by_class={name: share for name, share in found.by_class.items() if share.of})

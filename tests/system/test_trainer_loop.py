@@ -22,6 +22,7 @@ from catseye.contract.records import AcceptedFrame, Alert, ModelEvent, Outcome, 
 from catseye.contract.topics import full_name
 from catseye.kafka.clients import client_config
 from catseye.models.jpeg import decode_rgb
+from catseye.models.model_file import ModelSpec
 from catseye.models.net import Net
 from catseye.models.register import store_of
 from catseye.models.signing import key_folder, verify
@@ -30,6 +31,7 @@ from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
 from services.ingest.quality import measure
 from services.simulator.weather import corrupt
+from services.trainer.data import Part
 from services.trainer.recipe import Recipe
 from tests.system.running import CROPS, ROOT, Running, running, wait_until
 
@@ -238,7 +240,28 @@ def foggy(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield found, road, road.alert(since_ms)
 
 
-def test_a_model_file_becomes_a_net_and_a_file_again() -> None:
+@pytest.fixture(params=["the example", "Net", "Lite"])
+def graph(request: pytest.FixtureRequest) -> Any:
+    """The graph of a model of six classes: the one that is shipped, and one of each architecture."""
+    import onnx
+    import torch
+
+    from services.trainer import export
+    from services.trainer.imagenet import pretrained
+    from services.trainer.net import Net as Plain
+
+    if request.param == "the example":
+        return onnx.load(MODEL)
+    torch.manual_seed(3)
+    side = {"Net": 100, "Lite": 80}[request.param]
+    net = pretrained(6) if request.param == "Lite" else Plain(6)
+    for norm in net.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(norm.bias, std=0.1)  # as after a fit: the exporter leaves out what is all 0
+    return export.graph_of(net, replace(Net(MODEL.read_bytes()).spec, height=side, width=side))
+
+
+def test_a_model_file_becomes_a_net_and_a_file_again(graph: Any) -> None:
     """The same to 1e-4 of a logit: as it was read, awake, and written back after its weights have changed."""
     import onnx
     import torch
@@ -246,9 +269,9 @@ def test_a_model_file_becomes_a_net_and_a_file_again() -> None:
     from services.trainer import export
     from services.trainer.champion import graph_with, net_of, wake
 
-    graph = onnx.load(MODEL)
     net = net_of(graph, 6)
-    inputs = np.random.default_rng(0).standard_normal((8, 3, 100, 100), dtype=np.float32)
+    side = graph.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    inputs = np.random.default_rng(0).standard_normal((8, 3, side, side), dtype=np.float32)
 
     def served(model: onnx.ModelProto) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = export.session_of(model).run(["logits"], {"image": inputs})[0]
@@ -275,16 +298,16 @@ def test_a_model_file_becomes_a_net_and_a_file_again() -> None:
     np.testing.assert_allclose(rest, np.broadcast_to(rest[0], rest.shape), atol=1e-3)
 
 
-def test_a_model_of_another_architecture_is_refused_by_name() -> None:
+def test_a_model_of_another_architecture_is_refused_by_name(graph: Any) -> None:
     """What is missing is named, and so is what is not known."""
-    import onnx
     from onnx import numpy_helper
 
     from services.trainer.champion import graph_with, net_of
 
-    graph = onnx.load(MODEL)
     net = net_of(graph, 6)
-    with pytest.raises(BadModel, match=r"its architecture is another: net\.classifier\.weight is \(6, 160\), not"):
+    features = net.classifier.in_features
+    refusal = rf"its architecture is another: net\.classifier\.weight is \(6, {features}\), not"
+    with pytest.raises(BadModel, match=refusal):
         net_of(graph, 7)
     graph.graph.initializer.append(numpy_helper.from_array(np.ones((2, 2), dtype=np.float32), "more"))
     with pytest.raises(BadModel, match="holds more, which is no weight"):
@@ -299,16 +322,20 @@ def test_steps_are_as_many_as_the_budget_allows() -> None:
     assert found == [40, 100, 16, 100]
 
 
+def shades() -> tuple[Part, ModelSpec]:
+    """64 even crops, of two classes in turn."""
+    images = tuple(np.full((40, 40, 3), shade, dtype=np.uint8) for shade in range(0, 256, 4))
+    spec = replace(Net(MODEL.read_bytes()).spec, classes=("dark", "light"), height=32, width=32)
+    return Part(images, np.arange(64, dtype=np.int64) % 2), spec
+
+
 def test_a_busy_machine_trains_the_same_net() -> None:
     """The budget is work: with as much of it a fit has as many steps, however long it takes by the clock."""
     import torch
 
-    from services.trainer.data import Part
     from services.trainer.fit import Step, fit
 
-    crops = tuple(np.full((40, 40, 3), shade, dtype=np.uint8) for shade in range(0, 256, 4))
-    part = Part(crops, np.arange(64, dtype=np.int64) % 2)
-    spec = replace(Net(MODEL.read_bytes()).spec, classes=("dark", "light"), height=32, width=32)
+    part, spec = shades()
     torch.set_num_threads(1)
 
     def steps(clock: Iterator[float], budget_s: float) -> int:
@@ -319,6 +346,30 @@ def test_a_busy_machine_trains_the_same_net() -> None:
     assert steps(itertools.repeat(7.0), 0.001) == 40
     assert steps(itertools.count(), 2.5) == 40  # a second at step 16, two at step 32
     assert steps(itertools.count(step=4), 8.0) == 32
+
+
+@pytest.mark.parametrize(("copy_s", "budget_s", "copies"), [(1.0, 100.0, 5), (1.0, 8.0, 3), (9.0, 10.0, 1)])
+def test_copies_leave_time_to_learn(
+    copy_s: float, budget_s: float, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take two fifths of the budget at most, but for the first; steps are paced by what they take themselves."""
+    from services.trainer.drawn import Changing
+    from services.trainer.fit import Step, fit
+
+    part, spec = shades()
+    made: list[int] = []
+    change = Changing.__call__
+
+    def counted(changing: Changing, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        made.extend(places[places == len(part.images) - 1].tolist())
+        return change(changing, places)
+
+    monkeypatch.setattr(Changing, "__call__", counted)
+    done: list[Step] = []
+    recipe = Recipe(epochs=20, copies=5)
+    clock = lambda: copy_s * len(made)  # noqa: E731 - a copy takes so long, a step nothing
+    fit(part, spec, recipe, seed=1, on_step=done.append, budget_s=budget_s, clock=clock)
+    assert (len(made), len(done)) == (copies, 40)
 
 
 def answers(found: Running, decision: RetrainDecision) -> list[ModelEvent]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from catseye.contract.errors import Misconfigured
 from services.trainer.counterfactual import unchanged
 from services.trainer.data import Part
 from services.trainer.folds import cross_validate, folds_of
@@ -51,6 +52,14 @@ def test_a_view_is_in_one_fold_and_classes_are_spread() -> None:
     assert all(len(set(found[views == view])) == 1 for view in range(4))
     assert sorted(len(set(labels[found == fold])) for fold in (0, 1)) == [2, 2]
     np.testing.assert_array_equal(found, folds_of(views, labels, 2))
+
+
+def test_crops_of_one_view_are_refused() -> None:
+    """A net without that view would be fitted on nothing."""
+    part, _ = road()
+    few = Part(part.images[:20], part.labels[:20])
+    with pytest.raises(Misconfigured, match="--folds: 20 crops show one view"):
+        cross_validate(few, CLASSES, 2, lambda known, out: by_object(out.images))
 
 
 def test_each_crop_is_predicted_by_a_net_that_never_saw_its_view() -> None:

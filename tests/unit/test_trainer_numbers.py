@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from catseye.models.model_file import GoldenCrop, ModelSpec, probabilities
 from services.trainer.calibrate import calibration_error, cross_entropy, fit_temperature
-from services.trainer.card import Report, as_json, as_markdown
+from services.trainer.card import Mistake, Report, as_json, as_markdown
 from services.trainer.folds import unseen
 from services.trainer.score import Share, score
 
@@ -149,6 +149,35 @@ def test_the_card_says_how_unseen_views_fare() -> None:
         assert line in card
     assert "did not know" not in as_markdown(some_report())
     assert json.loads(json.dumps(as_json(replace(some_report(), unseen=found))))["unseen"]["folds"] == 2
+
+
+def test_the_card_shows_what_is_wrong_and_where() -> None:
+    """Test crops by view, and a picture of each mistake with what was said of it; nothing where nothing is wrong."""
+    found = some_report()
+    mistake = Mistake("crops/car/car7.jpg", "car", "lorry", 0.618)
+    card = as_markdown(replace(found, test_by_view={0: found.test}, mistakes=[mistake]))
+    for line in [
+        "The split by number does not keep views apart:",
+        "| 0 | 4/4 | 3/3 | 2/3 | 90.0% (59.6% to 98.2%) |",
+        "| ![car](crops/car/car7.jpg) | car | lorry | 62% |",
+    ]:
+        assert line in card
+    assert "What it got wrong" not in as_markdown(found)
+    mistakes = json.loads(json.dumps(as_json(replace(found, mistakes=[mistake]))))["mistakes"]
+    assert mistakes == [{"picture": "crops/car/car7.jpg", "label": "car", "predicted": "lorry", "confidence": 0.618}]
+
+
+def test_the_card_says_what_a_model_began_with() -> None:
+    """Weights from elsewhere by name, and how much of them stays; fewer passes of the folds in words."""
+    found = some_report()
+    trained = {**found.spec.trained, "pretrained": "weights 1.0"}
+    trained["recipe"] = {**trained["recipe"], "frozen_modules": 8}
+    card = as_markdown(replace(found, spec=replace(found.spec, trained=trained)))
+    assert "ImageNet weights of EfficientNet-lite0, package weights 1.0, of which the first 8 modules" in card
+    assert "ImageNet" not in as_markdown(found)
+    views = unseen(np.eye(3, dtype=np.float32), np.arange(3), np.array([0, 0, 1]), CLASSES, 2)
+    assert "of the same recipe, each fitted" in as_markdown(replace(found, unseen=views))
+    assert "of the same recipe, with 6 passes, each fitted" in as_markdown(replace(found, unseen=views, fold_epochs=6))
 
 
 def test_the_card_says_when_nobody_is_named() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.trainer.augment import Augmentation, augment
-from services.trainer.recipe import GRID, Recipe, Trial, as_parameters, varied
+from services.trainer.recipe import GRID, PRETRAINED, Recipe, Trial, as_parameters, over_frozen, varied
 
 OWN = Recipe(learning_rate=0.02, weight_decay=1e-4)
 
@@ -40,6 +40,14 @@ def test_an_augmentation_without_strength_only_mirrors() -> None:
     changed = augment(crop, Augmentation().scaled(0.0), np.random.default_rng(1))
     assert np.array_equal(changed, crop) or np.array_equal(changed, crop[:, ::-1])
     assert Augmentation().scaled(0.0).zoom == (1.0, 1.0)
+
+
+def test_over_a_frozen_half_only_what_learns_costs() -> None:
+    """Copies are seen through it once; how long and how far crops are changed stays as it was asked for."""
+    found = over_frozen(OWN)
+    assert (found.frozen_modules, found.copies > 0, found.optimiser) == (PRETRAINED.frozen_modules, True, "adamw")
+    assert (found.epochs, found.augmentation) == (OWN.epochs, OWN.augmentation)
+    assert found.learning_rate < OWN.learning_rate
 
 
 def test_the_loss_of_a_trial_is_its_last() -> None:
