@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.roads.boxes import Box
-from catseye.roads.road import Road, Vehicle
+from catseye.roads.road import WHOLE, Road, Vehicle
+from catseye.video.times import Thinning
 from infra.benches import harness
 from infra.benches.harness import ROOT, Options, Report, Row
 from services.simulator.roads import CONDITIONS, ComposedRoad, Condition
@@ -57,9 +58,12 @@ def judged(road: ComposedRoad) -> Judged:
     truth: dict[int, dict[int, Box]] = defaultdict(dict)  # by picture, then vehicle
     ways: dict[int, dict[int, Box]] = defaultdict(dict)  # by track, then picture
     gone: list[Vehicle] = []
+    thinning = Thinning(WHOLE.pictures_per_s)
     for number, shot in enumerate(road.shots()):
+        if not thinning.wants(shot.picture.at_s):
+            continue
         truth[number] = {placed.vehicle: Box(*placed.box) for placed in shot.truth}
-        gone += follower.take(shot.picture)
+        gone += follower.take(shot.picture, number)
         for track in follower.now:
             if track.last_picture == number:
                 ways[track.number][number] = track.box

@@ -2,8 +2,9 @@
 
 A road of 720 lines at 25 pictures a second is composed of crops of the example that move over noise, in H.264. Alone:
 a process that decodes all of it with PyAV, one thread, and looks at no picture. Ours: what `catseye.video` does until
-the parent holds the planes of each. Both count the CPU time of all their processes, with the start of an interpreter.
-The corpus of hostile videos runs beside it: ten thousand mutations, none of which may do more than end its child.
+the parent holds the planes of each. Followed: what `catseye roadside` does, with the pictures that it inspects of a
+second. All count the CPU time of all their processes, with the start of an interpreter. The corpus of hostile videos
+runs beside it: ten thousand mutations, none of which may do more than end its child.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import av
 import cv2
 import numpy as np
 
+from catseye.roads.road import WHOLE, Road
 from catseye.video.faults import Because, VideoFault
 from catseye.video.feed import Feed
 from infra.benches import harness, video_corpus
@@ -89,10 +91,27 @@ def ours(file: Path) -> int:
     return count
 
 
+def followed(file: Path) -> int:
+    """Decode in the child, and follow vehicles as `catseye roadside` does; return how many pictures there were."""
+    road, count = Road(lambda _picture, _box: b""), 0
+    with Feed(str(file), pictures_per_s=WHOLE.pictures_per_s) as feed:
+        try:
+            for picture in feed.pictures(threading.Event()):
+                road.take(picture)
+                count += 1
+        except VideoFault as fault:
+            if fault.because is not Because.END:
+                raise BenchError(str(fault)) from fault
+        return count + feed.dropped.thinned
+
+
+SIDES = {"ours": ours, "followed": followed, "alone": alone}
+
+
 def block(side: str, file: Path, pictures: int) -> Row:
     """One side once: CPU of this process and of those that it ended."""
     before, began_ns = os.times(), time.perf_counter_ns()
-    found = {"ours": ours, "alone": alone}[side](file)
+    found = SIDES[side](file)
     wall_ns, after = time.perf_counter_ns() - began_ns, os.times()
     if found != pictures:
         raise BenchError(f"{side} had {found} of {pictures} pictures")
@@ -106,10 +125,12 @@ def compare(rows: Sequence[Row]) -> list[Figure]:
     def cpu_us(side: str) -> list[float]:
         return [float(row["cpu_us"]) for row in rows if row["side"] == side]
 
-    mine, theirs = cpu_us("ours"), cpu_us("alone")
-    if not (mine and theirs):
-        return []
-    return [Figure("CPU a picture of 720 lines, decoded in a child / decoded alone", harness.ratio(mine, theirs), 1.3)]
+    theirs = cpu_us("alone")
+    return [
+        Figure(f"CPU a picture of 720 lines, {what} / decoded alone", harness.ratio(mine, theirs), 1.3)
+        for what, mine in (("decoded in a child", cpu_us("ours")), ("vehicles followed", cpu_us("followed")))
+        if mine and theirs
+    ]
 
 
 def run(options: Options) -> Report:
@@ -119,7 +140,9 @@ def run(options: Options) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "road.mp4"
         compose(file, pictures)
-        blocks = {side: partial(block, side, file, pictures) for side in ("ours", "alone") if options.wants(side)}
+        blocks = {
+            side: partial(block, side, file, pictures) for side in ("ours", "followed", "alone") if options.wants(side)
+        }
         order = harness.passes(list(blocks), options.pairs or (1 if options.short else harness.PAIRS))
         report.rows = harness.measured(order, blocks, options.progress)
         report.notes.append(f"{pictures} pictures, {8 * file.stat().st_size * FPS / pictures / 1e6:.1f} Mbit/s")

@@ -211,7 +211,7 @@ def test_the_clip_counts_by_line_within_its_region(tmp_path: Path, capsys: pytes
     assert ended.value.code == 0, capsys.readouterr().err
     found = json.loads(report.read_text())
     assert (found["vehicles"], found["by_line"], found["views"]) == (1, {"gate": 1}, 2)
-    assert found["pictures"] == pytest.approx(110, abs=2)
+    assert found["pictures"] == 220
     picture = cv2.imread(str(drawing))
     assert picture is not None
     assert picture.shape == (HEIGHT, WIDTH, 3)

@@ -5,7 +5,7 @@ import pytest
 from catseye.video.damage import Damage, reports_damage
 from catseye.video.faults import Because, VideoFault
 from catseye.video.messages import Alive, Count, Ended, Inbox, Message, Opened, Order, Shown, order_of, packed
-from catseye.video.times import CaptureClock, Timeline
+from catseye.video.times import CaptureClock, Thinning, Timeline
 
 
 def whole(damage: Damage, *pictures: tuple[int, str]) -> list[int]:
@@ -77,10 +77,26 @@ def test_after_a_pause_of_the_stream_times_begin_anew() -> None:
 
 MESSAGES: list[Message] = [
     Opened("h264", live=True),
-    Shown(3, 64, 48, (64, 32, 32), 1, True, False, 0.04, 12, Count(1, 2)),
+    Shown(3, 64, 48, (64, 32, 32), 1, True, False, 0.04, 12, Count(1, 2, 3)),
     Alive(Count(5)),
     Ended(Because.BROKEN, "why", Count(late=7)),
 ]
+
+
+@pytest.mark.parametrize(("rate", "wanted", "of_100"), [(25, 8.5, 34), (12.5, 8.5, 68), (30, 10, 34), (6, 8.5, 100)])
+def test_so_many_pictures_of_a_second_are_wanted(rate: float, wanted: float, of_100: int) -> None:
+    """On average, whatever the camera's rate; of a slow camera all. Without a number all are."""
+    thinning, all_of_them = Thinning(wanted), Thinning(None)
+    found = [thinning.wants(number / rate) for number in range(100)]
+    assert found[0]
+    assert sum(found) == pytest.approx(of_100, abs=1)
+    assert all(all_of_them.wants(number / rate) for number in range(100))
+
+
+def test_after_a_pause_no_picture_makes_up_for_those_that_did_not_come() -> None:
+    """The next ones are as far apart as ever."""
+    thinning = Thinning(5)
+    assert [thinning.wants(at_s) for at_s in (0, 10, 10.04, 10.1, 10.2)] == [True, True, False, False, True]
 
 
 def test_messages_arrive_whole_however_they_are_cut() -> None:

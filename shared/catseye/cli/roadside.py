@@ -18,6 +18,7 @@ from catseye.contract.masking import masked
 if TYPE_CHECKING:
     from catseye.roads.config import Point, RoadConfig
     from catseye.roads.road import Road, Vehicle
+    from catseye.video.messages import Count
     from catseye.video.picture import Picture
 
 VIEW_WIDTH: Final = 320
@@ -52,7 +53,9 @@ def roadside(
         raise _video_packages(missing) from missing
     config = _config(config_file)
     outlet = None if dry_run else _Outlet(camera)
-    video = Source(source, on_event=lambda line: click.echo(masked(line), err=True))
+    video = Source(
+        source, on_event=lambda line: click.echo(masked(line), err=True), pictures_per_s=config.pictures_per_s
+    )
     followed = _Followed(config, outlet, drawing, quiet=str(json_file) == "-")
     with Stopping() as stop:
         try:
@@ -61,7 +64,7 @@ def roadside(
                 outlet.publisher.flush()
         finally:
             followed.draw()
-            write_json(json_file, followed.content(video.dropped.damaged + video.dropped.late))
+            write_json(json_file, followed.content(video.dropped))
 
 
 def _video_packages(missing: ModuleNotFoundError) -> Misconfigured:
@@ -153,8 +156,8 @@ class _Followed:
         self._view_s = self._shown_s = float("-inf")
         self._ways.clear()
 
-    def picture(self, picture: Picture, road: Road, dropped: int) -> None:
-        """One that was looked at."""
+    def picture(self, picture: Picture, road: Road, dropped: Count) -> None:
+        """One that was inspected."""
         self.pictures += 1
         if self.config.view_every_s and picture.at_s - self._view_s >= self.config.view_every_s - 1e-3:
             self._view_s = picture.at_s
@@ -168,11 +171,11 @@ class _Followed:
                 self._shown, self._shown_s = (picture.jpeg(), [track.box for track in road.now]), picture.at_s
         self._progress(dropped)
 
-    def vehicles(self, found: list[Vehicle], before: int) -> None:
-        """These have gone; pictures of their opening are counted from *before* on."""
+    def vehicles(self, found: list[Vehicle]) -> None:
+        """These have gone."""
         for vehicle in found:
             track, number = vehicle.track, len(self.tracks) + 1
-            first, last = before + track.first_picture, before + track.last_picture
+            first, last = track.first_picture, track.last_picture
             entry: dict[str, Any] = {
                 "track": str(number),
                 "first_picture": first,
@@ -203,7 +206,7 @@ class _Followed:
             jpeg, boxes = self._shown
             write_file(self._drawing, drawn(jpeg, self.config, boxes, dict(self._trails)))
 
-    def _progress(self, dropped: int) -> None:
+    def _progress(self, dropped: Count) -> None:
         """Say now and then how it goes."""
         now_s = time.monotonic()
         if self._quiet or now_s - self._reported_s < _PROGRESS_S:
@@ -212,18 +215,18 @@ class _Followed:
         self._reported, self._reported_s = self.pictures, now_s
         click.echo(
             f"{now_s - self._began_s:.0f} s: {rate:.1f} pictures/s, {len(self.tracks)} vehicles, {self.views} views, "
-            f"{dropped} pictures dropped",
+            f"{dropped.damaged + dropped.late} pictures dropped",
             err=True,
         )
 
-    def content(self, dropped: int) -> dict[str, Any]:
-        """What `--json` writes."""
+    def content(self, dropped: Count) -> dict[str, Any]:
+        """What `--json` writes; `pictures` are all of the source that were whole."""
         directions = [track["direction"] for track in self.tracks]
         content: dict[str, Any] = {
-            "pictures": self.pictures,
+            "pictures": self.pictures + dropped.thinned,
             "vehicles": len(self.tracks),
             "views": self.views,
-            "dropped": dropped,
+            "dropped": dropped.damaged + dropped.late,
             "by_direction": {each: directions.count(each) for each in sorted(set(directions))},
             "tracks": self.tracks,
         }
@@ -242,19 +245,15 @@ def _follow(video: Any, stop: Stopping, followed: _Followed) -> None:
         return made
 
     config = followed.config
-    road, before, opening, shape, wanted_s = Road(crop, config), 0, 1, None, float("-inf")
+    road, opening, shape = Road(crop, config), 1, None
     for picture in video.pictures(stop):
         # After a gap or a change of its size nothing is where it was.
         if video.openings != opening or (shape is not None and picture.luma.shape != shape):
-            followed.vehicles(road.end(), before)
-            road, before, opening, wanted_s = Road(crop, config), followed.pictures, video.openings, float("-inf")
+            followed.vehicles(road.end())
+            road, opening = Road(crop, config), video.openings
             followed.opened()
         shape = picture.luma.shape
-        if config.pictures_per_s is not None:
-            if picture.at_s < wanted_s - 1e-3:
-                continue
-            wanted_s = max(wanted_s, picture.at_s - 1 / config.pictures_per_s) + 1 / config.pictures_per_s
-        gone = road.take(picture)
-        followed.picture(picture, road, video.dropped.damaged + video.dropped.late)
-        followed.vehicles(gone, before)
-    followed.vehicles(road.end(), before)
+        gone = road.take(picture, followed.pictures + video.dropped.thinned)
+        followed.picture(picture, road, video.dropped)
+        followed.vehicles(gone)
+    followed.vehicles(road.end())

@@ -91,15 +91,19 @@ class Road:
         self.pictures = 0
         self.by_direction: Counter[str] = Counter()
 
-    def take(self, picture: Planes) -> list[Vehicle]:
-        """Vehicles that have gone by the time of this picture."""
-        at_s = picture.at_s
+    def take(self, picture: Planes, number: int | None = None) -> list[Vehicle]:
+        """Vehicles that have gone by the time of this picture.
+
+        Args:
+            number: Of the picture in its source, by which tracks tell theirs; by default those taken are counted.
+        """
+        at_s, number = picture.at_s, self.pictures if number is None else number
         self._last_ms, self._last_s = picture.captured_at_ms, at_s
         found = self._motion.boxes(at_s, picture.luma, picture.blue, picture.red)
         boxes = [box for box in found if self._config.has(box)]
-        ended = self._tracks.take(boxes, at_s, self.pictures, dark=self._motion.is_dark)
+        ended = self._tracks.take(boxes, at_s, number, dark=self._motion.is_dark)
         for track in self._tracks.now:
-            if track.last_picture == self.pictures:
+            if track.last_picture == number:
                 self._cross(track)
                 self._keep_view(track, picture)
         self.pictures += 1

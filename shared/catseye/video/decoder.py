@@ -21,7 +21,7 @@ from catseye.clock import now_ms
 from catseye.video.damage import Damage, reports_damage
 from catseye.video.faults import Because
 from catseye.video.messages import Alive, Count, Ended, Message, Opened, Order, Shown, length_of, order_of, packed
-from catseye.video.times import CaptureClock, Timeline
+from catseye.video.times import CaptureClock, Thinning, Timeline
 
 if TYPE_CHECKING:
     import av.container
@@ -71,11 +71,12 @@ class Link:
         self._reported_s = time.monotonic()
         self.damaged = 0
         self.late = 0
+        self.thinned = 0
 
     @property
     def dropped(self) -> Count:
         """Until now."""
-        return Count(self.damaged, self.late)
+        return Count(self.damaged, self.late, self.thinned)
 
     def read_given_back(self) -> None:
         """Take slots back for as long as the parent lives; then end the process, whatever it does."""
@@ -234,6 +235,7 @@ class _Show:
         self._damage = Damage()
         self._times = Timeline(rate)
         self._clock = CaptureClock()
+        self._thinning = Thinning(order.pictures_per_s)
         self._has_numbers = False
         self._last_s = time.monotonic()
         self.shown = 0
@@ -275,6 +277,9 @@ class _Show:
         if frame.width * frame.height > self._order.max_pixels:
             raise _Over(Because.TOO_LARGE, f"{frame.width} x {frame.height} pixels; {self._order.max_pixels} are read")
         captured_at_ms = self._clock.captured_at_ms(at_s, now_ms())
+        if not self._thinning.wants(at_s):
+            self._link.thinned += 1
+            return
         late_s = (now_ms() - captured_at_ms) / 1_000
         slot = self._link.slot(patience_s=max(0.0, _LATEST_S - late_s) if self._live else None)
         if slot is None:

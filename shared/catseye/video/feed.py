@@ -58,13 +58,19 @@ class Feed:
         source: Path of a file or a device, or an address.
         patience: How long is waited for what.
         max_pixels: Width times height, at most.
+        pictures_per_s: Pictures of a second that are wanted, at most; None for all.
 
     Raises:
         Misconfigured: the package that decodes is not installed.
     """
 
     def __init__(
-        self, source: str, patience: Patience | None = None, *, max_pixels: int = DEFAULT_LIMITS.max_pixels
+        self,
+        source: str,
+        patience: Patience | None = None,
+        *,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
+        pictures_per_s: float | None = None,
     ) -> None:
         if find_spec("av") is None:
             raise Misconfigured(
@@ -85,6 +91,7 @@ class Feed:
             self._patience.open_s,
             self._patience.read_s,
             self._patience.no_picture_s,
+            pictures_per_s,
         )
         self._inbox = Inbox()
         self._last_words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child

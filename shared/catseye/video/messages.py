@@ -24,6 +24,7 @@ class Order(msgspec.Struct, frozen=True):
         open_timeout_s: Of a stream, for the first answer.
         read_timeout_s: Of a stream, for the next bytes.
         no_picture_s: Of a live stream, how long it may send without a whole picture.
+        pictures_per_s: Pictures of a second that are handed on, at most; None for all.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Order(msgspec.Struct, frozen=True):
     open_timeout_s: float
     read_timeout_s: float
     no_picture_s: float
+    pictures_per_s: float | None = None
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -42,10 +44,12 @@ class Count(msgspec.Struct, frozen=True):
     Attributes:
         damaged: The decoder marked or concealed them, or they refer to such a one, or could not be decoded at all.
         late: Of a live stream: the parent held all slots for a second.
+        thinned: Whole ones, more than are wanted of a second.
     """
 
     damaged: int = 0
     late: int = 0
+    thinned: int = 0
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):

@@ -27,6 +27,7 @@ class Source:
         on_event: Gets one sentence for each thing that happened to a stream and ends nothing.
         patience: How long is waited for what.
         backoff: Pauses before a stream is opened anew.
+        pictures_per_s: Pictures of a second that are wanted, at most; None for all.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Source:
         on_event: Callable[[str], None],
         patience: Patience | None = None,
         backoff: Backoff | None = None,
+        pictures_per_s: float | None = None,
     ) -> None:
         self.name = name
         self.live = False
         self.openings = 0
         self._on_event = on_event
         self._patience = patience
+        self._pictures_per_s = pictures_per_s
         self._backoff = backoff or Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._dropped = Count()
         self._feed: Feed | None = None
@@ -50,7 +53,8 @@ class Source:
     def dropped(self) -> Count:
         """Pictures that were not handed on, of all openings."""
         now = self._feed.dropped if self._feed is not None else Count()
-        return Count(self._dropped.damaged + now.damaged, self._dropped.late + now.late)
+        before = self._dropped
+        return Count(before.damaged + now.damaged, before.late + now.late, before.thinned + now.thinned)
 
     @property
     def pid(self) -> int | None:
@@ -82,7 +86,7 @@ class Source:
 
     def _once(self, stop: threading.Event) -> Iterator[Picture]:
         shape: tuple[int, int] | None = None
-        with closing(Feed(self.name, self._patience)) as feed:
+        with closing(Feed(self.name, self._patience, pictures_per_s=self._pictures_per_s)) as feed:
             self._feed = feed
             try:
                 for picture in feed.pictures(stop):

@@ -4,6 +4,7 @@ import math
 from typing import Final
 
 _LONGEST_STEP_S: Final = 60.0
+_NEAR_S: Final = 1e-3  # times of a stream are rounded
 _LATEST_MS: Final = 5_000
 _WINDOW_MS: Final = 10_000
 
@@ -32,6 +33,25 @@ class Timeline:
         self._stamp_s = stamp_s
         self._at_s += step_s
         return self._at_s
+
+
+class Thinning:
+    """Says which pictures are wanted where only so many of a second are.
+
+    Args:
+        pictures_per_s: At most; None wants all.
+    """
+
+    def __init__(self, pictures_per_s: float | None) -> None:
+        self._apart_s = 1 / pictures_per_s if pictures_per_s else 0.0
+        self._next_s = 0.0
+
+    def wants(self, at_s: float) -> bool:
+        """Whether the picture at this time of its `Timeline` is wanted; called once for each."""
+        if at_s < self._next_s - _NEAR_S:
+            return False
+        self._next_s = max(self._next_s, at_s - self._apart_s) + self._apart_s
+        return True
 
 
 class CaptureClock:
