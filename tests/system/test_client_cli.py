@@ -114,12 +114,12 @@ def test_the_commands_do_what_they_say(
     assert [Path(file).name for file in files] == ["a.JPEG", "b.jpg", "b.jpg"]
     by_hand = [frame for frame in everything(settings, "frames") if frame.camera == "by/hand"]
     assert [str(frame) for frame in names(by_hand)] == list(frames)
-    (tmp_path / "c.jpg").write_bytes(b"no picture")
-    assert command(capsys, "publish", str(tmp_path / "c.jpg"), "--camera", "x") == (1, "")
+    (tmp_path / "a-odd.jpg").write_bytes(b"no picture")
+    assert command(capsys, "publish", str(tmp_path / "a-odd.jpg"), "--camera", "x") == (1, "")
     status, out = command(capsys, "publish", str(tmp_path), "--camera", "one is odd")
     assert status == 1
     assert [Path(line.split("\t")[1]).name for line in out.splitlines()] == ["a.JPEG", "b.jpg"], "the rest is sent"
-    (tmp_path / "c.jpg").unlink()
+    (tmp_path / "a-odd.jpg").unlink()
     assert json.loads(command(capsys, "publish", str(tmp_path / "b.jpg"), "--camera", "x", "--json", "-")[1])[
         "published"
     ] == 1  # fmt: skip
