@@ -15,6 +15,11 @@ class Answers:
 
     def __init__(self, *answers: Any) -> None:
         self.left = list(answers)
+        self.learnt: list[str] = []
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        assert timeout > 0
+        self.learnt.append(topic)
 
     def offsets_for_times(self, _: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         answer = self.left.pop(0)
@@ -47,3 +52,13 @@ def test_any_other_fault_is_told_at_once(told: str) -> None:
         offsets_at(reader, [PLACE], 1)
     assert met.value.args[0].code() == code
     assert len(reader.left) == 1
+
+
+@pytest.mark.parametrize("told", ["raised", "in the place"])
+def test_who_knows_fewer_partitions_than_there_are_asks_for_the_topic(told: str) -> None:
+    """Else nothing is known of the others for minutes after somebody widened it."""
+    code = KafkaError._UNKNOWN_PARTITION
+    fault = KafkaException(KafkaError(code)) if told == "raised" else of_place(code)
+    reader: Any = Answers(fault, TopicPartition("frames", 0, 7))
+    assert [place.offset for place in offsets_at(reader, [PLACE], 1)] == [7]
+    assert reader.learnt == ["frames"]

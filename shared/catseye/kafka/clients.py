@@ -86,7 +86,8 @@ def partition_bounds(reader: Consumer, place: TopicPartition) -> tuple[int, int]
 def offsets_at(reader: Consumer, asked: Sequence[TopicPartition], timeout_s: float) -> list[TopicPartition]:
     """Where each partition was at the time that stands for its offset, as `Consumer.offsets_for_times` takes it.
 
-    A leader that has just moved is waited for.
+    A leader that has just moved is waited for. A client that knows fewer partitions of a topic than there are, since it
+    was widened, is told: by itself it would ask in minutes.
 
     Raises:
         KafkaException: the broker does not answer for every partition, or will not.
@@ -99,7 +100,16 @@ def offsets_at(reader: Consumer, asked: Sequence[TopicPartition], timeout_s: flo
                 raise KafkaException(place.error)
         return found
 
-    return once_led(ask)
+    def ask_or_learn() -> list[TopicPartition]:
+        try:
+            return ask()
+        except KafkaException as fault:
+            if fault.args[0].code() == KafkaError._UNKNOWN_PARTITION:
+                for topic in {place.topic for place in asked}:
+                    reader.list_topics(topic, timeout=timeout_s)
+            raise
+
+    return once_led(ask_or_learn)
 
 
 def once_led(ask: Callable[[], T]) -> T:
