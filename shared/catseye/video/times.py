@@ -50,7 +50,8 @@ class Thinning:
         """Whether the picture at this time of its `Timeline` is wanted; called once for each."""
         if at_s < self._next_s - _NEAR_S:
             return False
-        self._next_s = max(self._next_s, at_s - self._apart_s) + self._apart_s
+        # On average as many as are wanted; a pause is not made up for.
+        self._next_s = (self._next_s if at_s - self._next_s < self._apart_s else at_s) + self._apart_s
         return True
 
 
