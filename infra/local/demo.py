@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -397,10 +397,11 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
     sys.exit(1 if report.findings else 0)
 
 
-if __name__ == "__main__":
+def run(argv: Sequence[str]) -> None:
+    """Run `infra/demo` with these arguments, and exit."""
     print_anything()
     try:
-        main(prog_name="infra/demo")
+        main(argv, prog_name="infra/demo")
     except Misconfigured as fault:
         print(f"infra/demo: {fault}", file=sys.stderr)
         sys.exit(2)

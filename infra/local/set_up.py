@@ -18,5 +18,10 @@ def need_loop() -> None:
         Unavailable: They could not be installed; the reason is on standard error.
     """
     called = ["bash", "-euo", "pipefail", "-c", _SCRIPT, "set-up", *ENVIRONMENTS_OF_THE_LOOP]
-    if subprocess.run(called, cwd=ROOT, check=False).returncode:
+    installing = subprocess.Popen(called, cwd=ROOT)
+    try:
+        installing.wait()
+    finally:
+        installing.wait()  # Ctrl-C reaches it too, and it says what it left
+    if installing.returncode:
         raise Unavailable("the packages of the loop are not there, see above; the same command goes on")

@@ -257,7 +257,3 @@ def run(argv: Sequence[str]) -> int:
         what, status = files.reason(fault, load(Settings).data_dir.resolve()), 1
     click.echo(f"infra/stack: {what}", err=True)
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))

@@ -117,7 +117,7 @@ def test_nobody_waits_for_torch_to_be_told_of_a_slip(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
     """The loop's packages, minutes of them, are installed once settings and options were judged; without them, why."""
-    monkeypatch.setattr(subprocess, "run", raises(AssertionError("installed")))
+    monkeypatch.setattr(subprocess, "Popen", raises(AssertionError("installed")))
     if not options:
         monkeypatch.setenv("CATSEYE_TRAINER_BUDGET_S", "x")
     assert run(["up", "--loop", *options]) == 2
