@@ -11,9 +11,12 @@ from importlib import import_module
 
 def main() -> None:
     """Run the command that the command line names, and exit with what it returns."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    heeds = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where a script started it with `&`
+    if heeds:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = import_module(sys.argv[1])
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if heeds:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(command.run(sys.argv[2:]))
 
 

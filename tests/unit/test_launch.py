@@ -24,6 +24,12 @@ def run(argv):
         print("interrupted with", *argv)
         return 7
 """
+RUNNING_ON = """
+import os, signal
+def run(argv):
+    os.kill(os.getpid(), signal.SIGINT)
+    return 7
+"""
 INSTALLING = """
 from infra.local import set_up
 set_up._SCRIPT = 'trap "echo set-up stopped; exit 130" INT; echo installing; while :; do sleep 1 || :; done'
@@ -51,6 +57,15 @@ def test_ctrl_c_while_a_command_loads_ends_it_in_silence(
         preexec_fn=_heed_ctrl_c,
     )
     assert (done.returncode, done.stdout, done.stderr) == expected
+
+
+@pytest.mark.parametrize("command", [LOADING + "    return 7\n", RUNNING_ON])
+def test_what_a_script_started_in_the_background_does_not_heed_ctrl_c(tmp_path: Path, command: str) -> None:
+    """As the shell wants it, which starts it with that signal ignored."""
+    (tmp_path / "command.py").write_text(command)
+    line = f"'{sys.executable}' -m infra.local.launch command & wait $!"
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    assert subprocess.run(["sh", "-c", line], check=False, env=env, stdout=subprocess.DEVNULL).returncode == 7
 
 
 def test_ctrl_c_ends_all_of_an_installation() -> None:
