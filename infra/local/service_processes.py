@@ -25,6 +25,8 @@ from infra.local.supervise import (
 )
 
 READY_S = 90.0
+REPORT_S = 10.0
+"""Who waits is told so often for what."""
 ANSWERS_S = 60.0
 """Longer than it takes the supervisor to end services that do not end when they are asked."""
 ENDS_AGAIN_AND_AGAIN = 4
@@ -38,10 +40,12 @@ class ServiceProcesses:
 
     Args:
         data_dir: The stack's folder: records go to `run/`, logs to `logs/`.
+        report: Gets a line for people now and then while they wait.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, report: Callable[[str], None] = lambda _: None) -> None:
         self._data_dir = data_dir
+        self._report = report
         self._run_dir = data_dir / "run"
 
     @property
@@ -160,10 +164,15 @@ class ServiceProcesses:
 
     def _wait_until_ready(self, wanted: Sequence[Child], before: Mapping[str, Process | None]) -> None:
         """Wait until all are ready; what the records told *before* is of another start."""
-        until = time.monotonic() + READY_S
+        began_s = time.monotonic()
+        until, report_s = began_s + READY_S, began_s + REPORT_S
         logs: dict[str, dict[int, int]] = defaultdict(dict)  # of each start that was seen, where its log begins
         # All at the same time: a worker that joins takes partitions from the others, who are not ready meanwhile.
         while waiting := [child for child in wanted if not self._is_ready(child)]:
+            if time.monotonic() >= report_s:
+                report_s += REPORT_S
+                names = ", ".join(child.name for child in waiting)
+                self._report(f"after {time.monotonic() - began_s:.0f} s not ready yet: {names}")
             for child in waiting:
                 process = processes.read(self._run_dir, child.name)
                 if process is not None and process != before[child.name]:

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Stack:
     Args:
         settings: As the services will read them. If they name a cluster (`KAFKA_BOOTSTRAP_SERVERS`), none is started.
         services: What to start; the notifier only where there are routes for it.
+        report: Gets a line for people before each step that takes seconds.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Stack:
         settings: Settings,
         *,
         services: Sequence[Service] = WATCHING,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.data_dir = settings.data_dir.resolve()
         self._settings = settings
@@ -76,7 +78,8 @@ class Stack:
         self._with_pages = any(service.name in OF_THE_PAGES for service in services)
         self._run_dir = self.data_dir / "run"
         self._redis = RedisServer(self.data_dir / "redis", preferred_port=redis.CUSTOMARY_PORT)
-        self._running = ServiceProcesses(self.data_dir)
+        self._running = ServiceProcesses(self.data_dir, report)
+        self._report = report
 
     def up(self, *, brokers: int | None = None, workers: Mapping[str, int] | None = None) -> Plan:
         """Start what does not run and return when everything is ready.
@@ -236,6 +239,8 @@ class Stack:
                 f"to change to {size}, run infra/stack down first (each size has data of its own)"
             )
         cluster = self._cluster(size)
+        if not cluster.runs:
+            self._report("starting Kafka")
         cluster.start()
         return size, cluster.bootstrap_servers
 
@@ -268,6 +273,7 @@ class Stack:
             wait_until_settled(settings, {name: plan.workers.get(name, 1) for name in names}, READY_S)
 
         services = with_work(self._services, self.data_dir, notifier.notifier_file)
+        self._report("starting what does not run of " + ", ".join(service.name for service in services))
         self._running.up(services, plan.workers, where, self._own_brokers(plan), settled)
 
     def _own_brokers(self, plan: Plan) -> list[str]:

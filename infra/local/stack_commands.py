@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,13 @@ def first_model(plan: Plan) -> str:
     return f"{first.model} {first.version}{whose}"
 
 
-def _stack(services: Sequence[Service] = WATCHING) -> Stack:
+def _report(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _stack(services: Sequence[Service] = WATCHING, report: Callable[[str], None] = lambda _: None) -> Stack:
     os.chdir(ROOT)  # so that .env and relative settings are the repository's, wherever the command is called from
-    return Stack(load(Settings), services=services)
+    return Stack(load(Settings), services=services, report=report)
 
 
 def _workers(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, int]:
@@ -136,11 +140,12 @@ def up(brokers: str | None, workers: dict[str, int], loop: bool | None, pages: b
         running = _stack()
         loop = running.plan is not None and any(child.name.startswith(OF_THE_LOOP) for child in running.children)
     wanted = SERVICES if loop else WATCHING
-    stack = _stack([service for service in wanted if pages or service.name not in OF_THE_PAGES])
+    stack = _stack([service for service in wanted if pages or service.name not in OF_THE_PAGES], _report)
     if loop:
         stack.check(workers)
         need_loop()
     plan = stack.up(brokers=int(brokers) if brokers else None, workers=workers)
+    _report("asking which model predicts")
     model = first_model(plan)
     found = stack.status()
     click.echo(describe(found))

@@ -14,10 +14,12 @@ import pytest
 from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.runtime import log
 from catseye.settings import Settings, load
-from infra.local import set_up, stack_commands
+from infra.local import service_processes, set_up, stack_commands
+from infra.local.service_processes import ServiceProcesses
 from infra.local.stack import Stack
 from infra.local.stack_commands import INTERRUPTED_UP, describe, run
 from infra.local.stack_logs import follow, sources
+from infra.local.supervise import Child
 
 pytestmark = pytest.mark.usefixtures("data_dir")
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,17 @@ def test_up_that_failed_says_so_last_and_exits_so(
     monkeypatch.setattr(Stack, "up", raises(fault))
     assert run(["up"]) == status
     assert printed in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_up_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    """Now and then, by name: a start that takes a minute on a busy machine is told from one that hangs."""
+    monkeypatch.setattr(service_processes, "REPORT_S", 0.0)
+    ready = iter([True, False, False, True, True, False, True, True, True])
+    monkeypatch.setattr(ServiceProcesses, "_is_ready", lambda _, __: next(ready))
+    wanted = [Child(name, (), {}) for name in ("ingest-0", "drift-0", "view-0")]
+    lines: list[str] = []
+    ServiceProcesses(data_dir, lines.append)._wait_until_ready(wanted, dict.fromkeys(child.name for child in wanted))
+    assert [line.partition(" s ")[2] for line in lines] == ["not ready yet: drift-0, view-0", "not ready yet: view-0"]
 
 
 def test_up_whose_services_fell_over_is_not_called_up(
