@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -46,6 +47,14 @@ class Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"catseye.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click has it, with the nearest name of a command that is not there."""
+        if near := args[0] not in COMMANDS and get_close_matches(args[0], COMMANDS, n=1):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
