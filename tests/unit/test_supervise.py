@@ -223,7 +223,7 @@ def test_a_supervisor_answers_when_it_has_done_what_it_was_asked(tmp_path: Path)
         supervisor.hang_up()
         assert wait_for(second).starts == 2
         third = ask(folder)
-        write_children(folder, [exits(0, X="1")])
+        write_children(folder, [exits(2, X="1")])  # one that ends with 0 is started again meanwhile
         supervisor.hang_up()
         assert wait_for(third).starts == 1
     finally:
