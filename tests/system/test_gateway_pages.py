@@ -15,7 +15,8 @@ from axe_playwright_python.sync_playwright import Axe
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page
 
-from catseye.contract.records import Alert, AlertCommand, ModelCommand, ModelEvent, TrainingRequest
+from catseye.contract.codec import Codec
+from catseye.contract.records import Alert, AlertCommand, Frame, ModelCommand, ModelEvent, TrainingRequest
 from catseye.models.register import store_of
 from infra.benches.pages_fleet import MINUTE_MS, MODEL, Fleet, crops
 from infra.benches.pages_stage import Stage
@@ -328,11 +329,42 @@ def test_dead_letters_are_sent_again(fleet: tuple[Stage, Fleet], stage: Stage, p
     answered(page, by, "Send again")
     sent(page, row, "Send again")
     assert stage.sent_bytes == [(letter.topic, letter.value)]
-    known = page.locator(f"article.letter h3:has-text('{letter.reason.replace('_', ' ')}')").count()
+    known = page.locator(f"article.letter h2:has-text('{letter.reason.replace('_', ' ')}')").count()
     use(page, by, f"form[data-reason={letter.reason}]", "Send all again")
     answered(page, by, "Send all again")
     page.locator("#said", has_text=f"{known} of {known} were sent again").wait_for()
     assert len(stage.sent_bytes) == 1 + known
+    assert page.evaluate("window.stayed")
+
+
+@pytest.mark.parametrize("by", BY)
+def test_a_dead_letter_is_repaired(fleet: tuple[Stage, Fleet], stage: Stage, page: Page, by: str) -> None:
+    """What is changed is sent with the rest of the record; a change of the page takes nothing of what was typed; what
+    is no number is said; bytes that are no record have no fields."""
+    now_ms = time.time_ns() // 1_000_000
+    ahead = Frame(camera="gate-1", boot="b", sequence=7, captured_at_ms=now_ms + 86_400_000, jpeg=crops(ROOT)[0][1])
+    number = 200 + 2 * BY.index(by)
+    letter = replace(fleet[1].dead_letter(number), reason="captured_in_future", value=Codec().encode(ahead))
+    stage.put([("dead-letters", letter)])
+    opened(page, stage, "/dead-letters")
+    row = f"#letter-{letter.dead_letter_id}"
+    use(page, by, row, "Repair its fields")
+    field = page.locator(f"{row} input[name=captured_at_ms]")
+    field.fill("yesterday")
+    other = fleet[1].dead_letter(number + 1)
+    stage.put([("dead-letters", other)])
+    page.wait_for_selector(f"#letter-{other.dead_letter_id}")
+    assert field.input_value() == "yesterday"
+    use(page, by, row, "Send repaired")
+    page.locator("#said", has_text="captured_at_ms: a number is needed. Nothing was sent.").wait_for()
+    field.fill(str(now_ms))
+    use(page, by, row, "Send repaired")
+    answered(page, by, "Send repaired")
+    sent(page, row, "Send repaired")
+    ((topic, value),) = stage.sent_bytes
+    assert (topic, Codec().decode(value, Frame)) == (letter.topic, replace(ahead, captured_at_ms=now_ms))
+    use(page, by, f"#letter-{other.dead_letter_id}", "Repair its fields")
+    page.locator(f"#letter-{other.dead_letter_id}", has_text="Its bytes are no record").wait_for()
     assert page.evaluate("window.stayed")
 
 

@@ -143,6 +143,12 @@ function keepTiles(old, fresh) {
 }
 
 function kept(old, fresh) {
+  const active = document.activeElement;
+  // Fields that were fetched stay as they are, with what was typed.
+  for (const details of old.querySelectorAll("details.repair[open]")) {
+    fresh.querySelector(`#${CSS.escape(details.id)}`)?.replaceWith(details);
+  }
+  if (fresh.contains(active)) return active;
   const forms = new Map([...fresh.querySelectorAll("form.act")].map((form) => [keyOf(form), form]));
   for (const form of old.querySelectorAll("form.act")) {
     const now = forms.get(keyOf(form));
@@ -156,7 +162,6 @@ function kept(old, fresh) {
     const same = fresh.querySelector(`#${CSS.escape(details.id)}`);
     if (same) same.open = true;
   }
-  const active = document.activeElement;
   if (!active || !old.contains(active)) return null;
   const form = active.closest("form.act");
   const now = form && forms.get(keyOf(form));
@@ -165,7 +170,7 @@ function kept(old, fresh) {
   return same ?? (id && (fresh.id === id ? fresh : fresh.querySelector(`#${CSS.escape(id)}`)));
 }
 
-function say(text) {
+export function say(text) {
   const place = document.getElementById("said");
   place.textContent = text;
   clearTimeout(say.timer);
@@ -173,7 +178,7 @@ function say(text) {
 }
 
 // Asks once, and takes the reason. Resolves with it, or with null where the person does not want it.
-function asked(button) {
+export function asked(button) {
   const dialog = document.getElementById("ask");
   const form = dialog.querySelector("form");
   dialog.querySelector("h2").textContent = button.dataset.title || `${button.textContent}?`;
@@ -224,7 +229,7 @@ async function act(event) {
   if (await sent(post, button, body)) waits(form, button);
 }
 
-async function sent(post, button, body) {
+export async function sent(post, button, body) {
   button.setAttribute("aria-disabled", "true");
   try {
     const answer = await fetch(post, {
@@ -240,7 +245,7 @@ async function sent(post, button, body) {
 }
 
 // Until the topic says what came of it, the form says that it was sent.
-function waits(form, button) {
+export function waits(form, button) {
   const note = document.createElement("span");
   note.className = "sent";
   note.textContent = `${button.textContent}: sent`;
