@@ -368,6 +368,27 @@ def test_a_dead_letter_is_repaired(fleet: tuple[Stage, Fleet], stage: Stage, pag
     assert page.evaluate("window.stayed")
 
 
+def test_hostile_bytes_do_nothing(fleet: tuple[Stage, Fleet], stage: Stage, page: Page) -> None:
+    """Of a letter whose bytes, camera, reason's detail and fields are markup: all is shown as the text that it is."""
+    frame = Frame(
+        camera=HOSTILE, boot='"><img src=x onerror="document.title=1">', sequence=1, captured_at_ms=1, jpeg=b"\x00<b>"
+    )
+    first, second = (replace(fleet[1].dead_letter(300 + number), camera=HOSTILE, detail=HOSTILE) for number in (0, 1))
+    letters = [replace(first, value=Codec().encode(frame)), replace(second, value=bytes(range(256)))]
+    stage.put([("dead-letters", letter) for letter in letters])
+    opened(page, stage, "/dead-letters")
+    title = page.title()
+    for letter in letters:
+        row = page.locator(f"#letter-{letter.dead_letter_id}")
+        assert row.locator("p").first.text_content() == HOSTILE
+        row.locator("summary").click()
+        row.locator("input[name=boot], .note:has-text('no record')").wait_for()
+    fields = page.locator(f"#letter-{first.dead_letter_id} input")
+    assert [fields.nth(place).input_value() for place in (0, 1)] == [HOSTILE, frame.boot]
+    assert page.title() == title
+    assert page.locator("main :is(img, b, script)").count() == 0
+
+
 def test_what_fails_is_said_where_the_person_is(stage: Stage, page: Page) -> None:
     """A command that cannot be carried out, and a gateway that does not answer."""
     opened(page, stage, "/models")
