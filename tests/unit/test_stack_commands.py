@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -114,6 +115,16 @@ def test_the_command_that_texts_name_is_in_a_fresh_clone(tmp_path: Path) -> None
     line = f'export PATH="$PWD/{folder}:$PATH"; cd {tmp_path}; command -v catseye; readlink -f "$(command -v catseye)"'
     found = subprocess.run(["/bin/bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert found.splitlines() == [f"{ROOT}/{folder}/catseye", f"{ROOT}/infra/catseye"]
+
+
+def test_no_page_names_what_another_command_must_have_made_first() -> None:
+    """Environments in .catseye/ are made by the commands that need them; pages name those commands, which are there."""
+    folders = ("schemas", "services", "infra", "tests")
+    pages = [ROOT / "README.md", *(page for folder in folders for page in (ROOT / folder).rglob("*.md"))]
+    named = {name for page in pages for name in re.findall(r"^(infra/[\w-]+)", page.read_text(), re.MULTILINE)}
+    assert {"infra/stack", "infra/demo", "infra/test", "infra/catseye", "infra/trainer"} <= named
+    assert [name for name in sorted(named) if not os.access(ROOT / name, os.X_OK)] == []
+    assert [page for page in pages if re.search(r"\.catseye/(venv|bin)", page.read_text())] == []
 
 
 def test_a_wrong_setting_of_a_service_is_named(
