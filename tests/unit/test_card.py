@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from catseye.cli import COMMANDS
+from catseye.cli.describe import describe
 from catseye.contract.records import Outcome
 from catseye.intervals import wilson
 from catseye.ops.card.contents import Card, Picture, card_of, gate_rows
@@ -17,6 +19,7 @@ from catseye.ops.card.file import FileFacts, facts_of
 from catseye.ops.card.page import as_html
 from catseye.ops.lineage.history import History
 from catseye.ops.lineage.manifest import Manifest
+from services.gateway.pages import PAGES
 from tests.unit.test_lineage import HASH, MANIFEST, alert, event, history
 
 NOW_MS = 1_800_000_000_000
@@ -213,6 +216,16 @@ def test_the_first_lines_say_what_to_think_of_it() -> None:
     reported.alerts["b"] = alert(alert_id="b", version="second", kind="drift")
     nothing = card(reported=reported).verdict
     assert nothing.endswith("no label of a frame that it saw has come. Open alerts that name it: 1 (drift).")
+
+
+def test_what_a_card_does_not_know_is_what_a_person_can_give() -> None:
+    """The licence by an option that there is, labels by a command and a page that there are."""
+    limits = " ".join(card(facts=replace(FACTS, attribution="")).limits)
+    assert "`catseye models describe --attribution` writes it" in limits
+    assert "--attribution" in [name for option in describe.params for name in option.opts]
+    assert "page /label or with `catseye label`" in limits
+    assert "/label" in [page.path for page in PAGES]
+    assert "label" in COMMANDS
 
 
 def test_a_card_counts_what_is_taken_for_what() -> None:

@@ -182,7 +182,10 @@ def limits(
     if facts.missing:
         found.append(f"Unknown what the model file says of itself: {facts.missing}.")
     elif not facts.attribution:
-        found.append("Unknown under which licence its training data is: the model file does not say.")
+        found.append(
+            "Unknown under which licence its training data is: the model file does not say; "
+            "`catseye models describe --attribution` writes it."
+        )
     if not served:
         found.append("It never served as champion, so nothing is known of its drift in service.")
     elif not alerts:
@@ -221,7 +224,10 @@ def _of_data(link: Link) -> list[str]:
 
 def _of_figures(figures: Figures) -> list[str]:
     if not figures.by_role:
-        return ["Unknown how accurate and how calibrated it is in service: no label of a frame that it saw has come."]
+        return [
+            "Unknown how accurate and how calibrated it is in service: no label of a frame that it saw has come; "
+            "people label on the gateway's page /label or with `catseye label`."
+        ]
     found = [
         "Frames that follow one another are alike, so they are fewer independent trials than the intervals take them "
         "for.",
