@@ -1,7 +1,7 @@
 """The read model in Redis, for who shows it."""
 
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -81,13 +81,15 @@ class ReadModel:
         pipeline.hgetall(self.keys.camera(name))
         pipeline.hgetall(self.keys.signals(name))
         pipeline.hgetall(self.keys.versions(name))
-        fields, signals, versions = await self.ask(pipeline.execute())
+        pipeline.hgetall(self.keys.vehicles(name))
+        fields, signals, versions, vehicles = await self.ask(pipeline.execute())
         if not fields:
             return None
         known = sorted((int(at_ms), version.decode()) for version, at_ms in versions.items())
         return _camera(name, fields) | {
             "signals": {signal.decode(): msgspec.json.decode(value) for signal, value in sorted(signals.items())},
             "versions": [{"version": version, "since_ms": at_ms} for at_ms, version in known],
+            "vehicles": _vehicles(vehicles),
         }
 
     async def picture(self, name: str) -> bytes | None:
@@ -106,6 +108,7 @@ class ReadModel:
             plots.ACCURACY: plots.unpack_shares,
             plots.EVIDENCE: plots.unpack_evidence,
             plots.MIX: plots.unpack_counts,
+            plots.VEHICLES: plots.unpack_counts,
             plots.TELEMETRY: plots.unpack_readings,
             plots.LATENCY: plots.unpack_latencies,
             plots.RACE: plots.unpack_race,
@@ -199,6 +202,16 @@ class ReadModel:
 
 def _timed(resolution: Resolution, chunk: int, slots: list[Any]) -> list[tuple[int, Any]]:
     return list(zip(plots.times(resolution, chunk, len(slots)), slots, strict=True))
+
+
+def _vehicles(counts: Mapping[bytes, bytes]) -> list[Fields]:
+    """Vehicles by class, direction and line, the most first."""
+    names = ("label", "direction", "line")
+    found = [
+        dict(zip(names, msgspec.json.decode(kind), strict=True)) | {"vehicles": int(count)}
+        for kind, count in sorted(counts.items())
+    ]
+    return sorted(found, key=lambda each: -each["vehicles"])
 
 
 def _camera(name: str, fields: dict[bytes, bytes]) -> Fields:

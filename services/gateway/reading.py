@@ -48,6 +48,7 @@ async def plot(gateway: Gateway, request: Request, principal: Principal) -> Resp
         plots.ACCURACY: [("accuracy", name)],
         plots.EVIDENCE: [(signal, f"{signal}/{name}") for signal in found["signals"]],
         plots.MIX: [(label, f"{label}/{name}") for label in sorted(found.get("probabilities") or {})],
+        plots.VEHICLES: [(label, f"{label}/{name}") for label in sorted({each["label"] for each in found["vehicles"]})],
         plots.TELEMETRY: [(reading, f"{reading}/{name}") for reading in sorted(found.get("telemetry") or {})],
     }
     series = request.path_params["series"]

@@ -14,6 +14,7 @@ READS = (
     "frames.repeated",
     "labels.unmatched",
     "outcomes",
+    "vehicles.counts",
     "labels.answers",
     "heartbeats",
 )

@@ -28,6 +28,7 @@ from catseye.contract.records import (
     Prediction,
     Record,
     RetrainDecision,
+    VehicleCount,
 )
 from catseye.contract.topics import BY_NAME
 from catseye.view import plots
@@ -71,6 +72,7 @@ class ViewCore:
             "models": self._each(ModelEvent, self._model),
             "retraining": self._each(RetrainDecision, self._decision),
             "dead-letters": self._dead_letters,
+            "vehicles.counts": self._each(VehicleCount, self._vehicles),
             "labels.answers": self._each(LabelAnswer, self._answer),
             "heartbeats": self._each(Heartbeat, self._heartbeat),
         }
@@ -179,6 +181,13 @@ class ViewCore:
             writes.fields(key, shown)
             _camera(changes, outcome.camera).update(shown)
             self._queue.labelled(outcome, writes)
+
+    def _vehicles(self, count: VehicleCount, _: Message, writes: Writes, changes: Changes) -> None:
+        kind = _encode((count.label, count.direction, count.line)).decode()
+        writes.count(self._keys.vehicles(count.camera), kind, count.vehicles)
+        for resolution, chunk, slot in places(count.minute_ms):
+            of_class = self._keys.plot(plots.VEHICLES, f"{count.label}/{count.camera}", resolution.step_ms, chunk)
+            writes.slot_count(of_class, resolution, chunk, slot, plots.COUNT_BITS, count.vehicles)
 
     def _answer(self, answer: LabelAnswer, _: Message, writes: Writes, changes: Changes) -> None:
         self._queue.answered(answer, writes)

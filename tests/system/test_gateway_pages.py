@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from playwright.sync_api import Browser, Page
 
 from catseye.contract.codec import Codec
-from catseye.contract.records import Alert, AlertCommand, Frame, ModelCommand, ModelEvent, TrainingRequest
+from catseye.contract.records import Alert, AlertCommand, Frame, ModelCommand, ModelEvent, TrainingRequest, VehicleCount
 from catseye.models.register import store_of
 from infra.benches.pages_fleet import MINUTE_MS, MODEL, Fleet, crops
 from infra.benches.pages_stage import Stage
@@ -366,6 +366,24 @@ def test_a_dead_letter_is_repaired(fleet: tuple[Stage, Fleet], stage: Stage, pag
     use(page, by, f"#letter-{other.dead_letter_id}", "Repair its fields")
     page.locator(f"#letter-{other.dead_letter_id}", has_text="Its bytes are no record").wait_for()
     assert page.evaluate("window.stayed")
+
+
+def test_a_camera_of_whole_roads_shows_its_vehicles(stage: Stage, page: Page) -> None:
+    """By class over time, and in all by direction and line; of other cameras there is nothing of it."""
+    minute_ms = time.time_ns() // 60_000_000_000 * 60_000
+    counts = [
+        VehicleCount(
+            camera="gate-3", minute_ms=minute_ms - 60_000 * ago, label=label, direction="up", line=line, vehicles=3
+        )
+        for ago, label, line in ((3, "car", "north"), (2, "car", "north"), (2, "truck", None))
+    ]
+    stage.put([("vehicles.counts", count) for count in counts])
+    opened(page, stage, "/cameras/gate-3")
+    page.locator("[data-plot=vehicles] .says", has_text="9 vehicles, most of them car (67").wait_for()
+    rows = page.locator("[aria-label='Vehicles so far'] tbody tr").all_text_contents()
+    assert rows == ["carupnorth6", "truckupnone3"]
+    opened(page, stage, "/cameras/gate-2")
+    assert page.locator("text=Vehicles so far").count() == 0
 
 
 def test_hostile_bytes_do_nothing(fleet: tuple[Stage, Fleet], stage: Stage, page: Page) -> None:

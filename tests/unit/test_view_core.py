@@ -21,6 +21,7 @@ from catseye.contract.records import (
     Outcome,
     Prediction,
     Record,
+    VehicleCount,
 )
 from catseye.contract.topics import BY_NAME
 from catseye.models.jpeg import decode_rgb
@@ -198,11 +199,27 @@ def test_all_keys_share_one_root() -> None:
     """What an installation has in Redis can be told from what others have."""
     names = [
         *(getattr(KEYS, name) for name, value in vars(Keys).items() if isinstance(value, property)),
-        *(KEYS.camera("a"), KEYS.signals("a"), KEYS.versions("a"), KEYS.picture("a")),
+        *(KEYS.camera("a"), KEYS.signals("a"), KEYS.versions("a"), KEYS.vehicles("a"), KEYS.picture("a")),
         *(KEYS.plot("mix", "car/a", 60_000, 7), KEYS.race("m", "1", "2")),
     ]
     assert len(set(names)) == len(names)
     assert [name for name in names if not name.startswith("t.view:")] == []
+
+
+def test_counts_of_vehicles_add_up_by_kind_and_by_minute() -> None:
+    """A line or a direction that is not known is one kind; of the plot there is a class alone."""
+    car = VehicleCount(camera="a", minute_ms=120_000, label="car", direction="up", vehicles=2)
+    later, truck = replace(car, vehicles=3), replace(car, label="a/truck", line="gate", vehicles=1)
+    found, _ = ViewCore(KEYS, CODEC, QUEUE).on_batch(
+        cast("Any", batch(*(("vehicles.counts", each) for each in (car, later, truck))))
+    )
+    commands = found.commands()
+    kinds = {words[0]: words[1] for name, key, *words in commands if (name, key) == ("HINCRBY", KEYS.vehicles("a"))}
+    assert kinds == {'["car","up",null]': 5, '["a/truck","up","gate"]': 1}
+    slots = {str(key): words[-1] for name, key, *words in commands if name == "BITFIELD" and ":60:" in str(key)}
+    assert slots == {
+        KEYS.plot("vehicles", f"{label}/a", 60_000, 0): more for label, more in (("car", 5), ("a/truck", 1))
+    }
 
 
 def test_the_newest_heartbeat_of_each_process_says_what_waits_for_it() -> None:

@@ -28,6 +28,31 @@ function columns(lines) {
   })];
 }
 
+// Counts of classes in bars, one on the other; *shares*: each as a share of the whole bar.
+function stacked({ lines, step_ms }, what, shares) {
+  const width = Math.max(step_ms, Math.ceil(span() / BARS / step_ms) * step_ms);
+  const bins = new Map();
+  for (const [name, points] of Object.entries(lines)) {
+    for (const [at, count] of points) {
+      const bin = Math.floor(at / width) * width;
+      if (!bins.has(bin)) bins.set(bin, {});
+      bins.get(bin)[name] = (bins.get(bin)[name] ?? 0) + count;
+    }
+  }
+  const whole = (bin) => Object.values(bins.get(bin)).reduce((sum, count) => sum + count, 0);
+  const times = [...bins.keys()].filter((bin) => whole(bin)).sort((a, b) => a - b);
+  const names = Object.keys(lines);
+  const part = (bin, name) => (bins.get(bin)[name] ?? 0) / (shares ? whole(bin) : 1);
+  const layers = names.map((_, number) => times.map((bin) => names.slice(number).reduce((sum, name) => sum + part(bin, name), 0)));
+  const all = times.reduce((sum, bin) => sum + whole(bin), 0);
+  const most = names.map((name) => [name, times.reduce((sum, bin) => sum + (bins.get(bin)[name] ?? 0), 0)]).sort((a, b) => b[1] - a[1])[0];
+  return {
+    times, shares, most: shares ? 1 : 1.05 * Math.max(1, ...times.map(whole)), series: names.map((name, number) => [name, layers[number]]),
+    values: names.map((name) => times.map((bin) => part(bin, name))),
+    fills: true,  says: all && `${all} ${what}, most of them ${most[0]} (${percent(most[1] / all)}).`,
+  };
+}
+
 // What each series of the gateway becomes: columns, lines, and what the sentence says.
 const kinds = {
   accuracy({ lines }) {
@@ -50,29 +75,8 @@ const kinds = {
       says: over.length ? `At their alarm: ${over.join(", ")}.` : newest.length && `The nearest is ${newest[0][0].replaceAll("_", " ")}, at ${percent(newest[0][1])} of its alarm.`,
     };
   },
-  mix({ lines, step_ms }) {
-    const width = Math.max(step_ms, Math.ceil(span() / BARS / step_ms) * step_ms);
-    const bins = new Map();
-    for (const [name, points] of Object.entries(lines)) {
-      for (const [at, count] of points) {
-        const bin = Math.floor(at / width) * width;
-        if (!bins.has(bin)) bins.set(bin, {});
-        bins.get(bin)[name] = (bins.get(bin)[name] ?? 0) + count;
-      }
-    }
-    const whole = (bin) => Object.values(bins.get(bin)).reduce((sum, count) => sum + count, 0);
-    const times = [...bins.keys()].filter((bin) => whole(bin)).sort((a, b) => a - b);
-    const names = Object.keys(lines);
-    const share = (bin, name) => (bins.get(bin)[name] ?? 0) / whole(bin);
-    const stacked = names.map((_, number) => times.map((bin) => names.slice(number).reduce((sum, name) => sum + share(bin, name), 0)));
-    const all = times.reduce((sum, bin) => sum + whole(bin), 0);
-    const most = names.map((name) => [name, times.reduce((sum, bin) => sum + (bins.get(bin)[name] ?? 0), 0)]).sort((a, b) => b[1] - a[1])[0];
-    return {
-      times, shares: true, most: 1, series: names.map((name, number) => [name, stacked[number]]),
-      values: names.map((name) => times.map((bin) => share(bin, name))),
-      fills: true,  says: all && `${all} predictions, most of them ${most[0]} (${percent(most[1] / all)}).`,
-    };
-  },
+  mix(facts) { return stacked(facts, "predictions", true); },
+  vehicles(facts) { return stacked(facts, "vehicles", false); },
   telemetry({ lines }) {
     return Object.entries(lines).filter(([, points]) => points.length).map(([name, points]) => ({
       title: name, times: points.map(([at]) => at), series: [[name, points.map(([, value]) => value)]],

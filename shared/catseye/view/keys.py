@@ -67,6 +67,10 @@ class Keys:
         """Hash: ``MODEL/VERSION`` to when its first prediction for the camera came, Unix milliseconds."""
         return f"{self.root}versions:{name}"
 
+    def vehicles(self, name: str) -> str:
+        """Hash: class, direction and line of vehicles (JSON: ``["car","up",null]``) to how many there were."""
+        return f"{self.root}vehicles:{name}"
+
     def picture(self, name: str) -> str:
         """String: the camera's newest picture, JPEG of at most 320 pixels' width; has a lifetime."""
         return f"{self.root}picture:{name}"

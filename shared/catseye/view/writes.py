@@ -70,9 +70,9 @@ class Writes:
         self._ranges[key][slot * len(packed)] = packed
         self._lives(key, resolution, chunk, len(packed))
 
-    def slot_count(self, key: str, resolution: Resolution, chunk: int, slot: int, bits: int) -> None:
-        """Count one more in a slot of a chunk."""
-        self._slots[key, bits][slot] += 1
+    def slot_count(self, key: str, resolution: Resolution, chunk: int, slot: int, bits: int, more: int = 1) -> None:
+        """Count so many more in a slot of a chunk."""
+        self._slots[key, bits][slot] += more
         self._lives(key, resolution, chunk, bits // 8)
 
     def _lives(self, key: str, resolution: Resolution, chunk: int, width: int) -> None:
