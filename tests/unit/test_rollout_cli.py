@@ -1,16 +1,20 @@
 """A person's command about a model: what `catseye models` asks for, what it leads to, and what it refuses."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from catseye.cli import models as models_commands
 from catseye.cli.models import newest_steps
 from catseye.contract.errors import BadRecord, Misconfigured, Reason
 from catseye.contract.records import ModelAction, ModelCommand, ModelEvent
+from catseye.models import register
 from catseye.models.asking import asked, request
 from catseye.models.commands import KnownModels, carried_out, known_models
 from catseye.models.stages import champion_in
+from catseye.settings import Settings
 from tests.simulation.rollout import MODEL, Rollout, command, event
 
 REGISTER = [
@@ -259,3 +263,24 @@ def test_only_what_waits_for_approval_is_approved() -> None:
     assert (approved.stage, approved.previous_version) == ("champion", "bbbb2222")
     with pytest.raises(Misconfigured, match="aaaa1111 waits for no approval"):
         steps(waits, "approve", "aaaa", None)
+
+
+@pytest.mark.parametrize("serves", [None, event("aaaa1111", "champion")])
+def test_models_first_registers_a_file_where_no_champion_serves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, serves: ModelEvent | None
+) -> None:
+    """And prints who is champion, that file or the one that was there."""
+    file = tmp_path / "own.onnx"
+    file.write_bytes(b"a model")
+    asked_for: list[bytes] = []
+
+    def registered(_: object, __: object, onnx: bytes, **___: object) -> ModelEvent:
+        asked_for.append(onnx)
+        return event("bbbb2222", "champion")
+
+    monkeypatch.setattr(models_commands, "settings_with_broker", lambda: Settings(data_dir=tmp_path))
+    monkeypatch.setattr(models_commands, "serving", lambda _: serves)
+    monkeypatch.setattr(register, "register_first", registered)
+    models_commands.models(["first", str(file)], standalone_mode=False)
+    assert asked_for == ([] if serves else [b"a model"])
+    assert capsys.readouterr().out == f"vehicles {serves.version if serves else 'bbbb2222'} is champion\n"
