@@ -38,8 +38,8 @@ from infra.local.demo_models import MODEL, candidate, champion, models_seen, pro
 from infra.local.demo_road import Wishes, of_services, wishes
 from infra.local.demo_story import Change, next_steps, story
 from infra.local.demo_view import (
+    BehindLines,
     accuracy_table,
-    behind_line,
     ending,
     line,
     news_line,
@@ -113,6 +113,7 @@ class Demo:
         self._loop = Loop(wishes.change_at_s or 0.0)
         self._road_ended = False
         self._behind_s = 0.0
+        self._behind_lines = BehindLines()
 
     def run(self) -> tuple[dict[str, Any], Report]:
         """Do everything; returns the object for JSON and the checker's report."""
@@ -244,7 +245,7 @@ class Demo:
             if self._wishes.headless and elapsed_s >= line_s:
                 line_s += LINE_EVERY_S
                 self._print(line(board, elapsed_s=elapsed_s, duration_s=self._wishes.duration_s))
-                if behind := behind_line(board):
+                for behind in self._behind_lines.at(elapsed_s, board):
                     self._print(behind)
             time.sleep(REFRESH_S)
         refresh()

@@ -19,6 +19,7 @@ from infra.local.watch import Sighting
 CAMERAS_SHOWN = 24
 ALERTS_SHOWN = 8
 STEPS_SHOWN = 4
+BEHIND_EVERY_S = 60.0
 LEGEND = (
     "published: the broker has it · predicted: its class is on the topic predictions · frames/s, p50, p99: of the last "
     f"{RECENT_MS / 1_000:.0f} s, from the moment a frame is due until a subscriber has its prediction · labelled: its "
@@ -89,6 +90,21 @@ def behind_line(board: Scoreboard) -> str | None:
         f"this machine does not keep up: half of the frames wait over {board.behind_ms / 1_000:.1f} s for their "
         "prediction; run the demo with a lower --fps or fewer --cameras, or end what else runs here"
     )
+
+
+class BehindLines:
+    """The same among lines that follow one another: once a minute, since it stays so for long."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def at(self, elapsed_s: float, board: Scoreboard) -> list[str]:
+        """What is to be printed at that second of the road: one line, or none."""
+        behind = behind_line(board)
+        if behind is None or elapsed_s < self._next_s:
+            return []
+        self._next_s = elapsed_s + BEHIND_EVERY_S
+        return [behind]
 
 
 def news_line(seen: Sighting) -> str:

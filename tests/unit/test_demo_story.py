@@ -8,7 +8,7 @@ from rich.console import Console
 
 from infra.local.demo_figures import ACCURACY_MS, BEHIND_MS, Scoreboard
 from infra.local.demo_story import Change, events, fates, next_steps, story, verdict
-from infra.local.demo_view import LEGEND, accuracy_table, behind_line, ending, line, screen, story_table
+from infra.local.demo_view import LEGEND, BehindLines, accuracy_table, behind_line, ending, line, screen, story_table
 from infra.local.watch import Sighting
 from tests.unit.test_demo_figures import frame, prediction
 
@@ -208,3 +208,7 @@ def test_a_machine_that_does_not_keep_up_is_told_what_to_turn() -> None:
     assert "this machine does not keep up" in found
     for word in LEGEND.split()[:5]:
         assert word in found
+
+    lines = BehindLines()
+    assert [at_s for at_s in range(0, 130, 5) if lines.at(at_s, board) == [behind]] == [0, 60, 120]
+    assert BehindLines().at(0, Scoreboard()) == []
