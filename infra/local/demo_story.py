@@ -130,6 +130,11 @@ def verdict(figures: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     return f"The road is not well: {'; '.join(_ills(told, alerts))}. Now {numbers}."
 
 
+def meaning(kind: str) -> str:
+    """What follows the name of an alert's kind, for who meets it the first time."""
+    return f": it {KINDS[kind].meaning}" if kind in KINDS else ""
+
+
 def next_steps(told: Mapping[str, Any], fps: float) -> list[tuple[str, str]]:
     """What to try next: a command, and what it shows.
 
@@ -165,7 +170,7 @@ def _of_kind(kind: str, alerts: Sequence[Mapping[str, Any]], change_at_s: float 
     first, *more = alerts
     at_s = first["opened_at_s"]
     after = f", {at_s - change_at_s:.0f} s after the change" if change_at_s is not None and at_s >= change_at_s else ""
-    found = [(at_s, f"alert: {kind} on {first['camera'] or 'the fleet'}{after}")]
+    found = [(at_s, f"alert: {kind} on {first['camera'] or 'the fleet'}{after}{meaning(kind)}")]
     if more:
         where = _listed([alert["camera"] or "the fleet" for alert in more])
         found.append((more[-1]["opened_at_s"], f"by now also alerts {kind} on {where}"))

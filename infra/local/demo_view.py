@@ -13,7 +13,7 @@ from rich.text import Text
 
 from infra.local.demo_figures import RECENT_MS, Camera, Scoreboard, percentile
 from infra.local.demo_loop import step_line
-from infra.local.demo_story import events, fates, verdict
+from infra.local.demo_story import events, fates, meaning, verdict
 from infra.local.watch import Sighting
 
 CAMERAS_SHOWN = 24
@@ -108,9 +108,10 @@ class BehindLines:
 
 
 def news_line(seen: Sighting) -> str:
-    """Say that an alert opened or ended."""
+    """Say that an alert opened, and what its kind means, or that it ended."""
     again = " again" if seen.other == "opened" and seen.sequence > 0 else ""
-    return f"alert {seen.other}{again}: {seen.value} on {seen.camera or 'the fleet'} ({seen.boot})"
+    means = meaning(seen.value) if seen.other == "opened" and not again else ""
+    return f"alert {seen.other}{again}: {seen.value} on {seen.camera or 'the fleet'} ({seen.boot}){means}"
 
 
 def summary_table(figures: Mapping[str, Any]) -> Table:

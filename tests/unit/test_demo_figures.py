@@ -131,7 +131,9 @@ def test_open_alerts_are_known_and_news_is_kept_until_it_is_reported() -> None:
     assert [(seen.name, seen.other) for seen in board.alerts_open] == [("a", "updated")]
     assert [(seen.name, seen.other) for seen in board.news] == [("a", "opened"), ("b", "opened"), ("b", "resolved")]
     assert news_line(board.news[2]) == "alert resolved: input on north (warning)"
-    assert news_line(alert("d", "opened", camera="")) == "alert opened: input on the fleet (warning)"
+    assert news_line(alert("d", "opened", camera="")) == (
+        "alert opened: input on the fleet (warning): it shows other pictures than those it was learned on"
+    )
     assert news_line(alert("a", "opened", 3)) == "alert opened again: input on north (warning)"
 
 

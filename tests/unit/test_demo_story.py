@@ -141,7 +141,7 @@ def test_what_happened_is_told_in_order() -> None:
     sentences = [sentence for _, sentence in found]
     assert sentences[:4] == [
         "Fog comes up. (cam-01, cam-02)",
-        "alert: input on cam-02, 24 s after the change",
+        "alert: input on cam-02, 24 s after the change: it shows other pictures than those it was learned on",
         "by now also alerts input on cam-01",
         "training starts: drift: input on cam-02; 2160 labels",
     ]
