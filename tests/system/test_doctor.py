@@ -94,7 +94,8 @@ def test_what_came_again_is_shown(watching: Running) -> None:
 
 def test_frames_are_published_predicted_labelled_and_known_by_camera(watching: Running, tmp_path: Path) -> None:
     """`publish --wait` prints each prediction and ends with status 0; labels come by folder and from a CSV, whose
-    wrong one shows in the accuracy of its camera though no frame comes after it."""
+    wrong one shows in the accuracy of its camera though no frame comes after it. They leave in a file, with their
+    pictures, and come back with a correction."""
     picture = next((CROPS / "car").glob("*.jpg"))
     options = ("--camera", "folders", "--wait", "--timeout", str(PATIENCE_S))
     status, out = command("publish", str(picture), str(picture.parent / picture.name), *options, "--label-by-folder")
@@ -120,6 +121,19 @@ def test_frames_are_published_predicted_labelled_and_known_by_camera(watching: R
         ("car", "person"),
         ("truck", "audit"),
     ]
+    file, pictures = tmp_path / "out.json", tmp_path / "pictures"
+    asked = ("labels", str(file), "--camera", "folders", "--pictures", str(pictures), "--json", "-", "--as")
+    for form in ("csv", "label-studio", "coco"):
+        status, out = command(*asked, form)
+        assert (status, json.loads(out)) == (0, {"labels": 3, "pictures": 3, "pictures_gone": 0})
+    assert {path.read_bytes() for path in pictures.rglob("*.jpg")} == {picture.read_bytes()}
+    file.write_text(file.read_text().replace('"truck"', '"pickup"'))  # as somebody corrected it elsewhere
+    assert command("label", "--from-coco", str(file), "--json", "-") == (0, '{\n "labels": 3\n}\n')
+
+    def corrected() -> bool:
+        return "pickup" in {each.label for each in watching.records("outcomes") if each.change == "corrected"}
+
+    wait_until(corrected, "a label with a later time replaces the earlier one")
 
 
 @pytest.mark.parametrize("service", ["inference", "drift"])

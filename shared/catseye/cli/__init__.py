@@ -21,6 +21,7 @@ COMMANDS = {
     "roadside": ("roadside", "Publish the vehicles of a camera that shows a whole road."),
     "counts": ("counts", "Count vehicles by minute, class, line and direction."),
     "label": ("label", "Say what a frame showed."),
+    "labels": ("labels", "Write the labels that hold into a file: CSV, COCO or Label Studio."),
     "watch": ("watch", "Print predictions, outcomes, statistics or alerts as they come."),
     "alerts": ("alerts", "List alerts; acknowledge, suppress or unsuppress one."),
     "models": ("models", "List, register, promote, approve, reject and roll back models; describe and score files."),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from io import StringIO
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from catseye.settings import Settings
 
 _ANSWER_S = 10.0
+FORMULA_BEGINS = ("=", "+", "-", "@")
+"""What a spreadsheet takes for the begin of a formula."""
 
 
 class OutFile(click.Path):
@@ -162,6 +165,19 @@ def write_file(file: Path, content: bytes) -> None:
         file.write_bytes(content)
     except OSError as fault:
         raise Misconfigured(f"{file} cannot be written: {fault.strerror}") from fault
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
+    """Head and rows. What a spreadsheet would take for a formula begins with an apostrophe."""
+    written = StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_as_text(cell) for cell in row] for row in rows)
+    return written.getvalue()
+
+
+def _as_text(cell: str | int) -> str | int:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA_BEGINS else cell
 
 
 def packages_missing(missing: ModuleNotFoundError, before: str) -> Misconfigured:

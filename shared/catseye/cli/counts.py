@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -12,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from catseye.cli.common import CAMERA, json_option, records_of, settings_with_broker, table, write_json
+from catseye.cli.common import CAMERA, csv_text, json_option, records_of, settings_with_broker, table, write_json
 from catseye.contract.records import Vehicle
 
 MINUTE_MS: Final = 60_000
@@ -77,16 +75,8 @@ def counted(vehicles: Iterable[Vehicle]) -> list[Row]:
 
 
 def csv_of(rows: Sequence[Row]) -> str:
-    """Head and rows. What a spreadsheet would take for a formula begins with an apostrophe."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_as_text(cell) for cell in row] for row in rows)
-    return written.getvalue()
-
-
-def _as_text(cell: str | int) -> str | int:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+    """Head and rows."""
+    return csv_text(COLUMNS, rows)
 
 
 def _minute(at_ms: int) -> str:

@@ -9,6 +9,8 @@ from catseye.client import FrameId, Publisher
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.names import boot_of, camera_of
 
+IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 @click.command()
 @click.argument("camera", type=CAMERA, required=False)
@@ -28,9 +30,13 @@ from catseye.contract.names import boot_of, camera_of
 @click.option(
     "--from-csv",
     "csv_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=IN_FILE,
     help="Give all labels of this file instead; its first line names its columns: frame (camera/boot/sequence), label.",
 )
+@click.option(
+    "--from-coco", "coco_file", type=IN_FILE, help="The same of COCO JSON; pictures CAMERA/BOOT/SEQUENCE.jpg."
+)
+@click.option("--from-label-studio", "studio_file", type=IN_FILE, help="The same of tasks that Label Studio exported.")
 @click.option("--strict", is_flag=True, help="Refuse what would be warned of: no such frame, no such class.")
 @json_option
 def label(
@@ -41,19 +47,23 @@ def label(
     source: str,
     propensity: float,
     csv_file: Path | None,
+    coco_file: Path | None,
+    studio_file: Path | None,
     strict: bool,
     json_file: Path | None,
 ) -> None:
-    """Say that FRAME of CAMERA showed a CLASS; or give all labels of a CSV file.
+    """Say that FRAME of CAMERA showed a CLASS; or give all labels of a file.
 
     FRAME is boot/sequence, or the whole camera/boot/sequence as `publish` prints it. A frame of which no prediction is
     kept, and a class that its model does not know, are warned of on standard error: the label is sent all the same,
     since it may be there before its frame, or teach the next model.
     """
-    if csv_file is not None:
-        if camera is not None or withdraw:
-            raise click.UsageError("give either --from-csv or one CAMERA, FRAME and CLASS")
-        _from_file(csv_file, source, propensity, strict, json_file)
+    files = {"csv": csv_file, "coco": coco_file, "label-studio": studio_file}
+    given = [(form, file) for form, file in files.items() if file is not None]
+    if given:
+        if camera is not None or withdraw or len(given) > 1:
+            raise click.UsageError("give either one file or one CAMERA, FRAME and CLASS")
+        _from_file(*given[0], source, propensity, strict, json_file)
         return
     if camera is None or frame is None:
         raise click.UsageError("give CAMERA, FRAME and CLASS, or --from-csv FILE")
@@ -76,12 +86,13 @@ def label(
         click.echo(f"{name}\t{'withdrawn' if class_ is None else class_}")
 
 
-def _from_file(path: Path, source: str, propensity: float, strict: bool, json_file: Path | None) -> None:
-    """Give all labels of a file, or none. Raises as `read_labels`, `settings_with_broker` and `Publisher.flush`."""
+def _from_file(form: str, path: Path, source: str, propensity: float, strict: bool, json_file: Path | None) -> None:
+    """Give all labels of a file, or none. Raises as its reader, `settings_with_broker` and `Publisher.flush`."""
     from catseye.cli.doubts import unknown_to_the_model  # noqa: PLC0415 - as in `label`
     from catseye.cli.label_file import read_labels  # noqa: PLC0415
+    from catseye.cli.label_formats import READERS  # noqa: PLC0415
 
-    labels = read_labels(path)
+    labels = (read_labels if form == "csv" else READERS[form])(path)
     settings = settings_with_broker()
     if labels and (doubt := unknown_to_the_model(settings, labels[0].frame, {each.label for each in labels})):
         if strict:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from catseye.cli.common import FORMULA_BEGINS
 from catseye.client import FrameId
-from catseye.contract.errors import BadRecord, Misconfigured
+from catseye.contract.errors import BadRecord, Misconfigured, Reason
 from catseye.contract.names import boot_of, camera_of, label_of, name_of
 
 _FRAME = "frame"
@@ -72,18 +73,29 @@ def _labelled(cells: Mapping[str, str]) -> Labelled:
     """Raises `BadRecord` and `BadColumns`."""
     if None in cells or None in cells.values():
         raise BadColumns("it has more columns, or fewer, than the first line")
-    row = {name.strip(): value.strip() for name, value in cells.items()}
-    name = FrameId.parse(row[_FRAME] if _FRAME in row else "/".join(row[part] for part in _PARTS))
+    row = {name.strip(): _as_it_was(value.strip()) for name, value in cells.items()}
+    frame = row[_FRAME] if _FRAME in row else "/".join(row[part] for part in _PARTS)
     propensity = row.get("propensity") or None
     try:
         chance = None if propensity is None else float(propensity)
     except ValueError as fault:
         raise BadColumns(f"propensity {propensity!r} is no number") from fault
-    if chance is not None and not 0 < chance <= 1:
-        raise BadColumns(f"propensity {propensity} is not over 0 to 1")
+    return checked(frame, row["label"], row.get("source"), chance)
+
+
+def checked(frame: str, label: str, source: str | None, propensity: float | None) -> Labelled:
+    """A label as a file says it; empty or None is left to the command. Raises `BadRecord`."""
+    name = FrameId.parse(frame)
+    if propensity is not None and not 0 < propensity <= 1:
+        raise BadRecord(Reason.FIELD_OUT_OF_RANGE, f"propensity {propensity:g} is not over 0 to 1")
     return Labelled(
         FrameId(camera_of(name.camera), boot_of(name.boot), name.sequence),
-        label_of(row["label"]),
-        name_of("source", row["source"]) if row.get("source") else None,
-        chance,
+        label_of(label),
+        name_of("source", source) if source else None,
+        propensity,
     )
+
+
+def _as_it_was(cell: str) -> str:
+    """A cell without the apostrophe that `csv_text` puts before what a spreadsheet would take for a formula."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA_BEGINS else cell
