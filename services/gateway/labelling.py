@@ -61,7 +61,9 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
     began_ms = await _began(gateway, marker)
     if began_ms is None:
         return _accepted(said)
-    chance, second = (1.0, said.second_opinion) if undone else await _offered(gateway, said, names[0].camera, principal)
+    chances, second = [1.0] * len(names), said.second_opinion
+    if not undone:
+        chances, second = await _offered(gateway, said, names[0].camera, principal)
     first = names[0]
     record = LabelAnswer(
         answer_id=said.answer_id,
@@ -69,7 +71,7 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
         boot=first.boot,
         sequence=first.sequence,
         drawer=said.drawer,
-        chance=chance,
+        chance=chances[0],
         answer=said.answer,
         label=said.label or (_OTHER if said.answer == "not_in_list" else None),
         second_opinion=second,
@@ -84,7 +86,7 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
         try:
             labels = [
                 label_of(name, record.label, began_ms, now_ms=began_ms, source=source, propensity=chance)
-                for name in names
+                for name, chance in zip(names, chances, strict=True)
             ]
         except BadRecord as fault:
             raise refused(fault) from fault
@@ -141,9 +143,15 @@ async def _given(gateway: Gateway, *since_ms: int) -> list[Counter[str]]:
     return [Counter({name: next(found) for name in people}) for _ in since_ms]
 
 
-async def _offered(gateway: Gateway, said: LabelAnswered, camera: str, principal: Principal) -> tuple[float, bool]:
-    """Chance with which the frame was drawn, and whether somebody has answered before. Raises `Problem` 409."""
-    known = await gateway.offers.known(said.frame, camera, said.drawer)
+async def _offered(
+    gateway: Gateway, said: LabelAnswered, camera: str, principal: Principal
+) -> tuple[list[float], bool]:
+    """Chance with which each of the frames was drawn, and whether somebody has answered before. Raises `Problem` 409.
+
+    Near-identical frames were drawn one by one, the less sure the model the likelier: each has a chance of its own. One
+    that has left the drawer since has that of the frame that was shown.
+    """
+    known, *others = await gateway.offers.known([said.frame, *said.same], camera, said.drawer)
     if known is None:
         raise Problem(
             HTTPStatus.CONFLICT,
@@ -159,7 +167,7 @@ async def _offered(gateway: Gateway, said: LabelAnswered, camera: str, principal
             )
     if second and not known["twice"]:
         raise Problem(HTTPStatus.CONFLICT, "answered_already", f"Somebody else has answered for {said.frame}.")
-    return float(known["chance"]), second
+    return [float((each or known)["chance"]) for each in (known, *others)], second
 
 
 async def _began(gateway: Gateway, marker: str) -> int | None:

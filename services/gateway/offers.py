@@ -109,11 +109,11 @@ class Offers:
             pipeline.zcard(self._model.keys.drawer(name))
         return sum(await self._model.ask(pipeline.execute()))
 
-    async def known(self, frame: str, camera: str, drawer: str) -> dict[str, Any] | None:
-        """What the queue knows of a frame; None where it is not in that drawer."""
+    async def known(self, frames: Sequence[str], camera: str, drawer: str) -> list[dict[str, Any] | None]:
+        """What the queue knows of each frame; None of one that is not in that drawer."""
         key = self._model.keys.drawn(drawer, camera if drawer == "evidence" else "")
-        found = await self._model.ask(self._model.redis.hget(key, frame))
-        return None if found is None else dict(msgspec.json.decode(found))
+        found = await self._model.ask(self._model.redis.hmget(key, frames))
+        return [None if each is None else dict(msgspec.json.decode(each)) for each in found]
 
     async def take(self, frame: str, person: str, *, second: bool = False) -> bool:
         """Whether *person* has the lease on a frame, or has it now since nobody has."""

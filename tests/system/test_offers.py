@@ -1,7 +1,10 @@
 """Which frames people are offered, by the script in a real Redis."""
 
 import asyncio
+import json
+import urllib.request
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -9,11 +12,17 @@ import msgspec
 import pytest
 from redis import Redis
 
+from catseye import clock
+from catseye.contract.identity import frame_id
+from catseye.contract.records import Label
 from catseye.rights.scopes import EVERYTHING, Principal
 from catseye.view.keys import Keys
+from infra.benches.pages_fleet import Fleet
+from infra.benches.pages_stage import Stage
 from infra.local.redis import RedisServer
 from services.gateway.model import ReadModel
 from services.gateway.offers import Offer, Offers
+from services.view.queue import dice
 
 pytestmark = pytest.mark.broker  # Redis is a server too
 
@@ -130,3 +139,28 @@ def test_who_may_see_some_cameras_is_offered_those(url: str, redis: Redis) -> No
     his = Principal("eve", EVERYTHING, ("gate/*",))
     assert names(offered(url, (his, 20))[0]) == ["gate/1/b/1", "gate/1/b/2", "gate/2/b/1"]
     assert names(offered(url, (ADA, 20))[0]) == ["yard-1/b/1", "yard-1/b/2"]
+
+
+def test_labels_of_one_decision_have_each_their_own_chance(tmp_path: Path) -> None:
+    """Frames that look alike are one answer; how likely each was drawn goes by how sure the model was of it."""
+    now_ms = clock.now_ms()
+    (_, prediction), *_ = [row for row in Fleet(["gate"], [("car", b"")], now_ms).now() if row[0] == "predictions"]
+    sure = {"car": 0.6, "bus": 0.4}, {"car": 0.8, "bus": 0.2}
+    numbers = [number for number in range(10_000) if dice(frame_id("gate", "b", number)).unsure < 0.02][:2]
+    with Stage(tmp_path) as stage:
+        for number, probabilities in zip(numbers, sure, strict=True):
+            fields = {"sequence": number, "probabilities": probabilities, "received_at_ms": now_ms}
+            stage.put([("predictions", msgspec.structs.replace(prediction, **fields))])
+        offer = _posted(stage, "/v1/labels/offers", {})["offers"][0]
+        answer = {name: offer[name] for name in ("frame", "drawer", "same", "second_opinion")}
+        _posted(stage, "/v1/labels/answers", answer | {"answer_id": "a", "answer": "labelled", "label": "car"})
+        labels = {label.sequence: label.propensity for _, label in stage.sent if isinstance(label, Label)}
+    chances = {number: 0.05 * 2 * each["bus"] for number, each in zip(numbers, sure, strict=True)}
+    assert labels == pytest.approx(chances, rel=1e-6)
+
+
+def _posted(stage: Stage, path: str, body: Any) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(stage.address + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as said:
+        return json.loads(said.read())
