@@ -124,6 +124,8 @@ class Demo:
             setup_s = time.time() - self._started_s
             until = ", or until the loop has closed" if self._wishes.until_closed else ""
             self._print(f"ready after {setup_s:.1f} s; publishing for {self._wishes.duration_s:.0f} s{until}")
+            if self._wishes.people_label:
+                self._print(f"nobody labels this road but people: {self._pages}label")
             self._began_s = time.time()
             simulator = self._simulator(env)
             undo.callback(_end, simulator)
@@ -352,6 +354,12 @@ def _stop(_: int, __: FrameType | None) -> NoReturn:
 )
 @click.option("--label-delay", type=click.FloatRange(0, min_open=True), default=5.0, help="Mean, seconds.")
 @click.option("--label-share", type=SHARE, default=0.9, help="Share of frames that get a label.")
+@click.option(
+    "--labels",
+    type=click.Choice(("simulator", "none")),
+    default="simulator",
+    help="Who labels: the simulator, or only people, on the pages.",
+)
 @click.option(
     "--scenario", metavar="NAME|FILE", help=f"What happens on the road: {', '.join(SCENARIOS)}, or a file of your own."
 )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from catseye.contract.errors import Misconfigured
 from infra.local.demo_loop import MOST_S
 from infra.local.demo_models import CROPS, MODEL
@@ -23,6 +25,8 @@ so. With a day of a day one of six cameras saw such a step in seven minutes."""
 _SHARE_LEARNED = 0.6
 """Of the frames until the change: the slowest camera of the simulator has so many of what the mean one has."""
 _FEWEST_SAMPLES, _MOST_SAMPLES = 200, 1_000
+DRAWN_PER_S = 8.0
+"""Frames of the whole road that are drawn for people to label, where only people do: more than they manage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Wishes:
         fps: Frames per second of a camera.
         reference_samples: Frames, and labels, that drift learns a camera by.
         fresh_labels: Labels of the new road that a training waits for.
+        people_label: Whether people give all labels; else the simulator does.
+        frames_per_s: Of the whole road.
         model: ONNX file to start with.
         frames: Folder of JPEGs; None for the example's.
         headless: Lines instead of a screen.
@@ -53,6 +59,8 @@ class Wishes:
     fps: float
     reference_samples: int
     fresh_labels: int
+    people_label: bool
+    frames_per_s: float
     model: Path
     frames: Path | None
     headless: bool
@@ -67,6 +75,7 @@ def wishes(
     model: Path,
     frames: Path | None,
     headless: bool,
+    labels: str = "simulator",
     **road: Any,
 ) -> Wishes:
     """Work out what is not said.
@@ -84,6 +93,9 @@ def wishes(
     until_closed = duration is None and change_at_s is not None
     if duration is None:
         duration = DURATION_S if change_at_s is None else change_at_s + MOST_S
+    people_label = labels == "none"
+    if people_label:
+        road = {**road, "label_share": 0.0}
     given = {
         "day": DAY_S,
         "frames": frames,
@@ -103,10 +115,18 @@ def wishes(
         fps=road["fps"],
         reference_samples=reference_samples(change_at_s or CHANGE_AT_S, road["fps"], road["label_share"]),
         fresh_labels=fresh_labels(road["cameras"] * road["fps"] * road["label_share"] / 2),
+        people_label=people_label,
+        frames_per_s=road["cameras"] * road["fps"],
         model=model,
         frames=frames,
         headless=headless,
     )
+
+
+def queue_rates(frames_per_s: float) -> str:
+    """Chances with which frames are drawn for people, as the setting has it: of every kind the same."""
+    chance = min(DRAWN_PER_S / frames_per_s, 1.0)
+    return msgspec.json.encode({"*": {"audit": chance, "unsure": 0, "evidence": chance}}).decode()
 
 
 def reference_samples(change_at_s: float, fps: float, label_share: float) -> int:
@@ -135,6 +155,8 @@ def of_services(asked: Wishes, environment: Mapping[str, str]) -> dict[str, str]
         "CATSEYE_TRAINER_EXAMPLES_DIR": str(examples),
         "CATSEYE_TRAINER_EPOCHS": "10",
     }
+    if asked.people_label:
+        settings["CATSEYE_VIEW_QUEUE_RATES"] = queue_rates(asked.frames_per_s)
     return {name: value for name, value in settings.items() if name not in environment}
 
 

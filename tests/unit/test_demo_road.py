@@ -44,6 +44,19 @@ def test_a_road_on_which_nothing_happens() -> None:
     assert asked(scenario="none").duration_s == 60.0
 
 
+def test_a_road_that_only_people_label() -> None:
+    """The simulator gives no label; about eight frames a second are drawn for people, all with the same chance; drift
+    learns, and a training begins, with as few labels as they ever do."""
+    found = asked(labels="none", scenario="fog")
+    assert options(found)["--label-share"] == "0.0"
+    assert (found.reference_samples, found.fresh_labels, found.people_label) == (200, 200, True)
+    rates = {"*": {"audit": pytest.approx(8 / 120), "unsure": 0, "evidence": pytest.approx(8 / 120)}}
+    assert msgspec.json.decode(of_services(found, {})["CATSEYE_VIEW_QUEUE_RATES"]) == rates
+    slow = asked(labels="none", cameras=1, fps=2.0)
+    assert msgspec.json.decode(of_services(slow, {})["CATSEYE_VIEW_QUEUE_RATES"])["*"]["audit"] == 1.0
+    assert "CATSEYE_VIEW_QUEUE_RATES" not in of_services(asked(labels="simulator"), {})
+
+
 @pytest.mark.parametrize(
     ("changes", "change_at_s", "duration_s"),
     [
