@@ -2,4 +2,13 @@
 
 NAME = "gateway"
 READS = ("predictions", "dead-letters", "frames.accepted")
-WRITES = ("frames", "labels", "labels.answers", "alert.commands", "model.commands", "training.requests", "heartbeats")
+WRITES = (
+    "frames",
+    "labels",
+    "labels.answers",
+    "labels.suspects",
+    "alert.commands",
+    "model.commands",
+    "training.requests",
+    "heartbeats",
+)

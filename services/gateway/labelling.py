@@ -2,17 +2,20 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from catseye import clock
-from catseye.client.drafts import label_of
+from catseye.client.drafts import FrameId, label_of
 from catseye.contract.errors import BadRecord, Unavailable
-from catseye.contract.records import Label, LabelAnswer
+from catseye.contract.identity import frame_id
+from catseye.contract.records import Label, LabelAnswer, LabelSuspect
 from catseye.rights.scopes import Principal
 from services.gateway.agreement import kappa
 from services.gateway.bodies import LabelAnswered, LabelAnswerSent, OffersAsked, json_of
@@ -25,6 +28,22 @@ OFFERS_MOST = 20
 _HOUR_MS = 3_600_000
 _OTHER = "other"
 """Label of a kind that the model has no class for, where nobody names it."""
+
+
+class _Offered(NamedTuple):
+    """What is known of the frames of an answer.
+
+    Attributes:
+        chances: Chance with which each was drawn.
+        second: Whether somebody else has answered before.
+        known: What the queue knows of the one that was shown.
+        by: Who answered before.
+    """
+
+    chances: list[float]
+    second: bool
+    known: Mapping[str, Any] = MappingProxyType({})
+    by: str | None = None
 
 
 async def offers(gateway: Gateway, request: Request, principal: Principal) -> Response:
@@ -61,17 +80,17 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
     began_ms = await _began(gateway, marker)
     if began_ms is None:
         return _accepted(said)
-    chances, second = [1.0] * len(names), said.second_opinion
-    if not undone:
-        chances, second = await _offered(gateway, said, names[0].camera, principal)
-    first = names[0]
+    offered = _Offered([1.0] * len(names), said.second_opinion)
+    if not undone or said.drawer == "suspect":
+        offered = await _offered(gateway, said, names[0].camera, principal)
+    first, second = names[0], offered.second
     record = LabelAnswer(
         answer_id=said.answer_id,
         camera=first.camera,
         boot=first.boot,
         sequence=first.sequence,
         drawer=said.drawer,
-        chance=chances[0],
+        chance=offered.chances[0],
         answer=said.answer,
         label=said.label or (_OTHER if said.answer == "not_in_list" else None),
         second_opinion=second,
@@ -80,18 +99,11 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
         took_ms=max(0, said.took_ms),
         at_ms=began_ms,
     )
-    source = "audit" if said.drawer == "audit" else "person"
-    labels: list[Label] = []
-    if undone or record.label is not None:
-        try:
-            labels = [
-                label_of(name, record.label, began_ms, now_ms=began_ms, source=source, propensity=chance)
-                for name, chance in zip(names, chances, strict=True)
-            ]
-        except BadRecord as fault:
-            raise refused(fault) from fault
+    labels = _labels(record, names, offered)
     try:
         await asyncio.gather(*(gateway.outbox.send("labels", label) for label in labels))
+        if suspect := await _in_doubt(gateway, record, offered):
+            await gateway.outbox.send("labels.suspects", suspect)
         await gateway.outbox.send("labels.answers", record)
     except Unavailable as fault:
         raise unavailable(str(fault)) from fault
@@ -101,6 +113,27 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
     else:
         await gateway.offers.answered((said.frame, *said.same), principal.name, second=second)
     return _accepted(said)
+
+
+def _labels(answer: LabelAnswer, names: Sequence[FrameId], offered: _Offered) -> list[Label]:
+    """Labels that an answer leads to. Raises `Problem`.
+
+    An answer that is taken back withdraws its label; a correction that is taken back gives the label that was in doubt.
+    """
+    label, undone, in_doubt = answer.label, answer.answer == "undone", None
+    if answer.drawer == "suspect":
+        in_doubt = str(offered.known["predicted"])
+        label = in_doubt if undone else label
+    if not undone and (label is None or label == in_doubt):
+        return []
+    source, at_ms = offered.known.get("source") or _source(answer.drawer), answer.at_ms
+    try:
+        return [
+            label_of(name, label, at_ms, now_ms=at_ms, source=source, propensity=chance)
+            for name, chance in zip(names, offered.chances, strict=True)
+        ]
+    except BadRecord as fault:
+        raise refused(fault) from fault
 
 
 async def progress(gateway: Gateway, request: Request, principal: Principal) -> Response:
@@ -143,10 +176,8 @@ async def _given(gateway: Gateway, *since_ms: int) -> list[Counter[str]]:
     return [Counter({name: next(found) for name in people}) for _ in since_ms]
 
 
-async def _offered(
-    gateway: Gateway, said: LabelAnswered, camera: str, principal: Principal
-) -> tuple[list[float], bool]:
-    """Chance with which each of the frames was drawn, and whether somebody has answered before. Raises `Problem` 409.
+async def _offered(gateway: Gateway, said: LabelAnswered, camera: str, principal: Principal) -> _Offered:
+    """What is known of the frames of an answer. Raises `Problem` 409.
 
     Near-identical frames were drawn one by one, the less sure the model the likelier: each has a chance of its own. One
     that has left the drawer since has that of the frame that was shown.
@@ -158,8 +189,11 @@ async def _offered(
             "not_offered",
             f"{said.frame} is not in the drawer {said.drawer} any more: it is labelled, or gone. Take the next one.",
         )
-    by = await gateway.model.ask(gateway.model.redis.hget(gateway.model.keys.answered_by, said.frame))
-    second = by is not None and by != principal.name.encode()
+    by = None
+    if said.drawer != "suspect":  # there anybody may look again, also who looked first
+        by = await gateway.model.ask(gateway.model.redis.hget(gateway.model.keys.answered_by, said.frame))
+        by = None if by is None else by.decode()
+    second = by is not None and by != principal.name
     for frame in (said.frame, *said.same):
         if not await gateway.offers.take(frame, principal.name, second=second):
             raise Problem(
@@ -167,7 +201,38 @@ async def _offered(
             )
     if second and not known["twice"]:
         raise Problem(HTTPStatus.CONFLICT, "answered_already", f"Somebody else has answered for {said.frame}.")
-    return [float((each or known)["chance"]) for each in (known, *others)], second
+    return _Offered([float((each or known)["chance"]) for each in (known, *others)], second, known, by)
+
+
+def _source(drawer: str) -> str:
+    return "audit" if drawer == "audit" else "person"
+
+
+async def _in_doubt(gateway: Gateway, answer: LabelAnswer, offered: _Offered) -> LabelSuspect | None:
+    """What two people who disagree put in doubt; None where they agree, or one of them gave no class."""
+    if not offered.second or offered.by is None or answer.label is None:
+        return None
+    frame = frame_id(answer.camera, answer.boot, answer.sequence)
+    said_of = gateway.model.keys.opinions_said
+    before = await gateway.model.ask(gateway.model.redis.hget(said_of, f"{offered.by}\n{frame}"))
+    if before is None or before.decode() == answer.label:
+        return None
+    partition, offset = offered.known["place"].split("/")
+    return LabelSuspect(
+        camera=answer.camera,
+        boot=answer.boot,
+        sequence=answer.sequence,
+        frame_partition=int(partition),
+        frame_offset=int(offset),
+        received_at_ms=offered.known["received_at_ms"],
+        label=answer.label,
+        classes=offered.known["classes"],
+        source=_source(answer.drawer),
+        propensity=answer.chance,
+        because="opinions",
+        by=answer.by,
+        at_ms=answer.at_ms,
+    )
 
 
 async def _began(gateway: Gateway, marker: str) -> int | None:

@@ -1,12 +1,12 @@
 -- Choose frames that one person is asked about, and lease them to him: one call, so that nobody else gets them meanwhile.
 --
--- KEYS: labelled, answered_by, second_opinions, skipped, suspected; see catseye/view/keys.py.
+-- KEYS: labelled, answered_by, second_opinions, skipped, suspected, looked_again; see catseye/view/keys.py.
 -- ARGV[1]: JSON: person, drawers (an array of name, prefix of the ranking, prefix of the facts, frames wanted), most,
 --   again, least_ms (older frames are past retention, as a string), cameras (names that he may see; left out: all),
 --   first (where in the cameras of the evidence drawer the search begins), leases (prefixes for a first and for a second
 --   opinion), lease_s, at_once and looks (frames of a drawer that are looked at in one step, and steps, at most).
 -- Returns {frame, drawer, facts as JSON, 1 for a second opinion else 0} of each frame.
-local labelled, answered_by, second_opinions, skipped, suspected = unpack(KEYS)
+local labelled, answered_by, second_opinions, skipped, suspected, looked_again = unpack(KEYS)
 local ask = cjson.decode(ARGV[1])
 local offered, taken = {}, {}
 local is_his
@@ -47,9 +47,14 @@ local function walk(drawer, ranking, drawn, most, again)
     local frames = redis.call('ZRANGE', ranking, '+inf', ask.least_ms, 'BYSCORE', 'REV', 'LIMIT', at, at_once)
     if #frames == 0 then return end
     local facts = redis.call('HMGET', drawn, unpack(frames))
-    local labels = redis.call('ZMSCORE', labelled, unpack(frames))
-    local by = redis.call('HMGET', answered_by, unpack(frames))
-    local seconds = redis.call('ZMSCORE', second_opinions, unpack(frames))
+    local labels, by, seconds
+    if drawer == 'suspect' then -- all of them have labels and were answered: what counts is who looked again
+      labels, by, seconds = redis.call('ZMSCORE', looked_again, unpack(frames)), {}, {}
+    else
+      labels = redis.call('ZMSCORE', labelled, unpack(frames))
+      by = redis.call('HMGET', answered_by, unpack(frames))
+      seconds = redis.call('ZMSCORE', second_opinions, unpack(frames))
+    end
     local gone = {}
     for i, frame in ipairs(frames) do
       if #offered >= most then break end

@@ -18,7 +18,7 @@ from catseye.rights.scopes import Principal
 from services.gateway.model import ReadModel
 
 LEASE_S: Final = 90
-DRAWERS: Final = {"audit": 0.5, "unsure": 0.3, "evidence": 0.2}
+DRAWERS: Final = {"audit": 0.5, "unsure": 0.25, "evidence": 0.15, "suspect": 0.1}
 """How often each drawer is asked first."""
 NEAR_BITS: Final = 3
 """Bits in which the perceptual hashes of near-identical frames differ at most."""
@@ -37,7 +37,8 @@ class Offer(msgspec.Struct, frozen=True):
         drawer: Why it is asked about.
         chance: Probability with which it was drawn.
         classes: Those of the model.
-        predicted: What the model said; None in audits, where it must not lead anybody.
+        predicted: What the model said, and of a suspect the label that is in doubt; None in audits, where it must not
+            lead anybody.
         received_at_ms: When it was received, Unix milliseconds.
         second_opinion: Whether somebody else has answered before.
         same: Near-identical frames that the answer labels too.
@@ -96,16 +97,16 @@ class Offers:
         }
         if principal.cameras:
             asked["cameras"] = await self._model.camera_names(principal, most=_CAMERAS_MOST)
-        sets = [keys.labelled, keys.answered_by, keys.second_opinions, keys.skipped, keys.suspected]
+        sets = [keys.labelled, keys.answered_by, keys.second_opinions, keys.skipped, keys.suspected, keys.looked_again]
         chosen = await self._model.ask(self._script(keys=sets, args=[msgspec.json.encode(asked)]))
         found = [_leased(*(part.decode() for part in each[:3]), is_second=bool(each[3])) for each in chosen]
         self._random.shuffle(found)
         return _grouped(found)
 
     async def waiting(self) -> int:
-        """Frames of the two common drawers, labelled ones that nobody came upon among them."""
+        """Frames of the drawers that all cameras share, labelled ones that nobody came upon among them."""
         pipeline = self._model.redis.pipeline(transaction=False)
-        for name in ("audit", "unsure"):
+        for name in ("audit", "unsure", "suspect"):
             pipeline.zcard(self._model.keys.drawer(name))
         return sum(await self._model.ask(pipeline.execute()))
 
@@ -173,9 +174,11 @@ def _grouped(leased: Sequence[_Leased]) -> list[Offer]:
 
 
 def _alike(one: _Leased, other: _Leased) -> bool:
-    """Of one camera and drawer, first opinions: the same track, or hashes that differ in few bits."""
+    """Of one camera and drawer, first opinions: the same track, or hashes that differ in few bits. A label in doubt is
+    looked at by itself."""
     return (
-        (one.offer.camera, one.offer.drawer) == (other.offer.camera, other.offer.drawer)
+        one.offer.drawer != "suspect"
+        and (one.offer.camera, one.offer.drawer) == (other.offer.camera, other.offer.drawer)
         and not (one.offer.second_opinion or other.offer.second_opinion)
         and (
             (bool(one.track) and one.track == other.track)

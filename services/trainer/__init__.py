@@ -4,4 +4,4 @@ import catseye  # noqa: F401 - before onnxruntime: it must not telephone
 
 NAME = "trainer"
 READS = ("retraining", "alerts", "outcomes", "frames.accepted", "models")
-WRITES = ("model.commands", "heartbeats")
+WRITES = ("model.commands", "labels.suspects", "heartbeats")

@@ -18,15 +18,17 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from catseye.client.drafts import FrameId
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, BadRecord, Unavailable
 from catseye.contract.identity import digest
+from catseye.contract.records import LabelSuspect
 from catseye.models import model_file, signing
 from catseye.models.jpeg import decode_rgb
 from catseye.models.model_file import ModelSpec
 from catseye.models.register import store_of
 from catseye.models.signing import key_folder
-from services.trainer import checks, data, dataset, export, gate, tracking
+from services.trainer import NAME, checks, data, dataset, export, gate, tracking
 from services.trainer.archive import Archive, Taken
 from services.trainer.calibrate import fit_temperature
 from services.trainer.champion import graph_with, net_of
@@ -37,7 +39,7 @@ from services.trainer.examples import read_examples, shrink
 from services.trainer.fine_tune import OnProgress, Parts, fine_tune
 from services.trainer.fit import logits_of, precision_of, worked_s
 from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, HeldOut, assess
-from services.trainer.job import Job, Result
+from services.trainer.job import SUSPECTS_MOST, Job, Result
 from services.trainer.lessons import adapted, repeated
 from services.trainer.likeness import perceptual_hash
 from services.trainer.lite import Lite
@@ -95,6 +97,7 @@ class Attempt:
         )
         self._trials: tuple[Trial, ...] = ()
         self._metrics: dict[str, float] = {}
+        self._suspects: tuple[LabelSuspect, ...] = ()
 
     def run(self) -> Result:
         """Do it.
@@ -240,8 +243,29 @@ class Attempt:
             self._settings.limits(),
         )
         self._metrics |= found.numbers
+        in_doubt = [frame for frame, is_suspect in zip(frames.labelled, suspected, strict=True) if is_suspect]
+        self._suspects = tuple(self._suspect(frame, spec) for frame in in_doubt[-SUSPECTS_MOST:])
         self._report("checked", **found.numbers)
         return found.refusal
+
+    def _suspect(self, frame: Labelled, spec: ModelSpec) -> LabelSuspect:
+        """The same however often the training is done."""
+        name = FrameId.parse(frame.name)
+        return LabelSuspect(
+            camera=name.camera,
+            boot=name.boot,
+            sequence=name.sequence,
+            frame_partition=frame.partition,
+            frame_offset=frame.offset,
+            received_at_ms=frame.received_at_ms,
+            label=frame.label,
+            classes=list(spec.classes),
+            source=frame.source,
+            propensity=frame.propensity,
+            because="training",
+            by=NAME,
+            at_ms=self._job.cut_off_ms,
+        )
 
     def _fitted(self, net: Net, parts: Parts, spec: ModelSpec) -> Net:
         settings = self._settings
@@ -385,6 +409,7 @@ class Attempt:
             sha256=result.sha256,
             dataset_sha256=result.dataset_sha256,
             metrics=self._metrics,
+            suspects=self._suspects,
         )
 
 

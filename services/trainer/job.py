@@ -4,8 +4,11 @@ from typing import Literal
 
 import msgspec
 
-from catseye.contract.records import ModelEvent, RetrainDecision
+from catseye.contract.records import LabelSuspect, ModelEvent, RetrainDecision
 from services.trainer.lessons import Lesson
+
+SUSPECTS_MOST = 200
+"""Labels in doubt that one training reports: some minutes' work of a person."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +37,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         sha256: Hash and address of the model file in the artifact store; None when none was made.
         dataset_sha256: Hash and address of the manifest; None when it did not come to that.
         metrics: Numbers that the answer rests on.
+        suspects: Labels that are probably wrong, at most `SUSPECTS_MOST` of them.
     """
 
     stage: Literal["candidate", "rejected"]
@@ -41,6 +45,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None
     dataset_sha256: str | None = None
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
+    suspects: tuple[LabelSuspect, ...] = ()
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,7 +18,7 @@ from catseye.backoff import Backoff
 from catseye.contract.codec import Codec
 from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavailable
 from catseye.contract.limits import RECORD_MAX_BYTES
-from catseye.contract.records import ModelCommand, RetrainDecision
+from catseye.contract.records import LabelSuspect, ModelCommand, RetrainDecision
 from catseye.contract.topics import full_name
 from catseye.kafka.clients import client_config, reader_config
 from catseye.models import signing
@@ -61,6 +61,7 @@ class Trainer:
         self._archive = Archive(settings, codec)
         self._topic = full_name("retraining", settings.topic_prefix)
         self._commands = full_name("model.commands", settings.topic_prefix)
+        self._in_doubt = full_name("labels.suspects", settings.topic_prefix)
         self._place = TopicPartition(self._topic, 0, 0)
         self._child: Child | None = None
         self._job: Job | None = None
@@ -224,7 +225,7 @@ class Trainer:
     def _finish(self, job: Job, result: Result) -> None:
         self._end_child()
         took_s = round(time.monotonic() - self._began_s, 3)
-        self._answer(self._command(job.decision, result, took_s), took_s)
+        self._answer(self._command(job.decision, result, took_s), took_s, result.suspects)
         self._job = None
         self._consumer.resume([TopicPartition(self._topic, 0)])
 
@@ -261,12 +262,14 @@ class Trainer:
             metrics={**result.metrics, "seconds": took_s},
         )
 
-    def _answer(self, command: ModelCommand, took_s: float = 0.0) -> None:
-        """Write *command* and the place behind its decision, both or neither."""
+    def _answer(self, command: ModelCommand, took_s: float = 0.0, suspects: Sequence[LabelSuspect] = ()) -> None:
+        """Write *command*, *suspects* and the place behind the decision, all or nothing."""
         began_s = time.monotonic()
         self._producer.begin_transaction()
         key = f"{command.model}/{command.version}".encode()
         self._producer.produce(self._commands, self._codec.encode(command), key)
+        for suspect in suspects:
+            self._producer.produce(self._in_doubt, self._codec.encode(suspect), suspect.camera.encode())
         self._producer.send_offsets_to_transaction(
             [self._place], self._consumer.consumer_group_metadata(), TRANSACTION_S
         )

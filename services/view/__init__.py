@@ -16,6 +16,7 @@ READS = (
     "outcomes",
     "vehicles.counts",
     "labels.answers",
+    "labels.suspects",
     "heartbeats",
 )
 WRITES = ("heartbeats",)

@@ -22,6 +22,7 @@ from catseye.contract.records import (
     DriftStatistic,
     Heartbeat,
     LabelAnswer,
+    LabelSuspect,
     ModelEvent,
     Outcome,
     PairedOutcome,
@@ -74,6 +75,7 @@ class ViewCore:
             "dead-letters": self._dead_letters,
             "vehicles.counts": self._each(VehicleCount, self._vehicles),
             "labels.answers": self._each(LabelAnswer, self._answer),
+            "labels.suspects": self._each(LabelSuspect, self._suspect),
             "heartbeats": self._each(Heartbeat, self._heartbeat),
         }
         self.unreadable = 0
@@ -191,6 +193,10 @@ class ViewCore:
 
     def _answer(self, answer: LabelAnswer, _: Message, writes: Writes, changes: Changes) -> None:
         self._queue.answered(answer, writes)
+        changes["labels"] = changes.get("labels", 0) + 1
+
+    def _suspect(self, suspect: LabelSuspect, _: Message, writes: Writes, changes: Changes) -> None:
+        self._queue.in_doubt(suspect, writes)
         changes["labels"] = changes.get("labels", 0) + 1
 
     def _paired(self, paired: PairedOutcome, _: Message, writes: Writes, changes: Changes) -> None:

@@ -1,7 +1,8 @@
 """Decides which frames people are asked to label, and with which chance each was drawn.
 
-Three drawers: audit (each frame with the same small chance, by a hash of its name: the one that accuracy alarms may
-trust alone), unsure (the less sure the model, the likelier, and never 0), evidence (of cameras that drift suspects).
+Four drawers: audit (each frame with the same small chance, by a hash of its name: the one that accuracy alarms may
+trust alone), unsure (the less sure the model, the likelier, and never 0), evidence (of cameras that drift suspects),
+suspect (frames whose label is in doubt: nobody draws them, and a correction has the label's own chance).
 A frame's place in them follows from its prediction alone, so the queue is the same whenever it is built.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from catseye.contract.identity import frame_id
-from catseye.contract.records import LabelAnswer, Outcome, Prediction
+from catseye.contract.records import LabelAnswer, LabelSuspect, Outcome, Prediction
 from catseye.view.keys import Keys
 from catseye.view.writes import Writes
 
@@ -137,6 +138,9 @@ class Queue:
             writes.cap(keys.skipped, keys.skipped + ":", self._most)
             return
         writes.score(keys.people, answer.by, answer.at_ms)
+        if answer.drawer == "suspect":
+            self._looked_again(answer, writes)
+            return
         if answer.answer == "undone":
             writes.other("ZREM", his, answer.answer_id)
             writes.other("ZREM", keys.opinions, who)
@@ -157,6 +161,37 @@ class Queue:
             writes.other("ZADD", keys.opinions, answer.at_ms, who)
             writes.other("HSET", keys.opinions_said, who, answer.label)
             writes.cap(keys.opinions, keys.opinions_said, _OPINIONS_MOST)
+
+    def _looked_again(self, answer: LabelAnswer, writes: Writes) -> None:
+        keys, frame = self._keys, frame_id(answer.camera, answer.boot, answer.sequence)
+        his = keys.answers_of(answer.by)
+        if answer.answer == "undone":
+            writes.other("ZREM", his, answer.answer_id)
+            writes.other("ZREM", keys.looked_again, frame)
+            return
+        writes.other("ZADD", his, answer.at_ms, answer.answer_id)
+        writes.cap(his, his + ":", _ANSWERS_MOST)
+        writes.other("ZADD", keys.looked_again, answer.at_ms, frame)
+        writes.cap(keys.looked_again, keys.looked_again + ":", 4 * self._most)
+
+    def in_doubt(self, suspect: LabelSuspect, writes: Writes) -> None:
+        """A label is probably wrong: its frame is shown again, with the class that is in doubt."""
+        frame = frame_id(suspect.camera, suspect.boot, suspect.sequence)
+        ranking, drawn = self._keys.drawer("suspect"), self._keys.drawn("suspect")
+        known = {
+            "place": f"{suspect.frame_partition}/{suspect.frame_offset}",
+            "predicted": suspect.label,
+            "classes": sorted(suspect.classes),
+            "hash": 0,
+            "track": None,
+            "received_at_ms": suspect.received_at_ms,
+            "twice": False,
+            "chance": suspect.propensity,
+            "source": suspect.source,
+        }
+        writes.score(ranking, frame, suspect.received_at_ms)
+        writes.fields(drawn, {frame: msgspec.json.encode(known)})
+        writes.cap(ranking, drawn, self._most)
 
     def suspects(self, camera: str, alarms: Iterable[Any], writes: Writes) -> None:
         """What drift says of a camera now."""

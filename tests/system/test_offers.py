@@ -14,7 +14,7 @@ from redis import Redis
 
 from catseye import clock
 from catseye.contract.identity import frame_id
-from catseye.contract.records import Label
+from catseye.contract.records import Label, LabelSuspect
 from catseye.rights.scopes import EVERYTHING, Principal
 from catseye.view.keys import Keys
 from infra.benches.pages_fleet import Fleet
@@ -22,7 +22,7 @@ from infra.benches.pages_stage import Stage
 from infra.local.redis import RedisServer
 from services.gateway.model import ReadModel
 from services.gateway.offers import Offer, Offers
-from services.view.queue import dice
+from services.view.queue import SECOND_OPINIONS, dice
 
 pytestmark = pytest.mark.broker  # Redis is a server too
 
@@ -157,6 +157,84 @@ def test_labels_of_one_decision_have_each_their_own_chance(tmp_path: Path) -> No
         labels = {label.sequence: label.propensity for _, label in stage.sent if isinstance(label, Label)}
     chances = {number: 0.05 * 2 * each["bus"] for number, each in zip(numbers, sure, strict=True)}
     assert labels == pytest.approx(chances, rel=1e-6)
+
+
+def test_a_label_in_doubt_comes_back_by_itself(url: str, redis: Redis) -> None:
+    """Though it is labelled and answered; whoever looked first may look again; once somebody did, it is gone."""
+    frames = {f"gate-1/b/{number}": NOW_MS for number in range(3)}
+    draw(redis, "suspect", frames, hash=0)
+    redis.zadd(KEYS.labelled, dict.fromkeys(frames, NOW_MS))
+    for frame in frames:
+        redis.hset(KEYS.answered_by, frame, "ada")
+    redis.zadd(KEYS.looked_again, {"gate-1/b/1": NOW_MS})
+    (found,) = offered(url, (ADA, 20))
+    assert sorted(offer.frame for offer in found) == ["gate-1/b/0", "gate-1/b/2"]
+    assert {(offer.drawer, offer.predicted, offer.second_opinion) for offer in found} == {("suspect", "car", False)}
+    assert redis.zrange(KEYS.drawer("suspect"), 0, -1) == [b"gate-1/b/0", b"gate-1/b/2"]
+
+
+def test_a_correction_is_a_later_label_and_a_confirmation_is_none(tmp_path: Path) -> None:
+    """It has source and propensity of the label that it replaces: the frames that are labelled stay. Taken back,
+    the label that was in doubt holds again."""
+    now_ms = clock.now_ms()
+    with Stage(tmp_path) as stage:
+        for number in range(2):
+            stage.put([("labels.suspects", _suspect(number, now_ms))])
+        for offer in _posted(stage, "/v1/labels/offers", {})["offers"]:
+            label = {"gate/b/0": "car", "gate/b/1": "bus"}[offer["frame"]]
+            said = {"answer_id": offer["frame"], "frame": offer["frame"], "drawer": offer["drawer"], "label": label}
+            _posted(stage, "/v1/labels/answers", said | {"answer": "labelled"})
+        labels = [label for _, label in stage.sent if isinstance(label, Label)]
+        undone = {"answer_id": "gate/b/0", "frame": "gate/b/0", "drawer": "suspect", "answer": "undone"}
+        _posted(stage, "/v1/labels/answers", undone)
+        restored = [label for _, label in stage.sent if isinstance(label, Label)][-1]
+        assert (restored.label, restored.source, restored.propensity) == ("bus", "audit", 0.25)
+        _posted(stage, "/v1/labels/offers", {"again": True})
+        again = {"answer_id": "again", "frame": "gate/b/0", "drawer": "suspect", "label": "car"}
+        _posted(stage, "/v1/labels/answers", again | {"answer": "labelled"})
+        stage.put([(topic, record) for topic, record in stage.sent if topic == "labels.answers"])
+        assert _posted(stage, "/v1/labels/offers", {"again": True})["offers"] == []
+    (corrected,) = labels
+    assert (corrected.sequence, corrected.label, corrected.source, corrected.propensity) == (0, "car", "audit", 0.25)
+    assert corrected.labelled_at_ms >= now_ms
+
+
+@pytest.mark.parametrize(("before", "in_doubt"), [("bus", ["opinions"]), ("car", [])])
+def test_people_who_disagree_put_a_label_in_doubt(tmp_path: Path, before: str, in_doubt: list[str]) -> None:
+    """What the second one says holds until somebody looks again."""
+    now_ms = clock.now_ms()
+    thrown = ((number, dice(frame_id("gate", "b", number))) for number in range(100_000))
+    number = next(number for number, each in thrown if each.audit < 0.01 and each.second < SECOND_OPINIONS)
+    (_, prediction), *_ = [row for row in Fleet(["gate"], [("car", b"")], now_ms).now() if row[0] == "predictions"]
+    with Stage(tmp_path) as stage, Redis.from_url(stage.settings.redis_url) as client:
+        stage.put([("predictions", msgspec.structs.replace(prediction, sequence=number, received_at_ms=now_ms))])
+        keys, frame = Keys(stage.settings.topic_prefix), frame_id("gate", "b", number)
+        client.hset(keys.answered_by, frame, "ada")
+        client.hset(keys.opinions_said, f"ada\n{frame}", before)
+        (offer,) = _posted(stage, "/v1/labels/offers", {})["offers"]
+        said = {"answer_id": "a", "frame": frame, "drawer": offer["drawer"], "answer": "labelled", "label": "car"}
+        _posted(stage, "/v1/labels/answers", said | {"second_opinion": True})
+        suspects = [record for _, record in stage.sent if isinstance(record, LabelSuspect)]
+    assert [each.because for each in suspects] == in_doubt
+    assert [(each.label, each.source, each.propensity) for each in suspects] == [("car", "audit", 0.01)] * len(in_doubt)
+
+
+def _suspect(number: int, now_ms: int) -> LabelSuspect:
+    return LabelSuspect(
+        camera="gate",
+        boot="b",
+        sequence=number,
+        frame_partition=0,
+        frame_offset=number,
+        received_at_ms=now_ms,
+        label="bus",
+        classes=["bus", "car"],
+        source="audit",
+        propensity=0.25,
+        because="training",
+        by="trainer",
+        at_ms=now_ms,
+    )
 
 
 def _posted(stage: Stage, path: str, body: Any) -> Any:

@@ -32,6 +32,7 @@ from infra.local.services import Service
 from services.ingest.quality import measure
 from services.simulator.weather import corrupt
 from services.trainer.data import Part
+from services.trainer.job import SUSPECTS_MOST
 from services.trainer.recipe import Recipe
 from tests.system.running import CROPS, ROOT, Running, running, wait_until
 
@@ -442,7 +443,8 @@ def test_a_killed_trainer_answers_once_after_it_was_started_again(foggy: tuple[R
 
 
 def test_wrong_labels_are_rejected_by_name(broker: KafkaCluster, tmp_path: Path, prefix: str) -> None:
-    """Four in ten are wrong: no training, and the reason says labels."""
+    """Four in ten are wrong: no training, and the reason says labels; those in doubt are named, for people to look at
+    again."""
     with running(
         broker.bootstrap_servers,
         tmp_path,
@@ -457,3 +459,11 @@ def test_wrong_labels_are_rejected_by_name(broker: KafkaCluster, tmp_path: Path,
         event = answered(found, road.decide([road.alert(since_ms)]))
         assert (event.stage, event.because.partition(":")[0], event.sha256) == ("rejected", "labels", "")
         assert event.metrics["data/fresh_suspect_share"] > 0.3
+        suspects = found.records("labels.suspects")
+        assert 0.3 * FRESH < len(suspects) <= SUSPECTS_MOST
+        outcomes = {(each.camera, each.sequence): each for each in found.records("outcomes")}
+        of = [outcomes[each.camera, each.sequence] for each in suspects]
+        assert [(each.label, each.frame_offset, each.propensity, each.source) for each in suspects] == [
+            (each.label, each.frame_offset, each.propensity, each.source) for each in of
+        ]
+        assert {(each.because, each.by) for each in suspects} == {("training", "trainer")}

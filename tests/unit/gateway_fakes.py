@@ -1,7 +1,7 @@
 """A gateway without servers: a read model in memory, topics as lists, and the application that answers over it."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,8 +186,8 @@ class Offers:
     async def waiting(self) -> int:
         return len(CAMERAS)
 
-    async def known(self, frame: str, camera: str, drawer: str) -> dict[str, Any] | None:
-        return {"chance": 0.5, "twice": False}
+    async def known(self, frames: Sequence[str], camera: str, drawer: str) -> list[dict[str, Any] | None]:
+        return [{"chance": 0.5, "twice": False} for _ in frames]
 
     async def take(self, frame: str, person: str, *, second: bool = False) -> bool:
         return True

@@ -8,11 +8,11 @@ from catseye.contract.topics import TOPICS
 
 ROOT = Path(__file__).parents[2]
 OF_PUBLISHERS = ("frames", "labels")
-COMMANDS = ("alert.commands", "training.requests", "model.commands")
+COMMANDS = ("alert.commands", "training.requests", "model.commands", "labels.suspects")
 OF_ALL = ("dead-letters", "heartbeats")
 PUBLISHERS = ("simulator",)
 """Services that stand outside: they write what a publisher writes."""
-ASKS = {"trainer": ("model.commands",), "gateway": COMMANDS}
+ASKS = {"trainer": ("model.commands", "labels.suspects"), "gateway": COMMANDS}
 """Services that send commands to another one; of the gateway they are people's."""
 PUBLISHES = {"gateway": OF_PUBLISHERS}
 """Services through which people publish."""

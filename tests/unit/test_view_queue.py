@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from catseye.contract.identity import frame_id
-from catseye.contract.records import LabelAnswer, Outcome, Prediction
+from catseye.contract.records import LabelAnswer, LabelSuspect, Outcome, Prediction
 from catseye.view.keys import Keys
 from catseye.view.writes import Command, Writes
 from services.view.queue import EVIDENCE_MOST, Queue, Rates, dice, uncertainty
@@ -157,6 +158,52 @@ def test_only_what_two_people_are_asked_about_is_compared() -> None:
 def test_a_skipped_frame_is_for_somebody_else() -> None:
     """It is no answer."""
     assert after(answer(answer="skipped", label=None)) == {KEYS.skipped: {"ada\ngate-1/b/1"}}
+
+
+def suspect(sequence: int) -> LabelSuspect:
+    return LabelSuspect(
+        camera="gate-1",
+        boot="b",
+        sequence=sequence,
+        frame_partition=2,
+        frame_offset=7,
+        received_at_ms=1_000,
+        label="bus",
+        classes=["car", "bus"],
+        source="audit",
+        propensity=0.25,
+        because="training",
+        by="trainer",
+        at_ms=2_000,
+    )
+
+
+def test_a_label_in_doubt_is_shown_again_with_its_own_chance() -> None:
+    """Named twice it waits once, and newer frames drive older ones out; the class in doubt is shown."""
+    writes = Writes(set())
+    for each in (suspect(1), suspect(1), suspect(2)):
+        queue().in_doubt(each, writes)
+    ranked = [command for command in commands(writes) if command[0] == "ZADD"]
+    assert {command[-1] for command in ranked} == {"gate-1/b/1", "gate-1/b/2"}
+    words = [command[2:] for command in commands(writes) if command[0] == "HSET"]
+    facts = {frame: fact for each in words for frame, fact in zip(each[::2], each[1::2], strict=True)}
+    written = facts["gate-1/b/1"]
+    assert isinstance(written, bytes)
+    known = msgspec.json.decode(written)
+    assert (known["place"], known["predicted"], known["chance"], known["source"]) == ("2/7", "bus", 0.25, "audit")
+
+
+def test_who_looks_again_answers_once() -> None:
+    """It is an answer of his, of no first and no second opinion; undone it is none."""
+    for sequence in (FIRST, SECOND):
+        said = answer(sequence, drawer="suspect")
+        assert after(said, said) == after(said)
+        assert after(said) == {
+            KEYS.people: {"ada"},
+            KEYS.answers_of("ada"): {"a"},
+            KEYS.looked_again: {f"gate-1/b/{sequence}"},
+        }
+        assert after(said, replace(said, answer="undone", label=None)) == {KEYS.people: {"ada"}}
 
 
 def test_suspected_cameras_have_a_drawer_of_their_own() -> None:

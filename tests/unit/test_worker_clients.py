@@ -175,6 +175,7 @@ def test_topics_that_are_missing_are_made(cluster: Callable[..., Admin]) -> None
         "blue.retraining": 1,
         "blue.models": 1,
         "blue.labels.answers": 1,
+        "blue.labels.suspects": 1,
         "blue.alert.commands": 1,
         "blue.training.requests": 1,
         "blue.model.commands": 1,

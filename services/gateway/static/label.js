@@ -68,7 +68,8 @@ function show(offer) {
   image.src = offer.image.src;
   image.alt = `Frame of ${offer.camera}`;
   image.hidden = false;
-  const guess = offer.predicted ? `, the model says ${offer.predicted}` : "";
+  const says = offer.drawer === "suspect" ? "its label is" : "the model says";
+  const guess = offer.predicted ? `, ${says} ${offer.predicted}` : "";
   const like = offer.same.length ? `, and ${offer.same.length} more that look alike` : "";
   at("about").textContent = `${offer.camera}: ${offer.second_opinion ? "a second opinion" : offer.drawer}${guess}${like}`;
   at("same").hidden = !offer.same.length;

@@ -601,7 +601,7 @@ class Label(Record, frozen=True, kw_only=True):
     propensity: float = 1.0
 
 
-Drawer = Literal["audit", "unsure", "evidence"]
+Drawer = Literal["audit", "unsure", "evidence", "suspect"]
 
 
 LabelAnswerKind = Literal["labelled", "not_sure", "not_in_list", "skipped", "undone"]
@@ -617,7 +617,7 @@ class LabelAnswer(Record, frozen=True, kw_only=True):
         boot: Boot of the frame.
         sequence: Number of the frame within the boot.
         drawer: Why the frame was offered. audit: each frame has the same chance. unsure: the less sure the model, the
-            likelier. evidence: its camera is suspected of drift.
+            likelier. evidence: its camera is suspected of drift. suspect: its label is in doubt.
         chance: Probability with which the frame came into the drawer, over 0 to 1; the propensity of its label.
         answer: labelled: label is the class. not_sure: the person cannot tell. not_in_list: a kind that the model has
             no class for; label names it. skipped: offered to somebody else. undone: the answer of this id is taken
@@ -644,6 +644,46 @@ class LabelAnswer(Record, frozen=True, kw_only=True):
     also_labelled: int = 0
     by: str
     took_ms: int = 0
+    at_ms: int
+
+
+SuspectReason = Literal["training", "opinions"]
+
+
+class LabelSuspect(Record, frozen=True, kw_only=True):
+    """A label that is probably wrong: its frame is shown to people again. A correction is a Label with a later time.
+
+    Attributes:
+        camera: Name of the camera, 1 to 200 characters; the key of the record.
+        boot: Boot of the frame.
+        sequence: Number of the frame within the boot.
+        frame_partition: Partition of the frame in frames.accepted.
+        frame_offset: Offset of the frame in frames.accepted.
+        received_at_ms: Ingest's clock when it took the frame, Unix milliseconds; how long the frame is kept counts
+            from it.
+        label: The class that is in doubt.
+        classes: Classes of the model.
+        source: Source of the label; a correction has the same.
+        propensity: Propensity of the label, over 0 to 1; a correction has the same.
+        because: training: the champion and similar frames contradict it with one voice. opinions: two people disagree.
+        by: Who suspects it: the trainer, or whoever gave the other opinion.
+        at_ms: Clock of who suspects it, Unix milliseconds.
+    """
+
+    schema_name: ClassVar[str] = "catseye.LabelSuspect"
+
+    camera: str
+    boot: str
+    sequence: int
+    frame_partition: int
+    frame_offset: int
+    received_at_ms: int
+    label: str
+    classes: list[str]
+    source: str
+    propensity: float
+    because: SuspectReason
+    by: str
     at_ms: int
 
 

@@ -57,6 +57,7 @@ TOPICS = (
     Topic("frames.repeated", records.RepeatedFrame, ("camera",), Kept.WEEKS),
     Topic("labels.accepted", records.AcceptedLabel, ("camera",), Kept.HORIZON),
     Topic("labels.answers", records.LabelAnswer, ("camera",), Kept.WEEKS, by_camera=False),
+    Topic("labels.suspects", records.LabelSuspect, ("camera",), Kept.WEEKS, by_camera=False),
     Topic("predictions", records.Prediction, ("camera",), Kept.DAYS),
     Topic("predictions.shadow", records.Prediction, ("camera",), Kept.DAYS),
     Topic("outcomes", records.Outcome, ("camera",), Kept.HORIZON),

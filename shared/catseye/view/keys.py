@@ -175,6 +175,11 @@ class Keys:
         return self.root + "queue:seconds"
 
     @property
+    def looked_again(self) -> str:
+        """Sorted set: frames with a label in doubt that somebody has looked at again, by when; capped."""
+        return self.root + "queue:again"
+
+    @property
     def skipped(self) -> str:
         """Sorted set: ``PERSON`` and frame, a line feed between, that he does not want to answer; capped."""
         return self.root + "queue:skipped"
