@@ -24,7 +24,8 @@ from redis import Redis
 
 from catseye.rights.scopes import EVERYTHING, Principal
 from catseye.view.keys import Keys
-from infra.benches.harness import Figure, Interval, Options, Report, machine
+from infra.benches.harness import BUILT, Figure, Interval, Options, Report, machine
+from infra.benches.labels_plot import Estimated, plot
 from infra.local.redis import RedisServer
 from services.drift.outcomes import Outcomes, weigh
 from services.drift.statistics import interval_of_loss
@@ -118,9 +119,11 @@ def run(options: Options) -> Report:
     report = Report("labels", machine=machine())
     runs = 100 if options.short else 1_000
     rng = np.random.default_rng(23)
+    plotted: list[Estimated] = []
     for sharpness in (0.1, 0.3, 1.0):
         found = estimates(runs, sharpness, rng, 4_000 if options.short else FRAMES)
         share = float(found.covered.mean())
+        plotted.append(Estimated(found.error, found.weighed, found.naive, share))
         half = 1.96 * (share * (1 - share) / runs) ** 0.5
         covered = Interval(share / 0.95, (share - half) / 0.95, (share + half) / 0.95, runs)
         report.figures.append(
@@ -138,6 +141,10 @@ def run(options: Options) -> Report:
                 "width": float((found.high - found.low).mean()),
             }
         )
+    picture = BUILT / "bench" / ("labels-short.svg" if options.short else "labels.svg")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(plot(plotted))
+    report.notes.append(f"estimates: {picture.relative_to(BUILT.parent)}")
     report.notes.append(offering(report, 20_000 if options.short else 1_000_000, 100 if options.short else 1_000))
     return report
 
