@@ -108,7 +108,8 @@ class Model:
         return [{"camera": name, "label": "car"} for name in names if name in CAMERAS]
 
     async def camera(self, name: str) -> dict[str, Any] | None:
-        return {"camera": name, "label": "car", "signals": {}, "versions": []} if name in CAMERAS else None
+        known = {"camera": name, "label": "car", "signals": {}, "versions": [], "vehicles": []}
+        return known if name in CAMERAS else None
 
     async def picture(self, name: str) -> bytes | None:
         return CAR if name in CAMERAS else None
