@@ -80,7 +80,7 @@ class Learned:
 
 def watches(rng: np.random.Generator, law: Law, size: Size) -> dict[str, Callable[[int], Watch]]:
     """By name of the bound, what watches so many streams of a law."""
-    tolerance = Rules().tolerance_accuracy
+    tolerance = float(Rules().tolerated(np.array(law.mean)))
     return {
         "true": Engine,
         "learned": lambda rows: Learned(rng, rows, law, size.learned),

@@ -29,6 +29,7 @@ def rules_of(settings: DriftSettings) -> Rules:
         tolerance_probability=settings.drift_tolerance_probability,
         tolerance_rank=settings.drift_tolerance_rank,
         tolerance_accuracy=settings.drift_tolerance_accuracy,
+        tolerance_loss_share=settings.drift_tolerance_loss_share,
         tolerance_new_phase=settings.drift_tolerance_new_phase,
         accuracy_floor=settings.drift_accuracy_floor,
         latency_ms=settings.drift_latency_s * 1_000,

@@ -288,7 +288,7 @@ class DriftCore(Tally):
             row, number, (cameras, prediction) = int(seen.rows[place]), int(versions[place]), predictions[place]
             cameras.knows(number, Version(prediction.model, prediction.version, tuple(prediction.probabilities)))
             same = version_of(table, row).classes == cameras.versions[number].classes
-            table.touch([row], b"wrl")
+            table.touch([row], b"wrly")
             renewal.renew(table, row, number, prediction.received_at_ms, same_classes=same)
         return {int(seen.rows[place]) for place in new}
 

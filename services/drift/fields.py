@@ -64,6 +64,7 @@ REFERENCE_FIELDS: Final = (
     Field("outcomes", "label_weights", "f4", (_PHASE, _LABEL)),
     Field("outcomes", "label_squares", "f4", (_PHASE, _LABEL)),
     Field("outcomes", "label_losses", "f4", (_PHASE, _LABEL)),
+    Field("days", "day_lag", "u2"),
     Field("estimates", "confidence", "f4"),
     Field("estimates", "confidences", "u2", (CONFIDENCE_BINS,)),
 )
@@ -154,3 +155,18 @@ LEARNING_FIELDS: Final = (
     Field("decorrelation", "squares", "f4", (_CORRELATED, len(BLOCKS))),
 )
 """Autocorrelation so far; gone as soon as the first reference is whole."""
+
+_SUMS: Final = (
+    Field("days", "weights", "f4"),
+    Field("days", "losses", "f4"),
+    Field("days", "squares", "f4"),
+    Field("days", "days", "f4"),
+)
+DAYS_FIELDS: Final = (
+    Field("days", "day", "u4"),
+    Field("days", "today", _SUMS, (_PHASE,)),
+    Field("days", "recent", _SUMS, (_PHASE,)),
+    Field("days", "usual", _SUMS, (_PHASE,)),
+    Field("days", "day_inflation", "f4"),
+)
+"""Labels by the day; of a camera without labels nothing is written."""

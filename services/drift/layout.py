@@ -18,6 +18,7 @@ from services.drift.fault_rules import ALARMS
 from services.drift.fields import (
     ALARMED_FIELDS,
     BINS,
+    DAYS_FIELDS,
     EVIDENCE_FIELDS,
     LEARNING_FIELDS,
     REFERENCE_FIELDS,
@@ -179,6 +180,7 @@ class Layout:
         pieces: Fields of each piece of a camera's rows that has a key of its own on the state topic, by its letter.
         reference, watch, learning: Types of rows: what is normal, what is seen, and what is measured while the first
             reference grows.
+        days: Type of rows of what labels of whole days show; beside the others, of cameras with labels alone.
         normal: What follows from a reference (`services.drift.normal`); nobody's state, since it can be made of it
             again.
     """
@@ -203,6 +205,7 @@ class Layout:
         self.source = np.array([self._source(stream) for stream in self.stream])
         self.pieces = self._pieces()
         self.reference, self.learning = row_of(self.pieces[b"r"]), row_of(self.pieces[b"l"])
+        self.days = row_of(self.pieces[b"y"])
         self.watch = row_of((*self.pieces[b"e"], *self.pieces[b"w"]))
         self.normal = self._normal()
 
@@ -252,6 +255,7 @@ class Layout:
             "missed": MISSED,
         }
         fields = {b"r": REFERENCE_FIELDS, b"e": EVIDENCE_FIELDS, b"w": SEEN_FIELDS, b"l": LEARNING_FIELDS}
+        fields[b"y"] = DAYS_FIELDS
         return {letter: places_given(of_it, places) for letter, of_it in fields.items()}
 
     def _normal(self) -> np.dtype[Any]:

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.records import Outcome
+from services.drift import days
 from services.drift.layout import ACCURACY, LOSS_LAG, Layout, of_rows
+from services.drift.rules import Rules
 from services.drift.sample import Floats, Ints, bucket_of
 from services.drift.streams import SURE, Fed
 
@@ -121,15 +123,18 @@ def learn(reference: NDArray[Any], seen: Outcomes, weight: Floats, chosen: NDArr
 
 
 def of_outcomes(
-    reference: NDArray[Any], seen: Outcomes, weight: Floats, *, accuracy: float, new_phase: float, floor: float
+    reference: NDArray[Any], seen: Outcomes, weight: Floats, rules: Rules, by_day: NDArray[Any] | None = None
 ) -> Fed:
     """Streams of an outcome: loss of all, of its class, of its phase, and against the floor, [n, streams of outcomes]:
     for eight classes 12.
 
+    All labels are held against the loss that is usual up to now, those of a class and of a phase against the first
+    reference, which is no other as long as the model is the same: what rises so slowly that it becomes usual is found
+    by these.
+
     Args:
-        accuracy: Tolerance against the reference of this phase.
-        new_phase: Tolerance against the worst phase known, where this one is not known yet.
-        floor: Accuracy that is too low whatever is usual.
+        rules: Tolerances, and the accuracy that is too low whatever is usual.
+        by_day: Rows of `Layout.days` of the table; None where nothing is learned after the first reference.
     """
     rows = seen.rows
     count = len(rows)
@@ -138,24 +143,50 @@ def of_outcomes(
     of_floor = layout.families[ACCURACY].streams
     x = np.full((count, layout.streams - layout.frame_streams), np.nan, np.float32)
     bound = np.full_like(x, 0.5)
-    limit = _limits(reference, rows)  # [n, PHASES, 1 + buckets]
+    each, limit = np.arange(count), _limits(reference, rows, by_day)  # [n, PHASES, 1 + buckets]
     closed = reference["labels_closed"][rows].astype(bool)
-    known = closed[np.arange(count), seen.phase]
-    own = limit[np.arange(count), seen.phase] + accuracy
-    bound[:, of_all.start] = np.where(known, own[:, 0], _of_new_phase(closed, limit, new_phase))
+    known = closed[each, seen.phase]
+    own = limit[each, seen.phase] + rules.tolerated(_means(reference, rows, seen.phase))
+    new = _of_new_phase(closed, limit, rules.tolerance_new_phase)
+    now = own[:, 0] if by_day is None else _learned_on(reference, by_day, seen, own[:, 0], rules)
+    bound[:, of_all.start] = np.where(known, now, new)
     tested = known | closed.any(axis=1)
     x[:, of_all.start] = np.where(tested, seen.loss, np.nan)
-    here = np.arange(count), of_class.start + seen.bucket
+    here = each, of_class.start + seen.bucket
     often = reference["label_weights"][rows, seen.phase, 1 + seen.bucket] >= _FEWEST_OF_CLASS
     bound[:, of_class] = own[:, 1:]
     x[here] = np.where(known & often, seen.loss, np.nan)
-    bound[:, of_phase] = bound[:, of_all]
-    x[np.arange(count), of_phase.start + seen.phase] = x[:, of_all.start]
-    bound[:, of_floor], x[:, of_floor] = 1 - floor, seen.loss
+    bound[:, of_phase] = np.where(known, own[:, 0], new)[:, None]
+    x[each, of_phase.start + seen.phase] = x[:, of_all.start]
+    bound[:, of_floor], x[:, of_floor] = 1 - rules.accuracy_floor, seen.loss
     x[bound > 0.98] = np.nan
     bound = np.clip(bound, 1e-3, 0.98)
     # A bet that is scaled by the weight is the bet on a sample that lies so much nearer to its bound.
     return Fed(bound + weight[:, None] * (x - bound), bound)
+
+
+def _learned_on(reference: NDArray[Any], by_day: NDArray[Any], seen: Outcomes, first: Floats, rules: Rules) -> Floats:
+    """Mean loss that must not be exceeded by all that was usual up to now, [n]: as `days.usual` has it, once that is of
+    as many labels as the *first* reference was made of; the limit of that before, [n]."""
+    rows, phase = seen.rows, seen.phase
+    mean, labels = days.usual(by_day, rows, phase)
+    larger = _inflation(reference, rows, by_day)
+    limit = mean + SURE * np.sqrt((mean + 1 / np.maximum(labels, 1)) * (1 - mean) * larger / np.maximum(labels, 1))
+    more = labels >= np.maximum(reference["label_weights"][rows, phase, 0], 1)
+    found: Floats = np.where(more, limit + rules.tolerated(mean), first).astype(np.float32)
+    return found
+
+
+def _means(reference: NDArray[Any], rows: Ints, phase: Ints) -> Floats:
+    """Mean loss of the first reference of a phase, [n, 1 + buckets]."""
+    mean: Floats = reference["label_losses"][rows, phase] / np.maximum(reference["label_weights"][rows, phase], 1e-9)
+    return mean
+
+
+def _inflation(reference: NDArray[Any], rows: Ints, by_day: NDArray[Any] | None) -> Floats:
+    """By how much the variance of a mean loss is larger than if labels were independent, [n], 1 and more."""
+    larger: Floats = np.maximum(reference["inflation"][rows, LOSS_LAG].astype(np.float32), 1)
+    return larger if by_day is None else np.asarray(np.maximum(larger, by_day["day_inflation"][rows]))
 
 
 def may_be_usual(reference: NDArray[Any], rows: Ints, phase: Ints, new_phase: float) -> NDArray[np.bool_]:
@@ -196,12 +227,14 @@ def worst(reference: NDArray[Any], row: int) -> float:
     return float(limits[often].max()) if often.any() else 1.0
 
 
-def _limits(reference: NDArray[Any], rows: Ints) -> Floats:
+def _limits(reference: NDArray[Any], rows: Ints, by_day: NDArray[Any] | None = None) -> Floats:
     """Upper confidence bound of the mean loss, by phase and class, [n, PHASES, 1 + buckets]."""
     weights = np.maximum(reference["label_weights"][rows], 1e-9)
     mean = reference["label_losses"][rows] / weights
     samples = weights**2 / np.maximum(reference["label_squares"][rows], 1e-9)
-    inflation = np.maximum(reference["inflation"][rows, LOSS_LAG].astype(np.float32), 1)[:, None, None]
+    inflation = _inflation(reference, rows, by_day)[:, None, None]
+    # Of a day's labels a class has a part, and by as much less do its own means of days vary more than by chance.
+    inflation = 1 + (inflation - 1) * weights / weights[..., :1] if by_day is not None else inflation
     # One error more than were seen: of a class that was never wrong yet the next label may be.
     spread = np.sqrt((mean + 1 / np.maximum(samples, 1)) * (1 - mean))
     limit: Floats = (mean + SURE * spread * np.sqrt(inflation / np.maximum(samples, 1))).astype(np.float32)

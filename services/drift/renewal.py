@@ -4,13 +4,13 @@ from typing import Final
 
 import numpy as np
 
-from services.drift import alarms, decorrelation, estimates, outcomes, sampling, streams
+from services.drift import alarms, days, decorrelation, estimates, outcomes, sampling, streams
 from services.drift.fields import REFERENCE_FIELDS
 from services.drift.layout import FAMILIES, FLOOR, OF_THE_ROAD
 from services.drift.table import Table
 
 _OF_THE_DEVICE: Final = {"table", "decorrelation"}
-_WITH_LABELS: Final = {"table", "decorrelation", "outcomes"}
+_WITH_LABELS: Final = {"table", "decorrelation", "outcomes", "days"}
 """Owners of what stays on a road that has not changed."""
 
 
@@ -40,6 +40,8 @@ def renew(table: Table, row: int, version: int, at_ms: int, *, same_classes: boo
     for field in REFERENCE_FIELDS:
         if field.owner not in stays:
             reference[field.name][row] = np.zeros((), reference.dtype[field.name])
+    if stays is not _WITH_LABELS:
+        days.forget(table.days, row)
     decorrelation.forget(reference, row)
     table.drop_detectors(row, range(table.layout.frame_streams))
     table.learning[row] = np.zeros((), table.layout.learning)

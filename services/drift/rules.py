@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _INSPECT_MS: Final = 200.0
+_SAMPLED_MS: Final = 3 * 86_400_000
+LEAST_TOLERANCE: Final = 0.002
+"""Rise of a mean loss that is tolerated however rare errors are, unless an operator tolerates less."""
 _Ms = TypeVar("_Ms", int, NDArray[np.int64])
 
 
@@ -26,6 +29,7 @@ class Rules:
         night: Brightness under which it is night.
         tolerance_probability, tolerance_rank, tolerance_accuracy, tolerance_new_phase: Changes that are
             tolerated.
+        tolerance_loss_share: Of the usual loss, the most of `tolerance_accuracy` that is tolerated.
         accuracy_floor: Accuracy that is too low whatever is usual.
         latency_ms: Mean latency over which the service is too slow.
         clock_skew_ms: Jump of a camera's clock that is a fault.
@@ -35,7 +39,7 @@ class Rules:
     """
 
     reference_samples: int = 1_000
-    reference_span_ms: int = 3 * 86_400_000
+    reference_span_ms: int = 7 * 86_400_000
     telemetry_span_ms: int = 86_400_000
     false_per_week: float = 1.0
     fleet_cameras: int = 0
@@ -44,6 +48,7 @@ class Rules:
     tolerance_probability: float = 0.02
     tolerance_rank: float = 0.05
     tolerance_accuracy: float = 0.02
+    tolerance_loss_share: float = 0.2
     tolerance_new_phase: float = 0.10
     accuracy_floor: float = 0.40
     latency_ms: float = 10_000
@@ -55,8 +60,13 @@ class Rules:
     @cached_property
     def sample_ms(self) -> float:
         """Shortest time between two frames of a camera that count: so that eight times as many as a reference needs
-        lie in the shortest time that it covers."""
-        return self.reference_span_ms / (8 * self.reference_samples)
+        lie in the shortest time that it covers, or in three days of it."""
+        return min(self.reference_span_ms, _SAMPLED_MS) / (8 * self.reference_samples)
+
+    def tolerated(self, loss: NDArray[Any]) -> NDArray[Any]:
+        """Rise of a mean *loss*, [...], that is tolerated: a share of it, but at least one answer in five hundred."""
+        share = np.maximum(self.tolerance_loss_share * loss, LEAST_TOLERANCE)
+        return np.asarray(np.minimum(share, self.tolerance_accuracy))
 
     def is_sample(self, at_ms: _Ms, sampled_ms: _Ms) -> Any:
         """Whether frames that came at *at_ms* are samples after those of *sampled_ms*: of a fast camera they lie apart.

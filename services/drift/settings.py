@@ -20,7 +20,10 @@ class DriftSettings(Settings):
         default=1_000, ge=100, le=60_000, description="Frames, and labels, that a reference is made of, per phase"
     )
     drift_reference_span_h: float = Field(
-        default=72, ge=0, description="Shortest time that a reference covers: one day may be like no other, hours"
+        default=168,
+        ge=0,
+        description="Shortest time that a reference covers: Sunday is not Monday, and few false alarms are promised "
+        "for what a reference has seen, hours",
     )
     drift_telemetry_span_h: float = Field(
         default=24,
@@ -42,7 +45,15 @@ class DriftSettings(Settings):
     drift_tolerance_rank: float = Field(
         default=0.05, ge=0, lt=0.5, description="Change of a mean rank within the reference that is tolerated"
     )
-    drift_tolerance_accuracy: float = Field(default=0.02, ge=0, lt=1, description="Loss of accuracy that is tolerated")
+    drift_tolerance_accuracy: float = Field(
+        default=0.02, ge=0, lt=1, description="Loss of accuracy that is tolerated, at most"
+    )
+    drift_tolerance_loss_share: float = Field(
+        default=0.2,
+        ge=0,
+        description="Rise of the share of wrong answers that is tolerated, as a part of that share: a fifth of one "
+        "wrong answer in twenty is one more in a hundred; one in five hundred always is",
+    )
     drift_tolerance_new_phase: float = Field(
         default=0.10,
         ge=0,

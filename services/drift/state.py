@@ -21,7 +21,7 @@ from services.drift.detectors.registry import DETECTORS
 from services.drift.layout import BUCKETS, Layout, layout_of
 
 EVIDENCE: Final = b"e"
-PIECES: Final = (b"r", EVIDENCE, b"w", b"l")
+PIECES: Final = (b"r", EVIDENCE, b"w", b"l", b"y")
 """Of a camera's rows, those that have keys of their own."""
 _ID_BYTES: Final = 8
 
@@ -79,8 +79,9 @@ TODAY: Final = {buckets: _written(layout_of(buckets)) for buckets in BUCKETS}
 FORMAT_0: Final = StoredLayout(state_0.PIECES, state_0.AXES, state_0.DETECTORS)
 _ID_0: Final = bytes(_ID_BYTES)
 _LENGTHS_0: Final = {
-    letter: row_of(fields_of(FORMAT_0.pieces[letter.decode()], FORMAT_0.axes)).itemsize for letter in PIECES
+    letter.encode(): row_of(fields_of(of_it, FORMAT_0.axes)).itemsize for letter, of_it in FORMAT_0.pieces.items()
 }
+"""A piece that came later has no length there."""
 
 
 class Piece(NamedTuple):
@@ -101,7 +102,7 @@ def _format(letter: bytes) -> Format[Piece]:
         "a row",
         write=lambda piece: piece.layout + piece.numbers,
         readers={1: lambda body: Piece(body[:_ID_BYTES], body[_ID_BYTES:])},
-        unnumbered=Unnumbered(lambda value: len(value) == _LENGTHS_0[letter], lambda value: Piece(_ID_0, value)),
+        unnumbered=Unnumbered(lambda value: len(value) == _LENGTHS_0.get(letter), lambda value: Piece(_ID_0, value)),
     )
 
 
@@ -133,7 +134,7 @@ class Layouts:
         Raises:
             Misconfigured: it is of a format of the future.
         """
-        is_0 = len(value) == _LENGTHS_0[letter]
+        is_0 = len(value) == _LENGTHS_0.get(letter)
         if not is_0 and not b"\x01" <= value[:1] <= bytes((HIGHEST,)):
             return None
         piece = _ROWS[letter].read(value)

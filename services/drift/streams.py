@@ -131,9 +131,10 @@ def lags(reference: NDArray[Any], rows: Ints) -> NDArray[np.uint16]:
     ranked[:, OPTIONAL] = np.where(lag[:, OPTIONAL] == 0, of_picture[:, None], ranked[:, OPTIONAL])
     shares = np.maximum(lag[:, CLASS_LAG], of_picture // _FASTER)
     sure = np.maximum(lag[:, ANSWERS_LAG].max(axis=1), of_picture)
-    loss = lag[:, LOSS_LAG]
+    floor = lag[:, LOSS_LAG]
+    loss = np.maximum(floor, reference["day_lag"][rows])
     of_outputs = _of_outputs(layout, shares, sure)
-    every: NDArray[np.uint16] = np.maximum(by_stream(layout, ranked, of_outputs, loss, loss), 1)
+    every: NDArray[np.uint16] = np.maximum(by_stream(layout, ranked, of_outputs, loss, floor), 1)
     return every
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _REFERENCE: Final = b"r"
 _WATCH: Final = b"w"
 _LEARNING: Final = b"l"
-PARTS: Final = (_REFERENCE, _WATCH, _LEARNING)
+_DAYS: Final = b"y"
+PARTS: Final = (_REFERENCE, _WATCH, _LEARNING, _DAYS)
 DETECTOR: Final = b"d"  # then the name of its stream
 _CAPACITY: Final = 64
 Rows = NDArray[Any]
@@ -44,6 +45,7 @@ class Table:
         reference: What is normal, one `Layout.reference` a row.
         watch: What is seen, one `Layout.watch` a row.
         learning: What is measured while the first reference grows, one `Layout.learning` a row.
+        days: What labels of whole days show, one `Layout.days` a row.
         normal: What follows from *reference*, one `Layout.normal` a row, as far as it is known: no state.
         detectors: Those that were chosen instead of the engine, by row and stream, as far as they were needed yet.
         detector_states: What the log has of them.
@@ -54,6 +56,7 @@ class Table:
         self.layout = layout
         evidence_bytes = row_of(layout.pieces[state.EVIDENCE]).itemsize
         self._types = {_REFERENCE: layout.reference, _WATCH: layout.watch, _LEARNING: layout.learning}
+        self._types[_DAYS] = layout.days
         self.logged = {
             _REFERENCE: {_REFERENCE: slice(0, layout.reference.itemsize)},
             _WATCH: {
@@ -61,6 +64,7 @@ class Table:
                 _WATCH: slice(evidence_bytes, layout.watch.itemsize),
             },
             _LEARNING: {_LEARNING: slice(0, layout.learning.itemsize)},
+            _DAYS: {_DAYS: slice(0, layout.days.itemsize)},
         }
         self.names: list[str] = []
         self.detectors: dict[tuple[int, int], Detector] = {}
@@ -84,6 +88,10 @@ class Table:
     @property
     def learning(self) -> Rows:
         return self._stored[b"l"]
+
+    @property
+    def days(self) -> Rows:
+        return self._stored[b"y"]
 
     def cameras(self, row: int) -> "Cameras":
         """Those of the partition that *row* is of."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from services.drift import (
     absences,
     arrivals,
+    days,
     decorrelation,
     describe,
     estimates,
@@ -111,18 +112,27 @@ class Watcher:
         if (learners := ~closed).any() and (learners := learners & _is_normal(watch, rows)).any():
             table.touch(rows[learners], b"r", labels_alone=True)
             self._learn_labels(table, seen, weight, learners)
-        rules = self._rules
-        fed = outcomes.of_outcomes(
-            known,
-            seen,
-            weight,
-            accuracy=rules.tolerance_accuracy,
-            new_phase=rules.tolerance_new_phase,
-            floor=rules.accuracy_floor,
-        )
+        self._learn_days(table, seen, weight)
+        fed = outcomes.of_outcomes(known, seen, weight, self._rules, table.days)
         sampling.count_labelled(watch, rows)
-        usual = normal(table, rows, rules)
+        usual = normal(table, rows, self._rules)
         return changed | self._evidence(table, rows, usual, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause)
+
+    def _learn_days(self, table: Table, seen: Outcomes, weight: Floats) -> None:
+        """Count labels in their days; with a day that is over its camera's usual loss may be known better."""
+        watch, rows, by_day = table.watch, seen.rows, table.days
+        table.touch(rows, b"y")
+        over = days.turn(by_day, rows, seen.at_ms)
+        if over.any():
+            ended = rows[over]
+            # Half of the way to an alarm, as evidence goes: what comes then waits until it is over, or never counts.
+            calm = watch["family"][ended, ACCURACY] <= np.sqrt(self.thresholds(table, ended, "label_"))
+            due = days.may_learn(table.reference, by_day, ended, calm)
+            if due.any():
+                table.touch(ended[due], b"r")
+                days.learn(table.reference, by_day, ended[due], calm[due], self._rules)
+        normal_now = _is_normal(watch, rows)
+        days.take(by_day, rows[normal_now], seen.phase[normal_now], seen.loss[normal_now], weight[normal_now])
 
     def thresholds(self, table: Table, rows: Ints, of: str = "") -> Floats:
         """Evidence at which an alarm is raised, [n]: the samples that the fleet's families see in the time in which
@@ -243,6 +253,7 @@ class Watcher:
                 table, row, first + family, since_ms=since, at_ms=int(at_ms[place]), cause=cause[place].tobytes()
             )
             streams.forget(watch, row, first + family)
+            _drop_recent_days(table, row)
             changed.add(row)
         for place, family, stream, detector in theirs:
             row = int(rows[place])
@@ -253,6 +264,7 @@ class Watcher:
                 now = int(at_ms[place])
                 raise_alarm(table, row, family, since_ms=now, at_ms=now, cause=cause[place].tobytes())
                 streams.forget(watch, row, family)
+                _drop_recent_days(table, row)
                 changed.add(row)
         if watch["raised"][rows, families].any():
             calm, again = streams.calmed(watch, rows, families, lag)
@@ -281,6 +293,12 @@ class Watcher:
             over &= outcomes.may_be_usual(known, rows, phase, rules.tolerance_new_phase)
         for row, its_phase in zip(rows[over].tolist(), phase[over].tolist(), strict=True):
             _close_labels(table, row, its_phase)
+
+
+def _drop_recent_days(table: Table, row: int) -> None:
+    """Something has changed: labels of the last days are not usual."""
+    table.touch([row], b"y")
+    days.drop_recent(table.days, row)
 
 
 def _is_normal(watch: NDArray[Any], rows: Ints) -> NDArray[np.bool_]:

@@ -8,14 +8,14 @@ import pytest
 import services.drift
 from catseye.contract import alert_kinds
 from services.drift.fault_rules import FAULTS
-from services.drift.fields import EVIDENCE_FIELDS, LEARNING_FIELDS, REFERENCE_FIELDS
+from services.drift.fields import DAYS_FIELDS, EVIDENCE_FIELDS, LEARNING_FIELDS, REFERENCE_FIELDS
 from services.drift.layout import FRAMES_FAMILIES, OUTCOME_FAMILIES
 from services.drift.settings import DriftSettings
 from services.drift.signals import KINDS, SIGNALS
 from tests.simulation.eight_classes import FAMILIES, STREAM, WATCH_FIELDS, WEIGHTS
 
 FOLDER = Path(services.drift.__file__).parent
-FIELDS = (*REFERENCE_FIELDS, *WATCH_FIELDS, *LEARNING_FIELDS)
+FIELDS = (*REFERENCE_FIELDS, *WATCH_FIELDS, *LEARNING_FIELDS, *DAYS_FIELDS)
 NO_STATE = {"normal"}
 """Modules whose rows follow from state and are none."""
 

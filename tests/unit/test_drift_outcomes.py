@@ -12,6 +12,7 @@ from catseye.contract.records import Outcome
 from services.drift.detectors.esr import combined
 from services.drift.layout import OUTCOME_FAMILIES
 from services.drift.outcomes import Outcomes, expected, of_outcomes, outcomes, weigh
+from services.drift.rules import Rules
 from services.drift.streams import Fed, take, weights
 from tests.simulation.cameras import CLASSES, QUICK, Camera, Watched, outcome
 from tests.simulation.eight_classes import ACCURACY, BUCKETS, FAMILIES, LAYOUT, REFERENCE, STREAMS, WATCH
@@ -42,9 +43,13 @@ def whole(losses: float = 0.05, phase: int = 1, weights: float = 1_000) -> NDArr
     return known
 
 
+ABSOLUTE = Rules(tolerance_loss_share=1.0)
+"""Of a loss of .05 two in a hundred are tolerated, whatever share that is."""
+
+
 def fed(known: NDArray[Any], seen: Outcomes, weight: float = 1.0) -> Fed:
     """Streams of a label under the usual tolerances."""
-    return of_outcomes(known, seen, np.array([weight], np.float32), accuracy=0.02, new_phase=0.1, floor=0.4)
+    return of_outcomes(known, seen, np.array([weight], np.float32), ABSOLUTE)
 
 
 def labelled_because_unsure(camera: Camera, watched: Watched, count: int, propensity: float) -> None:
