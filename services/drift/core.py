@@ -208,6 +208,8 @@ class DriftCore(Tally):
                     cameras.saw(each.received_at_ms)
                 emit(table, changed)
         self.events["frames_watched"] += len(predictions)
+        if left_out := self._watcher.left_out():
+            self.events["frames_with_odd_numbers"] += left_out
 
     def _columns(
         self,

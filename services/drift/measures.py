@@ -20,7 +20,8 @@ def focus(measured: Mapping[str, Floats]) -> Floats:
 
     The Laplacian grows with the square of contrast: what is left is focus, which fog alone does not take away.
     """
-    logs: Floats = np.log(measured["sharpness"] + _TINY) - 2 * np.log(measured["contrast"] + _TINY)
+    sharpness, contrast = (np.maximum(measured[name], 0) for name in ("sharpness", "contrast"))
+    logs: Floats = np.log(sharpness + _TINY) - 2 * np.log(contrast + _TINY)
     return logs
 
 

@@ -77,7 +77,8 @@ def outcomes(
             [bucket_of(layout, each.label, of) for each, of in zip(matched, classes, strict=True)], np.int64
         ),
         loss=np.array([not each.correct for each in matched], np.float32),
-        propensity=np.array([min(max(each.propensity, 1e-3), 1) for each in matched], np.float32),
+        # A NaN is no propensity, and by chance then: a label that nobody weighs counts fully.
+        propensity=np.nan_to_num(np.clip([each.propensity for each in matched], 1e-3, 1), nan=1.0).astype(np.float32),
         confidence=np.array([each.confidence for each in matched], np.float32),
         cause=np.array([bytes.fromhex(each.prediction_id) for each in matched], "V16"),
     )

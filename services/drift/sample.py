@@ -173,7 +173,7 @@ def _outputs(layout: Layout, predictions: Sequence[Prediction]) -> tuple[Ints, F
     confidence = np.zeros(len(predictions), np.float32)
     for width, places in by_width.items():
         odds = np.array([list(predictions[place].probabilities.values()) for place in places], np.float32)
-        odds = np.clip(odds, 0, 1)
+        odds = np.clip(np.nan_to_num(odds), 0, 1)
         shown = min(width, buckets)
         outputs[places, shares.start : shares.start + shown] = odds[:, :shown]
         if width > buckets:

@@ -76,21 +76,25 @@ def statistics(
             for labelled, since_ms, cusum in zip(_LABELLED, watch["since_ms"].tolist(), watch["cusum"], strict=True)
         ]
         for family, stream, more in (
-            *_of_frames(table, row, shares[place], version.classes),
+            *_of_frames(table, row, shares[place], version.classes, rules.reference_samples),
             *_of_labels(table, row, shares[place], float(now[place, of_loss])),
             *_without_labels(table, row, float(usual_loss[place])),
         ):
             numbers: dict[str, Any] = {"estimate": float(now[place, stream]), "reference": float(normal[place, stream])}
-            yield DriftStatistic(**of_camera, **of_family[family], **numbers | more)
+            yield DriftStatistic(**of_camera, **of_family[family] | numbers | more)
 
 
-def _of_frames(table: Table, row: int, shares: Floats, classes: tuple[str, ...]) -> _Signals:
-    """Signals of pictures, telemetry and predictions.
+def _of_frames(table: Table, row: int, shares: Floats, classes: tuple[str, ...], samples: int) -> _Signals:
+    """Signals of pictures, telemetry and predictions. One of which a whole reference holds nothing is off: it claims
+    nothing until as many samples are learned from as make a reference.
 
     Args:
         shares: Of each stream in its family's evidence, [streams].
+        samples: How many make a reference.
     """
     slots, lags = table.reference["telemetry"][row], table.reference["decorrelation_lag"][row]
+    phase = int(table.watch["phase"][row])
+    off = (table.reference["histogram"][row, phase] == 0).all(axis=-1) & (table.reference["closed"][row, phase] == 1)
     for place, streams in _places(table.layout):
         signal = place.signal
         if (signal.along == "slot" and not slots[place.number]) or (
@@ -101,8 +105,10 @@ def _of_frames(table: Table, row: int, shares: Floats, classes: tuple[str, ...])
             continue  # nothing is known of it
         called, bucket = signal_of(table, row, streams[0])
         called = called if bucket is None else f"{called}.{table.layout.class_of(bucket, classes) or 'others'}"
-        evidence = float(shares[streams].sum())
-        yield _KIND[signal.family], streams[0], {"signal": called, "evidence": evidence}
+        shown: dict[str, Any] = {"signal": called, "evidence": float(shares[streams].sum())}
+        if place in RANKED_PLACES and off[RANKED_PLACES.index(place)]:
+            shown["learning_left"] = samples
+        yield _KIND[signal.family], streams[0], shown
 
 
 def _of_labels(table: Table, row: int, shares: Floats, loss: float) -> _Signals:

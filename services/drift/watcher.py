@@ -14,6 +14,7 @@ from services.drift import (
     estimates,
     faults,
     late,
+    numbers,
     outcomes,
     reference,
     sampling,
@@ -49,7 +50,7 @@ _BRIGHTNESS: Final = PICTURE.index("brightness")
 
 
 class Watcher:
-    """Applies the rules to tables; remembers nothing itself.
+    """Applies the rules to tables; remembers nothing itself but a count.
 
     Args:
         rules: What the operator decided.
@@ -58,11 +59,19 @@ class Watcher:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._choice = DetectorChoice(rules.detectors, rules.detectors_run_length)
+        self._left_out = 0
+
+    def left_out(self) -> int:
+        """Frames since this was asked last of which some numbers were none."""
+        count, self._left_out = self._left_out, 0
+        return count
 
     def frames(self, table: Table, seen: Frames) -> set[int]:
         """Take one frame of each camera; returns the rows whose alarms changed."""
         watch, rows = table.watch, seen.rows
         table.touch(rows, b"w")
+        seen, left_out = numbers.guarded(watch, seen)
+        self._left_out += left_out
         phase, waited_ms = self._phase(watch, seen), absences.frames_waited_ms(watch, seen)
         rules = self._rules
         holds = faults.evaluate(
