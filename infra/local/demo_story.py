@@ -66,6 +66,7 @@ def story(figures: Mapping[str, Any], change: Change, behind_s: float) -> dict[s
         "alert_after_s": round(opened[0]["opened_at_s"] - (change.at_s or 0.0), 3) if opened else None,
         "alerts_open": sum(alert["state"] not in ENDED for alert in figures["alerts"]),
         "candidates": candidates(figures["models"]),
+        "training_open_since_s": _training_open_since_s(figures),
         "behind_s": round(behind_s, 1),
     }
     return told | {"well_again": None if change.at_s is None else not _ills(told, figures["alerts"])}
@@ -76,6 +77,13 @@ def candidates(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     first = next((model["version"] for model in models if model["stage"] == "champion"), None)
     last = {model["version"]: dict(model) for model in models if model["version"] != first}
     return sorted(last.values(), key=lambda model: model["at_s"])
+
+
+def _training_open_since_s(figures: Mapping[str, Any]) -> float | None:
+    """When the training was decided that had made no candidate when the road ended; None if there is none."""
+    decided_s: float = max((each["at_s"] for each in figures["decisions"] if each["accepted"]), default=math.inf)
+    made_s = max((made["at_s"] for made in candidates(figures["models"])), default=-math.inf)
+    return decided_s if made_s < decided_s < math.inf else None
 
 
 def events(figures: Mapping[str, Any], told: Mapping[str, Any]) -> list[tuple[float, str]]:
@@ -105,12 +113,21 @@ def events(figures: Mapping[str, Any], told: Mapping[str, Any]) -> list[tuple[fl
 
 
 def fates(told: Mapping[str, Any]) -> list[str]:
-    """What became of each candidate, a sentence each."""
+    """What became of each candidate, and of the training that has made none yet, a sentence each."""
+    open_since_s = told["training_open_since_s"]
+    open_ = (
+        []
+        if open_since_s is None
+        else [
+            f"the training of {open_since_s:.0f} s had made no candidate when the road ended: on a busy machine it "
+            "takes minutes, and a longer --duration waits for it"
+        ]
+    )
     return [
         f"candidate {model['version']}: {FATES.get(model['stage'], model['stage'])}, {model['at_s']:.0f} s: "
         f"{model['because']}"
         for model in told["candidates"]
-    ]
+    ] + open_
 
 
 def verdict(figures: Mapping[str, Any], told: Mapping[str, Any]) -> str:

@@ -106,6 +106,18 @@ def test_every_candidate_has_its_fate_and_its_reason() -> None:
     ]
 
 
+def test_a_training_that_the_end_of_the_road_cut_off_is_named() -> None:
+    """Else it seems to have come to nothing; also the second try after a candidate that was rejected."""
+    figures = foggy()
+    assert told(figures)["story"]["training_open_since_s"] is None
+    assert told(foggy(decisions=[]))["story"]["training_open_since_s"] is None
+    for models, at_s in ((figures["models"][:1], 70.0), (figures["models"][:2], 100.0)):
+        decided = [{"accepted": True, "because": "drift", "detail": "", "at_s": at_s}]
+        cut_off = told(foggy(models=models, decisions=decided))
+        assert fates(cut_off["story"])[-1].startswith(f"the training of {at_s:.0f} s had made no candidate when")
+        assert "--duration waits for it" in " ".join(shown(ending(cut_off, [])).split())
+
+
 def test_a_road_is_well_when_accuracy_is_back_and_no_alert_is_open() -> None:
     """Else each thing that is not well is named, with what to do about it."""
     figures = told(foggy())
