@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from playwright.sync_api import Page, Response
+from playwright.sync_api import Page
 
 from infra.benches.harness import ROOT, BenchError, Options, Report, Row, machine
 from infra.local.chromium import chromium
@@ -35,28 +35,41 @@ PATIENCE_S: Final = 5.0
 _SHOWN: Final = """() => {
     const image = document.getElementById("frame");
     const keys = [...document.querySelectorAll("#classes [data-label]")];
-    return image.hidden ? null : [image.getAttribute("src"), Object.fromEntries(keys.map(
+    return image.hidden ? null : [window.frames_offered[new URL(image.src).pathname] ?? "", Object.fromEntries(keys.map(
         ({ dataset }) => [dataset.label, dataset.key]))];
 }"""
+_REMEMBERED: Final = """
+window.frames_offered = {};
+const asked = window.fetch;
+window.fetch = async (...given) => {
+    const answer = await asked(...given);
+    if (String(given[0]).endsWith("/v1/labels/offers") && answer.ok) {
+        for (const { place, frame } of (await answer.clone().json()).offers)
+            window.frames_offered[`/v1/frames/${place}.jpg`] = frame;
+    }
+    return answer;
+};"""
 
 
 class Person:
     """Labels what a page shows.
 
     Args:
-        page: The label page.
+        page: Becomes the label page.
+        address: Of that.
         ledger: Of the road.
     """
 
-    def __init__(self, page: Page, ledger: Path) -> None:
+    def __init__(self, page: Page, address: str, ledger: Path) -> None:
         self._page = page
         self._ledgers = Ledgers(ledger)
-        self._frame_of: dict[str, str] = {}
         self._class_of: dict[str, str] = {}
-        self._last, self._since_s = "", 0.0
+        self._frame, self._since_s = "", 0.0
+        self._answered: str | None = None
         self.given = 0
         self.unsure = 0
-        page.on("response", self._offered)
+        page.add_init_script(_REMEMBERED)
+        page.goto(address)
 
     def look(self) -> None:
         """Answer for the picture that is shown, once it is known what it is."""
@@ -64,25 +77,22 @@ class Person:
         if shown is None:
             self._page.wait_for_timeout(ASKED_MS)
             return
-        source, keys = shown
-        if source != self._last:
-            self._last, self._since_s = source, time.monotonic()
+        frame, keys = shown
+        if frame != self._frame:
+            self._frame, self._since_s = frame, time.monotonic()
         for entry in self._ledgers.entries():
             if entry["kind"] == "frame":
                 self._class_of[f"{entry['camera']}/{entry['boot']}/{entry['sequence']}"] = entry["label"]
-        known = self._class_of.get(self._frame_of.get(source, ""))
-        if known in keys:
+        known = self._class_of.get(frame)
+        if frame == self._answered:
+            pass  # the next picture is not there yet
+        elif known in keys:
             self._page.keyboard.press(keys[known])
-            self.given += 1
+            self.given, self._answered = self.given + 1, frame
         elif time.monotonic() - self._since_s > PATIENCE_S:
             self._page.keyboard.press("KeyN")
-            self.unsure += 1
+            self.unsure, self._answered = self.unsure + 1, frame
         self._page.wait_for_timeout(EVERY_MS)
-
-    def _offered(self, answer: Response) -> None:
-        if answer.url.endswith("/v1/labels/offers") and answer.ok:
-            for offer in answer.json()["offers"]:
-                self._frame_of[f"/v1/frames/{offer['place']}.jpg"] = offer["frame"]
 
 
 def run(options: Options) -> Report:
@@ -132,10 +142,7 @@ def _played(out: Path, road: Sequence[object]) -> tuple[dict[str, Any], Person]:
         address, said = _address(demo.stdout)
         ledger = _ledger(began_s)
         with chromium() as browser:
-            page = browser.new_page()
-            page.goto(address)
-            person = Person(page, ledger)
-            page.reload()  # what was offered before he looked is offered again
+            person = Person(browser.new_page(), address, ledger)
             while demo.poll() is None:
                 person.look()
     finally:
