@@ -123,13 +123,18 @@ def row_of(figures: Mapping[str, Any]) -> Row:
     accuracy = figures["story"]["accuracy"]["changed"]
     return {
         "outcomes": figures["outcomes"],
-        "accuracy": figures["accuracy"],
+        "accuracy": _known(figures["accuracy"]),
         **first("alert", [each["opened_at_s"] for each in figures["alerts"]]),
         **first("training", [each["at_s"] for each in figures["decisions"] if each["accepted"]]),
         **first("candidate", [each["at_s"] for each in figures["models"] if each["stage"] == "candidate"]),
         **first("promotion", [each["at_s"] for each in figures["models"] if each["stage"] == "champion"]),
-        **{f"accuracy {name}": accuracy[name] for name in ("before", "lowest", "end")},
+        **{f"accuracy {name}": _known(accuracy[name]) for name in ("before", "lowest", "end")},
     }
+
+
+def _known(value: float | None) -> float | str:
+    """A figure; where nothing changed on the road, or nobody labelled, there is none."""
+    return "-" if value is None else value
 
 
 def _played(out: Path, road: Sequence[object]) -> tuple[dict[str, Any], Person]:
