@@ -70,7 +70,13 @@ class Plan:
         return round(day * DAY_MIN * 60_000 / self.tick_ms)
 
 
-SHORT = Plan(cameras=50, days=4, learning_days=2, tick_ms=600_000, rules=Rules(reference_samples=60))
+SHORT = Plan(
+    cameras=50,
+    days=4,
+    learning_days=2,
+    tick_ms=600_000,
+    rules=Rules(reference_samples=60, reference_span_ms=3 * 86_400_000),
+)
 
 
 class Fleet:
