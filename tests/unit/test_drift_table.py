@@ -96,7 +96,7 @@ def test_keys_name_camera_and_part() -> None:
     watched.live(Camera(), 150)
     changes = dict(watched.cameras.changes())
     versions, layouts = ([key for key in changes if key.startswith(start)] for start in (b"\0v", b"\0l"))
-    assert set(changes) == {b"a\0e", b"a\0w", b"a\0r", b"a\0l", b"\0p", *versions, *layouts}
+    assert set(changes) == {b"a\0e", b"a\0w", b"a\0r", b"a\0l", b"a\0y", b"\0p", *versions, *layouts}
     assert (len(versions), len(layouts)) == (1, 1)
 
 
