@@ -18,6 +18,7 @@ from catseye.contract.records import (
     DriftStatistic,
     Heartbeat,
     LabelAnswer,
+    LabelSuspect,
     Outcome,
     Prediction,
     Record,
@@ -282,3 +283,25 @@ def test_an_answer_of_a_person_is_told_to_open_pages() -> None:
     found, changes = view.on_batch(cast("Any", records))
     assert changes == {"labels": 2}
     assert ["ZADD", KEYS.answers_of("ada"), 7, "b"] in found.commands()
+
+
+def test_a_label_in_doubt_is_told_to_open_pages() -> None:
+    """As an answer is; its frame comes back to the queue."""
+    suspect = LabelSuspect(
+        camera="gate-1",
+        boot="b",
+        sequence=1,
+        frame_partition=2,
+        frame_offset=3,
+        received_at_ms=7,
+        label="bus",
+        classes=["car", "bus"],
+        source="audit",
+        propensity=0.25,
+        because="training",
+        by="trainer",
+        at_ms=9,
+    )
+    found, changes = ViewCore(KEYS, CODEC, QUEUE).on_batch(cast("Any", batch(("labels.suspects", suspect))))
+    assert changes == {"labels": 1}
+    assert ["ZADD", KEYS.drawer("suspect"), 7, "gate-1/b/1"] in found.commands()
