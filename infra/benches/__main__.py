@@ -41,6 +41,8 @@ BENCHES = (
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
 NEVER_SHORT = (
     "pipeline",
+    "join",
+    "drift",
     "worker",
     "latency",
     "swap",
