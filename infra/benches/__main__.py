@@ -39,27 +39,9 @@ BENCHES = (
     "fuzz",
 )
 """Modules of this package with a `run(options: Options) -> Report`; one line here adds one."""
-NEVER_SHORT = (
-    "pipeline",
-    "join",
-    "drift",
-    "worker",
-    "latency",
-    "swap",
-    "roads",
-    "loop",
-    "restart",
-    "stalls",
-    "labels",
-    "label_page",
-    "label_loop",
-    "pages",
-    "view",
-    "predict",
-    "streams",
-    "fuzz",
-)
-"""What `--short` leaves out unless it is named: a minute at least beside the rest of CI, or tests play the same."""
+SHORT = ("jpeg", "video", "fleet", "rollout")
+"""What `--short` plays where none is named: of the others each takes a minute beside the rest of CI, or tests play the
+same."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,8 +70,7 @@ def main(
     console = Console() if sys.stdout.isatty() else Console(width=140)
     options = Options(short, only, pairs, grid, long, bootstrap)
     reports: list[Report] = []
-    everything = [name for name in BENCHES if not (short and name in NEVER_SHORT)]
-    for name in names or everything:
+    for name in names or (SHORT if short else BENCHES):
         bench, began = importlib.import_module(f"infra.benches.{name}"), time.monotonic()
         try:
             reports.append(bench.run(options))

@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.drift.layout import FOCUS, OPTIONAL, PICTURE, RANKED_PLACES
-from services.drift.sample import Frames
+from services.drift.sample import LARGEST, Frames
 
-LARGEST: Final = 1e15
-"""Its square, summed over a reference, is still a float32."""
 _KEPT: Final = {PICTURE.index("brightness"): "light", PICTURE.index("contrast"): "contrast", FOCUS: "focus"}
 """Signals of which a running mean is kept with every frame, and in which column: it takes what it was."""
 _ALWAYS: Final = [

@@ -13,8 +13,8 @@ from services.drift.layout import PICTURE, RANKED, RANKED_PLACES, SLOTS, Layout
 from services.drift.signals import FEATURES
 
 _TINY: Final = 1e-6
-_LARGEST: Final = 1e15
-"""Of a reading: its square, summed over a reference, is still a float32."""
+LARGEST: Final = 1e15
+"""Of a number: its square, summed over a reference, is still a float32."""
 _FEATURE_MOST: Final = 30_000.0
 """Of a feature: means of classes are kept in 16 bits, which end at 65,504. What is larger counts as this."""
 _FIELDS: Final = {each.signal.field: number for number, each in enumerate(RANKED_PLACES) if each.signal.field}
@@ -122,7 +122,7 @@ def frames(
     for place in samples:
         for slot, name in enumerate(slots[place]):
             reading = predictions[place].telemetry.get(name, np.nan)
-            ranked[place, SLOTS.start + slot] = reading if abs(reading) < _LARGEST else np.nan
+            ranked[place, SLOTS.start + slot] = reading if abs(reading) < LARGEST else np.nan
     hashes = np.array([each.perceptual_hash for each in predictions], np.int64)
     sharpness = np.ascontiguousarray(ranked[:, _SHARPNESS]).view(np.uint32).astype(np.int64)
     light = np.ascontiguousarray(ranked[:, _BRIGHTNESS]).view(np.uint32).astype(np.int64)

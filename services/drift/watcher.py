@@ -118,17 +118,22 @@ class Watcher:
         rows = seen.rows
         weight = outcomes.weigh(watch, seen)
         closed = known["labels_closed"][rows, seen.phase].astype(bool)
-        if (learners := ~closed).any() and (learners := learners & _is_normal(watch, rows)).any():
+        normal_now = _is_normal(watch, rows)
+        if (learners := ~closed & normal_now).any():
             table.touch(rows[learners], b"r", labels_alone=True)
             self._learn_labels(table, seen, weight, learners)
-        self._learn_days(table, seen, weight)
+        self._learn_days(table, seen, weight, normal_now)
         fed = outcomes.of_outcomes(known, seen, weight, self._rules, table.days)
         sampling.count_labelled(watch, rows)
         usual = normal(table, rows, self._rules)
         return changed | self._evidence(table, rows, usual, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause)
 
-    def _learn_days(self, table: Table, seen: Outcomes, weight: Floats) -> None:
-        """Count labels in their days; with a day that is over its camera's usual loss may be known better."""
+    def _learn_days(self, table: Table, seen: Outcomes, weight: Floats, normal_now: NDArray[np.bool_]) -> None:
+        """Count labels in their days; with a day that is over its camera's usual loss may be known better.
+
+        Args:
+            normal_now: What `_is_normal` gives, [n].
+        """
         watch, rows, by_day = table.watch, seen.rows, table.days
         table.touch(rows, b"y")
         over = days.turn(by_day, rows, seen.at_ms)
@@ -140,7 +145,6 @@ class Watcher:
             if due.any():
                 table.touch(ended[due], b"r")
                 days.learn(table.reference, by_day, ended[due], calm[due], self._rules)
-        normal_now = _is_normal(watch, rows)
         days.take(by_day, rows[normal_now], seen.phase[normal_now], seen.loss[normal_now], weight[normal_now])
 
     def thresholds(self, table: Table, rows: Ints, of: str = "") -> Floats:

@@ -92,7 +92,6 @@ def unseen(
 ) -> Unseen:
     """Score *logits* [N, C] over all and by view."""
     temperature = round(fit_temperature(logits, labels), 4)
-
     whole = _score_of(logits, labels, classes, temperature, np.ones(len(labels), dtype=bool))
     return Unseen(fold_count, temperature, whole, _scores(logits, labels, views, classes, temperature))
 
