@@ -1,14 +1,12 @@
 """Frames of a video file or of a live stream, as JPEG."""
 
-import math
 import threading
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from catseye.video.stream import Source
-
-_ROUNDED_S = 0.001  # a file's times are whole ticks of its own clock
+from catseye.video.times import Thinning
 
 
 class Taken(NamedTuple):
@@ -36,15 +34,13 @@ def frames(source: Source, *, fps: float | None, fast: bool, stop: threading.Eve
         VideoFault: as `Source.pictures`.
         Misconfigured: the packages of `catseye[video]` are missing.
     """
-    openings, began_s, wanted_s = 0, time.monotonic(), -math.inf
+    openings, began_s, thinning = 0, time.monotonic(), Thinning(fps)
     for picture in source.pictures(stop):
         if source.openings != openings:
-            openings, began_s, wanted_s = source.openings, time.monotonic(), -math.inf
+            openings, began_s, thinning = source.openings, time.monotonic(), Thinning(fps)
         at_s = picture.at_s
-        if at_s < wanted_s - _ROUNDED_S:
+        if not thinning.wants(at_s):
             continue
-        if fps is not None:
-            wanted_s = (at_s if at_s > wanted_s + 1 / fps else wanted_s) + 1 / fps
         if not (fast or source.live) and stop.wait(max(0.0, began_s + at_s - time.monotonic())):
             return
         yield Taken(picture.jpeg(), picture.captured_at_ms if source.live else None)
