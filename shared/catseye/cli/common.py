@@ -97,25 +97,38 @@ json_option = click.option(
 def settings_with_broker() -> Settings:
     """The environment's settings, once the broker answers. Raises `Misconfigured`, also for what a service would
     refuse, and `Unavailable`."""
+    settings = settings_of_publisher()
+    ask_broker(settings, _ANSWER_S)
+    return settings
+
+
+def settings_of_publisher() -> Settings:
+    """The environment's settings. Raises `Misconfigured`, also for what a service would refuse."""
     # Here, so that `--help` comes at once.
-    from confluent_kafka import KafkaException  # noqa: PLC0415
     from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415
 
     from catseye.cli.settings import check_services_if_set  # noqa: PLC0415
-    from catseye.kafka.admin import admin  # noqa: PLC0415
     from catseye.settings import DoorSettings, load  # noqa: PLC0415
 
     set_on_retry_hooks([])  # a command prints its result in one sentence, not each attempt
     settings = load(DoorSettings, service="ingest")
     check_services_if_set()
+    return settings
+
+
+def ask_broker(settings: Settings, timeout_s: float) -> None:
+    """Return when the broker answers. Raises `Unavailable` after *timeout_s* seconds without."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - as above
+
+    from catseye.kafka.admin import admin  # noqa: PLC0415
+
     try:
-        admin(settings).list_topics(timeout=_ANSWER_S)
+        admin(settings).list_topics(timeout=timeout_s)
     except KafkaException as fault:
         raise Unavailable(
             f"no Kafka broker answers at {settings.kafka_bootstrap_servers}: is it up, and is KAFKA_BOOTSTRAP_SERVERS "
             "right? `infra/stack up` starts one"
         ) from fault
-    return settings
 
 
 def records_of(settings: Settings, topic: str, *, camera: str | None = None) -> list[Any]:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import secrets
+import sys
 import time
 from collections import Counter, deque
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from catseye.cli.common import OutFile, json_option, settings_with_broker, write_file, write_json
+from catseye.cli.common import CAMERA, OutFile, json_option, write_file, write_json
 from catseye.cli.stopping import Stopping
 from catseye.contract.errors import Misconfigured
 from catseye.contract.masking import masked
 
 if TYPE_CHECKING:
+    from catseye.cli.roadside_outlet import Outlet
     from catseye.roads.config import Point, RoadConfig
     from catseye.roads.road import Road, Vehicle
     from catseye.video.messages import Count
     from catseye.video.picture import Picture
 
-VIEW_WIDTH: Final = 320
 _PROGRESS_S: Final = 10.0
 _TRAILS: Final = 20  # vehicles whose ways are drawn, the newest
 
 
 @click.command()
 @click.argument("source")
-@click.option("--camera", required=True, help="Name of the camera.")
+@click.option("--camera", type=CAMERA, required=True, help="Name of the camera.")
 @click.option(
     "--config",
     "config_file",
@@ -37,34 +38,67 @@ _TRAILS: Final = 20  # vehicles whose ways are drawn, the newest
 )
 @click.option("--draw", "drawing", type=OutFile(), help="Write a picture of the road, region, lines and ways here.")
 @click.option("--dry-run", is_flag=True, help="Count only: nothing is published, and no Kafka is needed.")
+@click.option(
+    "--ring",
+    "ring_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of what Kafka does not have yet; left out, rings/ in the data folder.",
+)
+@click.option(
+    "--ring-mib",
+    type=click.IntRange(16, 1_000_000),
+    default=256,
+    show_default=True,
+    help="Room for it on disk, MiB; the oldest vehicles are dropped, and counted, when there is no more.",
+)
 @json_option
 def roadside(
-    source: str, camera: str, config_file: Path | None, drawing: Path | None, dry_run: bool, json_file: Path | None
+    source: str,
+    camera: str,
+    config_file: Path | None,
+    drawing: Path | None,
+    dry_run: bool,
+    ring_folder: Path | None,
+    ring_mib: int,
+    json_file: Path | None,
 ) -> None:
     """Publish the vehicles of SOURCE, a video file or a stream of a whole road, each with its best views.
 
     What moves in front of the fixed camera is followed; what drove by is published as frames that share a track, and
     every few seconds the whole picture, by which the camera is watched when nobody drives by. Prints a line for each
     vehicle. A stream is followed until Ctrl-C or SIGTERM: where it ends or fails, it is opened anew.
+
+    What is to be published lies on disk until Kafka has it, also while Kafka is away or this process is not there: the
+    next one of this camera sends it first, under its names.
+
+    Exit status: 0 all is done; 1 something waits on disk, or could not be published; 2 wrongly called.
     """
     try:
         from catseye.video.stream import Source  # noqa: PLC0415 - the SDK by itself does without these packages
     except ModuleNotFoundError as missing:
         raise _video_packages(missing) from missing
     config = _config(config_file)
-    outlet = None if dry_run else _Outlet(camera)
     video = Source(
         source, on_event=lambda line: click.echo(masked(line), err=True), pictures_per_s=config.pictures_per_s
     )
-    followed = _Followed(config, outlet, drawing, quiet=str(json_file) == "-")
-    with Stopping() as stop:
+    with ExitStack() as ends:
+        outlet = None if dry_run else ends.enter_context(_outlet(camera, ring_folder, ring_mib))
+        followed = _Followed(config, outlet, drawing, quiet=str(json_file) == "-")
+        stop = ends.enter_context(Stopping())
         try:
             _follow(video, stop, followed)
-            if outlet is not None:
-                outlet.publisher.flush()
+            waiting = 0 if outlet is None else outlet.finish(stopped=stop.is_set())
         finally:
             followed.draw()
             write_json(json_file, followed.content(video.dropped))
+    if waiting:
+        sys.exit(1)
+
+
+def _outlet(camera: str, ring_folder: Path | None, ring_mib: int) -> Outlet:
+    from catseye.cli.roadside_outlet import Outlet  # noqa: PLC0415 - a dry run needs no Kafka
+
+    return Outlet(camera, ring_folder, ring_mib)
 
 
 def _video_packages(missing: ModuleNotFoundError) -> Misconfigured:
@@ -91,40 +125,6 @@ def _config(file: Path | None) -> RoadConfig:
     return parsed(content, str(file))
 
 
-class _Outlet:
-    """Publishes vehicles and views as frames of a camera.
-
-    Args:
-        camera: Its name.
-    """
-
-    def __init__(self, camera: str) -> None:
-        from catseye.client import Publisher  # noqa: PLC0415 - a dry run needs no Kafka
-
-        self.publisher = Publisher(settings_with_broker(), camera=camera)
-        self._run = secrets.token_hex(4)
-
-    def send(self, number: int, vehicle: Vehicle) -> None:
-        """All its views, in the order of time."""
-        from catseye.client import Sighting  # noqa: PLC0415
-
-        for view in sorted(vehicle.views):
-            sighting = Sighting(
-                f"{self._run}-{number}",
-                view.box,
-                vehicle.first_seen_ms,
-                vehicle.last_seen_ms,
-                vehicle.track.direction,
-                vehicle.line,
-            )
-            self.publisher.publish(view.jpeg, captured_at_ms=view.captured_at_ms, sighting=sighting)
-
-    def send_view(self, picture: Picture) -> None:
-        """The whole picture, small."""
-        jpeg = picture.smaller(VIEW_WIDTH).jpeg(quality=80)
-        self.publisher.publish(jpeg, captured_at_ms=picture.captured_at_ms, kind="view")
-
-
 class _Followed:
     """What comes of a source: counted, published, drawn.
 
@@ -135,7 +135,7 @@ class _Followed:
         quiet: Print nothing.
     """
 
-    def __init__(self, config: RoadConfig, outlet: _Outlet | None, drawing: Path | None, *, quiet: bool) -> None:
+    def __init__(self, config: RoadConfig, outlet: Outlet | None, drawing: Path | None, *, quiet: bool) -> None:
         self.config = config
         self._outlet = outlet
         self._drawing = drawing
@@ -215,7 +215,7 @@ class _Followed:
         self._reported, self._reported_s = self.pictures, now_s
         click.echo(
             f"{now_s - self._began_s:.0f} s: {rate:.1f} pictures/s, {len(self.tracks)} vehicles, {self.views} views, "
-            f"{dropped.damaged + dropped.late} pictures dropped",
+            f"{dropped.damaged + dropped.late} pictures dropped" + (self._outlet.progress if self._outlet else ""),
             err=True,
         )
 
@@ -230,6 +230,8 @@ class _Followed:
             "by_direction": {each: directions.count(each) for each in sorted(set(directions))},
             "tracks": self.tracks,
         }
+        if self._outlet is not None:
+            content["ring"] = self._outlet.content
         return content | ({"by_line": dict(sorted(self._lines.items()))} if self.config.lines else {})
 
 
