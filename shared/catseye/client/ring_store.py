@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from catseye.contract.errors import Misconfigured, Unavailable
 
@@ -199,7 +199,7 @@ class RingStore:
         pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
         return pages * self._page_bytes
 
-    def _rows(self, query: str, *values: int) -> list[tuple[int, ...] | tuple[int, str]]:
+    def _rows(self, query: str, *values: int) -> list[Any]:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as fault:
