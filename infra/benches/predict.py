@@ -188,7 +188,7 @@ def _again(stack: Stack, settings: Settings, http_side: Http, keys: int) -> int:
             timer.start()
         with ThreadPoolExecutor(8) as pool:
             for number in range(keys):
-                pool.submit(_insisted, http_side, "again", f"pass-1:{number}")
+                pool.submit(_send_until_answered, http_side, "again", f"pass-1:{number}")
         if attempt:
             timer.join()
             _until(lambda: _is_up(stack, "gateway"), "the gateway is there again")
@@ -197,7 +197,7 @@ def _again(stack: Stack, settings: Settings, http_side: Http, keys: int) -> int:
     return len([frame for frame in found if (frame.camera, frame.boot) == ("again", "pass-1")])
 
 
-def _insisted(http_side: Http, camera: str, key: str) -> None:
+def _send_until_answered(http_side: Http, camera: str, key: str) -> None:
     """Sent until somebody answers."""
     _until(lambda: http_side(camera, key)[0] in (200, 202), f"an answer to {key}")
 

@@ -86,11 +86,11 @@ async def _serve(process: Process[GatewaySettings]) -> None:
 
 async def _run(process: Process[GatewaySettings], server: Server, gateway: Gateway) -> None:
     serving = asyncio.create_task(server.serve())
-    told = False
+    is_ready = False
     while not serving.done():
         process.health.beat()
-        if server.started and not told:
-            told = True
+        if server.started and not is_ready:
+            is_ready = True
             process.health.assigned(0, ready=True)
             port = server.servers[0].sockets[0].getsockname()[1]
             process.logger.info("pages", url=f"http://{gateway.settings.gateway_host}:{port}/")

@@ -69,34 +69,34 @@ async def offers(gateway: Gateway, request: Request, principal: Principal) -> Re
 
 async def answer(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """202 once the broker has the answer, and the label where it is one. The same answer_id again changes nothing."""
-    said = await json_of(request, LabelAnswered)
-    _check(said)
-    names = [named(frame) for frame in (said.frame, *said.same)]
+    answered = await json_of(request, LabelAnswered)
+    _check(answered)
+    names = [named(frame) for frame in (answered.frame, *answered.same)]
     if not all(principal.sees(name.camera) for name in names):
         raise Problem(HTTPStatus.FORBIDDEN, "no_right", f"A frame is of a camera that {principal.name} may not see.")
-    undone = said.answer == "undone"
+    undone = answered.answer == "undone"
     of_kind = "undone" if undone else "given"
-    marker = f"{gateway.settings.topic_prefix}label-answer:{principal.name}:{said.answer_id}:{of_kind}"
+    marker = f"{gateway.settings.topic_prefix}label-answer:{principal.name}:{answered.answer_id}:{of_kind}"
     began_ms = await _began(gateway, marker)
     if began_ms is None:
-        return _accepted(said)
-    offered = _Offered([1.0] * len(names), said.second_opinion)
-    if not undone or said.drawer == "suspect":
-        offered = await _offered(gateway, said, names[0].camera, principal)
+        return _accepted(answered)
+    offered = _Offered([1.0] * len(names), answered.second_opinion)
+    if not undone or answered.drawer == "suspect":
+        offered = await _offered(gateway, answered, names[0].camera, principal)
     first, second = names[0], offered.second
     record = LabelAnswer(
-        answer_id=said.answer_id,
+        answer_id=answered.answer_id,
         camera=first.camera,
         boot=first.boot,
         sequence=first.sequence,
-        drawer=said.drawer,
+        drawer=answered.drawer,
         chance=offered.chances[0],
-        answer=said.answer,
-        label=said.label or (_OTHER if said.answer == "not_in_list" else None),
+        answer=answered.answer,
+        label=answered.label or (_OTHER if answered.answer == "not_in_list" else None),
         second_opinion=second,
-        also_labelled=len(said.same),
+        also_labelled=len(answered.same),
         by=principal.name,
-        took_ms=max(0, said.took_ms),
+        took_ms=max(0, answered.took_ms),
         at_ms=began_ms,
     )
     labels = _labels(record, names, offered)
@@ -108,11 +108,11 @@ async def answer(gateway: Gateway, request: Request, principal: Principal) -> Re
     except Unavailable as fault:
         raise unavailable(str(fault)) from fault
     await gateway.model.ask(gateway.model.redis.set(marker, "done", ex=_HOUR_MS // 1_000))
-    if said.answer in ("skipped", "undone"):
-        await gateway.offers.give_back((said.frame, *said.same), principal.name, second=second)
+    if answered.answer in ("skipped", "undone"):
+        await gateway.offers.give_back((answered.frame, *answered.same), principal.name, second=second)
     else:
-        await gateway.offers.answered((said.frame, *said.same), principal.name, second=second)
-    return _accepted(said)
+        await gateway.offers.answered((answered.frame, *answered.same), principal.name, second=second)
+    return _accepted(answered)
 
 
 def _labels(answer: LabelAnswer, names: Sequence[FrameId], offered: _Offered) -> list[Label]:
@@ -146,9 +146,9 @@ async def progress_of(gateway: Gateway, principal: Principal) -> dict[str, Any]:
     now_ms = clock.now_ms()
     hour, ever = await _given(gateway, now_ms - _HOUR_MS, 0)
     keys, redis = gateway.model.keys, gateway.model.redis
-    said = await gateway.model.ask(redis.hgetall(keys.opinions_said))
+    labels = await gateway.model.ask(redis.hgetall(keys.opinion_labels))
     opinions: dict[str, dict[str, str]] = {}
-    for who, label in said.items():
+    for who, label in labels.items():
         person, _, frame = who.decode().partition("\n")
         opinions.setdefault(frame, {})[person] = label.decode()
     pairs = [tuple(each.values()) for each in opinions.values() if len(each) == 2]
@@ -176,31 +176,32 @@ async def _given(gateway: Gateway, *since_ms: int) -> list[Counter[str]]:
     return [Counter({name: next(found) for name in people}) for _ in since_ms]
 
 
-async def _offered(gateway: Gateway, said: LabelAnswered, camera: str, principal: Principal) -> _Offered:
+async def _offered(gateway: Gateway, answered: LabelAnswered, camera: str, principal: Principal) -> _Offered:
     """What is known of the frames of an answer. Raises `Problem` 409.
 
     Near-identical frames were drawn one by one, the less sure the model the likelier: each has a chance of its own. One
     that has left the drawer since has that of the frame that was shown.
     """
-    known, *others = await gateway.offers.known([said.frame, *said.same], camera, said.drawer)
+    known, *others = await gateway.offers.known([answered.frame, *answered.same], camera, answered.drawer)
     if known is None:
         raise Problem(
             HTTPStatus.CONFLICT,
             "not_offered",
-            f"{said.frame} is not in the drawer {said.drawer} any more: it is labelled, or gone. Take the next one.",
+            f"{answered.frame} is not in the drawer {answered.drawer} any more: it is labelled, or gone. "
+            "Take the next one.",
         )
     by = None
-    if said.drawer != "suspect":  # there anybody may look again, also who looked first
-        by = await gateway.model.ask(gateway.model.redis.hget(gateway.model.keys.answered_by, said.frame))
+    if answered.drawer != "suspect":  # there anybody may look again, also who looked first
+        by = await gateway.model.ask(gateway.model.redis.hget(gateway.model.keys.answered_by, answered.frame))
         by = None if by is None else by.decode()
     second = by is not None and by != principal.name
-    for frame in (said.frame, *said.same):
+    for frame in (answered.frame, *answered.same):
         if not await gateway.offers.take(frame, principal.name, second=second):
             raise Problem(
                 HTTPStatus.CONFLICT, "leased_to_another", f"Somebody else looks at {frame}: the time for it was up."
             )
     if second and not known["twice"]:
-        raise Problem(HTTPStatus.CONFLICT, "answered_already", f"Somebody else has answered for {said.frame}.")
+        raise Problem(HTTPStatus.CONFLICT, "answered_already", f"Somebody else has answered for {answered.frame}.")
     return _Offered([float((each or known)["chance"]) for each in (known, *others)], second, known, by)
 
 
@@ -213,8 +214,8 @@ async def _in_doubt(gateway: Gateway, answer: LabelAnswer, offered: _Offered) ->
     if not offered.second or offered.by is None or answer.label is None:
         return None
     frame = frame_id(answer.camera, answer.boot, answer.sequence)
-    said_of = gateway.model.keys.opinions_said
-    before = await gateway.model.ask(gateway.model.redis.hget(said_of, f"{offered.by}\n{frame}"))
+    labels_of = gateway.model.keys.opinion_labels
+    before = await gateway.model.ask(gateway.model.redis.hget(labels_of, f"{offered.by}\n{frame}"))
     if before is None or before.decode() == answer.label:
         return None
     partition, offset = offered.known["place"].split("/")
@@ -244,21 +245,21 @@ async def _began(gateway: Gateway, marker: str) -> int | None:
     return None if found == b"done" else int(found or now_ms)
 
 
-def _check(said: LabelAnswered) -> None:
+def _check(answered: LabelAnswered) -> None:
     """Raises `Problem` 400 where the parts do not fit together."""
     wrong = None
-    if said.answer == "labelled" and said.label is None:
+    if answered.answer == "labelled" and answered.label is None:
         wrong = "An answer that is labelled needs a label."
-    elif said.answer not in ("labelled", "not_in_list") and said.label is not None:
-        wrong = f"An answer that is {said.answer} has no label."
-    elif not 1 <= len(said.answer_id) <= 64:
+    elif answered.answer not in ("labelled", "not_in_list") and answered.label is not None:
+        wrong = f"An answer that is {answered.answer} has no label."
+    elif not 1 <= len(answered.answer_id) <= 64:
         wrong = "answer_id has 1 to 64 characters."
-    elif len(said.same) >= OFFERS_MOST:
+    elif len(answered.same) >= OFFERS_MOST:
         wrong = f"same names at most {OFFERS_MOST - 1} frames."
     if wrong:
         raise Problem(HTTPStatus.BAD_REQUEST, "field_out_of_range", wrong)
 
 
-def _accepted(said: LabelAnswered) -> Response:
-    body = msgspec.json.encode(LabelAnswerSent(said.answer_id))
+def _accepted(answered: LabelAnswered) -> Response:
+    body = msgspec.json.encode(LabelAnswerSent(answered.answer_id))
     return Response(body, HTTPStatus.ACCEPTED, media_type="application/json")

@@ -94,10 +94,12 @@ async def activation(gateway: Gateway, request: Request, principal: Principal) -
         raise not_found(f"frame at partition {place[0]}, offset {place[1]}")
     event = await _model_event(gateway, request)
     explained = await gateway.activations.of(found.jpeg, place, event["sha256"])
-    said = {"model": event["model"], "version": event["version"], "label": explained.label}
-    said |= {"probability": explained.probability, "method": explained.method}
+    explanation = {"model": event["model"], "version": event["version"], "label": explained.label}
+    explanation |= {"probability": explained.probability, "method": explained.method}
     headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-    headers["Catseye-Explanation"] = msgspec.json.encode(said).decode().encode("ascii", "backslashreplace").decode()
+    headers["Catseye-Explanation"] = (
+        msgspec.json.encode(explanation).decode().encode("ascii", "backslashreplace").decode()
+    )
     return Response(explained.png, headers=headers, media_type="image/png")
 
 

@@ -96,10 +96,10 @@ def _row(config: Config, name: str, last: Notification | None) -> dict[str, Any]
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     last = row["last"]
-    told = ("-", "-", "") if last is None else (at(last["at_ms"]), last["result"], last["detail"])
+    outcome = ("-", "-", "") if last is None else (at(last["at_ms"]), last["result"], last["detail"])
     match = [f"{name}: {', '.join(value)}" for name, value in row["match"].items() if isinstance(value, list) and value]
     whom = "direct" if row["direct"] else "; ".join([f"{row['match']['severity']} and worse", *match])
-    return (row["name"], row["channel"], row["where"], whom, *told)
+    return (row["name"], row["channel"], row["where"], whom, *outcome)
 
 
 def _settings(file: Path | None) -> NotifierSettings:

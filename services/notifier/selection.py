@@ -74,7 +74,7 @@ def begun(known: NotifierState, route: AnyRoute, found: Selection, now_ms: int) 
     first = found.messages[0]
     action: NotificationAction = "digest" if found.is_digest else "edit" if found.is_edit else "message"
     parts = [f"{message.incident_id}/{message.count}" for message in found.messages]
-    contents, shown = _said(known, found.messages, now_ms)
+    contents, shown = _contents_of(known, found.messages, now_ms)
     return Attempt(
         notification_id=digest("notification", route.name, action, *parts),
         route=route.name,
@@ -96,11 +96,11 @@ def refreshed(known: NotifierState, attempt: Attempt, now_ms: int) -> Attempt:
     there = [message for message in messages if message is not None]
     if attempt.is_uncertain or len(there) < len(messages):
         return again
-    contents, shown = _said(known, there, now_ms)
+    contents, shown = _contents_of(known, there, now_ms)
     return replace(again, contents=contents, shown=shown)
 
 
-def _said(
+def _contents_of(
     known: NotifierState, messages: Sequence[Message], now_ms: int
 ) -> tuple[tuple[Content, ...], tuple[Shown, ...]]:
     contents, shown = [], []

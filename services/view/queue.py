@@ -159,8 +159,8 @@ class Queue:
             writes.cap(keys.answered, keys.answered_by, 4 * self._most)
         if dice(frame).second < SECOND_OPINIONS and answer.label is not None:
             writes.other("ZADD", keys.opinions, answer.at_ms, who)
-            writes.other("HSET", keys.opinions_said, who, answer.label)
-            writes.cap(keys.opinions, keys.opinions_said, _OPINIONS_MOST)
+            writes.other("HSET", keys.opinion_labels, who, answer.label)
+            writes.cap(keys.opinions, keys.opinion_labels, _OPINIONS_MOST)
 
     def _looked_again(self, answer: LabelAnswer, writes: Writes) -> None:
         keys, frame = self._keys, frame_id(answer.camera, answer.boot, answer.sequence)

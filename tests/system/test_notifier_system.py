@@ -50,7 +50,7 @@ routes:
     controller.stop()
 
 
-def tell(it: Running, *alerts: Alert) -> None:
+def publish(it: Running, *alerts: Alert) -> None:
     """As incidents does."""
     produce(it.settings, CODEC, "alerts", *alerts)
 
@@ -72,22 +72,22 @@ def test_people_are_told_once_though_it_is_killed(
         home = partition_of(frame.camera, it.settings.partitions)
         place = Place(topic=f"{prefix}frames.accepted", partition=home, offset=0)
         gone = Place(topic=f"{prefix}frames.accepted", partition=home, offset=99)
-        tell(it, alert(examples_before=[gone], examples_after=[place]))
+        publish(it, alert(examples_before=[gone], examples_after=[place]))
         wait_until(lambda: len(web.asked) == 1 and len(inbox.mails) == 1, "both are told")
         wait_until(lambda: len(it.records("notifications")) == 2, "and that is on the topic")
         pictures = [part for part in inbox.mails[0].walk() if part.get_content_type() == "image/jpeg"]
         assert [part.get_content() for part in pictures] == [JPEG]
         os.kill(it.process("notifier").pid, signal.SIGKILL)
-        tell(it, alert(alert_id="b", incident_id="j", camera="gate-8"))
+        publish(it, alert(alert_id="b", incident_id="j", camera="gate-8"))
         produce(it.settings, CODEC, "models", step(version="1", at_ms=now_ms() - 25 * HOUR_MS), step(at_ms=now_ms()))
         wait_until(lambda: len(it.records("notifications")) == 6, "the next ones are told")
-        told = [json.loads(each.body)["title"] for each in web.asked]
-        assert sorted(told) == [
+        titles = [json.loads(each.body)["title"] for each in web.asked]
+        assert sorted(titles) == [
             "critical: camera black, gate-7 (open)",
             "critical: camera black, gate-8 (open)",
             "model vehicles 2 champion",
         ]
-        assert sorted(each["subject"] for each in inbox.mails) == [f"[Catseye] {title}" for title in sorted(told)]
+        assert sorted(each["subject"] for each in inbox.mails) == [f"[Catseye] {title}" for title in sorted(titles)]
         assert {each.result for each in it.records("notifications")} == {"delivered"}
         assert "s3cret" not in (tmp_path / "logs" / "notifier-0.log").read_text()
 

@@ -210,7 +210,7 @@ def test_people_who_disagree_put_a_label_in_doubt(tmp_path: Path, before: str, i
         stage.put([("predictions", msgspec.structs.replace(prediction, sequence=number, received_at_ms=now_ms))])
         keys, frame = Keys(stage.settings.topic_prefix), frame_id("gate", "b", number)
         client.hset(keys.answered_by, frame, "ada")
-        client.hset(keys.opinions_said, f"ada\n{frame}", before)
+        client.hset(keys.opinion_labels, f"ada\n{frame}", before)
         (offer,) = _posted(stage, "/v1/labels/offers", {})["offers"]
         said = {"answer_id": "a", "frame": frame, "drawer": offer["drawer"], "answer": "labelled", "label": "car"}
         _posted(stage, "/v1/labels/answers", said | {"second_opinion": True})

@@ -146,7 +146,7 @@ def test_a_device_has_so_many_readings(telemetry: dict[str, float], expected: Re
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("fields", "expected"),
     [
         ({}, None),
         ({"kind": "view"}, None),
@@ -169,9 +169,9 @@ def test_a_device_has_so_many_readings(telemetry: dict[str, float], expected: Re
         ({"first_seen_ms": 6, "last_seen_ms": 5}, Reason.FIELD_OUT_OF_RANGE),
     ],
 )
-def test_what_is_said_of_an_object_can_be_so(said: dict[str, Any], expected: Reason | None) -> None:
+def test_what_is_said_of_an_object_can_be_so(fields: dict[str, Any], expected: Reason | None) -> None:
     """A box in the picture, a name, one of four directions, times in order; a view is of no object."""
-    frame = Frame(camera="cam", boot="b", sequence=1, captured_at_ms=NOW_MS, jpeg=b"", **said)
+    frame = Frame(camera="cam", boot="b", sequence=1, captured_at_ms=NOW_MS, jpeg=b"", **fields)
     assert reason_of(lambda: check_sighting(frame)) == expected
 
 

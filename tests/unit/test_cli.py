@@ -60,13 +60,13 @@ def test_the_version_is_the_one_that_is_installed(capsys: pytest.CaptureFixture[
     assert run(capsys, "--version") == (0, f"catseye {__version__}\n", "")
 
 
-@pytest.mark.parametrize(("name", "said"), [("topcs", "'topcs'. Did you mean 'topics'?"), ("xyz", "'xyz'.")])
+@pytest.mark.parametrize(("name", "output"), [("topcs", "'topcs'. Did you mean 'topics'?"), ("xyz", "'xyz'.")])
 def test_a_command_that_is_not_there_is_named_with_the_nearest(
-    capsys: pytest.CaptureFixture[str], name: str, said: str
+    capsys: pytest.CaptureFixture[str], name: str, output: str
 ) -> None:
     """Where one is near."""
     status, _, err = run(capsys, name)
-    assert (status, err.splitlines()[-1]) == (2, f"Error: No such command {said}")
+    assert (status, err.splitlines()[-1]) == (2, f"Error: No such command {output}")
 
 
 def test_help_loads_no_client_and_every_command_has_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,7 @@ def foggy(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def told(figures: dict[str, Any], change: Change = FOG, behind_s: float = 0.0) -> dict[str, Any]:
+def with_story(figures: dict[str, Any], change: Change = FOG, behind_s: float = 0.0) -> dict[str, Any]:
     return figures | {"story": story(figures, change, behind_s)}
 
 
@@ -80,22 +80,22 @@ def shown(*parts: Any) -> str:
 
 def test_accuracy_is_told_before_at_its_lowest_and_at_the_end() -> None:
     """Of the changed cameras and of the others apart: a fall on some is no slow sinking of all."""
-    found = told(foggy())["story"]["accuracy"]
+    found = with_story(foggy())["story"]["accuracy"]
     assert found["changed"] == {"before": 0.98, "lowest": 0.35, "lowest_at_s": 50.0, "end": 0.96}
     assert (found["others"]["before"], found["others"]["end"]) == (0.97, 0.97)
 
 
 def test_the_time_to_the_alert_counts_from_the_change() -> None:
     """The first one on a changed camera or the fleet; one elsewhere, or from before, is none of the change's."""
-    assert told(foggy())["story"]["alert_after_s"] == 24.0
+    assert with_story(foggy())["story"]["alert_after_s"] == 24.0
     elsewhere = [alert("input", "cam-03", 40.0, None), alert("input", "cam-01", 20.0, 25.0)]
-    assert told(foggy(alerts=elsewhere))["story"]["alert_after_s"] is None
-    assert told(foggy(alerts=[*elsewhere, alert("fleet", None, 50.0, None)]))["story"]["alert_after_s"] == 20.0
+    assert with_story(foggy(alerts=elsewhere))["story"]["alert_after_s"] is None
+    assert with_story(foggy(alerts=[*elsewhere, alert("fleet", None, 50.0, None)]))["story"]["alert_after_s"] == 20.0
 
 
 def test_every_candidate_has_its_fate_and_its_reason() -> None:
     """In order of time; the model that served first is no candidate."""
-    figures = told(foggy())
+    figures = with_story(foggy())
     assert [(each["version"], each["stage"]) for each in figures["story"]["candidates"]] == [
         (SECOND, "rejected"),
         (THIRD, "champion"),
@@ -109,45 +109,45 @@ def test_every_candidate_has_its_fate_and_its_reason() -> None:
 def test_a_training_that_the_end_of_the_road_cut_off_is_named() -> None:
     """Else it seems to have come to nothing; also the second try after a candidate that was rejected."""
     figures = foggy()
-    assert told(figures)["story"]["training_open_since_s"] is None
-    assert told(foggy(decisions=[]))["story"]["training_open_since_s"] is None
+    assert with_story(figures)["story"]["training_open_since_s"] is None
+    assert with_story(foggy(decisions=[]))["story"]["training_open_since_s"] is None
     for models, at_s in ((figures["models"][:1], 70.0), (figures["models"][:2], 100.0)):
         decided = [{"accepted": True, "because": "drift", "detail": "", "at_s": at_s}]
-        cut_off = told(foggy(models=models, decisions=decided))
+        cut_off = with_story(foggy(models=models, decisions=decided))
         assert fates(cut_off["story"])[-1].startswith(f"the training of {at_s:.0f} s had made no candidate when")
         assert "--duration waits for it" in " ".join(shown(ending(cut_off, [])).split())
 
 
 def test_a_road_is_well_when_accuracy_is_back_and_no_alert_is_open() -> None:
     """Else each thing that is not well is named, with what to do about it."""
-    figures = told(foggy())
+    figures = with_story(foggy())
     assert figures["story"]["well_again"] is True
     assert verdict(figures, figures["story"]).startswith("The road is well: the changed cameras are right on 96.0%")
-    open_ = told(foggy(alerts=[alert("camera_frozen", "cam-01", 40.0, None)]))
+    open_ = with_story(foggy(alerts=[alert("camera_frozen", "cam-01", 40.0, None)]))
     assert open_["story"]["well_again"] is False
     assert "1 alert camera_frozen still open: Restart the camera or its encoder" in verdict(open_, open_["story"])
     low = slots("cam-01", (0, 30, 0.98), (30, 300, 0.4)) + slots("cam-03", (0, 300, 0.97))
-    fallen = told(foggy(accuracy_timeline=low, alerts=[]))
+    fallen = with_story(foggy(accuracy_timeline=low, alerts=[]))
     assert fallen["story"]["well_again"] is False
     assert "the changed cameras are right less often than before, by 58.0 points" in verdict(fallen, fallen["story"])
     gone = slots("cam-01", (0, 30, 0.98)) + slots("cam-03", (0, 300, 0.97))
-    unlabelled = told(foggy(accuracy_timeline=gone, alerts=[]))
+    unlabelled = with_story(foggy(accuracy_timeline=gone, alerts=[]))
     assert unlabelled["story"]["well_again"] is False
     assert "too few labels in the last minute" in verdict(unlabelled, unlabelled["story"])
 
 
 def test_a_road_on_which_nothing_happens_says_so() -> None:
     """And names the alerts that nothing explains."""
-    quiet = told(foggy(alerts=[]), Change())
+    quiet = with_story(foggy(alerts=[]), Change())
     assert quiet["story"]["well_again"] is None
     assert verdict(quiet, quiet["story"]) == "Nothing happened on this road, and no alert was raised."
-    false_alarm = told(foggy(alerts=[alert("input", "cam-01", 9.0, None)]), Change())
+    false_alarm = with_story(foggy(alerts=[alert("input", "cam-01", 9.0, None)]), Change())
     assert "yet 1 alert opened: 1 input" in verdict(false_alarm, false_alarm["story"])
 
 
 def test_what_happened_is_told_in_order() -> None:
     """Change, alerts of a kind in one line, trainings, models; refused trainings only where none was accepted."""
-    figures = told(foggy())
+    figures = with_story(foggy())
     found = events(figures, figures["story"])
     assert [at_s for at_s, _ in found] == sorted(at_s for at_s, _ in found)
     sentences = [sentence for _, sentence in found]
@@ -159,13 +159,13 @@ def test_what_happened_is_told_in_order() -> None:
     ]
     assert "over: the last alert input" in sentences
     assert not any("no training" in sentence for sentence in sentences)
-    refused = told(foggy(decisions=foggy()["decisions"][:1]))
+    refused = with_story(foggy(decisions=foggy()["decisions"][:1]))
     assert (56.0, "no training: too_few_labels: 12 labels") in events(refused, refused["story"])
 
 
 def test_the_summary_shows_the_story_and_what_to_try_next() -> None:
     """Each part is on the screen; a machine that did not keep up is told what to turn."""
-    figures = told(foggy(), behind_s=12.0)
+    figures = with_story(foggy(), behind_s=12.0)
     steps = next_steps(figures["story"], 20.0)
     found = shown(story_table(figures), accuracy_table(figures["story"]), ending(figures, steps))
     for expected in ("24 s after the change", "98.00%", "35.00% (50 s)", "96.00%", "took over", "The road is well"):
@@ -173,7 +173,7 @@ def test_the_summary_shows_the_story_and_what_to_try_next() -> None:
     assert steps[0][0] == "infra/demo --fps 10"
     assert "did not keep up for 12 s" in found
     assert "infra/stack up" in found
-    assert next_steps(told(foggy(), Change())["story"], 20.0)[0][0] == "infra/demo --scenario fog"
+    assert next_steps(with_story(foggy(), Change())["story"], 20.0)[0][0] == "infra/demo --scenario fog"
 
 
 def outcome(sequence: int, seen_at_ms: float, label: str, predicted: str = "car") -> Sighting:

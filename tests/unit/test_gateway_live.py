@@ -10,7 +10,7 @@ ANN = Principal("ann", frozenset({Scope.VIEW}))
 GATES = Principal("gates", frozenset({Scope.VIEW}), ("gate-*",))
 
 
-def told(listener: Listener) -> tuple[str, str, Any]:
+def next_event(listener: Listener) -> tuple[str, str, Any]:
     """Id, name and content of the event that comes next."""
     lines = listener.event().decode().splitlines()
     return lines[0].removeprefix("id: "), lines[1].removeprefix("event: "), json.loads(lines[2].removeprefix("data: "))
@@ -23,7 +23,7 @@ def test_changes_of_a_camera_merge_while_nobody_reads() -> None:
         listener.take(f"{number}-0", {"cameras": {"gate-1": {"label": "car", "received_at_ms": number}}})
     listener.take("1000-0", {"cameras": {"gate-1": {"accuracy": "0.9"}, "gate-2": {"label": "bus"}}, "alerts": ["a"]})
     listener.take("1001-0", {"alerts": ["a", "b"], "models": True})
-    assert told(listener) == (
+    assert next_event(listener) == (
         "1001-0",
         "changes",
         {
@@ -36,7 +36,7 @@ def test_changes_of_a_camera_merge_while_nobody_reads() -> None:
         },
     )
     assert not listener.news.is_set()
-    assert told(listener)[2] == {"cameras": {}, "alerts": []}
+    assert next_event(listener)[2] == {"cameras": {}, "alerts": []}
 
 
 def test_what_was_missed_is_one_resync() -> None:
@@ -44,12 +44,12 @@ def test_what_was_missed_is_one_resync() -> None:
     listener = Listener(ANN)
     listener.take("1-0", {"cameras": {"gate-1": {"label": "car"}}})
     listener.missed()
-    assert told(listener) == ("1-0", "resync", {})
+    assert next_event(listener) == ("1-0", "resync", {})
     listener.take("2-0", {"whole": True})
     assert listener.news.is_set()
-    assert told(listener)[1] == "resync"
+    assert next_event(listener)[1] == "resync"
     listener.take("3-0", {"cameras": {"gate-1": {"label": "bus"}}})
-    assert told(listener)[1] == "changes"
+    assert next_event(listener)[1] == "changes"
 
 
 def test_a_page_is_told_of_its_cameras_only() -> None:
@@ -58,7 +58,7 @@ def test_a_page_is_told_of_its_cameras_only() -> None:
     listener.take("1-0", {"cameras": {"south": {"label": "car"}}, "alerts": ["a"], "models": True})
     assert not listener.news.is_set()
     listener.take("2-0", {"cameras": {"gate-7": {"label": "car"}, "south": {"label": "bus"}}})
-    assert told(listener)[2] == {"cameras": {"gate-7": {"label": "car"}}, "alerts": []}
+    assert next_event(listener)[2] == {"cameras": {"gate-7": {"label": "car"}}, "alerts": []}
 
 
 def test_a_reader_that_comes_back_is_told_in_the_order_of_the_stream() -> None:
@@ -72,10 +72,10 @@ def test_a_reader_that_comes_back_is_told_in_the_order_of_the_stream() -> None:
     listener.release(
         [(f"{number}-0", {"cameras": {"gate-1": {"label": label}}}) for number, label in ((2, "car"), (3, "bus"))]
     )
-    assert told(listener) == (
+    assert next_event(listener) == (
         "4-0",
         "changes",
         {"cameras": {"gate-1": {"label": "bus"}, "gate-2": {"label": "van"}}, "alerts": []},
     )
     listener.take("5-0", {"cameras": {"gate-1": {"label": "car"}}})
-    assert told(listener)[0] == "5-0"
+    assert next_event(listener)[0] == "5-0"

@@ -103,7 +103,7 @@ class Ingest:
         ]
         return outputs + (self.take(round_) if round_ else [])
 
-    def tell(self, counts: dict[str, int]) -> None:
+    def assign(self, counts: dict[str, int]) -> None:
         """Partitions came: so many are there."""
         self._core.on_partitions(counts)
 
@@ -203,11 +203,11 @@ def test_an_accepted_frame_is_the_frame_and_its_measures() -> None:
 
 def test_what_is_said_of_the_object_goes_along() -> None:
     """Field by field."""
-    said: dict[str, Any] = {"track": "b-1", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 5, "last_seen_ms": 9}
-    said |= {"direction": "left", "line": "north"}
-    (output,) = Ingest().take([message(frame(3, **said))])
+    fields: dict[str, Any] = {"track": "b-1", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 5, "last_seen_ms": 9}
+    fields |= {"direction": "left", "line": "north"}
+    (output,) = Ingest().take([message(frame(3, **fields))])
     actual = CODEC.decode(output.value, AcceptedFrame)
-    assert {name: getattr(actual, name) for name in said} == said
+    assert {name: getattr(actual, name) for name in fields} == fields
 
 
 def test_a_view_is_measured_and_goes_its_own_way() -> None:
@@ -527,7 +527,7 @@ def test_a_public_topic_may_have_any_number_of_partitions(sent: list[tuple[Frame
     ingest = Ingest()
     for place, (each, where) in enumerate(sent):
         if place == raised_after:
-            ingest.tell({"frames": 7, "frames.rekeyed": PARTITIONS, "labels": 5})
+            ingest.assign({"frames": 7, "frames.rekeyed": PARTITIONS, "labels": 5})
         ingest.take([message(each, where if place >= raised_after else where % PARTITIONS)])
     different = {(each.camera, each.boot, each.sequence) for each, _ in sent}
     accepted = [CODEC.decode(each.value, AcceptedFrame) for each in ingest.outputs if each.topic == "frames.accepted"]
@@ -542,10 +542,10 @@ def test_where_partitions_are_shared_otherwise_all_frames_go_round() -> None:
     is dead on a partition that there is, labels need no state."""
     ingest = Ingest()
     home = partition_of("cam", PARTITIONS)
-    ingest.tell({"frames": 2 * PARTITIONS, "frames.rekeyed": PARTITIONS})
+    ingest.assign({"frames": 2 * PARTITIONS, "frames.rekeyed": PARTITIONS})
     outputs = ingest.take([message(frame(0), home), message(frame(1), home + PARTITIONS), message(label(), PARTITIONS)])
     outputs += ingest.take([FakeMessage("frames", b"no frame", 41, PARTITIONS + 1, None, (2, NOW_MS))])
     assert ends(outputs) == {"frames.rekeyed": 2, "frames.accepted": 2, "labels.accepted": 1, "dead-letters": 1}
     assert [(each.topic, each.partition) for each in outputs if each.topic == "dead-letters"] == [("dead-letters", 1)]
-    ingest.tell({"frames": PARTITIONS, "frames.rekeyed": PARTITIONS})
+    ingest.assign({"frames": PARTITIONS, "frames.rekeyed": PARTITIONS})
     assert ends(ingest.take([message(frame(2), home)])) == {"frames.accepted": 1}

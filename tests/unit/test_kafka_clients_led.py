@@ -35,18 +35,18 @@ def of_place(code: int) -> Any:
     return type("Place", (), {"error": KafkaError(code), "topic": place.topic, "partition": 0, "offset": -1001})()
 
 
-@pytest.mark.parametrize("told", ["raised", "in the place"])
-def test_a_leader_that_moves_is_waited_for(told: str) -> None:
+@pytest.mark.parametrize("how", ["raised", "in the place"])
+def test_a_leader_that_moves_is_waited_for(how: str) -> None:
     code = KafkaError.NOT_LEADER_FOR_PARTITION
-    fault = KafkaException(KafkaError(code)) if told == "raised" else of_place(code)
+    fault = KafkaException(KafkaError(code)) if how == "raised" else of_place(code)
     reader: Any = Answers(fault, fault, TopicPartition("frames", 0, 7))
     assert [place.offset for place in offsets_at(reader, [PLACE], 1)] == [7]
 
 
-@pytest.mark.parametrize("told", ["raised", "in the place"])
-def test_any_other_fault_is_told_at_once(told: str) -> None:
+@pytest.mark.parametrize("how", ["raised", "in the place"])
+def test_any_other_fault_is_told_at_once(how: str) -> None:
     code = KafkaError.TOPIC_AUTHORIZATION_FAILED
-    fault = KafkaException(KafkaError(code)) if told == "raised" else of_place(code)
+    fault = KafkaException(KafkaError(code)) if how == "raised" else of_place(code)
     reader: Any = Answers(fault, TopicPartition("frames", 0, 7))
     with pytest.raises(KafkaException) as met:
         offsets_at(reader, [PLACE], 1)
@@ -54,11 +54,11 @@ def test_any_other_fault_is_told_at_once(told: str) -> None:
     assert len(reader.left) == 1
 
 
-@pytest.mark.parametrize("told", ["raised", "in the place"])
-def test_who_knows_fewer_partitions_than_there_are_asks_for_the_topic(told: str) -> None:
+@pytest.mark.parametrize("how", ["raised", "in the place"])
+def test_who_knows_fewer_partitions_than_there_are_asks_for_the_topic(how: str) -> None:
     """Else nothing is known of the others for minutes after somebody widened it."""
     code = KafkaError._UNKNOWN_PARTITION
-    fault = KafkaException(KafkaError(code)) if told == "raised" else of_place(code)
+    fault = KafkaException(KafkaError(code)) if how == "raised" else of_place(code)
     reader: Any = Answers(fault, TopicPartition("frames", 0, 7))
     assert [place.offset for place in offsets_at(reader, [PLACE], 1)] == [7]
     assert reader.learnt == ["frames"]

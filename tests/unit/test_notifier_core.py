@@ -92,9 +92,9 @@ def test_a_start_waits_until_it_has_read_what_was_written_meanwhile() -> None:
             it.put(over(alert(alert_id=f"b{number}", incident_id=f"j{number}"), it.now_ms))
     assert 29_000 < it.servers.arrived[0].at_ms - NOON_MS < 34_000
     it.run(600)
-    told = {attempt.contents[0].incident_id for attempt in it.servers.of("hook")}
-    assert "j0" not in told
-    assert "j1" in told
+    sent = {attempt.contents[0].incident_id for attempt in it.servers.of("hook")}
+    assert "j0" not in sent
+    assert "j1" in sent
 
 
 def test_a_suppressed_incident_is_told_once_it_is_open() -> None:
@@ -151,8 +151,8 @@ def test_a_mail_server_that_is_away_for_ten_minutes_gets_all_in_order_and_once()
         it.run(20)
     tried = len(it.servers.asked)
     it.run(120)
-    told = [attempt.contents[0].incident_id for attempt in it.servers.of("mail")]
-    assert told == [f"j{number:02}" for number in range(30)]
+    sent = [attempt.contents[0].incident_id for attempt in it.servers.of("mail")]
+    assert sent == [f"j{number:02}" for number in range(30)]
     assert tried <= 16
     late_s = (it.servers.arrived[-1].at_ms - NOON_MS) / 1_000 - 600
     assert late_s <= 80

@@ -128,9 +128,9 @@ def test_a_webhook_is_signed_and_has_its_key(web: WebServer) -> None:
     assert first.headers["webhook-id"] == sent.notification_id
     assert first.body == second.body
     assert {(result.outcome, result.ref) for result in results} == {("delivered", sent.notification_id)}
-    told = json.loads(first.body)
-    assert told["incidents"][0]["page"] == "https://c.example/cameras/gate-7"
-    assert told["incidents"][0]["acknowledge"].startswith("https://c.example/acknowledge/i1-it-")
+    sent = json.loads(first.body)
+    assert sent["incidents"][0]["page"] == "https://c.example/cameras/gate-7"
+    assert sent["incidents"][0]["acknowledge"].startswith("https://c.example/acknowledge/i1-it-")
 
 
 def test_a_signature_is_that_of_the_standard() -> None:
@@ -234,16 +234,16 @@ def test_slack_posts_and_edits(web: WebServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "outcome"),
+    ("reply", "outcome"),
     [
         (b'{"ok": false, "error": "invalid_auth"}', "failed"),
         (b'{"error": "msg_too_long"}', "refused"),
         (b"hi", "failed"),
     ],
 )
-def test_slack_says_no_with_200(web: WebServer, said: bytes, outcome: str) -> None:
+def test_slack_says_no_with_200(web: WebServer, reply: bytes, outcome: str) -> None:
     """Also a page of somebody else's is no yes."""
-    web.answer = (200, {}, said)
+    web.answer = (200, {}, reply)
     assert send(slack(web), attempt()).outcome == outcome
 
 
@@ -262,7 +262,7 @@ def test_telegram_posts_and_edits(web: WebServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "outcome", "wait_ms"),
+    ("status", "reply", "outcome", "wait_ms"),
     [
         (400, {"description": "Bad Request: message is not modified"}, "delivered", 0),
         (400, {"description": "Bad Request: chat not found"}, "failed", 0),
@@ -271,9 +271,9 @@ def test_telegram_posts_and_edits(web: WebServer) -> None:
         (200, {}, "failed", 0),
     ],
 )
-def test_what_telegram_says(web: WebServer, status: int, said: dict[str, Any], outcome: str, wait_ms: int) -> None:
+def test_what_telegram_says(web: WebServer, status: int, reply: dict[str, Any], outcome: str, wait_ms: int) -> None:
     """400 is many things there."""
-    web.answer = (status, {}, json.dumps({"ok": False, **said}).encode())
+    web.answer = (status, {}, json.dumps({"ok": False, **reply}).encode())
     result = send(telegram(web), attempt())
     assert (result.outcome, result.retry_after_ms) == (outcome, wait_ms)
 
@@ -335,10 +335,10 @@ class Inbox:
         self.to_recipient: dict[str, str] = {}
 
     async def handle_RCPT(self, _: Any, __: Any, envelope: Any, address: str, ___: Any) -> str:  # noqa: N802
-        said = self.to_recipient.get(address, "250 OK")
-        if said.startswith("250"):
+        reply = self.to_recipient.get(address, "250 OK")
+        if reply.startswith("250"):
             envelope.rcpt_tos.append(address)
-        return said
+        return reply
 
     async def handle_DATA(self, _: Any, __: Any, envelope: Any) -> str:  # noqa: N802
         if self.answer.startswith("250"):
@@ -459,9 +459,9 @@ def test_a_mail_server_that_falls_silent_may_have_it() -> None:
         def answers() -> None:
             connection, _ = server.accept()
             connection.sendall(b"220 hi\r\n")
-            for said in (b"250 hi\r\n", b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go on\r\n"):
+            for reply in (b"250 hi\r\n", b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go on\r\n"):
                 connection.recv(4_096)
-                connection.sendall(said)
+                connection.sendall(reply)
             connection.recv(65_536)
             connection.close()
 

@@ -70,18 +70,23 @@ class Process:
         return self._began_ms + 100 * self._looks
 
 
-def tell(world: InMemory, *alerts: Alert) -> None:
+def publish(world: InMemory, *alerts: Alert) -> None:
     """As incidents does."""
     for each in alerts:
         world.broker.append((f"{PREFIX}alerts", 0), each.alert_id.encode(), CODEC.encode(each))
 
 
-def told(world: InMemory) -> list[Notification]:
+def notifications(world: InMemory) -> list[Notification]:
     """What is on the topic of notifications."""
     found: list[Any] = [
         CODEC.decode(value, Notification) for _, _, value in world.broker.committed(f"{PREFIX}notifications")
     ]
     return found
+
+
+def is_delivered(world: InMemory) -> bool:
+    """Whether any was."""
+    return any(each.result == "delivered" for each in notifications(world))
 
 
 def write_routes(folder: Path, web: WebServer) -> None:
@@ -91,13 +96,13 @@ def write_routes(folder: Path, web: WebServer) -> None:
 def test_each_alert_is_one_message_through_a_restart(world: InMemory, web: WebServer, tmp_path: Path) -> None:
     """What was sent is on a topic; the next process goes on where this one was."""
     write_routes(tmp_path, web)
-    tell(world, alert())
-    Process(world, tmp_path, NOON_MS).run(lambda: len(told(world)) == 1)
-    tell(world, alert(alert_id="b", incident_id="j", camera="gate-8"))
-    Process(world, tmp_path, NOON_MS + 60_000).run(lambda: len(told(world)) == 2)
+    publish(world, alert())
+    Process(world, tmp_path, NOON_MS).run(lambda: len(notifications(world)) == 1)
+    publish(world, alert(alert_id="b", incident_id="j", camera="gate-8"))
+    Process(world, tmp_path, NOON_MS + 60_000).run(lambda: len(notifications(world)) == 2)
     titles = [json.loads(each.body)["title"] for each in web.asked]
     assert titles == ["critical: camera black, gate-7 (open)", "critical: camera black, gate-8 (open)"]
-    assert [(each.route, each.result, each.attempt) for each in told(world)] == [("hook", "delivered", 1)] * 2
+    assert [(each.route, each.result, each.attempt) for each in notifications(world)] == [("hook", "delivered", 1)] * 2
 
 
 def test_what_was_on_its_way_when_it_died_is_sent_again_by_the_same_key(
@@ -109,21 +114,21 @@ def test_what_was_on_its_way_when_it_died_is_sent_again_by_the_same_key(
     write_routes(tmp_path, web)
     may_answer = threading.Event()
     web.before = may_answer.wait
-    tell(world, alert())
+    publish(world, alert())
     Process(world, tmp_path, NOON_MS).run(lambda: len(web.asked) == 1)
     web.before = lambda: None
-    Process(world, tmp_path, NOON_MS + 60_000).run(lambda: any(each.result == "delivered" for each in told(world)))
+    Process(world, tmp_path, NOON_MS + 60_000).run(lambda: is_delivered(world))
     may_answer.set()
     first, second = web.asked
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.body == second.body
-    assert [(each.result, each.attempt) for each in told(world)] == [("failed", 1), ("delivered", 2)]
+    assert [(each.result, each.attempt) for each in notifications(world)] == [("failed", 1), ("delivered", 2)]
 
 
 def test_what_is_no_alert_is_a_dead_letter(world: InMemory, web: WebServer, tmp_path: Path) -> None:
     """And what follows is told."""
     write_routes(tmp_path, web)
     world.broker.append((f"{PREFIX}alerts", 0), b"x", b"nonsense")
-    tell(world, alert())
-    Process(world, tmp_path, NOON_MS).run(lambda: len(told(world)) == 1)
+    publish(world, alert())
+    Process(world, tmp_path, NOON_MS).run(lambda: len(notifications(world)) == 1)
     assert len(world.broker.committed(f"{PREFIX}dead-letters")) == 1

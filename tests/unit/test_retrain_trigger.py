@@ -372,8 +372,8 @@ def test_trainings_keep_their_distance() -> None:
 
 def rejected(trigger: Trigger, version: str, decision: RetrainDecision, because: str) -> None:
     """A candidate that came of *decision* did not become champion; labels came since."""
-    told = event(version, "rejected", trigger.now_ms, decision.decision_id)
-    trigger.state.on_model(replace(told, because=because))
+    rejected = event(version, "rejected", trigger.now_ms, decision.decision_id)
+    trigger.state.on_model(replace(rejected, because=because))
     trigger.labelled("a", ENOUGH, trigger.now_ms)
 
 

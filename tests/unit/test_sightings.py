@@ -15,8 +15,8 @@ from tests.simulation.cameras import Camera
 from tests.simulation.partitions import FakeMessage
 
 CODEC = Codec()
-SAID: dict[str, Any] = {"track": "b-7", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 40, "last_seen_ms": 90}
-SHOT = Camera().shot(**SAID, direction="left", line="n")
+OBJECT: dict[str, Any] = {"track": "b-7", "box": [0.1, 0.2, 0.3, 0.4], "first_seen_ms": 40, "last_seen_ms": 90}
+SHOT = Camera().shot(**OBJECT, direction="left", line="n")
 WHOLE = CODEC.encode(SHOT)
 LABEL = AcceptedLabel(
     camera=SHOT.camera,
@@ -39,19 +39,19 @@ def joined(prediction: bytes, fewest: int) -> list[Output]:
     return written
 
 
-def said(outputs: list[Output]) -> list[dict[str, Any]]:
+def objects_of(outputs: list[Output]) -> list[dict[str, Any]]:
     """What outcomes say of the object."""
     assert {each.topic for each in outputs} == {"outcomes"}
     found = [CODEC.decode(each.value, Outcome) for each in outputs]
-    return [{name: getattr(each, name) for name in SAID} for each in found]
+    return [{name: getattr(each, name) for name in OBJECT} for each in found]
 
 
 @pytest.mark.parametrize("fewest", [FEWEST, 1], ids=["alone", "at once"])
 def test_a_prediction_whose_end_cannot_be_read_has_its_outcome(fewest: int) -> None:
     """What the join needs stands before: the outcome says nothing of the object, as if nobody had followed it."""
-    assert said(joined(WHOLE, fewest)) == [SAID]
+    assert objects_of(joined(WHOLE, fewest)) == [OBJECT]
     cut = WHOLE[: WHOLE.index(b"b-7")]
-    assert said(joined(cut, fewest)) == [dict.fromkeys(SAID)]
+    assert objects_of(joined(cut, fewest)) == [dict.fromkeys(OBJECT)]
 
 
 @pytest.mark.parametrize("gone", range(1, 40))
@@ -60,4 +60,4 @@ def test_of_an_object_all_is_said_or_nothing(gone: int) -> None:
     behind = len(b"\x02\x08left" + b"\x02\x02n")  # direction and line, as Avro has them
     packed = sightings.read(CODEC, WHOLE[:-gone])
     assert (packed is None) == (gone > behind)
-    assert sightings.unpack(packed) == (sightings.NOTHING if gone > behind else sightings.Sighting(**SAID))
+    assert sightings.unpack(packed) == (sightings.NOTHING if gone > behind else sightings.Sighting(**OBJECT))

@@ -114,10 +114,10 @@ def test_a_training_knows_the_rejected_candidates_of_its_champion() -> None:
     wrong = replace(event("four", "rejected", decision_id="a" * 32), because="labels: four in ten are wrong")
     by_hand = replace(event("five", "rejected"), because="worse: says a person of a model of another's")
     canary = replace(event("six", "champion"), cameras=["gate"])
-    told = (event("one", "champion"), forgot, handed_in, no_better, wrong, by_hand, canary)
+    events = (event("one", "champion"), forgot, handed_in, no_better, wrong, by_hand, canary)
     lessons = (Lesson(fault="forgot"), Lesson(fault="too_little"))
-    assert Informed(told).on(decision()) == Train(event("one", "champion"), lessons)
-    assert Informed((*told, event("ten", "champion"))).on(decision(base_version="ten")) == Train(
+    assert Informed(events).on(decision()) == Train(event("one", "champion"), lessons)
+    assert Informed((*events, event("ten", "champion"))).on(decision(base_version="ten")) == Train(
         event("ten", "champion")
     )
 

@@ -59,8 +59,8 @@ def written(partition: Partition[VehiclesState], kind: type[Any]) -> list[Any]:
 
 def label(view: Prediction, text: str | None, delay_s: float, **changes: Any) -> Outcome:
     """What is said of a view so long after it came; None takes back what was said."""
-    said = outcome(view, text or "", delay_s=delay_s, track=view.track, **changes)
-    return said if text else msgspec.structs.replace(said, label=None, correct=None, change="withdrawn")
+    labelled = outcome(view, text or "", delay_s=delay_s, track=view.track, **changes)
+    return labelled if text else msgspec.structs.replace(labelled, label=None, correct=None, change="withdrawn")
 
 
 def passes(partition: Partition[VehiclesState], at_s: float) -> None:
@@ -190,8 +190,8 @@ def test_a_label_that_was_said_again_holds_from_when_it_was_said_last() -> None:
 def test_a_label_of_an_unknown_vehicle_is_counted_and_says_nothing() -> None:
     """It is of one that was forgotten, or whose pictures never came."""
     core, state = VehiclesCore(LATE_MS, HORIZON_MS), VehiclesState()
-    (message,) = messages(said := label(picture("v1", 0), "car", 1))
-    assert core.on_outcome(said, message, state, START_MS) == []
+    (message,) = messages(labelled := label(picture("v1", 0), "car", 1))
+    assert core.on_outcome(labelled, message, state, START_MS) == []
     assert core.counted() == {"label_unknown": 1}
     assert state.changes() == []
 

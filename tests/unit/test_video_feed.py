@@ -29,8 +29,8 @@ PICTURES = [grey(number) for number in range(25)]
 
 def source(name: object, events: list[str] | None = None, patience: Patience = SHORT) -> Source:
     """With short pauses."""
-    told = events if events is not None else []
-    return Source(str(name), on_event=told.append, patience=patience, backoff=Backoff(0.05, 0.1))
+    reported = events if events is not None else []
+    return Source(str(name), on_event=reported.append, patience=patience, backoff=Backoff(0.05, 0.1))
 
 
 def levels(name: Source, count: int | None = None) -> list[float]:

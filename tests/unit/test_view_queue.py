@@ -140,11 +140,11 @@ def test_an_answer_counts_once_and_can_be_taken_back() -> None:
     """By its id: sent twice it is one, undone it is none, for a first opinion and for a second."""
     for sequence in (FIRST, SECOND):
         for second in (False, True):
-            said = answer(sequence, second_opinion=second)
-            assert after(said, said) == after(said)
-            assert after(said)[KEYS.answers_of("ada")] == {"a"}
-            undone = after(said, replace(said, answer="undone", label=None))
-            assert set(undone) <= {"t.view:queue:people", KEYS.opinions_said}
+            given = answer(sequence, second_opinion=second)
+            assert after(given, given) == after(given)
+            assert after(given)[KEYS.answers_of("ada")] == {"a"}
+            undone = after(given, replace(given, answer="undone", label=None))
+            assert set(undone) <= {"t.view:queue:people", KEYS.opinion_labels}
 
 
 def test_only_what_two_people_are_asked_about_is_compared() -> None:
@@ -196,14 +196,14 @@ def test_a_label_in_doubt_is_shown_again_with_its_own_chance() -> None:
 def test_who_looks_again_answers_once() -> None:
     """It is an answer of his, of no first and no second opinion; undone it is none."""
     for sequence in (FIRST, SECOND):
-        said = answer(sequence, drawer="suspect")
-        assert after(said, said) == after(said)
-        assert after(said) == {
+        given = answer(sequence, drawer="suspect")
+        assert after(given, given) == after(given)
+        assert after(given) == {
             KEYS.people: {"ada"},
             KEYS.answers_of("ada"): {"a"},
             KEYS.looked_again: {f"gate-1/b/{sequence}"},
         }
-        assert after(said, replace(said, answer="undone", label=None)) == {KEYS.people: {"ada"}}
+        assert after(given, replace(given, answer="undone", label=None)) == {KEYS.people: {"ada"}}
 
 
 def test_suspected_cameras_have_a_drawer_of_their_own() -> None:

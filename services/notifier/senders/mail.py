@@ -40,16 +40,16 @@ class MailSender:
         try:
             server = self._connected()
         except (OSError, smtplib.SMTPException, _RefusedError) as fault:  # it surely does not have the message
-            return Result(attempt.key, "failed", f"no mail server takes it: {_said(fault)}")
+            return Result(attempt.key, "failed", f"no mail server takes it: {_reason(fault)}")
         try:
             refused = server.send_message(message, self._route.sender, list(self._route.recipients))
         except smtplib.SMTPRecipientsRefused as fault:
             code, words = next(iter(fault.recipients.values()))
             return Result(attempt.key, _meaning(code), f"no recipient is taken: {code} {_text(words)}")
         except smtplib.SMTPResponseException as fault:
-            return Result(attempt.key, _meaning(fault.smtp_code), _said(fault))
+            return Result(attempt.key, _meaning(fault.smtp_code), _reason(fault))
         except (OSError, smtplib.SMTPException) as fault:
-            return Result(attempt.key, "uncertain", f"the mail server fell silent: {_said(fault)}")
+            return Result(attempt.key, "uncertain", f"the mail server fell silent: {_reason(fault)}")
         finally:
             _leave(server)
         detail = f"not taken for {', '.join(sorted(refused))}" if refused else "the mail server has it"
@@ -152,7 +152,7 @@ def _meaning(code: int) -> Outcome:
     return "refused" if code >= 500 else "failed"
 
 
-def _said(fault: Any) -> str:
+def _reason(fault: Any) -> str:
     if isinstance(fault, smtplib.SMTPResponseException):
         return f"{fault.smtp_code} {_text(fault.smtp_error)}"
     return str(fault) or type(fault).__name__

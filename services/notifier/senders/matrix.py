@@ -25,13 +25,13 @@ class MatrixSender:
         self._http = Http(around.timeout_s, {"Authorization": f"Bearer {route.token}"})
 
     def send(self, attempt: Attempt) -> Result:
-        said = _said(title(attempt), plain(attempt, self._around))
-        body: dict[str, object] = dict(said)
+        event_content = _event_content(title(attempt), plain(attempt, self._around))
+        body: dict[str, object] = dict(event_content)
         if attempt.ref:
             body = {
-                **said,
-                "body": f"* {said['body']}",
-                "m.new_content": said,
+                **event_content,
+                "body": f"* {event_content['body']}",
+                "m.new_content": event_content,
                 "m.relates_to": {"rel_type": "m.replace", "event_id": attempt.ref},
             }
         room, key = quote(self._route.room, safe=""), attempt.notification_id
@@ -45,7 +45,7 @@ class MatrixSender:
         return Result(attempt.key, outcome, detail, ref, wait_ms if isinstance(wait_ms, int) else 0)  # type: ignore[arg-type]
 
 
-def _said(first: str, text: str) -> dict[str, str]:
+def _event_content(first: str, text: str) -> dict[str, str]:
     shown = "<br>".join(escape(text).split("\n"))
     return {
         "msgtype": "m.text",

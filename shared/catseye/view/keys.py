@@ -190,7 +190,7 @@ class Keys:
         return self.root + "queue:opinions"
 
     @property
-    def opinions_said(self) -> str:
+    def opinion_labels(self) -> str:
         """Hash: likewise, to the class that he gave."""
         return self.root + "queue:opinions:said"
 
