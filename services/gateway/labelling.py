@@ -17,6 +17,7 @@ from catseye.contract.errors import BadRecord, Unavailable
 from catseye.contract.identity import frame_id
 from catseye.contract.records import Label, LabelAnswer, LabelSuspect
 from catseye.rights.scopes import Principal
+from catseye.view.keys import partition_and_offset
 from services.gateway.agreement import kappa
 from services.gateway.bodies import LabelAnswered, LabelAnswerSent, OffersAsked, json_of
 from services.gateway.door import Gateway
@@ -218,13 +219,13 @@ async def _in_doubt(gateway: Gateway, answer: LabelAnswer, offered: _Offered) ->
     before = await gateway.model.ask(gateway.model.redis.hget(labels_of, f"{offered.by}\n{frame}"))
     if before is None or before.decode() == answer.label:
         return None
-    partition, offset = offered.known["place"].split("/")
+    partition, offset = partition_and_offset(offered.known["place"])
     return LabelSuspect(
         camera=answer.camera,
         boot=answer.boot,
         sequence=answer.sequence,
-        frame_partition=int(partition),
-        frame_offset=int(offset),
+        frame_partition=partition,
+        frame_offset=offset,
         received_at_ms=offered.known["received_at_ms"],
         label=answer.label,
         classes=offered.known["classes"],

@@ -20,6 +20,7 @@ from catseye.contract.errors import BadRecord, Misconfigured, Reason, Unavailabl
 from catseye.contract.records import DeadLetter, Frame, Label
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.rights.scopes import Principal
+from catseye.view.keys import partition_and_offset
 from services.gateway.bodies import CommandSent, LetterAgain, LettersAgain, LettersSent, json_of
 from services.gateway.door import Gateway
 from services.gateway.problem import Problem, not_found, refused, unavailable
@@ -116,8 +117,7 @@ async def _letter(gateway: Gateway, found: Fields) -> DeadLetter:
 
 def _place(found: Fields) -> tuple[int, int]:
     """Partition and offset where a letter of the read model lies."""
-    _, partition, offset = found["lies_at"].rsplit("/", 2)
-    return int(partition), int(offset)
+    return partition_and_offset(found["lies_at"])
 
 
 def _record(gateway: Gateway, letter: DeadLetter) -> Frame | Label:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from catseye import clock
-from catseye.contract.records import ModelEvent
+from catseye.contract.records import AcceptedFrame, ModelEvent
 from catseye.models.stages import champion_in
 from catseye.rights.scopes import Principal
 from catseye.view import plots
@@ -76,10 +76,7 @@ async def picture(gateway: Gateway, request: Request, principal: Principal) -> R
 
 async def frame(gateway: Gateway, request: Request, principal: Principal) -> Response:
     """A frame by where it lies in `frames.accepted`: PARTITION/OFFSET, as alerts and predictions name it."""
-    partition, offset = request.path_params["partition"], request.path_params["offset"]
-    found = await gateway.pictures.frame(partition, offset)
-    if not principal.sees(found.camera):
-        raise not_found(f"frame at partition {partition}, offset {offset}")
+    found, _ = await _frame(gateway, request, principal)
     return Response(found.jpeg, headers=_JPEG | {"Cache-Control": "private, max-age=3600"}, media_type="image/jpeg")
 
 
@@ -88,10 +85,7 @@ async def activation(gateway: Gateway, request: Request, principal: Principal) -
 
     It is computed when it is asked for; the model runs over the frame once more.
     """
-    place = request.path_params["partition"], request.path_params["offset"]
-    found = await gateway.pictures.frame(*place)
-    if not principal.sees(found.camera):
-        raise not_found(f"frame at partition {place[0]}, offset {place[1]}")
+    found, place = await _frame(gateway, request, principal)
     event = await _model_event(gateway, request)
     explained = await gateway.activations.of(found.jpeg, place, event["sha256"])
     explanation = {"model": event["model"], "version": event["version"], "label": explained.label}
@@ -101,6 +95,15 @@ async def activation(gateway: Gateway, request: Request, principal: Principal) -
         msgspec.json.encode(explanation).decode().encode("ascii", "backslashreplace").decode()
     )
     return Response(explained.png, headers=headers, media_type="image/png")
+
+
+async def _frame(gateway: Gateway, request: Request, principal: Principal) -> tuple[AcceptedFrame, tuple[int, int]]:
+    """The frame that is asked for, and its partition and offset. Raises `Problem`."""
+    partition, offset = request.path_params["partition"], request.path_params["offset"]
+    found = await gateway.pictures.frame(partition, offset)
+    if not principal.sees(found.camera):
+        raise not_found(f"frame at partition {partition}, offset {offset}")
+    return found, (partition, offset)
 
 
 async def _model_event(gateway: Gateway, request: Request) -> dict[str, Any]:

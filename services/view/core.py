@@ -33,7 +33,7 @@ from catseye.contract.records import (
 )
 from catseye.contract.topics import BY_NAME
 from catseye.view import plots
-from catseye.view.keys import Keys
+from catseye.view.keys import Keys, log_place
 from catseye.view.writes import Word, Writes, places
 from services.view.picture import picture_of
 from services.view.queue import Queue
@@ -157,10 +157,9 @@ class ViewCore:
         }
         _camera(changes, camera).update(shown)
         writes.score(self._keys.cameras, camera, 0)
-        place = f"{prediction.frame_partition}/{prediction.frame_offset}"
         extra: dict[str, Word] = {
             "prediction_id": prediction.prediction_id,
-            "place": place,
+            "place": log_place(prediction.frame_partition, prediction.frame_offset),
             "probabilities": _encode(prediction.probabilities),
             "telemetry": _encode(prediction.telemetry),
             "brightness": repr(prediction.brightness),
@@ -276,7 +275,7 @@ class ViewCore:
                 name: value for name, value in msgspec.structs.asdict(letter).items() if name not in ("key", "value")
             }
             shown["value_bytes"] = len(letter.value or b"")
-            shown["lies_at"] = f"{topic_of}/{message.partition()}/{message.offset()}"
+            shown["lies_at"] = f"{topic_of}/{log_place(message.partition(), message.offset())}"
             writes.other("HSET", keys.dead_letters, letter.dead_letter_id, _encode(shown))
             writes.score(keys.dead, letter.dead_letter_id, letter.refused_at_ms)
             writes.count(keys.dead_reasons, f"{letter.topic}/{letter.reason}")

@@ -16,7 +16,7 @@ import msgspec
 
 from catseye.contract.identity import frame_id
 from catseye.contract.records import LabelAnswer, LabelSuspect, Outcome, Prediction
-from catseye.view.keys import Keys
+from catseye.view.keys import Keys, log_place
 from catseye.view.writes import Writes
 
 SECOND_OPINIONS: Final = 0.05
@@ -100,7 +100,7 @@ class Queue:
         rates, thrown = self._rates_of(prediction.camera), dice(frame)
         unsure = rates.unsure * max(uncertainty(prediction.probabilities), _LEAST_UNSURE)
         known = {
-            "place": f"{prediction.frame_partition}/{prediction.frame_offset}",
+            "place": log_place(prediction.frame_partition, prediction.frame_offset),
             "predicted": prediction.label,
             "classes": sorted(prediction.probabilities),
             "hash": prediction.perceptual_hash,
@@ -179,7 +179,7 @@ class Queue:
         frame = frame_id(suspect.camera, suspect.boot, suspect.sequence)
         ranking, drawn = self._keys.drawer("suspect"), self._keys.drawn("suspect")
         known = {
-            "place": f"{suspect.frame_partition}/{suspect.frame_offset}",
+            "place": log_place(suspect.frame_partition, suspect.frame_offset),
             "predicted": suspect.label,
             "classes": sorted(suspect.classes),
             "hash": 0,

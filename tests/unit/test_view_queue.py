@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from catseye.contract.identity import frame_id
 from catseye.contract.records import LabelAnswer, LabelSuspect, Outcome, Prediction
-from catseye.view.keys import Keys
+from catseye.view.keys import Keys, log_place, partition_and_offset
 from catseye.view.writes import Command, Writes
 from services.view.queue import EVIDENCE_MOST, Queue, Rates, dice, uncertainty
 from services.view.settings import ViewSettings, rates_of
@@ -220,3 +220,9 @@ def test_wrong_rates_are_refused_with_an_example(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"chance|example"):
         ViewSettings(view_queue_rates=wrong)
     assert rates_of('{"gate-*": {"audit": 0.02}}') == {"gate-*": Rates(audit=0.02)}
+
+
+@pytest.mark.parametrize("topic", ["", "dead-letters/"])
+def test_a_place_on_a_log_is_taken_apart_as_it_was_put_together(topic: str) -> None:
+    """Whether its topic stands before it or not."""
+    assert partition_and_offset(topic + log_place(3, 70_000)) == (3, 70_000)

@@ -10,6 +10,17 @@ FORMAT = "2"
 """Of what is written; a read model of another format is rebuilt."""
 
 
+def log_place(partition: int, offset: int) -> str:
+    """Where a record lies on its topic, as the read model and addresses have it: ``PARTITION/OFFSET``."""
+    return f"{partition}/{offset}"
+
+
+def partition_and_offset(place: str) -> tuple[int, int]:
+    """What `log_place` was made of; a topic may stand before it. Raises ValueError for anything else."""
+    partition, offset = place.split("/")[-2:]
+    return int(partition), int(offset)
+
+
 @dataclass(frozen=True)
 class Keys:
     """Keys under one prefix.
