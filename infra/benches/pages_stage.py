@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -217,6 +217,9 @@ class _Kept:
 
     async def record(self, topic: str, kind: type[Record], partition: int, offset: int) -> Record:
         return self._stage.letters[offset]
+
+    async def records(self, topic: str, kind: type[Record], partition: int, offsets: Sequence[int]) -> list[Record]:
+        return [self._stage.letters[offset] for offset in offsets]
 
 
 class _Stored:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -319,7 +320,7 @@ def test_a_promotion_shows_when_the_topic_says_so(tmp_path: Path, page: Page) ->
 
 @pytest.mark.parametrize("by", BY)
 def test_dead_letters_are_sent_again(fleet: tuple[Stage, Fleet], stage: Stage, page: Page, by: str) -> None:
-    """One, and all of one reason, byte for byte, after a yes; one that is refused meanwhile shows by itself."""
+    """One, and by one call all of a reason, byte for byte, after a yes; one refused meanwhile shows by itself."""
     opened(page, stage, "/dead-letters")
     letter = fleet[1].dead_letter(100 + BY.index(by))
     stage.put([("dead-letters", letter)])
@@ -330,10 +331,13 @@ def test_dead_letters_are_sent_again(fleet: tuple[Stage, Fleet], stage: Stage, p
     sent(page, row, "Send again")
     assert stage.sent_bytes == [(letter.topic, letter.value)]
     known = page.locator(f"article.letter h2:has-text('{letter.reason.replace('_', ' ')}')").count()
+    calls: list[str] = []
+    page.on("request", lambda request: calls.append(request.url) if request.method == "POST" else None)
     use(page, by, f"form[data-reason={letter.reason}]", "Send all again")
     answered(page, by, "Send all again")
     page.locator("#said", has_text=f"{known} of {known} were sent again").wait_for()
     assert len(stage.sent_bytes) == 1 + known
+    assert [urlsplit(call).path for call in calls] == ["/v1/dead-letters"]
     assert page.evaluate("window.stayed")
 
 

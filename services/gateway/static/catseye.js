@@ -256,18 +256,19 @@ export function waits(form, button) {
 
 async function resendAll(form, button) {
   const { reason, topic } = form.dataset;
-  const answer = await fetch("/v1/dead-letters?most=500");
-  if (!answer.ok) { say((await answer.json()).detail); return; }
-  const letters = (await answer.json()).dead_letters.filter((each) => each.reason === reason && each.topic === topic);
-  let done = 0, refused = "";
   button.setAttribute("aria-disabled", "true");
-  for (const letter of letters) {
-    const one = await fetch(`/v1/dead-letters/${letter.dead_letter_id}`, { method: "POST" });
-    if (one.ok) done += 1; else refused = (await one.json()).detail;
-    say(`${done} of ${letters.length} were sent again.`);
-  }
-  button.removeAttribute("aria-disabled");
-  say(`${done} of ${letters.length} were sent again. ${refused}`);
+  say("They are being sent again …");
+  try {
+    const answer = await fetch("/v1/dead-letters", {
+      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ reason, topic }),
+    });
+    const found = await answer.json();
+    if (!answer.ok) { say(found.detail); return; }
+    const left = found.left ? ` ${found.left} cannot be: only a service writes to ${topic}, or they are not kept.` : "";
+    say(`${found.sent} of ${found.sent + found.left} were sent again.${left}`);
+  } catch {
+    say("The gateway did not answer: some may have been sent. Send all again: what was accepted is dropped as a repeat.");
+  } finally { button.removeAttribute("aria-disabled"); }
 }
 
 // -- pictures: where the model looked
