@@ -1,5 +1,6 @@
 """Start notifier: settings, routes, core, worker."""
 
+from functools import partial
 from typing import Any
 
 from catseye.contract.alert_kinds import ROUTE_FAILING, require_known
@@ -12,19 +13,20 @@ from services.notifier.core import NotifierCore
 from services.notifier.pictures import Pictures
 from services.notifier.policy import HOUR_MS, Patience
 from services.notifier.post import Post
-from services.notifier.route_file import read_config
+from services.notifier.route_file import RouteFile
 from services.notifier.senders.parcel import Surroundings
-from services.notifier.sending import sender_of
+from services.notifier.sending import CurrentSender
 from services.notifier.settings import NotifierSettings
 
 
 def build(settings: NotifierSettings, codec: Codec, logger: Any, problems: Problems) -> NotifierCore:
     """The core, with senders that run."""
     require_known([ROUTE_FAILING])
-    config = read_config(settings)
+    file = RouteFile(settings)
+    config = file.config()
     around = surroundings(settings, codec, config.pages)
-    senders = {route.name: sender_of(route, around) for route in config.routes}
-    post = Post(config.by_name, senders, problems, logger.warning)
+    senders = {name: CurrentSender(partial(file.route, name), around) for name in config.by_name}
+    post = Post(senders, problems, logger.warning)
     return NotifierCore(config, patience_of(settings), post)
 
 

@@ -20,7 +20,7 @@ from services.notifier.known import Attempt
 from services.notifier.route_file import path_of, read_config
 from services.notifier.routes import Config
 from services.notifier.senders.parcel import Surroundings
-from services.notifier.sending import sender_of
+from services.notifier.sending import CurrentSender
 from services.notifier.settings import NotifierSettings
 
 _HOUR_MS = 3_600_000
@@ -62,9 +62,8 @@ def test(route: str, file: Path | None) -> None:
         first_at_ms=now_ms,
         at_ms=now_ms,
     )
-    known = config.by_name[route]
-    result = sender_of(known, around).send(attempt)
-    click.echo(f"{route}: {result.outcome} ({known.without_secrets(result.detail)})")
+    result = CurrentSender(lambda: config.by_name[route], around).send(attempt)
+    click.echo(f"{route}: {result.outcome} ({result.detail})")
     raise click.exceptions.Exit(0 if result.outcome == "delivered" else 1)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from catseye.contract.alert_kinds import ROUTE_FAILING
 from services.notifier.known import Attempt, Result
-from services.notifier.routes import AnyRoute
 from services.notifier.senders.parcel import Sender
 
 Key = tuple[str, int]
@@ -22,20 +21,17 @@ class Post:
     """Satisfies `services.notifier.notifier_state.Desk`.
 
     Args:
-        routes: By name.
-        senders: By name of the route.
+        senders: By name of the route; what is secret is in none of their results.
         problems: Is told of routes that fail: `catseye.runtime.heartbeats.Problems`.
         log: Gets an event name and fields.
     """
 
     def __init__(
         self,
-        routes: Mapping[str, AnyRoute],
         senders: Mapping[str, Sender],
         problems: Any,
         log: Callable[..., object],
     ) -> None:
-        self._routes = routes
         self._senders = senders
         self._problems = problems
         self._log = log
@@ -69,13 +65,9 @@ class Post:
         self._report(failing)
 
     def _run(self, name: str, sender: Sender, queue: "SimpleQueue[Attempt]") -> None:
-        route = self._routes[name]
         while True:
             attempt = queue.get()
-            found = sender.send(attempt)
-            result = Result(
-                found.key, found.outcome, route.without_secrets(found.detail), found.ref, found.retry_after_ms
-            )
+            result = sender.send(attempt)
             with self._lock:
                 self._under_way.discard(attempt.key)
                 self._results[attempt.key] = result

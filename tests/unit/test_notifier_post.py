@@ -1,6 +1,7 @@
 """Between the core and the senders, and the links that they write."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,17 @@ import pytest
 from catseye.contract.errors import Misconfigured
 from catseye.rights.links import PATH, Links
 from catseye.runtime.heartbeats import Problems
+from services.notifier import sending
 from services.notifier.known import Attempt, Result
 from services.notifier.post import Post
+from services.notifier.route_file import RouteFile
 from services.notifier.routes import config_of
+from services.notifier.sending import CurrentSender
+from services.notifier.settings import NotifierSettings
 from tests.simulation.notifier import NOON_MS
-from tests.unit.test_notifier_senders import attempt
+from tests.unit.test_notifier_senders import WebServer, around, attempt, web
+
+__all__ = ["web"]
 
 ROUTES = {
     "routes": [{"name": "it", "to": "slack", "token": "xoxb-secret", "conversation": "C"}],
@@ -32,7 +39,7 @@ class Held:
         return Result(sent.key, "failed", "no xoxb-secret here")
 
 
-def test_a_result_is_there_until_it_is_on_the_log() -> None:
+def test_a_result_is_there_until_it_is_on_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without what is secret; an attempt is known from its commit to that."""
     logged: list[Any] = []
     sender, done = Held(), threading.Event()
@@ -41,7 +48,9 @@ def test_a_result_is_there_until_it_is_on_the_log() -> None:
         logged.append((what, more))
         done.set()
 
-    post = Post(config_of(ROUTES).by_name, {"it": sender}, Problems(), log)
+    (route,) = config_of(ROUTES).routes
+    monkeypatch.setattr(sending, "sender_of", lambda *_: sender)
+    post = Post({"it": CurrentSender(lambda: route, around())}, Problems(), log)
     sent = attempt()
     assert not post.knows(sent.key)
     post.committed([sent], [], {})
@@ -56,10 +65,27 @@ def test_a_result_is_there_until_it_is_on_the_log() -> None:
     assert logged[0][1] == {"route": "it", "outcome": "failed", "what": "no *** here"}
 
 
+def test_a_secret_that_is_replaced_counts_from_the_next_message_on(tmp_path: Path, web: WebServer) -> None:
+    """Nobody restarts the notifier for it. While its file is gone, or empty, messages go on with the one before."""
+    secret = tmp_path / "room.key"
+    secret.write_text("syt_before\n")
+    (tmp_path / "notify.yaml").write_text(
+        f"routes: [{{name: it, to: matrix, server: '{web.url}', token: 'file:room.key', room: '!a:b'}}]"
+    )
+    sender = CurrentSender(partial(RouteFile(NotifierSettings(data_dir=tmp_path)).route, "it"), around())
+    web.answer = (403, {}, b'{"errcode": "M_FORBIDDEN", "error": "not syt_after"}')
+    for now in ("syt_before", "syt_after", "", None):
+        secret.unlink() if now is None else secret.write_text(now)
+        detail = sender.send(attempt()).detail
+    given = [request.headers["authorization"].removeprefix("Bearer ") for request in web.asked]
+    assert given == ["syt_before", "syt_after", "syt_after", "syt_after"]
+    assert detail == "Matrix answered M_FORBIDDEN: not ***"
+
+
 def test_a_route_that_fails_is_a_problem_of_the_service_until_it_works() -> None:
     """So incidents makes an alert of it, and pages show it."""
     problems = Problems()
-    post = Post({}, {}, problems, lambda *_, **__: None)
+    post = Post({}, problems, lambda *_, **__: None)
     post.committed([], [], {"mail": "421 busy"})
     assert [(each.kind, each.subject, each.detail) for each in problems.found()] == [
         ("route_failing", "mail", "421 busy")

@@ -124,11 +124,13 @@ def test_links_lead_to_the_pages_of_the_stack_unless_the_file_names_others(tmp_p
         ("routes: [{name: h, to: webhook, url: 'https://h', secret: 'file:gone'}]", "file:gone cannot be read"),
         ("routes: [{name: h, to: apprise, url: 'nobody://x'}]", "route 'h': apprise does not know addresses"),
         (b"\xff", "cannot be read"),
+        ("routes: [{name: h, to: webhook, url: 'https://h', secret: 'file:empty'}]", "file:empty is empty"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: Any, sentence: str) -> None:
     """With what to do."""
     file = tmp_path / "notify.yaml"
+    (tmp_path / "empty").write_text("\n")
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(Misconfigured, match=r"notify\.yaml") as fault:

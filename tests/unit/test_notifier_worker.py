@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from services.notifier.policy import Patience
 from services.notifier.post import Post
 from services.notifier.route_file import read_config
 from services.notifier.senders.parcel import Surroundings
-from services.notifier.sending import sender_of
+from services.notifier.sending import CurrentSender
 from services.notifier.settings import NotifierSettings
 from tests.simulation.notifier import NOON_MS, alert
 from tests.simulation.worker_in_memory import PREFIX, InMemory, world
@@ -45,8 +46,8 @@ class Process:
         config = read_config(settings)
         around = Surroundings("", lambda *_: "", lambda _: None, 60)
         self._began_ms, self._looks = began_ms, 0
-        senders = {route.name: sender_of(route, around) for route in config.routes}
-        post = Post(config.by_name, senders, Problems(), lambda *_, **__: None)
+        senders = {name: CurrentSender(partial(config.by_name.__getitem__, name), around) for name in config.by_name}
+        post = Post(senders, Problems(), lambda *_, **__: None)
         core = NotifierCore(config, Patience(), post)
         reads = [PREFIX + name for name in READS]
         world.broker.given = [(name, 0) for name in reads]
