@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import hashlib
+import re
 import socket
 import threading
 import time
@@ -90,15 +92,38 @@ def rtp_packets(pictures: list[np.ndarray], codec: str = "libx264") -> list[byte
     return [packet for packet in found if not 72 <= packet[1] & 0x7F <= 76]  # without RTCP
 
 
+def joined(*streams: list[bytes], jumps_s: float = 0.0) -> list[bytes]:
+    """Streams of RTP as one that goes on: numbered through, from one source.
+
+    Args:
+        streams: Packets of each, of pictures 1/25 s apart.
+        jumps_s: How far the clock jumps from one to the next, besides; back where it is negative.
+    """
+    found: list[bytes] = []
+    after = 0
+    for part in streams:
+        began = int.from_bytes(part[0][4:8], "big")
+        shift = after - began
+        for packet in part:
+            stamp = int.from_bytes(packet[4:8], "big") + shift
+            after = stamp + 90_000 // FPS
+            head = len(found).to_bytes(2, "big") + (stamp % 2**32).to_bytes(4, "big") + b"road"
+            found.append(packet[:2] + head + packet[12:])
+        after += round(90_000 * jumps_s)
+    return found
+
+
 class RtspServer:
     """A camera's RTSP server, over TCP alone: plays *packets*, then ends, or is silent, as it is told.
 
     Args:
         packets: RTP packets of one video stream.
         encoding: `H264` or `H265`.
-        password: What ``user:…`` must give, by Basic authentication; None for nobody.
+        password: What ``user:…`` must give; None for nobody.
+        digest: Whether it must be given by Digest authentication, as most cameras ask for, and not by Basic.
         then: What comes after the last packet: `end` closes, `silence` sends nothing more, `again` begins anew.
         video: Whether its session has a video stream at all.
+        after: What later sessions play, and are silent then; None for the same again.
     """
 
     def __init__(
@@ -107,9 +132,12 @@ class RtspServer:
         *,
         encoding: str = "H264",
         password: str | None = None,
+        digest: bool = False,
         then: str = "end",
         video: bool = True,
+        after: list[bytes] | None = None,
     ) -> None:
+        self._digest, self._after = digest, after
         self.packets, self.encoding, self.password, self.then, self.video = packets, encoding, password, then, video
         self.sessions = 0
         self._open = True
@@ -149,10 +177,9 @@ class RtspServer:
         with contextlib.suppress(OSError), client, client.makefile("rb") as lines:
             for method, headers in _requests(lines):
                 number = f"CSeq: {headers.get('cseq', '0')}\r\n"
-                if self.password is not None and headers.get("authorization", "") != f"Basic {_basic(self.password)}":
-                    client.sendall(
-                        f'RTSP/1.0 401 Unauthorized\r\n{number}WWW-Authenticate: Basic realm="road"\r\n\r\n'.encode()
-                    )
+                if not self._lets_in(method, headers.get("authorization", "")):
+                    asks = 'Digest realm="road", nonce="n1"' if self._digest else 'Basic realm="road"'
+                    client.sendall(f"RTSP/1.0 401 Unauthorized\r\n{number}WWW-Authenticate: {asks}\r\n\r\n".encode())
                     continue
                 body = self._description() if method == "DESCRIBE" else ""
                 extra = {
@@ -165,14 +192,25 @@ class RtspServer:
                     self.sessions += 1
                     self._play(client)
 
+    def _lets_in(self, method: str, given: str) -> bool:
+        if self.password is None:
+            return True
+        if not self._digest:
+            return given == f"Basic {_basic(self.password)}"
+        place = re.search(r'uri="([^"]*)"', given)
+        who, what = _md5(f"user:road:{self.password}"), _md5(f"{method}:{place[1] if place else ''}")
+        return f'response="{_md5(f"{who}:n1:{what}")}"' in given
+
     def _play(self, client: socket.socket) -> None:
-        playing = True
+        playing, then = True, self.then
         while playing and self._open:
             for packet in self.packets:
                 client.sendall(b"$\0" + len(packet).to_bytes(2, "big") + packet)
-            playing = self.then == "again"
+            playing = then == "again"
             time.sleep(0.05)
-        while self.then == "silence" and self._open:
+        if self._after is not None:
+            self.packets, self.then, self._after = self._after, "silence", None
+        while then == "silence" and self._open:
             time.sleep(0.05)
         client.shutdown(socket.SHUT_RDWR)
 
@@ -196,6 +234,10 @@ def _requests(lines: Iterator[bytes]) -> Iterator[tuple[str, dict[str, str]]]:
             headers = {name.strip().lower(): value.strip() for name, _, value in parts}
             yield request[0].partition(" ")[0], headers
             request = []
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _basic(password: str) -> str:
