@@ -21,7 +21,7 @@ CAMERAS = 6
 FPS = 10
 BETWEEN_S = 4.0
 LONGEST_S = 60
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 @pytest.mark.broker

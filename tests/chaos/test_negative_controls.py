@@ -12,7 +12,7 @@ from tests.chaos.broken import IN_TRANSACTION
 from tests.chaos.fleet import Fleet
 
 FRAMES = 1_500
-PATIENCE_S = 60
+PATIENCE_S = 300
 LOST_S = 12
 """A build that loses has nothing more to wait for."""
 VARIABLES = {"CATSEYE_PARTITIONS": "4", "CATSEYE_TRANSACTION_MAX_RECORDS": "20"}
@@ -74,12 +74,12 @@ def woken_in_transaction(build: str, folder: Path, environment: pytest.MonkeyPat
     ) as fleet:
         publish(fleet)
         marker = folder / f"{IN_TRANSACTION}-0"
-        fleet.check_until(marker.exists, 60, "worker 0 in its slow transaction")
+        fleet.check_until(marker.exists, PATIENCE_S, "worker 0 in its slow transaction")
         sleeper, _ = fleet.stack.processes("inference")
         sleeper.pause()
         # The open transaction hides from the reader what the other worker does meanwhile; its commits tell.
-        fleet.check_until(lambda: not fleet.is_publishing, 60, "the end of publishing")
-        fleet.wait_until_read("inference", "frames.accepted", 60)
+        fleet.check_until(lambda: not fleet.is_publishing, PATIENCE_S, "the end of publishing")
+        fleet.wait_until_read("inference", "frames.accepted", PATIENCE_S)
         sleeper.resume()
         fleet.drain(PATIENCE_S)
         _, _, report = fleet.verdict()

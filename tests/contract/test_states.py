@@ -31,6 +31,7 @@ def test_every_service_that_keeps_state_has_golden_bytes() -> None:
     assert [service for number, service in GOLDEN if number == 0] == [*STORIES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", [*STORIES])
 def test_bytes_that_are_lost_are_found(service: str) -> None:
     """Negative control: without any one of the rows something that is expected is not known."""

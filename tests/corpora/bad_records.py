@@ -163,7 +163,7 @@ def bad_fields() -> Iterator[Bad]:
     yield bad("the largest sequence", Reason.FIELD_OUT_OF_RANGE, sequence=LARGEST)
     yield bad("65 readings", Reason.FIELD_OUT_OF_RANGE, telemetry={str(name): 0.0 for name in range(65)})
     yield bad("100,000 readings", Reason.FIELD_OUT_OF_RANGE, telemetry={str(name): 0.0 for name in range(100_000)})
-    yield bad("a minute ahead", Reason.CAPTURED_IN_FUTURE, captured_at_ms=now_ms() + 60_000)
+    yield bad("an hour ahead", Reason.CAPTURED_IN_FUTURE, captured_at_ms=now_ms() + 3_600_000)
     yield bad("the largest time", Reason.CAPTURED_IN_FUTURE, captured_at_ms=LARGEST)
     yield bad("eight days old", Reason.CAPTURED_TOO_LONG_AGO, captured_at_ms=now_ms() - 8 * DAY_MS)
     yield bad("time zero", Reason.CAPTURED_TOO_LONG_AGO, captured_at_ms=0)

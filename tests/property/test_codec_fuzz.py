@@ -29,7 +29,7 @@ PRINTS = {1_000 + number: schema_fingerprint(schema) for number, schema in enume
 STARTS = [*[SINGLE_OBJECT + schema_fingerprint(schema) for schema in EVERY_VERSION], b"\xc3\x01", b"\0", b""]
 MEMORY_BYTES = 4 * 2**20  # for values of some kilobytes: what a count promises is never set aside
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.slow
 
 
 def read(codec: Codec, value: bytes, kind: type[Record]) -> Record | BadRecord:
@@ -81,7 +81,6 @@ def is_alert(schema: Any) -> bool:
     return name.removeprefix("catseye.") == "Alert"
 
 
-@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from([each for each in EVERY_VERSION if is_alert(each)]), max_size=12), st.data())
 def test_a_change_half_way_costs_no_record(versions: list[Any], data: st.DataObject) -> None:

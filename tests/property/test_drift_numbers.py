@@ -52,6 +52,7 @@ def remembered(odd: list[tuple[int, str, float]], propensity: float) -> list[str
     return [name for part in parts for name in not_numbers(part)]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=8,
     deadline=None,

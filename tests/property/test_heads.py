@@ -35,8 +35,6 @@ KINDS: list[tuple[type[Record], str | None]] = [
 ]
 NUMBERS = [2**62, 2**55, 2**31, -(2**31) - 1, 64, 63, 2, 1, 0, -1, -2, -(2**55), -(2**63), 2**63 - 1]
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def alone(codec: Codec, value: bytes | None, kind: type[Record], last: str | None) -> dict[str, Any] | None:
     """What the codec says of one value; None where it refuses it."""
@@ -101,6 +99,7 @@ def test_sound_records_are_read_as_alone(kind: type[Record], last: str | None, d
             assert place in heads.places
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "last"), KINDS)
 @settings(max_examples=150, deadline=None)
 @given(st.data())
@@ -134,6 +133,7 @@ def test_noise_behind_an_envelope_is_read_as_alone_or_left_out(
     check(PLAIN, [header + each for each in data.draw(st.lists(noise, min_size=1, max_size=6))], kind, last)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_versions_before_are_read_up_to_what_is_the_same_today(data: st.DataObject) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,6 +119,7 @@ def at_ms(reports: Sequence[CameraReport]) -> int:
     return max((each.at_ms for each in reports), default=report("a", 0).at_ms)
 
 
+@pytest.mark.slow
 @given(storms(), st.data())
 def test_a_cause_on_a_camera_has_at_most_one_new_alert_an_hour(
     reports: list[CameraReport], data: st.DataObject
@@ -140,6 +142,7 @@ def test_a_cause_on_a_camera_has_at_most_one_new_alert_an_hour(
     check_reopened(incidents.alerts)
 
 
+@pytest.mark.slow
 @given(roads())
 def test_what_lasts_has_exactly_one_alert_and_what_is_over_has_none(reports: list[CameraReport]) -> None:
     """Once things stay as they are, the open alerts are those of the causes that are raised, less what a fault
@@ -163,6 +166,7 @@ def test_what_lasts_has_exactly_one_alert_and_what_is_over_has_none(reports: lis
     assert {lifecycle[-1].state for lifecycle in lifecycles(incidents.alerts).values()} <= {"resolved"}
 
 
+@pytest.mark.slow
 @given(roads(), st.data())
 def test_repeats_batches_aborts_and_crashes_change_nothing(reports: list[CameraReport], data: st.DataObject) -> None:
     """The same reports give the same records, to the last field, however they come."""
@@ -185,6 +189,7 @@ def test_repeats_batches_aborts_and_crashes_change_nothing(reports: list[CameraR
     assert incidents.alerts == expected
 
 
+@pytest.mark.slow
 @given(roads(), st.randoms(use_true_random=False))
 def test_in_any_order_each_alert_has_one_lifecycle(reports: list[CameraReport], chance: Random) -> None:
     """What comes late is passed over; nothing opens twice."""
@@ -196,6 +201,7 @@ def test_in_any_order_each_alert_has_one_lifecycle(reports: list[CameraReport], 
     assert straight(reports).alerts == incidents.alerts[: len(straight(reports).alerts)]
 
 
+@pytest.mark.slow
 @given(roads(), st.data())
 def test_whatever_people_ask_what_is_over_is_resolved_in_the_end(
     reports: list[CameraReport], data: st.DataObject

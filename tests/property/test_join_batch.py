@@ -21,7 +21,6 @@ CODEC = Codec()
 NAMES = ["car", "van", "мотоцикл", "", "a class of seventy letters, as nobody would write it, but somebody may, once"]
 CHANCES = st.floats(0, 1, width=32) | st.sampled_from([-0.5, 1.0009765625, 1.001, 1.5, float("nan")])
 PLAINEST: Any = msgspec.convert(plainest_of(json.loads(schema_texts()["catseye.Prediction"])), Prediction)
-pytestmark = pytest.mark.timeout(60)
 
 
 def predictions() -> st.SearchStrategy[Any]:
@@ -60,6 +59,7 @@ def comparable(read: list[Any]) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(predictions(), st.booleans(), st.integers(0, 1)), min_size=1, max_size=12))
 def test_predictions_are_read_at_once_as_alone(batch: list[tuple[Prediction, bool, int]]) -> None:
@@ -76,6 +76,7 @@ def test_predictions_are_read_at_once_as_alone(batch: list[tuple[Prediction, boo
     assert models[0] == models[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(records_of(AcceptedLabel).map(CODEC.encode) | st.binary(max_size=20), min_size=1, max_size=12))
 def test_labels_are_read_at_once_as_alone(values: list[bytes]) -> None:

@@ -4,6 +4,7 @@ import io
 import time
 
 import numpy as np
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -11,6 +12,8 @@ from PIL import Image
 from catseye.contract.errors import BadRecord
 from catseye.models.jpeg import decode_rgb, inspect
 from tests.corpora.jpegs import SMALL_LIMITS, bad_frames, odd_frames, place_of, segment, sound_frames
+
+pytestmark = pytest.mark.slow
 
 _MOST_CPU_S = 1.0
 """Of one frame under `SMALL_LIMITS`; 100 scans of a million pixels took 0.06 s."""

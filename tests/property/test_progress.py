@@ -3,6 +3,7 @@
 from random import Random
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,6 +142,7 @@ class Road:
                         self.work(hop.service, topic, partition)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_no_watermark_passes_a_frame_that_is_on_its_way(seed: int, observations: int) -> None:

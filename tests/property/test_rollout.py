@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -115,6 +116,7 @@ def live(rollout: Rollout, steps: Sequence[Step]) -> None:
         rollout.wait()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(HISTORIES, EXISTS)
 def test_inference_serves_what_rollout_believes(words: list[Word], steps: list[Step]) -> None:
@@ -126,6 +128,7 @@ def test_inference_serves_what_rollout_believes(words: list[Word], steps: list[S
 OLD_NAMED = st.builds(Word, st.sampled_from(VERSIONS), st.sampled_from(OLD_STAGES), st.sampled_from(MODELS))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(OLD_NAMED, max_size=12), NAMED)
 def test_inference_serves_what_rollout_believes_of_models_of_two_names(words: list[Word], steps: list[Step]) -> None:
@@ -161,6 +164,7 @@ def serves_what_rollout_believes(words: list[Word], steps: list[Step]) -> None:
     assert len({each.event_id for each in rollout.written}) == len(rollout.written)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(EXISTS, st.data())
 def test_repeats_splits_aborts_and_crashes_change_nothing(steps: list[Step], data: st.DataObject) -> None:

@@ -4,6 +4,7 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +139,7 @@ def test_labels_do_not_change_the_frames(plan: Plan, delay_ms: float, wrong_shar
     assert first == second
 
 
+@pytest.mark.slow
 @given(PLANS)
 @settings(deadline=None)
 def test_only_changed_cameras_change_and_only_from_then_on(plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ frames = st.tuples(few_boots, near | edges | far)
 steps = st.lists(frames | st.just("restart"), max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(steps)
 def test_a_window_says_of_each_frame_what_a_set_would_say(story: list[tuple[str, int] | str]) -> None:

@@ -17,6 +17,8 @@ from services.simulator.pictures import Pictures
 from services.simulator.scenario import SCENARIOS, load_scenario, planned
 from tests.simulation.virtual_road import Lens, Played, VirtualRoad, example_lens, example_pictures
 
+pytestmark = pytest.mark.slow
+
 SEED = 1
 FPS = 20.0
 CAMERAS = 2

@@ -122,6 +122,7 @@ steps = st.sampled_from(["take", "take", "take", "abort", "crash"])
 stories = st.lists(st.tuples(steps, st.lists(predictions | shadows | labels, min_size=1, max_size=6)), max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(stories)
 def test_each_label_has_one_end_whatever_happens(story: list[tuple[str, list[FakeMessage]]]) -> None:
@@ -172,6 +173,7 @@ def test_what_holds_in_the_end_does_not_depend_on_the_order(
     assert {s: text for s, text in actual.items() if text} == {s: one.label for s, one in expected.items() if one.label}
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(range(4)), min_size=1, max_size=10))
 def test_a_repeated_prediction_changes_nothing(sequence_numbers: list[int]) -> None:
     """The first prediction of a frame holds."""
@@ -470,6 +472,7 @@ reported_of_few = (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(steps, st.lists(reported_of_few, min_size=1, max_size=4)), max_size=25))
 def test_each_frame_has_its_pair_once_whatever_happens(story: list[tuple[str, list[FakeMessage]]]) -> None:

@@ -27,7 +27,7 @@ from infra.local.without_rollout import register_without_rollout
 ROOT = Path(__file__).resolve().parents[2]
 CROPS = ROOT / "infra" / "example" / "crops"
 CHECK_EVERY_S = 0.05
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 _EVENTS = "catseye_events_total"
 _TOTALS = {"catseye_records_total": "records", "catseye_aborts_total": "aborts"}
 

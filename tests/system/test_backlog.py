@@ -20,7 +20,7 @@ from infra.local.kafka import KafkaCluster
 from tests.simulation.worker_stories import Counting
 from tests.system.running import wait_until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 TOPIC = "frames.accepted"
 

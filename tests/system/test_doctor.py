@@ -18,7 +18,7 @@ from infra.local.kafka import KafkaCluster
 from infra.local.services import PASSING_WATCHING
 from tests.system.running import CROPS, ROOT, Running, catseye, running, wait_until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.broker
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
 PATIENCE_S, IMPATIENCE_S = 60, 10

@@ -32,7 +32,7 @@ from tests.simulation.incidents import Incidents
 from tests.simulation.partitions import FakeMessage
 from tests.system.running import Running, running, wait_until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.broker
 
 CODEC: Final = Codec()
 PARTITIONS: Final = 2

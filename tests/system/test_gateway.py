@@ -20,7 +20,7 @@ from infra.local.services import PASSING_SHOWN
 from tests.system.running import CROPS, ROOT, Running, running, wait_until
 from tests.system.view_records import Road
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.broker
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
 CAR = sorted((CROPS / "car").glob("*.jpg"))[0].read_bytes()

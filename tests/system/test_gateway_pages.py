@@ -23,7 +23,7 @@ from infra.benches.pages_fleet import MINUTE_MS, MODEL, Fleet, crops
 from infra.benches.pages_stage import Stage
 from tests.system.running import ROOT
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.broker
 
 HOSTILE = "<script>document.title='taken'</script>/..%2f"
 CAMERAS = ["gate-1", "gate-2", "gate-3", HOSTILE]

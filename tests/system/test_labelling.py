@@ -27,7 +27,7 @@ from services.view.queue import SECOND_OPINIONS, dice
 from tests.system.running import CROPS, Running, catseye, running, wait_until
 from tests.system.view_records import BEGIN_MS, Road
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.broker
 
 CODEC = Codec()
 CAR = sorted((CROPS / "car").glob("*.jpg"))[0].read_bytes()

@@ -26,7 +26,7 @@ from infra.local.worse_model import worse
 from services.ingest.quality import measure
 from tests.system.running import CROPS, ROOT, Running, catseye, running, wait_until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.broker
 
 CODEC: Final = Codec()
 MODEL: Final = ROOT / "infra" / "example" / "vehicles.onnx"

@@ -13,7 +13,7 @@ from infra.local.services import PASSING_WATCHING
 from tests.chaos.tiny_model import tiny_model
 from tests.system.running import CROPS, ROOT, Running, catseye, running, wait_until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.broker
 
 MODEL = ROOT / "infra" / "example" / "vehicles.onnx"
 SERVICES = ("inference", "incidents", "rollout")

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.broker
 
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")

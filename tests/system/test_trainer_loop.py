@@ -49,8 +49,6 @@ SETTINGS = {
     "CATSEYE_TRAINER_SEARCH_TRIALS": "2",
 }
 
-pytestmark = pytest.mark.timeout(600)
-
 
 class Shown(NamedTuple):
     """A picture as a camera showed it."""

@@ -27,7 +27,7 @@ from services.view.settings import ViewSettings
 from tests.system.running import CROPS, wait_until
 from tests.system.view_records import Road
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 NOW_MS = time.time_ns() // 1_000_000 - 3_600_000
 """Records of the last hour: what is older than it is kept leaves Redis by itself."""

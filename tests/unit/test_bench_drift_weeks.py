@@ -60,6 +60,7 @@ def test_a_day_has_one_rate_and_the_next_another() -> None:
     assert days.var() / (ERROR * (1 - ERROR) / 1_000) == pytest.approx(1 + 999 / 201, rel=0.3)
 
 
+@pytest.mark.slow
 def test_alarms_are_counted_beside_what_is_promised() -> None:
     """Negative control: a camera that has hardly learned anything alarms more often than it may."""
     season = SEASONS["weekly sine ±60 %, a label in 4.3 min"]

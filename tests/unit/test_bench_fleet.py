@@ -23,6 +23,7 @@ def test_the_short_form_watches_a_fleet_with_and_without_changes() -> None:
     assert all({*row} == {*report.rows[0]} for row in report.rows)
 
 
+@pytest.mark.slow
 def test_plain_faults_are_found_on_their_camera() -> None:
     """Black, white, covered, frozen, clock, silent, and missing labels: rules that need no reference."""
     plain = [change for change in CHANGES if change.name in _PLAIN]
@@ -31,6 +32,7 @@ def test_plain_faults_are_found_on_their_camera() -> None:
     assert [row["what"] for row in rows if row["right"] == "yes"] == list(_PLAIN)
 
 
+@pytest.mark.slow
 def test_an_alert_of_a_camera_to_which_nothing_happened_counts_as_false() -> None:
     """Negative control: the same story without knowledge of what was done has false incidents."""
     black = next(change for change in CHANGES if change.name == "black")

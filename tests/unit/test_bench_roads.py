@@ -8,6 +8,7 @@ from infra.benches.harness import Row
 from services.simulator.roads import HEIGHT, WIDTH, ComposedRoad
 
 
+@pytest.mark.slow
 def test_the_truth_lies_where_the_vehicles_are_drawn() -> None:
     """A road is the same from the same seed; where a vehicle stands the picture differs from the empty road."""
     vehicles = roads.crops()
@@ -27,6 +28,7 @@ def test_the_truth_lies_where_the_vehicles_are_drawn() -> None:
     assert {placed.vehicle for shot in shots for placed in shot.truth} == {car.number for car in road.driving}
 
 
+@pytest.mark.slow
 def test_a_clear_road_is_counted_and_a_row_says_how_well() -> None:
     """Each vehicle once, by one track; a row that is off says so."""
     road = ComposedRoad(roads.crops(), 0, "clear", 20.0)
@@ -39,6 +41,7 @@ def test_a_clear_road_is_counted_and_a_row_says_how_well() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", ["stop", "parked"])
 def test_what_stops_counts_once_and_what_is_parked_never(condition: str) -> None:
     """In traffic, and beside the road."""

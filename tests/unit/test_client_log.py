@@ -147,6 +147,7 @@ def test_lines_of_the_trainers_clients_are_json(nobody: str, tmp_path: Path, cap
     assert {json.loads(line)["event"] for line in written.splitlines()} == {"librdkafka"}
 
 
+@pytest.mark.slow
 def test_clients_whose_caller_reports_print_nothing(nobody: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Nobody answers: each raises, and standard error, which is no line of JSON, stays empty."""
     settings = Settings(kafka_bootstrap_servers=nobody)

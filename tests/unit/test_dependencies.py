@@ -151,6 +151,7 @@ def unused(modules: Mapping[str, list[Imported]], asked: Mapping[str, set[str]])
     return {(extra, each) for extra, listed in asked.items() for each in listed if each not in used[extra]}
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_asked_for() -> None:
     """By the list of the part that imports it, also inside a function; and by that of whoever imports this part."""
     assert undeclared(library(), declared()) == set()

@@ -38,6 +38,7 @@ def test_a_camera_that_stops_is_silent_and_comes_back() -> None:
     assert watched.history() == [("camera_silent", True), ("camera_silent", False)]
 
 
+@pytest.mark.slow
 def test_a_frame_now_and_then_does_not_end_a_silence() -> None:
     """Of a camera that sent 20 a second: frames must come for as long as their absence took to be noticed, without a
     pause of that length."""
@@ -54,6 +55,7 @@ def test_a_frame_now_and_then_does_not_end_a_silence() -> None:
     assert watched.history() == [("camera_silent", True), ("camera_silent", False)]
 
 
+@pytest.mark.slow
 def test_what_took_long_to_be_missed_is_back_after_a_minute() -> None:
     """This service was down, or held up: how long has nothing to do with the camera."""
     camera, watched = Camera(fps=1), Watched()
@@ -101,6 +103,7 @@ def test_a_camera_of_few_frames_is_not_missed() -> None:
     assert watched.history() == []
 
 
+@pytest.mark.slow
 def test_labels_that_stop_are_missed_while_frames_come() -> None:
     """And not while none come: no frames, no labels."""
     camera, watched = Camera(), Watched()
@@ -118,6 +121,7 @@ def test_labels_that_stop_are_missed_while_frames_come() -> None:
     assert alone.history() == [("camera_silent", True)]
 
 
+@pytest.mark.slow
 def test_labels_that_come_in_one_batch_a_day_are_not_missed_between() -> None:
     """However many they are, the first day's and those of a week later; a week without any is a lack."""
     camera, watched = Camera(fps=1 / 600), Watched()
@@ -134,6 +138,7 @@ def test_labels_that_come_in_one_batch_a_day_are_not_missed_between() -> None:
     assert "labels_missing" not in watched.kinds()
 
 
+@pytest.mark.slow
 def test_labels_that_never_came_are_not_missed() -> None:
     """A hundred make a habit."""
     camera, watched = Camera(), Watched()
@@ -206,6 +211,7 @@ def test_frames_refused_for_their_time_are_a_wrong_clock(reason: str) -> None:
     assert watched.history() == [("camera_clock", True), ("camera_clock", False)]
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_right_now_and_then_is_wrong() -> None:
     """Twenty right frames end it only if none was refused for its time for as long as a wrong clock takes to be one."""
     camera, watched = Camera(fps=20), Watched()
@@ -294,6 +300,7 @@ def test_a_camera_that_falls_silent_during_a_stall_is_found_after_it() -> None:
     assert [(alarm.kind, alarm.since_ms) for alarm in watched.report("silent").alarms] == [("camera_silent", ms(4.95))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stood_s", [30, 300])
 def test_a_service_that_stood_makes_no_camera_slow_to_be_missed(stood_s: int) -> None:
     """Ingest took nothing meanwhile, or a broker was away, then all at once: that pause was not the camera's, so that
@@ -367,6 +374,7 @@ def test_a_camera_whose_clock_stands_is_missed_by_the_mean_of_its_pauses() -> No
     assert "camera_silent" in watched.kinds()
 
 
+@pytest.mark.slow
 def test_labels_that_wait_in_a_service_are_not_missing() -> None:
     """Frames go on past ingest; labels are missed up to where their own road is worked off, and then they are."""
     camera, watched = Camera(), Watched()
@@ -418,6 +426,7 @@ def test_a_camera_alone_is_silent_though_labels_still_come() -> None:
     assert watched.kinds() == {"camera_silent"}
 
 
+@pytest.mark.slow
 def test_a_new_version_does_not_make_labels_missing() -> None:
     """Labels of the version before go on for as long as labels take: they are labels."""
     camera, watched = Camera(fps=20), Watched()
@@ -431,6 +440,7 @@ def test_a_new_version_does_not_make_labels_missing() -> None:
     assert ("labels_missing", True) not in watched.history()
 
 
+@pytest.mark.slow
 def test_labels_of_a_blind_camera_are_labels() -> None:
     """A frozen camera whose frames are labelled has a fault, and not also missing labels."""
     camera, watched = Camera(fps=20), Watched()

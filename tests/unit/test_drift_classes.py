@@ -63,6 +63,7 @@ def learned() -> tuple[Classes, Watched]:
     return classes, watched
 
 
+@pytest.mark.slow
 def test_a_class_beyond_the_seventh_that_comes_more_often_is_named() -> None:
     """The fifteenth of twenty alone."""
     classes, watched = learned()
@@ -74,6 +75,7 @@ def test_a_class_beyond_the_seventh_that_comes_more_often_is_named() -> None:
     assert (alarm.signal, alarm.label) == ("class_share", ONE)
 
 
+@pytest.mark.slow
 def test_a_class_beyond_the_seventh_that_is_wrong_more_often_is_named() -> None:
     """Its labels alone contradict what was predicted, and too few to be much of all."""
     classes, watched = learned()
@@ -87,6 +89,7 @@ def test_a_class_beyond_the_seventh_that_is_wrong_more_often_is_named() -> None:
     assert (alarm.signal, alarm.label) == ("loss", ONE)
 
 
+@pytest.mark.slow
 def test_a_class_beyond_the_seventh_that_looks_different_is_found() -> None:
     """Its features have moved, as far as those of classes are apart; a distance from all of many would not show it."""
     classes, watched = learned()
@@ -151,6 +154,7 @@ def known(cameras: Cameras) -> tuple[int, list[bytes]]:
     return table.layout.buckets, [table.part(row, part) for part in (b"r", b"w", b"l")]
 
 
+@pytest.mark.slow
 def test_a_camera_goes_to_a_model_of_more_classes_and_back() -> None:
     """Its rows too, on the log as well; what is of the device stays, what is of classes is learned anew."""
     log, eight, twenty = Log(), Classes(EIGHT), Classes(TWENTY)

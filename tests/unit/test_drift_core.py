@@ -320,6 +320,7 @@ def test_a_reading_that_is_huge_poisons_nothing() -> None:
             assert abs(statistic.reference) < 1e30
 
 
+@pytest.mark.slow
 def test_the_same_records_lead_to_the_same_words() -> None:
     """Byte for byte, ids included: nothing is drawn and no clock is read."""
     rules = changed_rules(QUICK, fleet_cameras=0)

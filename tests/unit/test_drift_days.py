@@ -126,6 +126,7 @@ def test_what_came_before_an_alarm_is_not_usual() -> None:
     assert by_day.tobytes() == bytes(by_day.nbytes)
 
 
+@pytest.mark.slow
 def test_days_with_rates_of_their_own_alarm_less_than_without_this(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: the same labels of the same fleet, with days that nobody looks at."""
     season = Season(partial(days_of, a_day=200, concentration=20), DAY_MS / 200)

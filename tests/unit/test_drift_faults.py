@@ -78,6 +78,7 @@ def test_a_fault_that_comes_and_goes_is_raised_once() -> None:
     assert watched.history() == [("camera_black", True), ("camera_black", False)]
 
 
+@pytest.mark.slow
 def test_a_fault_ends_after_as_long_as_it_took() -> None:
     """Fifteen seconds for a clock, however many right frames come in less; each wrong one begins them anew."""
     camera, watched = Camera(), Watched()
@@ -105,6 +106,7 @@ def test_a_fault_that_took_long_to_be_one_ends_after_a_minute() -> None:
     assert watched.history() == [("camera_black", True), ("camera_black", False)]
 
 
+@pytest.mark.slow
 def test_a_clock_that_keeps_its_new_time_is_right_after_an_hour() -> None:
     """A clock that was set right at last, or for summer time, must not blind its camera for ever."""
     camera, watched = Camera(fps=1), Watched()
@@ -120,6 +122,7 @@ def test_a_clock_that_keeps_its_new_time_is_right_after_an_hour() -> None:
     assert watched.history()[-1] == ("camera_clock", True)
 
 
+@pytest.mark.slow
 def test_frames_that_waited_are_no_wrong_clock() -> None:
     """Ten minutes of frames are worked off twice as fast as they come: each is less late than the one before."""
     camera, watched = Camera(fps=5), Watched()
@@ -172,6 +175,7 @@ def slow_clock(camera: Camera) -> Prediction:
     return camera.shot(captured_at_ms=ms(camera.at_s * 0.9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shot", [noisy_night, white_bus, rain, fog, slow_clock])
 def test_what_is_odd_but_right_is_no_fault(shot: Shot) -> None:
     """Neither at once, on a camera that has learned something else, nor from the first frame on."""

@@ -51,6 +51,7 @@ def test_a_tint_and_another_encoder_are_seen(signal: str, changes: dict[str, flo
     assert watched.alarm("input").signal == signal
 
 
+@pytest.mark.slow
 def test_grey_at_night_is_usual() -> None:
     """Each phase has its own colour: none at night, exactly; and there a tint is seen at once."""
     camera, watched = Camera(), Watched(QUICK)

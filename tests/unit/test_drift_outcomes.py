@@ -106,6 +106,7 @@ def test_a_label_weighs_the_least_propensity_over_its_own() -> None:
     assert watch["recent_errors"][0] == pytest.approx(0.1002)
 
 
+@pytest.mark.slow
 def test_a_single_odd_propensity_does_not_end_the_watching() -> None:
     """The labels behind it count a hundredth at first, and before long as they did."""
     watch = np.zeros(1, WATCH)
@@ -143,6 +144,7 @@ def test_a_phase_that_is_not_known_is_held_against_the_worst_that_is() -> None:
     assert nothing.x[0, -1] == 0
 
 
+@pytest.mark.slow
 def test_what_is_wrong_by_night_alone_is_reported_though_the_day_goes_on_as_before() -> None:
     """One label in ten is of the night, and each third of those is wrong: over all labels that is within tolerance."""
     known, watch = whole(0.05), np.zeros(1, WATCH)
@@ -243,6 +245,7 @@ def test_labels_of_frames_of_a_blind_camera_are_not_counted() -> None:
     assert watched.core.counted()["labels_watched"] == 10
 
 
+@pytest.mark.slow
 def test_a_fall_of_accuracy_is_seen_and_says_by_how_much() -> None:
     """A loss of .04 that becomes .3: the alarm shows both, and since when."""
     camera, watched = Camera(), Watched(STRICT)
@@ -260,6 +263,7 @@ def test_a_fall_of_accuracy_is_seen_and_says_by_how_much() -> None:
     assert camera.at_s - worse_s <= 30
 
 
+@pytest.mark.slow
 def test_accuracy_under_the_floor_alarms_whatever_is_usual() -> None:
     """A model that was always wrong in seven of ten has no loss that rose, and is too bad."""
     camera, watched = Camera(error_share=0.75), Watched(STRICT)

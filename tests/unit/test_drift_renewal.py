@@ -59,6 +59,7 @@ def changed(error_share: float) -> tuple[Camera, Watched]:
     return camera, watched
 
 
+@pytest.mark.slow
 def test_on_a_changed_road_a_version_is_held_to_what_it_does_there() -> None:
     """It was made for the road as it is now: what it does at first is usual, and worse than that is seen."""
     camera, watched = changed(error_share=0.5)
@@ -74,6 +75,7 @@ def test_on_a_changed_road_a_version_is_held_to_what_it_does_there() -> None:
     assert "accuracy" in watched.kinds()
 
 
+@pytest.mark.slow
 def test_the_floor_stays_raised_until_a_version_is_over_it() -> None:
     """And nothing is learned as usual as long as it is."""
     camera, watched = changed(error_share=0.9)
@@ -87,6 +89,7 @@ def test_the_floor_stays_raised_until_a_version_is_over_it() -> None:
     assert watched.kinds() == set()
 
 
+@pytest.mark.slow
 def test_a_worse_version_is_seen_against_the_one_before() -> None:
     """From its first labels on."""
     camera, watched = renewed(error_share=0.35)
@@ -94,6 +97,7 @@ def test_a_worse_version_is_seen_against_the_one_before() -> None:
     assert {kind for kind, _ in watched.history()} == {"accuracy"}
 
 
+@pytest.mark.slow
 def test_going_back_to_a_version_is_a_new_one_too() -> None:
     """Its number is that of its name: nothing is written about it twice."""
     camera, watched = renewed()

@@ -51,6 +51,7 @@ def learned(**changes: Any) -> tuple[Camera, Watched]:
     return camera, watched
 
 
+@pytest.mark.slow
 def test_every_stream_has_a_name() -> None:
     """Picture, telemetry by its reading, classes by their bucket, loss by class."""
     _, watched = learned(telemetry={"voltage": 12.0})
@@ -68,6 +69,7 @@ def test_every_stream_has_a_name() -> None:
     assert len(outputs) == OUTPUTS
 
 
+@pytest.mark.slow
 def test_statistics_name_every_signal_once() -> None:
     """Of telemetry only what the camera sends, of classes only what the model has, of labels only when they come."""
     _, watched = learned(telemetry={"voltage": 12.0})
@@ -83,6 +85,7 @@ def test_statistics_name_every_signal_once() -> None:
     assert [statistic.signal for statistic in young.statistics()] == [*FIRST, *OUTPUT_NAMES]
 
 
+@pytest.mark.slow
 def test_statistics_say_what_is_and_what_is_usual() -> None:
     """In the signal's own units, with the model, the phase and what the reference was made of."""
     _, watched = learned()
@@ -100,6 +103,7 @@ def test_statistics_say_what_is_and_what_is_usual() -> None:
     assert 0 <= loss.low <= loss.estimate <= loss.high <= 1
 
 
+@pytest.mark.slow
 def test_learning_left_counts_down_and_never_says_whole_too_early() -> None:
     """Frames and labels apart; at least one while the time that a reference must cover is not over."""
     camera, watched = Camera(), Watched()
@@ -144,6 +148,7 @@ def test_labels_that_could_not_be_learned_from_give_numbers() -> None:
     check_numbers([watched.report()])
 
 
+@pytest.mark.slow
 def test_an_alarm_says_what_it_was_raised_for_as_long_as_it_lasts() -> None:
     """Only examples and the phase are those of now."""
     camera, watched = learned()
@@ -173,6 +178,7 @@ def test_examples_of_a_young_camera_are_the_frames_that_it_has() -> None:
     assert [place.offset for place in alarm.examples_after] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_class_share_alarm_names_the_class() -> None:
     """The one whose share moved most."""
     camera, watched = learned()
@@ -182,6 +188,7 @@ def test_a_class_share_alarm_names_the_class() -> None:
     assert (alarm.signal, alarm.label) in [("class_share", name) for name in CLASSES]
 
 
+@pytest.mark.slow
 def test_another_view_under_the_same_light_is_a_camera_that_moved() -> None:
     """Composition changes alone; with the light it is input that changed."""
     camera, watched = Camera(), Watched(replace(QUICK, false_per_week=1.0))
@@ -194,6 +201,7 @@ def test_another_view_under_the_same_light_is_a_camera_that_moved() -> None:
     assert "input" not in watched.kinds()
 
 
+@pytest.mark.slow
 def test_accuracy_without_labels_is_believed_while_pictures_are_usual() -> None:
     """None before anything was learned; not valid without labels to compare with, nor when pictures have drifted."""
     watched = Watched()
@@ -225,6 +233,7 @@ def test_calibrated_confidence_that_agreed_with_labels_is_valid() -> None:
         assert statistic.estimate == pytest.approx(0.93, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_often_wrong_has_an_accuracy_that_is_a_number() -> None:
     """Shares of confidence are sums of many roundings: none of them makes an interval that is not a number."""
     for seed in range(8):
@@ -234,6 +243,7 @@ def test_a_model_that_is_often_wrong_has_an_accuracy_that_is_a_number() -> None:
         assert by_name(watched)["accuracy_atc"].estimate >= 0
 
 
+@pytest.mark.slow
 def test_a_report_says_what_a_changed_mix_could_make_of_the_loss() -> None:
     """That of the class that is most often wrong; nothing is known of it before there are labels of it."""
     camera, watched = Camera(error_share=0.1), Watched()
@@ -243,6 +253,7 @@ def test_a_report_says_what_a_changed_mix_could_make_of_the_loss() -> None:
     assert 0.1 < watched.report().worst_loss < 0.35
 
 
+@pytest.mark.slow
 def test_statistics_of_several_cameras_are_those_of_each() -> None:
     """Each with its own thresholds, its own light and its own labels."""
     watched = Watched()

@@ -80,6 +80,7 @@ def of_another_time(log: list[tuple[bytes, bytes | None]]) -> list[tuple[bytes, 
     return found
 
 
+@pytest.mark.slow
 def test_rows_of_another_layout_are_the_same_by_name() -> None:
     """References, evidence, alarms and what they say, telemetry: to the bit, whatever stood where."""
     watched, log = run_through()

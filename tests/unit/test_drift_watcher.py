@@ -15,6 +15,7 @@ from tests.simulation.cameras import QUICK, Camera, Watched
 from tests.simulation.eight_classes import FAMILIES
 
 
+@pytest.mark.slow
 def test_what_has_drifted_does_not_become_the_reference() -> None:
     """Neither of the phase that is known, nor of one that begins while an alarm is raised."""
     camera, watched = Camera(), Watched()
@@ -28,6 +29,7 @@ def test_what_has_drifted_does_not_become_the_reference() -> None:
     assert watched.table.reference[0].tobytes() == before
 
 
+@pytest.mark.slow
 def test_a_drift_that_ends_is_cleared_and_can_be_raised_again() -> None:
     """Each time with a cause of its own."""
     camera, watched = Camera(), Watched(replace(QUICK, false_per_week=100.0))
@@ -42,6 +44,7 @@ def test_a_drift_that_ends_is_cleared_and_can_be_raised_again() -> None:
     assert causes[0] != causes[1]
 
 
+@pytest.mark.slow
 def test_an_alarm_stays_while_the_drift_does() -> None:
     """For a thousand frames, raised once."""
     camera, watched = Camera(), Watched(replace(QUICK, false_per_week=100.0))
@@ -50,6 +53,7 @@ def test_an_alarm_stays_while_the_drift_does() -> None:
     assert watched.history() == [("input", True)]
 
 
+@pytest.mark.slow
 def test_night_is_a_phase_with_a_reference_of_its_own() -> None:
     """It is learned when it comes, and day is as it was when it is back: no fault, and each is as bright as it is."""
     camera, watched = Camera(), Watched(replace(QUICK, false_per_week=1.0, reference_span_ms=40_000))
@@ -110,6 +114,7 @@ def test_confidence_is_distinguished_where_good_models_live() -> None:
     assert found.tolist() == [0, 1, 4, 8, 12, 15]
 
 
+@pytest.mark.slow
 def test_a_reference_covers_the_time_that_it_must() -> None:
     """Enough frames are not enough: an hour is an hour."""
     camera, watched = Camera(fps=1), Watched(replace(QUICK, reference_span_ms=600_000))
@@ -156,6 +161,7 @@ def test_a_bucket_of_several_classes_has_no_class_s_name() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_reference_comes_from_all_of_its_time() -> None:
     """Of a camera that shows four frames a second it takes one now and then, and so it tests them later."""
     rules = replace(QUICK, reference_span_ms=1_800_000)
@@ -170,6 +176,7 @@ def test_a_reference_comes_from_all_of_its_time() -> None:
     assert watched.table.watch["tested"][0] - before == pytest.approx(250_000 / rules.sample_ms, rel=0.15)
 
 
+@pytest.mark.slow
 def test_what_lies_far_out_does_not_hide_how_slow_a_signal_is() -> None:
     """Light that comes and goes in minutes, and glares 25 times as bright in one frame of fifty."""
     camera, watched = Camera(), Watched(Rules(reference_samples=1_000, reference_span_ms=0))

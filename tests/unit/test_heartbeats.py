@@ -16,7 +16,7 @@ from catseye.runtime.heartbeats import Heartbeats, Problems, report_refused_sett
 from catseye.settings import Settings
 
 CODEC = Codec()
-PATIENCE_S = 20.0
+PATIENCE_S = 300.0
 
 
 class Log:

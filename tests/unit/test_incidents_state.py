@@ -107,6 +107,7 @@ def test_what_is_due_survives_a_step_back() -> None:
     assert (alert.state, alert.opened_at_ms) == ("opened", ms(5))
 
 
+@pytest.mark.slow
 def test_a_large_incident_is_kept_in_little_room() -> None:
     """No key of the state grows with the cameras of an incident."""
     largest = {}

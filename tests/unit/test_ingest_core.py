@@ -154,6 +154,7 @@ batches = st.lists(frames_in | labels_in | garbage, max_size=8)
 stories = st.lists(st.tuples(st.sampled_from(["take", "take", "abort", "crash"]), batches), max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(stories)
 def test_in_is_accepted_and_dead_and_duplicate_by_count(story: list[tuple[str, list[FakeMessage]]]) -> None:

@@ -132,6 +132,7 @@ def test_a_state_is_gone_when_nobody_holds_it() -> None:
         gc.enable()
 
 
+@pytest.mark.slow
 def test_memory_returns_when_predictions_expire() -> None:
     """All of it but what names the boots."""
     tracemalloc.start()
@@ -147,6 +148,7 @@ def test_memory_returns_when_predictions_expire() -> None:
     assert empty < 0.05 * full
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [1, 64], ids=["dense", "sparse"])
 def test_the_cost_of_a_record_does_not_grow(stride: int) -> None:
     """Finding, adding, changing and forgetting run the same lines with 2,000 waiting as with 40,000."""

@@ -264,6 +264,7 @@ def test_a_digest_is_one_message_of_what_came_within_its_time() -> None:
     assert len(it.servers.asked) == 1
 
 
+@pytest.mark.slow
 def test_more_than_a_routes_messages_of_an_hour_come_as_digests() -> None:
     """Five hundred incidents at once are no storm."""
     it = world({**HOOK, "most_per_h": 10})

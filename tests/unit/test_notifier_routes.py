@@ -115,6 +115,7 @@ def test_links_lead_to_the_pages_of_the_stack_unless_the_file_names_others(tmp_p
         read_config(settings.model_copy(update={"notifier_pages": "here"}))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*imghdr.*:DeprecationWarning")
 @pytest.mark.parametrize(
     ("text", "sentence"),

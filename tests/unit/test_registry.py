@@ -120,6 +120,7 @@ def test_a_frame_of_an_id_that_the_registry_knows_is_read(registry: Registry) ->
     assert codec.decode(value_with(FOREIGN), Frame) == FRAME
 
 
+@pytest.mark.slow
 def test_a_record_of_an_earlier_version_is_read(registry: Registry) -> None:
     """Its id is not the one that is written now; whatever the registry shows of it must be one of ours."""
     old = next(schema for schema in earlier() if schema["name"] == "DriftStatistic")

@@ -179,6 +179,7 @@ def test_the_command_counts_a_video_without_kafka(tmp_path: Path, capsys: pytest
     assert "neither a JPEG nor a video that FFmpeg reads" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_edge_of_a_shadow_that_moves_over_the_road_is_no_vehicle() -> None:
     """A cloud changes the light of half the road; a car that comes after it counts (negative control)."""
     for cars, counted in (([], 0), ([Car(140, 60, 8)], 1)):

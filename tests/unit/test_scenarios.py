@@ -251,6 +251,7 @@ def test_a_clock_jumps_back_by_an_hour() -> None:
     assert [frame._replace(clock_off_ms=0) for frame in frames_of(plan)] == before
 
 
+@pytest.mark.slow
 def test_the_rarest_class_becomes_the_most_frequent() -> None:
     """To the share that was asked for, the others in their old proportions; slowly where a ramp is given."""
     plan = replace(story("class_mix"), duration_ms=108_000, fps=50)

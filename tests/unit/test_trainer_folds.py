@@ -83,6 +83,7 @@ def test_each_crop_is_predicted_by_a_net_that_never_saw_its_view() -> None:
     assert cross_validate(part, CLASSES, 2, lambda _, out: by_object(out.images)).score.accuracy.value == 1.0
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_the_place_changes_its_answer_with_the_background() -> None:
     """One that reads the object does not, right or wrong."""
     part, _ = road(mixed=1000)

@@ -92,6 +92,7 @@ def test_without_a_held_out_frame_nothing_passes() -> None:
     assert assess([], margin=0.01, error=0.05).because == "gate: there is no held-out frame to assess by"
 
 
+@pytest.mark.slow
 def test_an_equal_candidate_passes_for_better_about_as_rarely_as_was_set() -> None:
     """5 % to both sides, so 2.5 % to the better one; Wilson's interval is not exact."""
     chance = np.random.default_rng(3)

@@ -219,6 +219,7 @@ def test_a_stream_that_fails_is_opened_anew(packets: list[bytes], harm: Callable
     assert all("opened anew" in line and "rosebud" not in line and "***@127.0.0.1" in line for line in events)
 
 
+@pytest.mark.slow
 def test_h265_silence_and_a_size_that_changes_between_two_openings() -> None:
     """A camera that says nothing for a while is asked anew; its new size is no fault."""
     events: list[str] = []

@@ -261,6 +261,7 @@ def test_a_topic_that_somebody_else_makes_meanwhile_is_there(cluster: Callable[.
         create_topics(SIX)
 
 
+@pytest.mark.slow
 def test_topics_that_are_joined_must_fit(cluster: Callable[..., Admin]) -> None:
     """Present, and with as many partitions as the setting says."""
     cluster({"a": 6, "b": 6, "c": 3})
