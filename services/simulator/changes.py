@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from services.simulator.weather import SEVEREST, Kind
 
-Severity = Annotated[int, Meta(ge=1, le=SEVEREST)]
+Severity = Annotated[float, Meta(ge=1, le=SEVEREST)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 LONGEST_CLOCK_JUMP_S = 365 * 24 * 3_600
@@ -44,7 +44,7 @@ class Weather(Growing, frozen=True, kw_only=True):
     """Pictures are corrupted, one of `services.simulator.weather.KINDS`.
 
     Attributes:
-        severity: 1, barely visible, to 5, severe.
+        severity: 1, barely visible, to 5, severe; a fraction lies between.
     """
 
     kind: Kind
@@ -137,7 +137,7 @@ class Effect(NamedTuple):
     """
 
     kind: str
-    severity: int = 0
+    severity: float = 0
     variant: int = 0
 
 

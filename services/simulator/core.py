@@ -318,7 +318,7 @@ class Road:
         lot, variant = camera.fate.random(), camera.fate.randrange(_VARIANTS)
         match self._plan.change:
             case Weather(kind=kind, severity=severity):
-                step = max(1, math.ceil(severity * grown))
+                step = min(severity, max(1, math.ceil(severity * grown)))
                 return frame._replace(effect=Effect(kind, step, camera.lasting_variant if kind in LASTING else variant))
             case Frozen():
                 seen = camera.latest or frame

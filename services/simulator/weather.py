@@ -1,9 +1,10 @@
-"""What weather, lenses and cables do to a picture, in five steps from barely visible (1) to severe (5).
+"""What weather, lenses and cables do to a picture, from barely visible (1) to severe (5), or anywhere between.
 
-Strengths are set by eye on crops of about 100 x 100 pixels, never by what a model makes of them. Sizes are shares of
-the shorter side, so that other resolutions look alike. Pixels only: who is hit, when and for how long is decided by
-`services.simulator.core`, and all chance is the generator that is handed in. **The draws of a kind do not depend on
-its severity**, so that the same generator gives the same blotches, growing.
+Strengths of whole numbers are set by eye on crops of about 100 x 100 pixels, never by what a model makes of them; what
+lies between is interpolated. Sizes are shares of the shorter side, so that other resolutions look alike. Pixels only:
+who is hit, when and for how long is decided by `services.simulator.core`, and all chance is the generator that is
+handed in. **The draws of a kind do not depend on its severity**, so that the same generator gives the same blotches,
+growing.
 
 The idea of graded corruptions: Hendrycks and Dietterich, 2019, "Benchmarking neural network robustness to common
 corruptions and perturbations"; everything here is drawn differently.
@@ -34,13 +35,13 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
-def corrupt(rgb: Pixels, kind: str, severity: int, rng: Generator) -> Pixels:
+def corrupt(rgb: Pixels, kind: str, severity: float, rng: Generator) -> Pixels:
     """The picture as it would look.
 
     Args:
         rgb: uint8 [height, width, 3], neither side 0; it is not changed.
         kind: One of `KINDS`.
-        severity: 1 to 5.
+        severity: 1 to 5; a fraction lies between two steps.
         rng: Of all chance.
 
     Returns:
@@ -51,66 +52,68 @@ def corrupt(rgb: Pixels, kind: str, severity: int, rng: Generator) -> Pixels:
     """
     if kind not in _EFFECTS:
         raise ValueError(f"{kind} is not one of {', '.join(KINDS)}")
-    if severity not in range(1, SEVEREST + 1):
+    if not 1 <= severity <= SEVEREST:
         raise ValueError(f"severity is {severity}; it is 1 to {SEVEREST}")
-    return _EFFECTS[kind](rgb, severity - 1, rng)
+    return _EFFECTS[kind](rgb, severity, rng)
 
 
-def _fog(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _fog(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """Scattered light replaces the picture, more so the farther away, which on a road is the upper part (Koschmieder's
     law: what is left is exp(-density x distance))."""
     height, width = rgb.shape[:2]
     distance = np.linspace(1.25, 0.75, height, dtype=np.float32)[:, None]
     thickness = distance * (np.float32(0.65) + np.float32(0.7) * _clouds(height, width, rng))
-    replaced = 255 * (1 - np.exp(np.float32(-(0.22, 0.5, 0.85, 1.3, 2.0)[step]) * thickness))
-    soft = _softened(rgb, (0, 0.003, 0.006, 0.009, 0.012)[step])
+    replaced = 255 * (1 - np.exp(np.float32(-_at(severity, 0.22, 0.5, 0.85, 1.3, 2.0)) * thickness))
+    soft = _softened(rgb, _at(severity, 0, 0.003, 0.006, 0.009, 0.012))
     return _mixed(soft, 212 + 8 * rng.random(), replaced, 1.0)
 
 
-def _night(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _night(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """Little light and bluish, a pair of headlamps with their glow, and the noise of a sensor that is turned up."""
     height, width = rgb.shape[:2]
-    tint = 1 - np.array([0.16, 0.08, 0.0], dtype=np.float32) * np.float32((step + 1) / SEVEREST)
+    tint = 1 - np.array([0.16, 0.08, 0.0], dtype=np.float32) * np.float32(severity / SEVEREST)
     middle, row, apart = rng.uniform(0.35, 0.65), rng.uniform(0.5, 0.75), rng.uniform(0.16, 0.3)
     warmth = np.array([1.0, rng.uniform(0.86, 0.97), rng.uniform(0.68, 0.9)], dtype=np.float32)
-    power = np.float32((22.0, 75.0, 135.0, 190.0, 230.0)[step])
-    grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32((1.5, 3, 4.5, 6, 7.5)[step])
+    power = np.float32(_at(severity, 22.0, 75.0, 135.0, 190.0, 230.0))
+    grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32(_at(severity, 1.5, 3, 4.5, 6, 7.5))
     lamps = np.zeros((height, width), dtype=np.float32)
     for across in (middle - apart, middle + apart):
         lamps += _blob(height, width, row, across, 0.035) + np.float32(0.32) * _blob(height, width, row, across, 0.13)
-    light = rgb * (np.float32((0.8, 0.55, 0.36, 0.22, 0.13)[step]) * tint)
+    light = rgb * (np.float32(_at(severity, 0.8, 0.55, 0.36, 0.22, 0.13)) * tint)
     light += lamps[..., None] * (power * warmth)
     light += grain[..., None]
     return _pixels(light)
 
 
-def _rain(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _rain(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """Slanting bright streaks before a picture that is greyer and flatter."""
     height, width = rgb.shape[:2]
     side = min(height, width)
     slant = rng.uniform(-0.35, 0.35)
-    drops = rng.random((190, 3))[: (14, 34, 70, 120, 190)[step]]
-    reach = (0.1, 0.12, 0.15, 0.18, 0.22)[step] * side * (0.6 + 0.8 * drops[:, 2:])
+    drops = rng.random((190, 3))[: round(_at(severity, 14, 34, 70, 120, 190))]
+    reach = _at(severity, 0.1, 0.12, 0.15, 0.18, 0.22) * side * (0.6 + 0.8 * drops[:, 2:])
     tops = (drops[:, :2] * 1.2 - 0.1) * (width, height)
     streaks = _eighths(np.stack([tops, tops + reach * (slant, 1.0)], axis=1))
     share = np.zeros((height, width), dtype=np.uint8)
     # Three shades of streaks, the near ones brightest, each drawn at one go.
     for shade, of_shade in zip((125, 165, 210), np.array_split(streaks, 3), strict=True):
         cv2.polylines(share, list(of_shade), False, shade, 1, cv2.LINE_AA, _EIGHTHS)
-    veil = (0.04, 0.09, 0.16, 0.24, 0.34)[step]
+    veil = _at(severity, 0.04, 0.09, 0.16, 0.24, 0.34)
     flat = cv2.convertScaleAbs(
-        _softened(rgb, (0, 0.003, 0.006, 0.009, 0.013)[step]), alpha=(1 - veil) * (1 - 0.25 * veil), beta=125 * veil
+        _softened(rgb, _at(severity, 0, 0.003, 0.006, 0.009, 0.013)),
+        alpha=(1 - veil) * (1 - 0.25 * veil),
+        beta=125 * veil,
     )
     return _mixed(flat, 225, cv2.GaussianBlur(share, (3, 3), 0.6), 0.85)
 
 
-def _blur(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _blur(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """Out of focus: each point becomes a disc."""
-    radius = (0.009, 0.016, 0.026, 0.04, 0.062)[step] * min(rgb.shape[:2]) * (0.95 + 0.1 * rng.random())
+    radius = _at(severity, 0.009, 0.016, 0.026, 0.04, 0.062) * min(rgb.shape[:2]) * (0.95 + 0.1 * rng.random())
     return cast("Pixels", cv2.filter2D(rgb, -1, _disc(round(radius, 1)), borderType=cv2.BORDER_REFLECT_101))
 
 
-def _dirt(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _dirt(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """Mud on the glass: soft-edged blotches, too near to be in focus."""
     height, width = rgb.shape[:2]
     side = min(height, width)
@@ -118,22 +121,22 @@ def _dirt(rgb: Pixels, step: int, rng: Generator) -> Pixels:
     round_ = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     places, sizes, outlines = rng.random((16, 2)), rng.random(16), rng.uniform(0.55, 1.25, (16, 12))
     shades = rng.uniform(0.7, 1.0, 16)
-    size = (0.045, 0.07, 0.095, 0.125, 0.16)[step] * side
+    size = _at(severity, 0.045, 0.07, 0.095, 0.125, 0.16) * side
     cover = np.zeros((height, width), dtype=np.uint8)
-    for number in range((4, 6, 9, 12, 16)[step]):
+    for number in range(round(_at(severity, 4, 6, 9, 12, 16))):
         middle = places[number] * (width, height)
         outline = middle + round_ * (outlines[number] * (0.5 + sizes[number]) * size)[:, None]
         cv2.fillPoly(cover, [_eighths(outline)], int(255 * shades[number]), cv2.LINE_AA, _EIGHTHS)
     thick = cv2.GaussianBlur(cover, (0, 0), max(0.3, 0.02 * side))
-    return _mixed(rgb, np.array([62, 52, 40], dtype=np.float32), thick, (0.4, 0.6, 0.74, 0.85, 0.93)[step])
+    return _mixed(rgb, np.array([62, 52, 40], dtype=np.float32), thick, _at(severity, 0.4, 0.6, 0.74, 0.85, 0.93))
 
 
-def _moved(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _moved(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """Knocked: turned, shifted and, by the lens, nearer."""
     height, width = rgb.shape[:2]
-    turn_deg = (1.5, 4.0, 8.0, 14.0, 22.0)[step] * rng.choice((-1, 1)) * rng.uniform(0.8, 1.2)
+    turn_deg = _at(severity, 1.5, 4.0, 8.0, 14.0, 22.0) * rng.choice((-1, 1)) * rng.uniform(0.8, 1.2)
     direction = rng.uniform(0, 2 * np.pi)
-    reach = (0.02, 0.05, 0.1, 0.16, 0.24)[step]
+    reach = _at(severity, 0.02, 0.05, 0.1, 0.16, 0.24)
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn_deg, 1 + reach * rng.uniform(0.3, 0.9))
     matrix[:, 2] += reach * width * np.cos(direction), reach * height * np.sin(direction)
     return cast(
@@ -142,10 +145,10 @@ def _moved(rgb: Pixels, step: int, rng: Generator) -> Pixels:
     )
 
 
-def _snow(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _snow(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """White flakes, near ones large and soft, before a picture that is paler."""
     height, width = rgb.shape[:2]
-    places = (rng.random((230, 2))[: (18, 45, 90, 150, 230)[step]] * (height, width)).astype(np.intp)
+    places = (rng.random((230, 2))[: round(_at(severity, 18, 45, 90, 150, 230))] * (height, width)).astype(np.intp)
     share = np.zeros((height, width), dtype=np.float32)
     # Six in ten are far, one in ten is near.
     for flakes, size in zip(np.split(places, [len(places) * 6 // 10, len(places) * 9 // 10]), _FLAKES, strict=True):
@@ -153,28 +156,30 @@ def _snow(rgb: Pixels, step: int, rng: Generator) -> Pixels:
         points = np.zeros((height, width), dtype=np.float32)
         points[flakes[:, 0], flakes[:, 1]] = 255 * 1.15 * 2 * np.pi * spread**2  # a bell as high as full white
         np.maximum(share, cv2.GaussianBlur(points, (0, 0), spread, borderType=cv2.BORDER_CONSTANT), out=share)
-    veil = (0.05, 0.11, 0.19, 0.28, 0.38)[step]
-    pale = cv2.convertScaleAbs(_softened(rgb, (0, 0.002, 0.004, 0.007, 0.01)[step]), alpha=1 - veil, beta=205 * veil)
+    veil = _at(severity, 0.05, 0.11, 0.19, 0.28, 0.38)
+    pale = cv2.convertScaleAbs(
+        _softened(rgb, _at(severity, 0, 0.002, 0.004, 0.007, 0.01)), alpha=1 - veil, beta=205 * veil
+    )
     return _mixed(pale, 250, np.minimum(share, 255), 1.0)
 
 
-def _glare(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _glare(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """A low sun in the lens: a burnt-out spot, its halo, and a veil over the rest."""
     height, width = rgb.shape[:2]
     down, across = rng.uniform(0.1, 0.5), rng.uniform(0.15, 0.85)
-    power = np.float32((30.0, 65.0, 110.0, 165.0, 230.0)[step])
-    spot = _blob(height, width, down, across, 0.08 + 0.015 * step)
+    power = np.float32(_at(severity, 30.0, 65.0, 110.0, 165.0, 230.0))
+    spot = _blob(height, width, down, across, 0.08 + 0.015 * (severity - 1))
     spot += np.float32(0.5) * _blob(height, width, down, across, 0.38)
-    veil = np.float32((0.03, 0.07, 0.12, 0.18, 0.25)[step])
+    veil = np.float32(_at(severity, 0.03, 0.07, 0.12, 0.18, 0.25))
     colour = np.array([1.0, 0.96, 0.86], dtype=np.float32)
     light = rgb * (1 - veil)
     light += (power * spot + 235 * veil)[..., None] * colour
     return _pixels(light)
 
 
-def _noise(rgb: Pixels, step: int, rng: Generator) -> Pixels:
+def _noise(rgb: Pixels, severity: float, rng: Generator) -> Pixels:
     """A sensor that is turned up: grain, stronger where it is dark, partly in colour."""
-    strength = np.float32((5.0, 10.0, 18.0, 29.0, 44.0)[step])
+    strength = np.float32(_at(severity, 5.0, 10.0, 18.0, 29.0, 44.0))
     grain = rng.standard_normal((*rgb.shape[:2], 4), dtype=np.float32)
     light = np.float32(0.8) * grain[..., :1] + np.float32(0.6) * grain[..., 1:]
     light *= strength * (np.float32(1.15) - rgb * np.float32(0.5 / 255))
@@ -182,15 +187,17 @@ def _noise(rgb: Pixels, step: int, rng: Generator) -> Pixels:
     return _pixels(light)
 
 
-def _jpeg(rgb: Pixels, step: int, _: Generator) -> Pixels:
+def _jpeg(rgb: Pixels, severity: float, _: Generator) -> Pixels:
     """A thin line: blocks and smeared colours."""
     # OpenCV counts colours from blue.
-    coded, made = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, (45, 22, 12, 7, 4)[step]])
+    coded, made = cv2.imencode(
+        ".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(_at(severity, 45, 22, 12, 7, 4))]
+    )
     assert coded
     return np.ascontiguousarray(cast("Pixels", cv2.imdecode(made, cv2.IMREAD_COLOR))[..., ::-1])
 
 
-_EFFECTS: dict[str, Callable[[Pixels, int, Generator], Pixels]] = {
+_EFFECTS: dict[str, Callable[[Pixels, float, Generator], Pixels]] = {
     "fog": _fog,
     "night": _night,
     "rain": _rain,
@@ -202,6 +209,11 @@ _EFFECTS: dict[str, Callable[[Pixels, int, Generator], Pixels]] = {
     "noise": _noise,
     "jpeg": _jpeg,
 }
+
+
+def _at(severity: float, *strengths: float) -> float:
+    """Of *strengths*, one for each whole severity."""
+    return float(np.interp(severity - 1, range(SEVEREST), strengths))
 
 
 def _clouds(height: int, width: int, rng: Generator) -> Floats:

@@ -186,7 +186,7 @@ class Road:
         return decision
 
 
-def pictures(label_paths: Sequence[tuple[str, Path]], camera: str, fog: int = 0) -> list[Shown]:
+def pictures(label_paths: Sequence[tuple[str, Path]], camera: str, fog: float = 0) -> list[Shown]:
     """Crops as *camera* shows them, in clear air or in fog."""
     shown = []
     for place, (label, path) in enumerate(label_paths):
@@ -235,7 +235,7 @@ def foggy(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     ) as found:
         road = Road(found.settings)
         road.labelled(pictures(crops()[:BEFORE], SAME))
-        since_ms = road.labelled(pictures(crops()[BEFORE : BEFORE + FRESH], CHANGED, fog=4))
+        since_ms = road.labelled(pictures(crops()[BEFORE : BEFORE + FRESH], CHANGED, fog=4.4))
         yield found, road, road.alert(since_ms)
 
 

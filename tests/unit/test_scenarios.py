@@ -100,7 +100,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         (FOG.replace("kind: fog", "kind: silent"), "change: silent has no key severity; there are kind"),
         (FOG + "right: [inputs]\n", r"right: there is no alert kind inputs; did you mean input\?"),
         (FOG + "right: input\n", r"Expected `array`, got `str` - at `\$\.right`"),
-        (FOG.replace("2", "6"), r"Expected `int` <= 5 - at `\$\.severity`"),
+        (FOG.replace("2", "6"), r"Expected `float` <= 5.0 - at `\$\.severity`"),
         (FOG + "at_s: -1\n", r"Expected `float` >= 0\.0 - at `\$\.at_s`"),
         (FOG.replace("name: mine\n", ""), "missing required field `name`"),
         (FOG + "right: [input]\nallowed: [input]\n", "input stands 2 times in right, allowed and wrong"),
@@ -184,10 +184,14 @@ def test_weather_comes_up_slowly(name: str) -> None:
     frames = [frame for frame in changed_of(replace(story(name), duration_ms=40_000)) if frame.camera == "cam-01"]
     effects = [frame.effect for frame in frames]
     severities = [effect.severity for effect in effects if effect is not None]
-    assert [severity for severity, _ in groupby(severities)] == [1, 2, 3, 4]
+    weather = load_scenario(name).change
+    assert isinstance(weather, Weather)
+    whole = weather.severity
+    steps = [*range(1, math.ceil(whole)), whole]
+    assert [severity for severity, _ in groupby(severities)] == steps
     assert len(severities) == len(frames)
-    full = [frame.at_ms for frame in frames if frame.effect is not None and frame.effect.severity == 4]
-    assert full[0] == pytest.approx(AT_MS + 15_000, abs=500)
+    full = [frame.at_ms for frame in frames if frame.effect is not None and frame.effect.severity == whole]
+    assert full[0] == pytest.approx(AT_MS + 20_000 * (len(steps) - 1) / whole, abs=500)
     assert len({effect.variant for effect in effects if effect is not None}) == 8
 
 

@@ -17,11 +17,11 @@ PICTURES = [decode_rgb(sorted(folder.glob("*.jpg"))[n].read_bytes()) for folder 
 GREY = np.full((100, 100, 3), 128, dtype=np.uint8)
 
 
-def after(kind: str, severity: int, picture: NDArray[np.uint8] = GREY, seed: int = 1) -> NDArray[np.uint8]:
+def after(kind: str, severity: float, picture: NDArray[np.uint8] = GREY, seed: int = 1) -> NDArray[np.uint8]:
     return corrupt(picture, kind, severity, np.random.default_rng(seed))
 
 
-def change(kind: str, severity: int) -> float:
+def change(kind: str, severity: float) -> float:
     """Mean difference over many pictures, grey levels."""
     return fmean(
         float(np.abs(after(kind, severity, picture, seed).astype(int) - picture).mean())
@@ -66,6 +66,13 @@ def test_severity_grows_from_barely_to_much(kind: str) -> None:
     assert steps == sorted(steps)
     assert steps[0] > 0.3
     assert steps[-1] > 2 * steps[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fraction_lies_between_two_steps(kind: str) -> None:
+    """Severity 4.4 changes pictures more than 4 does and less than 5."""
+    steps = [change(kind, severity) for severity in (4, 4.4, 5)]
+    assert steps == sorted(set(steps))
 
 
 @pytest.mark.parametrize("picture", PICTURES[:6])
@@ -121,6 +128,6 @@ def test_what_is_not_weather_is_refused() -> None:
     """The sentence names what there is."""
     with pytest.raises(ValueError, match="hail is not one of fog, night"):
         after("hail", 1)
-    for severity in (0, 6):
+    for severity in (0, 0.9, 5.1, 6, float("nan")):
         with pytest.raises(ValueError, match=f"severity is {severity}; it is 1 to 5"):
             after("fog", severity)
