@@ -40,7 +40,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """A broker of this session's own, on free ports. Tests share it and keep apart by prefix; none stops it."""
+    """A broker of this session's own, on free ports. Tests share it and keep apart by prefix; none stops it (one
+    lets it stand still for seconds)."""
     with KafkaCluster(tmp_path_factory.mktemp("kafka")) as cluster:
         yield cluster
 
