@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter, deque
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from catseye.contract.masking import masked
 if TYPE_CHECKING:
     from catseye.cli.roadside_outlet import Outlet
     from catseye.roads.config import Point, RoadConfig
-    from catseye.roads.road import Road, Vehicle
+    from catseye.roads.road import Finder, Road, Vehicle
     from catseye.video.messages import Count
     from catseye.video.picture import Picture
 
@@ -34,7 +35,13 @@ _TRAILS: Final = 20  # vehicles whose ways are drawn, the newest
     "--config",
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML of the camera's road: region, lines, sizes, views, view_every_s, pictures_per_s.",
+    help="YAML of the camera's road: region, lines, sizes, views, view_every_s, pictures_per_s, detector.",
+)
+@click.option(
+    "--detector",
+    "detector_file",
+    type=click.Path(path_type=Path),
+    help="ONNX file of a detector of your own, in place of motion; its other settings are in --config.",
 )
 @click.option("--draw", "drawing", type=OutFile(), help="Write a picture of the road, region, lines and ways here.")
 @click.option("--dry-run", is_flag=True, help="Count only: nothing is published, and no Kafka is needed.")
@@ -56,6 +63,7 @@ def roadside(
     source: str,
     camera: str,
     config_file: Path | None,
+    detector_file: Path | None,
     drawing: Path | None,
     dry_run: bool,
     ring_folder: Path | None,
@@ -78,6 +86,7 @@ def roadside(
     except ModuleNotFoundError as missing:
         raise _video_packages(missing) from missing
     config = _config(config_file)
+    detector = _detector(config, config_file, detector_file)
     video = Source(
         source, on_event=lambda line: click.echo(masked(line), err=True), pictures_per_s=config.pictures_per_s
     )
@@ -86,7 +95,7 @@ def roadside(
         followed = _Followed(config, outlet, drawing, quiet=str(json_file) == "-")
         stop = ends.enter_context(Stopping())
         try:
-            _follow(video, stop, followed)
+            _follow(video, stop, followed, detector)
             waiting = 0 if outlet is None else outlet.finish(stopped=stop.is_set())
         finally:
             followed.draw()
@@ -123,6 +132,27 @@ def _config(file: Path | None) -> RoadConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
         raise Misconfigured(f"{file} is no YAML that can be read: {' '.join(str(fault).split())}") from fault
     return parsed(content, str(file))
+
+
+def _detector(config: RoadConfig, config_file: Path | None, file: Path | None) -> Finder | None:
+    """The one that is named, loaded and checked; None for motion. Raises `Misconfigured`."""
+    from catseye.roads.config import DetectorConfig  # noqa: PLC0415 - as in `_config`
+
+    settings = config.detector
+    if file is not None:
+        settings = replace(settings, file=str(file)) if settings else DetectorConfig(str(file))
+    elif settings is not None and config_file is not None:
+        settings = replace(settings, file=str(config_file.parent / settings.file))
+    if settings is None:
+        return None
+    try:
+        from catseye.roads.detector import Detector  # noqa: PLC0415
+
+        return Detector(Path(settings.file).read_bytes(), settings)
+    except OSError as fault:
+        raise Misconfigured(f"the detector {settings.file} cannot be read: {fault.strerror}") from fault
+    except ModuleNotFoundError as missing:
+        raise _video_packages(missing) from missing
 
 
 class _Followed:
@@ -235,7 +265,7 @@ class _Followed:
         return content | ({"by_line": dict(sorted(self._lines.items()))} if self.config.lines else {})
 
 
-def _follow(video: Any, stop: Stopping, followed: _Followed) -> None:
+def _follow(video: Any, stop: Stopping, followed: _Followed, detector: Finder | None) -> None:
     """Until the source ends or somebody asks. Raises `VideoFault`."""
     from catseye.roads.boxes import Box  # noqa: PLC0415
     from catseye.roads.road import Road  # noqa: PLC0415
@@ -247,12 +277,12 @@ def _follow(video: Any, stop: Stopping, followed: _Followed) -> None:
         return made
 
     config = followed.config
-    road, opening, shape = Road(crop, config), 1, None
+    road, opening, shape = Road(crop, config, detector), 1, None
     for picture in video.pictures(stop):
         # After a gap or a change of its size nothing is where it was.
         if video.openings != opening or (shape is not None and picture.luma.shape != shape):
             followed.vehicles(road.end())
-            road, opening = Road(crop, config), video.openings
+            road, opening = Road(crop, config, detector), video.openings
             followed.opened()
         shape = picture.luma.shape
         gone = road.take(picture, followed.pictures + video.dropped.thinned)

@@ -12,6 +12,10 @@ with a sentence for each mistake. Pure: `catseye.cli.roadside` reads the file.
     views: 3              # pictures of a vehicle, at most
     view_every_s: 5       # seconds between two pictures of the whole view
     pictures_per_s: 12.5  # of a faster camera only so many are inspected
+    detector:             # instead of motion; see catseye.roads.detector
+      file: vehicles.onnx # beside this file
+      confidence: 0.4     # a smaller score is none
+      classes: [2, 5, 7]  # numbers of those that count; left out, all
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ Point = tuple[float, float]
 INSPECTED_PER_S: Final = 12.5
 """To inspect a picture costs as much as to decode it, and of 25 a second every other one is enough: composed roads are
 counted as well. With 8.5 a vehicle of the example's clip, seen in pieces, was counted twice."""
-_KEYS: Final = ("region", "lines", "sizes", "views", "view_every_s", "pictures_per_s")
+_KEYS: Final = ("region", "lines", "sizes", "views", "view_every_s", "pictures_per_s", "detector")
 
 
 class Line(NamedTuple):
@@ -68,6 +72,21 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
+class DetectorConfig:
+    """A detector of one's own.
+
+    Attributes:
+        file: Path of its ONNX file.
+        confidence: Smallest score that counts, over 0 to 1.
+        classes: Numbers of the classes that count; empty for all.
+    """
+
+    file: str
+    confidence: float = 0.4
+    classes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class RoadConfig:
     """One camera's road.
 
@@ -78,6 +97,7 @@ class RoadConfig:
         views: Most pictures of a vehicle, 1 to 10.
         view_every_s: Seconds between two pictures of the whole view; 0 sends none.
         pictures_per_s: Pictures of a second that are inspected, at most; more are decoded and no more.
+        detector: What finds vehicles; None for motion.
     """
 
     region: tuple[Point, ...] = ()
@@ -86,6 +106,7 @@ class RoadConfig:
     views: int = 3
     view_every_s: float = 5.0
     pictures_per_s: float = INSPECTED_PER_S
+    detector: DetectorConfig | None = None
 
     def has(self, box: Box) -> bool:
         """Whether *box* may be a vehicle: on the road, and not too small for where it is."""
@@ -124,6 +145,7 @@ def parsed(content: object, file: str) -> RoadConfig:
         views=int(_number(content.get("views", 3), f"{file}: views", 1, 10)),
         view_every_s=_number(content.get("view_every_s", 5.0), f"{file}: view_every_s", 0, 3_600),
         pictures_per_s=_number(content.get("pictures_per_s", INSPECTED_PER_S), f"{file}: pictures_per_s", 1, 240),
+        detector=_detector(content.get("detector"), file),
     )
 
 
@@ -176,6 +198,22 @@ def _sizes(found: object, file: str) -> tuple[Size, ...]:
     if sizes[0].at == sizes[1].at:
         raise Misconfigured(f"{file}: both sizes are at {sizes[0].at}; they are at two heights")
     return tuple(sizes)
+
+
+def _detector(found: object, file: str) -> DetectorConfig | None:
+    if found is None:
+        return None
+    keys = ("file", "confidence", "classes")
+    if not isinstance(found, Mapping) or not isinstance(found.get("file"), str) or not set(found) <= set(keys):
+        raise Misconfigured(
+            f"{file}: detector is {{file: FILE.onnx, confidence: 0.4, classes: [2, 5]}}; the file must be"
+        )
+    classes = found.get("classes", [])
+    if not isinstance(classes, Sequence) or isinstance(classes, str):
+        raise Misconfigured(f"{file}: detector, classes is a list of numbers, [2, 5, 7]; it is {classes!r:.50}")
+    numbers = tuple(_number(each, f"{file}: detector, classes: each", 0, 100_000) for each in classes)
+    confidence = _number(found.get("confidence", 0.4), f"{file}: detector, confidence", 0.01, 1)
+    return DetectorConfig(found["file"], confidence, tuple(int(each) for each in numbers))
 
 
 def _point(found: Any, what: str) -> Point:

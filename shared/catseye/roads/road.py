@@ -34,6 +34,12 @@ class Planes(Protocol):
     def captured_at_ms(self) -> int: ...
 
 
+class Finder(Protocol):
+    """Finds vehicles in place of motion: a `catseye.roads.detector.Detector`."""
+
+    def boxes(self, picture: Planes) -> list[Box]: ...
+
+
 class View(NamedTuple):
     """One picture of a vehicle.
 
@@ -76,9 +82,13 @@ class Road:
     Args:
         crop: Makes a JPEG of a part of the picture at hand.
         config: What is known of the road.
+        detector: Finds vehicles; None for motion.
     """
 
-    def __init__(self, crop: Callable[[Planes, Box], bytes], config: RoadConfig = WHOLE) -> None:
+    def __init__(
+        self, crop: Callable[[Planes, Box], bytes], config: RoadConfig = WHOLE, detector: Finder | None = None
+    ) -> None:
+        self._detector = detector
         self._crop = crop
         self._config = config
         self._places: dict[int, Point] = {}
@@ -99,7 +109,10 @@ class Road:
         """
         at_s, number = picture.at_s, self.pictures if number is None else number
         self._last_ms, self._last_s = picture.captured_at_ms, at_s
-        found = self._motion.boxes(at_s, picture.luma, picture.blue, picture.red)
+        if self._detector is not None:
+            found = self._detector.boxes(picture)
+        else:
+            found = self._motion.boxes(at_s, picture.luma, picture.blue, picture.red)
         boxes = [box for box in found if self._config.has(box)]
         ended = self._tracks.take(boxes, at_s, number, dark=self._motion.is_dark)
         for track in self._tracks.now:
