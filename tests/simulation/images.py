@@ -49,8 +49,13 @@ class Image:
 
 def built(image: str, folder: Path) -> Image:
     """Make *image* in *folder*."""
+    return built_by(ROOT / DOCKERFILES[image], folder)
+
+
+def built_by(dockerfile: Path, folder: Path) -> Image:
+    """Make the image of *dockerfile* in *folder*."""
     work_dir, env, entrypoint = folder, dict[str, str](), ""
-    for line in (ROOT / DOCKERFILES[image]).read_text().replace("\\\n", " ").splitlines():
+    for line in dockerfile.read_text().replace("\\\n", " ").splitlines():
         instruction, _, rest = line.partition(" ")
         if instruction == "WORKDIR":
             work_dir = folder / rest.lstrip("/")
