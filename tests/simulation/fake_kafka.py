@@ -5,14 +5,14 @@ As far as the worker can see it behaves as the real one; tests/system/test_worke
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from catseye.contract.message import Headers
+from catseye.kafka.topics_now import TopicNow
 
 Place = tuple[str, int]
 
@@ -66,6 +66,8 @@ class Broker:
     unknown: Any = None  # a place whose committed offset cannot be said: a TopicPartition with an error
     given: list[Place] | None = None  # what the group says next; [] takes everything away
     counts: dict[str, int] = field(default_factory=dict)  # partitions of topics; of others nobody can say
+    ids: dict[str, str] = field(default_factory=dict)  # of topics, where they matter
+    metadata: dict[Place, str] = field(default_factory=dict)  # what was committed beside the offsets
     generation: int = 0  # of the group: who has an older one has lost its partitions, told or not
     faults: dict[str, list[Exception | None]] = field(default_factory=lambda: defaultdict(list))
     on_poll: list[Callable[[], None] | None] = field(default_factory=list)  # happens at the start of the next polls
@@ -176,7 +178,10 @@ class FakeConsumer:
             return [self._broker.unknown]
         return [
             TopicPartition(
-                place.topic, place.partition, self._broker.offsets.get((place.topic, place.partition), -1001)
+                place.topic,
+                place.partition,
+                self._broker.offsets.get((place.topic, place.partition), -1001),
+                self._broker.metadata.get((place.topic, place.partition), ""),
             )
             for place in places
         ]
@@ -191,6 +196,7 @@ class FakeConsumer:
         self._broker.ask("commit")
         self._broker.serving_versions(self.generation)
         self._broker.offsets |= {(place.topic, place.partition): place.offset for place in offsets}
+        self._broker.metadata |= {(place.topic, place.partition): place.metadata or "" for place in offsets}
 
     def consumer_group_metadata(self) -> object:
         return self
@@ -272,6 +278,21 @@ class FakeConsumer:
         return found
 
 
+class FakeTopics:
+    """Satisfies what the worker uses of `TopicsNow`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.known: Mapping[str, TopicNow] = {}
+
+    def ask(self) -> Mapping[str, TopicNow]:
+        """Topics with as many partitions, and the ids, as a test says."""
+        self._broker.ask("describe_topics")
+        counts, ids = self._broker.counts, self._broker.ids
+        self.known = {name: TopicNow(ids.get(name, ""), counts.get(name, 0)) for name in counts.keys() | ids.keys()}
+        return self.known
+
+
 class FakeProducer:
     """Satisfies what the worker uses of a Producer."""
 
@@ -281,6 +302,7 @@ class FakeProducer:
         self._transactional = "transactional.id" in config
         self._open: list[tuple[Place, Entry]] | None = None
         self._offsets: dict[Place, int] = {}
+        self._metadata: dict[Place, str] = {}
         self.polled = self.waited = 0  # polls, and those among them that wait for room
 
     def init_transactions(self, timeout: float) -> None:
@@ -318,12 +340,8 @@ class FakeProducer:
     def flush(self) -> int:
         return 0
 
-    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
-        """Topics with as many partitions as a test says. A consumer has none: the worker would ask in a callback."""
-        if topic is not None:
-            self._broker.ask("list_topics")
-        counts = self._broker.counts.items()
-        return SimpleNamespace(topics={name: SimpleNamespace(partitions=range(count)) for name, count in counts})
+    def list_topics(self, topic: str, timeout: float) -> None:
+        self._broker.ask("list_topics")
 
     def lose_connections(self) -> None:
         """No broker answers any more."""
@@ -334,10 +352,12 @@ class FakeProducer:
         assert places, "nothing is sent to the group then, and nothing is checked"
         self._broker.serving_versions(metadata.generation)
         self._offsets = {(place.topic, place.partition): place.offset for place in places}
+        self._metadata = {(place.topic, place.partition): place.metadata or "" for place in places}
 
     def commit_transaction(self, timeout: float) -> None:
         self._broker.ask("commit_transaction")
         self._broker.offsets |= self._offsets
+        self._broker.metadata |= self._metadata
         self._done("committed")
 
     def abort_transaction(self, timeout: float) -> None:

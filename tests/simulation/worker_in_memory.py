@@ -10,7 +10,7 @@ from catseye.runtime import outbox, restore, worker
 from catseye.runtime.stream import KeyedState
 from catseye.runtime.worker import Worker
 from catseye.settings import Settings
-from tests.simulation.fake_kafka import Broker, Entry, FakeConsumer, FakeProducer, Place
+from tests.simulation.fake_kafka import Broker, Entry, FakeConsumer, FakeProducer, FakeTopics, Place
 from tests.simulation.worker_stories import PARTITIONS, READ, STATE, WRITTEN, Counting, Recorder, Until
 
 PREFIX = "test."
@@ -33,6 +33,7 @@ class InMemory:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
+        self.topics = FakeTopics(broker)
 
     def publish(self, *keys: bytes, partition: int = 0) -> None:
         for key in keys:
@@ -56,6 +57,7 @@ class InMemory:
         delivery: str = "exactly_once",
         state: bool = True,
         interval_ms: float = 0,
+        made_anew: Callable[[str], None] = lambda topic: None,
     ) -> tuple[Worker[KeyedState], Recorder]:
         probe = Recorder()
         settings = Settings(
@@ -73,6 +75,7 @@ class InMemory:
             settings,
             clock=lambda: 0,
             probe=probe,
+            made_anew=made_anew,
         )
         return made, probe
 
@@ -94,12 +97,14 @@ class InMemory:
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemory]:
     """The clients of the modules that make some are those of one broker in memory; time goes by quickly."""
     broker = Broker()
+    world = InMemory(broker)
     for module in (worker, restore, clients):
         monkeypatch.setattr(module, "Consumer", lambda config: FakeConsumer(broker, config))
     monkeypatch.setattr(outbox, "Producer", lambda config: FakeProducer(broker, config))
+    monkeypatch.setattr(worker, "TopicsNow", lambda settings, names: world.topics)
     monkeypatch.setattr(worker, "check_partitions", lambda settings, names: None)
     monkeypatch.setattr(worker, "TICK_S", 0.0)
     before = gc.get_threshold()
-    yield InMemory(broker)
+    yield world
     gc.unfreeze()
     gc.set_threshold(*before)

@@ -1,6 +1,8 @@
 """Topics that somebody changes while all runs: public ones may have any number of partitions, those of ours are mended
 by the command that is named, and nothing is lost, counted twice or left unread."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from catseye.contract.codec import Codec
 from catseye.contract.identity import partition_of
 from catseye.contract.records import Frame
 from catseye.contract.topics import full_name
-from catseye.kafka.admin import admin
+from catseye.kafka.admin import admin, create_topics
 from catseye.kafka.producing import produce_rows
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
@@ -28,7 +30,11 @@ CODEC = Codec()
 JPEG = encode(scene(40, 50))
 PARTITIONS = 3
 RAISED = 2 * PARTITIONS + 1
-VARIABLES = {"CATSEYE_PARTITIONS": str(PARTITIONS), "CATSEYE_HEARTBEAT_EVERY_S": "1"}
+VARIABLES = {
+    "CATSEYE_PARTITIONS": str(PARTITIONS),
+    "CATSEYE_HEARTBEAT_EVERY_S": "1",
+    "CATSEYE_INCIDENTS_RESOLVE_S": "0",
+}
 CAMERAS = [f"cam-{number}" for number in range(12)]
 
 
@@ -99,9 +105,10 @@ def test_partitions_of_public_topics_are_raised_while_all_runs(
 def test_a_topic_of_ours_that_was_widened_is_told_and_mended_as_is_said(
     broker: KafkaCluster, prefix: str, tmp_path: Path
 ) -> None:
-    """Ground truth joins two topics, one of which gets more partitions: a heartbeat and `catseye doctor` say so, /ready
-    does, and the command that they name mends it, without a restart."""
-    services = [Service("ingest", 0), Service("inference", 0), Service("ground_truth", 0)]
+    """Ground truth joins two topics, one of which gets more partitions: a heartbeat, an alert and the commands say so,
+    /ready does, and the command that they name mends it, without a restart. So is a public topic that somebody deletes
+    and makes again: what lies on the new one has its end, from the first record on."""
+    services = [Service(name, 0) for name in ("ingest", "inference", "ground_truth", "incidents")]
     model = tiny_model(("car", "truck"), JPEG)
     with running(broker.bootstrap_servers, tmp_path, prefix, services, model=model, variables=VARIABLES) as it:
         ready = is_ready(it, "ground_truth")
@@ -115,17 +122,58 @@ def test_a_topic_of_ours_that_was_widened_is_told_and_mended_as_is_said(
         assert "`catseye topics create`" in detail
         status, shown, _ = catseye("doctor", "--timeout", "1")
         assert (status, detail in shown) == (1, True)
+        wait_until(lambda: detail in alert_of(it, "ground_truth"), "an alert says why", 30)
+        assert detail in flat(catseye("alerts", "list")[1])
+        assert detail in flat(stack_status())
 
         assert catseye("topics", "create")[0] == 0
         wait_until(ready, "ground truth is ready again", 30)
         wait_until(lambda: not problems(it, "ground_truth"), "its heartbeat is as before", 30)
+        wait_until(lambda: not alert_of(it, "ground_truth"), "the alert is over", 30)
         with Publisher(it.settings) as publisher:
             for camera in CAMERAS:
                 publisher.label(*publisher.publish(JPEG, camera=camera), "car")
         wait_until(lambda: len(it.records("outcomes")) == len(CAMERAS), "each label is joined", 30)
+
+        make_again(it, "frames")
+        publish(it, frames(range(20)))  # more than before: the places of the old topic are there on the new one
+        wanted = {(camera, sequence) for camera in CAMERAS for sequence in range(20)}
+        wait_until(lambda: wanted <= predicted(it, "b"), "each frame is predicted", 60)
+        topic = full_name("frames", prefix)
+        wait_until(lambda: f"topic {topic} was deleted and made again" in alert_of(it, "ingest"), "an alert", 30)
         assert set(it.starts().values()) == {1}
         it.stack.down()
         it.stack.up()
+
+
+def make_again(it: Running, topic: str) -> None:
+    """Delete a topic and make it as it was, at once."""
+    name = full_name(topic, it.settings.topic_prefix)
+    client = admin(it.settings)
+    client.delete_topics([name])[name].result(10)
+    wait_until(lambda: create_topics(it.settings) == [name], "the topic is made again", 10)
+
+
+def predicted(it: Running, boot: str) -> set[tuple[str, int]]:
+    """Camera and sequence number of predictions."""
+    return {(each.camera, each.sequence) for each in it.records("predictions") if each.boot == boot}
+
+
+def alert_of(it: Running, service: str) -> str:
+    """What the open alert about topics of *service* says; nothing where there is none."""
+    found = [alert for alert in it.records("alerts") if (alert.kind, alert.signal) == ("topics_mismatch", service)]
+    return found[-1].explanation if found and found[-1].state != "resolved" else ""
+
+
+def stack_status() -> str:
+    """What `infra/stack status` prints."""
+    command = [sys.executable, "-m", "infra.local.launch", "infra.local.stack_commands", "status"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120).stdout
+
+
+def flat(text: str) -> str:
+    """Lines as one."""
+    return " ".join(text.split())
 
 
 def is_ready(it: Running, service: str) -> Callable[[], bool]:

@@ -203,22 +203,152 @@ def test_a_worker_waits_until_its_topics_fit_together(world: InMemory, monkeypat
     assert world.seen() == [(0, b"a", b"1")]
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_start_by_the_next_process(world: InMemory) -> None:
-    """The broker has forgotten the group's places, so no person needs to decide where to go on."""
+def name_topics(world: InMemory) -> None:
+    """They have ids, and it is known how many partitions."""
+    world.broker.ids |= {world.full(READ): "old", world.full(STATE): "state"}
+    world.broker.counts |= dict.fromkeys(world.broker.ids, PARTITIONS)
+
+
+def make_anew(world: InMemory, *keys: bytes) -> None:
+    """The topic is deleted and made again, with records: the broker forgets the group's places on it."""
+    world.broker.logs[world.full(READ), 0].clear()
+    world.broker.offsets.clear()
+    world.broker.ids[world.full(READ)] = "new"
+    world.publish(*keys)
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+@pytest.mark.parametrize("keys", [[b"c"], [b"c", b"d"], [b"c", b"d", b"e", b"f"]])
+def test_a_topic_that_was_made_anew_is_read_from_its_start(
+    world: InMemory, keys: list[bytes], is_watched: bool
+) -> None:
+    """By the same process, so no person needs to decide where to go on: where it has fewer records than were read of
+    the old one the broker refuses that place, else only its id tells. What is known of the old records stays."""
+    name_topics(world)
+    world.publish(b"a", b"b", b"c")
+    anew: list[str] = []
+    worker, probe = world.worker(made_anew=anew.append)
+
+    def done() -> bool:
+        if probe.records == 3 and not anew:
+            make_anew(world, *keys)
+            if is_watched or len(keys) >= 3:
+                world.topics.ask()
+        return probe.records == 3 + len(keys)
+
+    worker.run(world.until(done))
+    assert anew == [world.full(READ)]
+    assert world.seen()[3:] == [(0, key, b"2" if key == b"c" else b"1") for key in keys]
+    assert world.broker.metadata[world.full(READ), 0] == "new"
+
+
+def test_a_place_on_a_topic_that_was_deleted_since_is_none_on_the_new_one(world: InMemory) -> None:
+    """Whoever committed it there: another worker that had not seen it yet. A place with no id is taken as it is."""
+    name_topics(world)
+    world.publish(b"a", b"b")
+    work(world, 2)
+    places = dict(world.broker.offsets)
+    make_anew(world, b"c", b"d", b"e")
+    world.broker.offsets |= places
+    work(world, 3)
+    assert world.seen()[2:] == counts(b"c", b"d", b"e")
+    world.broker.metadata.clear()
+    world.broker.ids[world.full(READ)] = "newer"
+    world.publish(b"f")
+    work(world, 1)
+    assert world.seen()[5:] == counts(b"f")
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_refused_place_that_has_been_left_since_is_passed_over(world: InMemory, moves: bool) -> None:
+    """The client says once only that a place is not on the log, and maybe when the worker has gone on from another, or
+    in the poll that gave it its partitions: what counts is where it goes on now."""
     world.publish(b"a", b"b")
     worker, probe = world.worker()
+    moved: list[int] = []
 
-    def delete() -> None:
-        world.broker.logs[world.full(READ), 0].clear()
-        world.broker.offsets.clear()
+    def done() -> bool:
+        if probe.records == 2 and not moved:
+            moved.append(2)
+            world.publish(b"c", b"d")
+            world.broker.fail("record", kafka_fault(KafkaError._AUTO_OFFSET_RESET))
+            if moves:
+                give(world, *ALL)()
+        return probe.records >= 4
+
+    worker.run(world.until(done))
+    assert world.seen() == counts(b"a", b"b", b"c", b"d")
+
+
+def test_a_topic_that_is_not_there_for_a_moment_is_known_by_the_id_that_it_had(world: InMemory) -> None:
+    """Deleted, and made again a moment later: the worker waits until it is there, and begins at its start. The group
+    may give it its partitions in that moment, too."""
+    name_topics(world)
+    world.publish(b"a", b"b")
+    worker, probe = world.worker()
+    gone: list[int] = []
+
+    def done() -> bool:
+        if probe.records == 2 and not gone:
+            gone.append(2_000)
+            make_anew(world)
+            world.broker.offsets[world.full(READ), 0] = 2
+            del world.broker.ids[world.full(READ)], world.broker.counts[world.full(READ)]
+            give(world, *ALL)()
+        elif probe.causes and len(gone) == 1:
+            gone.append(0)
+            name_topics(world)
+            make_anew(world, b"c")
+            world.topics.ask()
+        return probe.records == 3
+
+    worker.run(world.until(done))
+    assert set(probe.causes) == {f"read: {world.full(READ)} is not there"}
+    assert world.seen()[2:] == counts(b"c")
+
+
+def test_a_topic_made_anew_with_fewer_partitions_is_read_where_it_has_some(world: InMemory) -> None:
+    """The group takes the others away in a moment."""
+    name_topics(world)
+    world.publish(b"a")
+    worker, probe = world.worker(state=False)
+
+    def done() -> bool:
+        if probe.records == 1 and world.broker.counts[world.full(READ)] == PARTITIONS:
+            make_anew(world, b"c")
+            world.broker.counts[world.full(READ)] = 1
+            world.topics.ask()
+        return probe.records == 2
+
+    worker.run(world.until(done))
+    assert set(worker.places()) <= {(world.full(READ), 0)}
+    assert world.seen()[1:] == counts(b"c")
+
+
+def test_a_topic_without_an_id_that_was_made_anew_is_read_from_its_start_by_the_next_process(world: InMemory) -> None:
+    """Of a broker that gives no ids. It has forgotten the group's places, so no person needs to decide where to go on;
+    a place that it has kept is taken as it is, whatever an earlier broker called its topic."""
+    world.broker.counts |= {world.full(READ): PARTITIONS, world.full(STATE): PARTITIONS}
+    world.broker.metadata[world.full(READ), 0] = "of an earlier broker"
+    world.publish(b"a", b"b", b"c")
+    world.broker.offsets[world.full(READ), 0] = 1
+    worker, probe = world.worker()
 
     def done() -> bool:
         if probe.records == 2:
-            delete()
+            world.broker.logs[world.full(READ), 0].clear()
+            world.broker.offsets.clear()
         return False
 
     with pytest.raises(WorkerFailed, match="made anew, to be read from its start"):
         worker.run(world.until(done))
+    assert world.seen() == counts(b"b", b"c")
+
+
+def test_a_broker_that_does_not_say_what_topics_there_are_ends_the_worker(world: InMemory) -> None:
+    """Where it must know whether a place is lost; another process asks again."""
+    world.broker.fail("describe_topics", kafka_fault(KafkaError._TIMED_OUT))
+    assert "cannot ask for its topics" in failure_of(world)
 
 
 def test_a_worker_that_repeats_a_call_is_not_connected_meanwhile(world: InMemory) -> None:
@@ -238,7 +368,7 @@ def test_a_producer_keeps_the_brokers_that_an_answer_does_not_name(world: InMemo
 
 @pytest.mark.parametrize(
     "code",
-    [KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART],
+    [KafkaError._FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED],
 )
 def test_an_error_that_comes_as_a_record_may_end_the_worker(world: InMemory, code: int) -> None:
     """While it works and while it restores: a fenced member is told once only."""
@@ -252,11 +382,12 @@ def test_an_error_that_comes_as_a_record_may_end_the_worker(world: InMemory, cod
     assert "the state cannot be restored" in failure_of(world)
 
 
-def test_an_error_that_passes_is_reported_and_passed_over(world: InMemory) -> None:
-    """The records around it are done; none is lost."""
+@pytest.mark.parametrize("code", [AWAY, KafkaError.UNKNOWN_TOPIC_OR_PART])
+def test_an_error_that_passes_is_reported_and_passed_over(world: InMemory, code: int) -> None:
+    """The records around it are done; none is lost. A topic that is gone may be made again."""
     world.publish(b"a", b"b")
     worker, probe = world.worker()
-    world.broker.on_poll += [None, None, lambda: world.broker.fail("record", kafka_fault(AWAY))]
+    world.broker.on_poll += [None, None, lambda: world.broker.fail("record", kafka_fault(code))]
     worker.run(world.until(lambda: probe.records >= 2 and bool(probe.causes)))
     assert probe.causes == ["read: on order"]
     assert world.seen() == counts(b"a", b"b")

@@ -235,8 +235,11 @@ _ROWS: Final = (
     ),
     AlertKind(
         name=TOPICS_MISMATCH,
-        meaning="has topics of ours with different numbers of partitions: who reads several of them waits",
-        action="Run `catseye topics create`: it gives all the same number, and the services go on by themselves",
+        meaning="works on topics that somebody changed: one is missing, was made again, or has more partitions than "
+        "others that must have the same number; who reads several of those waits",
+        action="Run `catseye topics create`: it makes what is missing and gives all the same number, and the services "
+        "go on by themselves; one that has ended meanwhile is started by `infra/stack up`. What was lost with a topic "
+        "that was made again, send again where you have it",
         severity="critical",
     ),
     AlertKind(

@@ -19,6 +19,7 @@ from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.topics import BY_NAME, full_name
 from catseye.kafka.admin import wait_for_broker
 from catseye.kafka.registry import codec_for
+from catseye.kafka.topics_now import TopicsNow
 from catseye.runtime import log
 from catseye.runtime.backlog import BacklogWatch
 from catseye.runtime.health import Health, Watchdog
@@ -122,6 +123,9 @@ def run(
         lines = log.client_lines(logger)
         observer = Observer(settings, getattr(core, "roads", ()), clock=clock.now_ms, client_log=lines)
         listener = Listener(settings, logger.info)
+        uses = {*reads, *writes, *({state} & BY_NAME.keys())}
+        topics = TopicsNow(settings, [full_name(topic, prefix) for topic in uses])
+        watch_topics = TopicWatch(name, reads, uses, settings, topics, process.problems, logger.warning)
         worker: Worker[Any] = Worker(
             name,
             Router(core, name, reads, writes, codec, prefix, settings.partitions),
@@ -134,11 +138,12 @@ def run(
             progress=observer.news,
             faults=listener.news,
             anywhere=[full_name(read, prefix) for read in reads if BY_NAME[read].public],
+            topics=topics,
+            made_anew=watch_topics.made_anew,
         )
         observer.start()
         BacklogWatch(settings, worker.places, health.waiting).start()
-        topics = {*reads, *writes, *({state} & BY_NAME.keys())}
-        TopicWatch(topics, settings, process.problems, logger.warning).start()
+        watch_topics.start()
         if getattr(core, "listens", False):
             listener.start()
         health.beat()

@@ -4,7 +4,9 @@ one transaction.
 Law: what a reader at read_committed sees of a batch is all of it or nothing, once. Offsets travel with the group's
 metadata (KIP-447), so a worker that was paused past its session is refused; state is restored to the high watermark,
 so an open transaction of the worker before is waited out; after an abort positions and state are those of the last
-commit; after a fatal error the process ends and its supervisor starts another.
+commit; after a fatal error the process ends and its supervisor starts another. Each place is committed with the id of
+its topic: a place on a topic that was deleted since is none on the one that has its name now, which is read from its
+start.
 """
 
 import gc
@@ -13,16 +15,17 @@ from collections.abc import Callable, Collection, Sequence
 from threading import Event
 from typing import Any, Generic, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from catseye.backoff import Backoff
-from catseye.contract.errors import Misconfigured, Unavailable
+from catseye.contract.errors import Unavailable
 from catseye.contract.message import Message
 from catseye.kafka.admin import check_partitions
 from catseye.kafka.reading import FATAL_CODES
-from catseye.runtime import places
+from catseye.kafka.topics_now import TopicsNow
 from catseye.runtime.connection import ASK_EVERY_S
 from catseye.runtime.outbox import Aborted, Outbox
+from catseye.runtime.places import Places, fit
 from catseye.runtime.presence import Faults
 from catseye.runtime.probe import NullProbe, Probe
 from catseye.runtime.progress import Progress
@@ -58,6 +61,8 @@ class Worker(Generic[S]):
         faults: The same for `on_faults`.
         anywhere: Those of *reads* that a camera's records may lie anywhere on, with any number of partitions: no state
             belongs to those.
+        topics: Asks for the topics and their ids; who watches them asks it again and again.
+        made_anew: Gets the full name of a topic that was deleted and made again, once it is read from its start.
     """
 
     def __init__(
@@ -74,6 +79,8 @@ class Worker(Generic[S]):
         progress: Callable[[], Sequence[Progress] | None] = lambda: None,
         faults: Callable[[], Faults | None] = lambda: None,
         anywhere: Collection[str] = (),
+        topics: TopicsNow | None = None,
+        made_anew: Callable[[str], None] = lambda topic: None,
     ) -> None:
         self._core = core
         self._joined = [topic for topic in reads if topic not in anywhere]
@@ -87,7 +94,6 @@ class Worker(Generic[S]):
         times_ms = settings.transaction_target_ms, settings.transaction_interval_ms
         self._size = TransactionSize(*(ms / 1_000 for ms in times_ms), most=settings.transaction_max_records)
         self._states: dict[int, S] = {}
-        self._next: dict[tuple[str, int], int] = {}
         self._restore: Restore | None = None
         self._paused = False
         self._unfit = False  # topics do not fit together: nothing is read until they do
@@ -101,6 +107,8 @@ class Worker(Generic[S]):
         self._identity = f"{self._group}.{settings.instance}"
         logged: dict[str, object] = {"logger": client_log} if client_log else {}
         self._consumer = Consumer(consumer_config(settings, self._group, self._identity) | logged)
+        topics = topics or TopicsNow(settings, [*reads, *([state_topic] if state_topic else [])])
+        self._places = Places(self._consumer, self._group, topics, made_anew)
         self._outbox = Outbox(settings, self._identity, reads[0], self._probe, logged)
 
     def run(self, stop: Event) -> None:
@@ -134,7 +142,7 @@ class Worker(Generic[S]):
 
     def places(self) -> dict[tuple[str, int], int]:
         """Where it goes on, of each partition that it has; may be asked from another thread."""
-        return self._next.copy()
+        return self._places.next.copy()
 
     def _leave(self) -> None:
         """Leave the group at a clean stop, so that others have the partitions at once.
@@ -167,6 +175,8 @@ class Worker(Generic[S]):
             self._consumer.resume(self._consumer.assignment())
             self._paused = False
             self._probe.assigned(len(self._states), ready=True)
+        if self._places.begin_anew():
+            self._go_on()
         batch = self._poll()
         due = time.monotonic() - self._ticked_at >= TICK_S
         if batch or (due and self._states and not self._paused):  # paused: partitions came, their state is not whole
@@ -178,11 +188,11 @@ class Worker(Generic[S]):
         if stray is not None and (error := stray.error()):
             self._on_read_error(error)
         if self._unfit and time.monotonic() >= self._fits_at:
-            self._on_assign(self._consumer, [TopicPartition(*place) for place in self._next])
+            self._on_assign(self._consumer, [TopicPartition(*place) for place in self._places.next])
 
     def _poll(self) -> list[Message]:
         """Whatever has come in, at most one transaction's worth; waits only for the first record."""
-        epoch = self._next
+        epoch = self._places.next
         first = self._consumer.poll(IDLE_POLL_S)
         if first is None:
             return []
@@ -192,11 +202,9 @@ class Worker(Generic[S]):
         if (more := self._size.records() - 1) > 0:
             batch += self._consumer.consume(more, 0)
         faults = [message.error() for message in batch if message.error()]
-        for (
-            fault
-        ) in faults:  # before all else: a fatal one is reported once only, and may come with the loss of partitions
+        for fault in faults:  # before all else: a fatal one comes once only, and may come with the loss of partitions
             self._on_read_error(fault)
-        if epoch is not self._next:
+        if epoch is not self._places.next:
             return []  # partitions moved while polling; whatever is still ours is read again from its last commit
         return [message for message in batch if not message.error()] if faults else batch
 
@@ -227,15 +235,14 @@ class Worker(Generic[S]):
             waited_s = 0.0 if self._outbox.transactional else self._outbox.delivered()
             self._outbox.write(changed)
             work_s = time.perf_counter() - started - waited_s
-            positions = places.positions(self._consumer, self._next)
+            positions = self._places.positions()
             self._commit(positions)
         except Aborted as fault:
             self._back_to_last_commit()
             self._probe.aborted(str(fault))
             return
         commit_s = time.perf_counter() - started - work_s
-        for position in positions:
-            self._next[position.topic, position.partition] = position.offset
+        self._places.are_committed(positions)
         for state in self._states.values():
             state.commit()
         if batch:
@@ -259,13 +266,7 @@ class Worker(Generic[S]):
     def _passed_markers(self) -> bool:
         """Whether places have moved though no record came: a position stays before the marker of the last transaction
         until a poll brings nothing, and whoever follows our offsets would take that for records that wait."""
-        if time.monotonic() < self._idle_commit_at:
-            return False
-        # Two places of one partition are equal to the client, whatever their offsets.
-        if all(
-            self._next[place.topic, place.partition] == place.offset
-            for place in places.positions(self._consumer, self._next)
-        ):
+        if time.monotonic() < self._idle_commit_at or not self._places.have_moved():
             return False
         self._idle_commit_at = time.monotonic() + IDLE_COMMIT_S
         return True
@@ -286,37 +287,38 @@ class Worker(Generic[S]):
         self._core.counted()
         for state in self._states.values():
             state.rollback()
-        self._consumer.assign(places.as_list(self._next))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """From the last commit; what was read beyond is read again."""
+        self._consumer.assign(self._places.last_commit())
+        if self._paused:
+            self._consumer.pause(self._places.last_commit())
 
     # -- faults
 
     def _on_read_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            if places.made_anew(self._consumer, self._next):
-                raise WorkerFailed(f"{self._identity}: a topic was deleted and made anew, to be read from its start")
-            raise Misconfigured(
-                f"group {self._group} left off at a place that is no longer on the log ({error.str()}): records were "
-                "deleted before they were read. Decide where to go on with kafka-consumer-groups --reset-offsets"
-            )
-        if error.fatal() or error.code() in FATAL_CODES:  # of an error that comes as a record, fatal() is never true
+            if waits_for := self._places.find_again(error.str()):
+                self._probe.aborted(f"read: {waits_for}")
+            else:
+                self._go_on()
+            return
+        # Of an error that comes as a record, fatal() is never true. A topic that is gone may come back, and the group
+        # gives its partitions then; who watches topics says meanwhile what to do.
+        if error.fatal() or error.code() in FATAL_CODES - {KafkaError.UNKNOWN_TOPIC_OR_PART}:
             raise WorkerFailed(f"{self._identity} cannot read: {error.str()}")
         self._probe.aborted(f"read: {error.str()}")
 
     # -- the group gives and takes partitions, inside poll
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        try:
-            starts = places.starts(consumer, partitions)
-            wanted = [*self._reads, *([self._state_topic] if self._state_topic else [])]
-            counts = places.counts(self._outbox.producer, wanted)
-        except KafkaException as fault:
-            raise WorkerFailed(f"{self._identity} cannot find its place: {fault}") from fault
-        self._next = {(place.topic, place.partition): place.offset for place in starts}
+        starts, counts = self._places.begin(partitions)
         consumer.assign(starts)
         consumer.pause(starts)
         self._paused = True
         by_topic = {name: {place.partition for place in starts if place.topic == name} for name in self._joined}
-        self._unfit = not places.fit(counts, by_topic, self._state_topic)
+        self._unfit = not fit(counts, by_topic, self._state_topic)
         if self._unfit:
             self._fits_at = time.monotonic() + ASK_EVERY_S
             self._probe.assigned(0, ready=False)
@@ -331,6 +333,7 @@ class Worker(Generic[S]):
         if self._restore:
             self._restore.close()
             self._restore = None
-        self._next, self._states, self._paused, self._unfit = {}, {}, False, False
+        self._places.forget()
+        self._states, self._paused, self._unfit = {}, False, False
         consumer.unassign()
         self._probe.assigned(0, ready=False)
