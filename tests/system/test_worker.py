@@ -47,7 +47,7 @@ class OnBroker:
     def publish(self, *keys: bytes, partition: int = 0) -> None:
         for key in keys:
             self._writer.produce(self.full(READ), b"", key, partition)
-        assert self._writer.flush(10) == 0
+        assert self._writer.flush(60) == 0
 
     def publish_in_transaction(self, *keys: bytes) -> None:
         producer = Producer(
@@ -102,7 +102,7 @@ class OnBroker:
         producer.init_transactions(10)
         producer.begin_transaction()
         producer.produce(self.full(STATE), value, key, 0)
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
         return Left(producer)
 
     def move(self, offset: int) -> None:
