@@ -32,5 +32,10 @@ USER catseye
 ENV CATSEYE_DATA_DIR=/var/lib/catseye
 VOLUME /var/lib/catseye
 
+EXPOSE 8100
+
+HEALTHCHECK --interval=30s --timeout=3s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8100/ready', timeout=2)"]
+
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["python", "-m", "catseye", "roadside"]
+ENTRYPOINT ["python", "-m", "catseye", "roadside", "--health-host", "0.0.0.0", "--health-port", "8100"]

@@ -26,6 +26,7 @@ EXTRAS = {
     "catseye.cli": ("", "cli"),
     "catseye.cli.video": ("", "cli", "video"),
     "catseye.cli.roadside": ("", "cli", "video"),
+    "catseye.cli.roadside_health": ("", "cli", "video"),
     "catseye.roads": ("", "video"),
     "catseye.video": ("", "video"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from catseye.roads.road import Finder, Road, Vehicle
     from catseye.video.messages import Count
     from catseye.video.picture import Picture
+    from catseye.video.stream import Source
 
 _PROGRESS_S: Final = 10.0
 _TRAILS: Final = 20  # vehicles whose ways are drawn, the newest
@@ -58,6 +60,12 @@ _TRAILS: Final = 20  # vehicles whose ways are drawn, the newest
     show_default=True,
     help="Room for it on disk, MiB; the oldest vehicles are dropped, and counted, when there is no more.",
 )
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65_535),
+    help="Port of /live, /ready and /metrics; 0 takes a free one; left out, none.",
+)
+@click.option("--health-host", default="127.0.0.1", show_default=True, help="Address that they listen on.")
 @json_option
 def roadside(
     source: str,
@@ -68,6 +76,8 @@ def roadside(
     dry_run: bool,
     ring_folder: Path | None,
     ring_mib: int,
+    health_port: int | None,
+    health_host: str,
     json_file: Path | None,
 ) -> None:
     """Publish the vehicles of SOURCE, a video file or a stream of a whole road, each with its best views.
@@ -93,6 +103,8 @@ def roadside(
     with ExitStack() as ends:
         outlet = None if dry_run else ends.enter_context(_outlet(camera, ring_folder, ring_mib))
         followed = _Followed(config, outlet, drawing, quiet=str(json_file) == "-")
+        if health_port is not None:
+            _serve_health(followed, video, health_host, health_port)
         stop = ends.enter_context(Stopping())
         try:
             _follow(video, stop, followed, detector)
@@ -108,6 +120,16 @@ def _outlet(camera: str, ring_folder: Path | None, ring_mib: int) -> Outlet:
     from catseye.cli.roadside_outlet import Outlet  # noqa: PLC0415 - a dry run needs no Kafka
 
     return Outlet(camera, ring_folder, ring_mib)
+
+
+def _serve_health(followed: _Followed, video: Source, host: str, port: int) -> None:
+    """Raises `Misconfigured`."""
+    try:
+        from catseye.cli.roadside_health import Figures, serve  # noqa: PLC0415 - as `_outlet`
+    except ModuleNotFoundError as missing:
+        raise _video_packages(missing) from missing
+    figures = Figures(lambda: followed.counts(video.dropped), followed.ring)
+    click.echo(f"health: http://{host}:{serve(figures, host, port)}/ready", err=True)
 
 
 def _video_packages(missing: ModuleNotFoundError) -> Misconfigured:
@@ -248,6 +270,20 @@ class _Followed:
             f"{dropped.damaged + dropped.late} pictures dropped" + (self._outlet.progress if self._outlet else ""),
             err=True,
         )
+
+    def counts(self, dropped: Count) -> dict[str, int]:
+        """As metrics have it, by name."""
+        return {
+            "pictures": self.pictures + dropped.thinned,
+            "vehicles": len(self.tracks),
+            "views": self.views,
+            "pictures_dropped": dropped.damaged + dropped.late,
+        }
+
+    @property
+    def ring(self) -> Callable[[], tuple[int, dict[str, int]]] | None:
+        """What waits on disk and what was dropped there; None where nothing is published."""
+        return self._outlet.on_disk if self._outlet is not None else None
 
     def content(self, dropped: Count) -> dict[str, Any]:
         """What `--json` writes; `pictures` are all of the source that were whole."""

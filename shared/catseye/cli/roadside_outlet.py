@@ -114,6 +114,10 @@ class Outlet:
         """What the ring dropped in this run, by what it was."""
         return {what: count - self._before.get(what, 0) for what, count in sorted(self._ring.dropped.items())}
 
+    def on_disk(self) -> tuple[int, dict[str, int]]:
+        """Frames that wait, and what the ring dropped in this run."""
+        return self._ring.waiting, self.dropped
+
     @property
     def progress(self) -> str:
         """Of the line that says how it goes; nothing where Kafka has all."""
