@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from catseye.cli.roadside_outlet import ring_file
 from catseye.client import Publisher, Undelivered
@@ -21,6 +21,7 @@ from services.ingest.window import BOOTS, WIDTH, CameraWindow, Verdict
 
 SETTINGS = Settings(kafka_bootstrap_servers="nowhere:1", topic_prefix="t.", schema_registry_url="")
 MIB = 2**20
+HUGE = b"huge"  # what a client refuses by itself
 JPEG = (Path(__file__).parents[2] / "infra" / "example" / "crops" / "car" / "car541.jpg").read_bytes()
 
 
@@ -39,6 +40,8 @@ class Broker:
 
     def produce(self, topic: str, value: bytes, key: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None:
         assert (topic, key) in {("t.frames", b"gate"), ("t", b"k")}
+        if value == HUGE:
+            raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
         self.taken.append(value)
         self._waiting.append((value, on_delivery))
 
@@ -172,12 +175,12 @@ def test_what_no_broker_takes_is_counted_and_what_this_one_refuses_stays(tmp_pat
     }
     heard: list[str] = []
     with opened(tmp_path / "a.sqlite", Broker(fails)) as ring:
-        for value in (b"large", b"good", b"mine"):
+        for value in (b"large", HUGE, b"good", b"mine"):
             ring.produce("t", value, b"k", on_delivery=lambda fault, _: heard.append(fault and fault.name()))
         with pytest.raises(Unavailable, match="does not take what lies in the ring"):
             ring.flush(5)
-        assert heard == ["MSG_SIZE_TOO_LARGE", None, "TOPIC_AUTHORIZATION_FAILED"]
-        assert (ring.waiting, ring.dropped) == (1, {"refused": 1})
+        assert heard == ["MSG_SIZE_TOO_LARGE", "MSG_SIZE_TOO_LARGE", None, "TOPIC_AUTHORIZATION_FAILED"]
+        assert (ring.waiting, ring.dropped) == (1, {"refused": 2})
         with pytest.raises(Unavailable):
             put(ring, b"next")
     with opened(tmp_path / "a.sqlite", broker := Broker()) as ring:

@@ -71,7 +71,7 @@ class Outlet:
         self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._ends:
-            if fault is not None and not isinstance(fault, Unavailable):
+            if isinstance(fault, Exception) and not isinstance(fault, Unavailable):
                 self.finish(stopped=True)  # of a video that broke off what was seen until then goes out all the same
 
     def send(self, number: int, vehicle: Vehicle) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from catseye.client.config import kafka_logger, publisher_config
 from catseye.client.ring_store import Kept, RingStore
@@ -186,7 +186,11 @@ class DiskRing:
             for record in bundle:
                 self._in_flight[record.number] = len(record.value)
                 self._in_flight_bytes += len(record.value)
-                self._outbox.produce(record.topic, record.value, record.key, on_delivery=self._reporting(record))
+                reported = self._reporting(record)
+                try:
+                    self._outbox.produce(record.topic, record.value, record.key, on_delivery=reported)
+                except KafkaException as fault:  # what it knows without the broker, such as a record that is too large
+                    reported(fault.args[0], None)
 
     def _reporting(self, record: Kept) -> OnDelivery:
         def reported(fault: Any, message: Any) -> None:
