@@ -5,11 +5,15 @@ Labels of one day, or of one batch, share what that day was like: a season of th
 label. Lags measured over some 64 labels do not see it, and a fleet of such cameras alarms thirty times as often as it
 may. So losses are summed by the day in which labels came, and two things follow of *k* days with *W* labels:
 
-- **Inflation.** Chi squared of the days' means, over its degrees of freedom, k - 1: 1 where labels are independent.
-  The upper end of its interval counts, since a week of days is a small sample.
-- **Lag.** Losses are gathered into means of L labels (`streams.gathered`). A bet of the share f of the largest, 1 /
-  bound, gains from what a day is above the mean, var(day) / 2, as much as it loses to the distance between mean and
-  bound while f L >= (inflation - 1) variance / (2 bound (bound - mean)); a day is the most that is gathered.
+- **Inflation.** Chi squared of the means of whole days, over its degrees of freedom: 1 where labels are independent. By
+  as much is the error of the usual loss larger.
+- **Spread.** Rates of single days are taken for drawn from a Beta distribution of concentration A; its spread is 1 / A,
+  from the same chi squared (Kleinman, "Proportions with extraneous variance", 1973). Of the next label of a day with n
+  labels, of which s times as many as usual were wrong, such a distribution expects (A + n s) / (A + n) times the usual
+  loss. That is what is bet against: one bad day is learned within itself and is little evidence, many are, and a rise
+  that no day would have is found as soon as if all days were alike.
+
+Labels of a batch may be sorted, so some of them are gathered into each mean even where correlation shows nothing.
 
 New days wait until a quarter as many labels as are known have come, and are taken as usual while there is little
 evidence that anything changed. The first reference stays beside it: what is learned away slowly is found by that.
@@ -22,18 +26,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.rules import Rules
 from services.drift.sample import Floats, Ints
 
 DAY_MS: Final = 86_400_000
 FEWEST: Final = 5
 """Days of which an inflation is known; before that none is claimed, nor anything learned on."""
-_SURE: Final = 1.64
-"""Standard deviations of the end of the inflation's interval: one-sided 95 %."""
 _WAIT: Final = 0.25
 """New labels, as a share of those that are known, that are taken together."""
-_LEAST_OF_QUANTILE: Final = 0.05
-_MOST: Final = 60_000
+_TOGETHER: Final = 8
+"""Labels, fewer than a day's, that are gathered into one mean."""
 _SUMS: Final = ("weights", "losses", "squares", "days")
 
 Days = NDArray[Any]
@@ -58,15 +59,16 @@ def turn(days: Days, rows: Ints, at_ms: Ints) -> NDArray[np.bool_]:
     if over.any():
         ended = rows[over]
         labels, losses = (days["today"][name][ended] for name in ("weights", "losses"))
-        squares = losses**2 / np.where(labels > 0, labels, 1)
-        for name, of_day in zip(_SUMS, (labels, losses, squares, labels > 0), strict=True):
-            days["recent"][name][ended] += of_day
+        for column, of_it in (("recent", (labels, losses)), ("recent_whole", (labels.sum(axis=1), losses.sum(axis=1)))):
+            for name, of_day in zip(_SUMS, _sums(*of_it), strict=True):
+                days[column][name][ended] += of_day
+        for name in _SUMS:
             days["today"][name][ended] = 0
         days["day"][ended] = day[over]
     return over
 
 
-def learn(reference: NDArray[Any], days: Days, rows: Ints, calm: NDArray[np.bool_], rules: Rules) -> None:
+def learn(reference: NDArray[Any], days: Days, rows: Ints, calm: NDArray[np.bool_]) -> None:
     """Take days that wait as usual, of each phase in which they are enough: all while its reference is not whole.
 
     Args:
@@ -75,13 +77,16 @@ def learn(reference: NDArray[Any], days: Days, rows: Ints, calm: NDArray[np.bool
         calm: Whether there is little evidence that anything changed, [n].
     """
     due = _due(reference, days, rows, calm)
-    for name in _SUMS:
-        recent = days["recent"][name][rows]
-        days["usual"][name][rows] += np.where(due, recent, 0)
-        days["recent"][name][rows] = np.where(due, 0, recent)
-    larger = inflation(days["usual"][rows])
-    days["day_inflation"][rows] = larger.max(axis=1)
-    reference["day_lag"][rows] = _lag(days, rows, larger, rules)
+    # Whole days when neither phase waits: what is not usual in one of them is not usual for the other.
+    whole = (due | (days["recent"]["weights"][rows] == 0)).all(axis=1)
+    for recent, usual, taken in (("recent", "usual", due), ("recent_whole", "usual_whole", whole)):
+        for name in _SUMS:
+            waiting = days[recent][name][rows]
+            days[usual][name][rows] += np.where(taken, waiting, 0)
+            days[recent][name][rows] = np.where(taken, 0, waiting)
+    known = days["usual_whole"][rows]
+    days["day_inflation"][rows], days["day_spread"][rows] = inflation(known), spread(known)
+    reference["day_lag"][rows] = _lag(days, rows)
 
 
 def may_learn(reference: NDArray[Any], days: Days, rows: Ints, calm: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -96,9 +101,8 @@ def forget(days: Days, row: int) -> None:
 
 def drop_recent(days: Days, row: int) -> None:
     """What came lately is not usual."""
-    for name in _SUMS:
-        days["recent"][name][row] = 0
-        days["today"][name][row] = 0
+    for column in ("recent", "recent_whole", "today"):
+        days[column][row] = np.zeros((), days.dtype[column].base)
 
 
 def usual(days: Days, rows: Ints, phase: Ints | slice) -> tuple[Floats, Floats]:
@@ -109,23 +113,44 @@ def usual(days: Days, rows: Ints, phase: Ints | slice) -> tuple[Floats, Floats]:
     return known["losses"] / np.maximum(known["weights"], 1e-9), labels
 
 
-def inflation(sums: NDArray[Any]) -> Floats:
-    """How much more the means of days vary than those of independent labels, [...], 1 and more: the upper end of its
-    interval. Of fewer than `FEWEST` days 1.
+def today(days: Days, rows: Ints, bound: Floats) -> Floats:
+    """How many times the usual loss the next label of today has, by those that came today, [n], 1 and more.
 
     Args:
-        sums: Labels, losses, squared losses over labels, and days, summed, [...].
+        bound: Mean loss that must not be exceeded, [n, PHASES]; NaN where there is none.
+    """
+    labels = np.where(np.isnan(bound), 0, days["today"]["weights"][rows])
+    losses = np.where(np.isnan(bound), 0, days["today"]["losses"][rows]).sum(axis=1)
+    usual = (labels * np.nan_to_num(bound)).sum(axis=1)
+    counted = labels.sum(axis=1) * days["day_spread"][rows]
+    times: Floats = (1 + counted * losses / np.maximum(usual, 1e-9)) / (1 + counted)
+    return np.maximum(times, 1)
+
+
+def inflation(sums: NDArray[Any]) -> Floats:
+    """How much more the means of days vary than those of independent labels, [n], 1 and more. Of fewer than `FEWEST`
+    days, or where no answer was ever wrong, 1.
+
+    Args:
+        sums: Labels, losses, squared losses over labels, and days, summed, [n].
     """
     labels, losses, squares, count = (sums[name].astype(np.float64) for name in _SUMS)
     mean = losses / np.maximum(labels, 1e-9)
     chi_squared = (squares - losses * mean) / np.maximum(mean * (1 - mean), 1e-9)
-    freedom = np.maximum(count - 1, 1)
-    # Wilson and Hilferty's approximation of a quantile of chi squared, 1931.
-    part = 2 / (9 * freedom)
-    quantile = freedom * np.maximum(1 - part - _SURE * np.sqrt(part), _LEAST_OF_QUANTILE) ** 3
     known = (count >= FEWEST) & (losses > 0)
-    found: Floats = np.where(known, np.maximum(chi_squared / quantile, 1), 1).astype(np.float32)
+    found: Floats = np.where(known, np.maximum(chi_squared / np.maximum(count - 1, 1), 1), 1).astype(np.float32)
     return found
+
+
+def spread(sums: NDArray[Any]) -> Floats:
+    """One over the concentration of the rates of days, [n], 0 and more; *sums* as for `inflation`."""
+    a_day = sums["weights"] / np.maximum(sums["days"], 1)
+    return np.asarray((inflation(sums) - 1) / np.maximum(a_day, 1), np.float32)
+
+
+def _sums(labels: Floats, losses: Floats) -> tuple[NDArray[Any], ...]:
+    """What a day, [...], adds to `_SUMS`."""
+    return labels, losses, losses**2 / np.where(labels > 0, labels, 1), labels > 0
 
 
 def _due(reference: NDArray[Any], days: Days, rows: Ints, calm: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -137,16 +162,8 @@ def _due(reference: NDArray[Any], days: Days, rows: Ints, calm: NDArray[np.bool_
     return found
 
 
-def _lag(days: Days, rows: Ints, larger: Floats, rules: Rules) -> NDArray[np.uint16]:
-    """Labels that are gathered into one mean, [n], 0 where nothing is known of days; the longest of both phases.
-
-    Args:
-        larger: Inflation, [n, PHASES].
-    """
-    mean, labels = usual(days, rows, slice(None))
-    variance = mean * (1 - mean)
-    slack = _SURE * np.sqrt(variance * larger / np.maximum(labels, 1)) + rules.tolerated(mean)
-    a_day = labels / np.maximum(days["usual"]["days"][rows], 1)
-    needed = np.ceil(np.minimum((larger - 1) * variance / (2 * (mean + slack) * np.maximum(slack, 1e-6)), a_day))
-    found: NDArray[np.uint16] = np.clip(np.where(labels > 0, needed, 0).max(axis=1), 0, _MOST).astype(np.uint16)
-    return found
+def _lag(days: Days, rows: Ints) -> NDArray[np.uint16]:
+    """Labels that are gathered into one mean, [n], 0 where nothing is known of days."""
+    known = days["usual_whole"][rows]
+    a_day = known["weights"] / np.maximum(known["days"], 1)
+    return np.asarray(np.where(known["days"] >= FEWEST, np.minimum(a_day, _TOGETHER), 0), np.uint16)

@@ -167,6 +167,9 @@ DAYS_FIELDS: Final = (
     Field("days", "today", _SUMS, (_PHASE,)),
     Field("days", "recent", _SUMS, (_PHASE,)),
     Field("days", "usual", _SUMS, (_PHASE,)),
+    Field("days", "recent_whole", _SUMS),
+    Field("days", "usual_whole", _SUMS),
     Field("days", "day_inflation", "f4"),
+    Field("days", "day_spread", "f4"),
 )
 """Labels by the day; of a camera without labels nothing is written."""

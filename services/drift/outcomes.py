@@ -131,11 +131,12 @@ def of_outcomes(
 
     All labels are held against the loss that is usual up to now, those of a class and of a phase against the first
     reference, which is no other as long as the model is the same: what rises so slowly that it becomes usual is found
-    by these.
+    by these. What today's labels show of today counts for all, as far as days differ.
 
     Args:
         rules: Tolerances, and the accuracy that is too low whatever is usual.
-        by_day: Rows of `Layout.days` of the table; None where nothing is learned after the first reference.
+        by_day: Rows of `Layout.days` of the table, without these labels; None where nothing is learned after the first
+            reference.
     """
     rows = seen.rows
     count = len(rows)
@@ -147,10 +148,11 @@ def of_outcomes(
     each, limit = np.arange(count), _limits(reference, rows, by_day)  # [n, PHASES, 1 + buckets]
     closed = reference["labels_closed"][rows].astype(bool)
     known = closed[each, seen.phase]
-    own = limit[each, seen.phase] + rules.tolerated(_means(reference, rows, seen.phase))
+    first = limit + rules.tolerated(_means(reference, rows))
+    own = first[each, seen.phase]
     new = _of_new_phase(closed, limit, rules.tolerance_new_phase)
-    now = own[:, 0] if by_day is None else _learned_on(reference, by_day, seen, own[:, 0], rules)
-    bound[:, of_all.start] = np.where(known, now, new)
+    now = first[..., 0] if by_day is None else _learned_on(reference, by_day, rows, first[..., 0], rules)
+    bound[:, of_all.start] = np.where(known, now[each, seen.phase], new)
     tested = known | closed.any(axis=1)
     x[:, of_all.start] = np.where(tested, seen.loss, np.nan)
     here = each, of_class.start + seen.bucket
@@ -161,26 +163,27 @@ def of_outcomes(
     x[each, of_phase.start + seen.phase] = x[:, of_all.start]
     bound[:, of_floor], x[:, of_floor] = 1 - rules.accuracy_floor, seen.loss
     x[bound > 0.98] = np.nan
+    if by_day is not None:
+        bound[:, :of_floor] *= days.today(by_day, rows, np.where(closed, now, np.nan))[:, None]
     bound = np.clip(bound, 1e-3, 0.98)
     # A bet that is scaled by the weight is the bet on a sample that lies so much nearer to its bound.
     return Fed(bound + weight[:, None] * (x - bound), bound)
 
 
-def _learned_on(reference: NDArray[Any], by_day: NDArray[Any], seen: Outcomes, first: Floats, rules: Rules) -> Floats:
-    """Mean loss that must not be exceeded by all that was usual up to now, [n]: as `days.usual` has it, once that is of
-    as many labels as the *first* reference was made of; the limit of that before, [n]."""
-    rows, phase = seen.rows, seen.phase
-    mean, labels = days.usual(by_day, rows, phase)
-    larger = _inflation(reference, rows, by_day)
+def _learned_on(reference: NDArray[Any], by_day: NDArray[Any], rows: Ints, first: Floats, rules: Rules) -> Floats:
+    """Mean loss that must not be exceeded by all that was usual up to now, [n, PHASES]: as `days.usual` has it, once
+    that is of as many labels as the *first* reference was made of; the limit of that before, [n, PHASES]."""
+    mean, labels = days.usual(by_day, rows, slice(None))
+    larger = _inflation(reference, rows, by_day)[:, None]
     limit = mean + SURE * np.sqrt((mean + 1 / np.maximum(labels, 1)) * (1 - mean) * larger / np.maximum(labels, 1))
-    more = labels >= np.maximum(reference["label_weights"][rows, phase, 0], 1)
+    more = labels >= np.maximum(reference["label_weights"][rows, :, 0], 1)
     found: Floats = np.where(more, limit + rules.tolerated(mean), first).astype(np.float32)
     return found
 
 
-def _means(reference: NDArray[Any], rows: Ints, phase: Ints) -> Floats:
-    """Mean loss of the first reference of a phase, [n, 1 + buckets]."""
-    mean: Floats = reference["label_losses"][rows, phase] / np.maximum(reference["label_weights"][rows, phase], 1e-9)
+def _means(reference: NDArray[Any], rows: Ints) -> Floats:
+    """Mean loss of the first reference of each phase, [n, PHASES, 1 + buckets]."""
+    mean: Floats = reference["label_losses"][rows] / np.maximum(reference["label_weights"][rows], 1e-9)
     return mean
 
 

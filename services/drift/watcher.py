@@ -122,18 +122,16 @@ class Watcher:
         if (learners := ~closed & normal_now).any():
             table.touch(rows[learners], b"r", labels_alone=True)
             self._learn_labels(table, seen, weight, learners)
-        self._learn_days(table, seen, weight, normal_now)
+        self._learn_days(table, seen)
         fed = outcomes.of_outcomes(known, seen, weight, self._rules, table.days)
+        theirs = seen.where(normal_now)
+        days.take(table.days, theirs.rows, theirs.phase, theirs.loss, weight[normal_now])
         sampling.count_labelled(watch, rows)
         usual = normal(table, rows, self._rules)
         return changed | self._evidence(table, rows, usual, fed, OUTCOME_FAMILIES, seen.at_ms, seen.cause)
 
-    def _learn_days(self, table: Table, seen: Outcomes, weight: Floats, normal_now: NDArray[np.bool_]) -> None:
-        """Count labels in their days; with a day that is over its camera's usual loss may be known better.
-
-        Args:
-            normal_now: What `_is_normal` gives, [n].
-        """
+    def _learn_days(self, table: Table, seen: Outcomes) -> None:
+        """With a day that is over its camera's usual loss may be known better."""
         watch, rows, by_day = table.watch, seen.rows, table.days
         table.touch(rows, b"y")
         over = days.turn(by_day, rows, seen.at_ms)
@@ -144,8 +142,7 @@ class Watcher:
             due = days.may_learn(table.reference, by_day, ended, calm)
             if due.any():
                 table.touch(ended[due], b"r")
-                days.learn(table.reference, by_day, ended[due], calm[due], self._rules)
-        days.take(by_day, rows[normal_now], seen.phase[normal_now], seen.loss[normal_now], weight[normal_now])
+                days.learn(table.reference, by_day, ended[due], calm[due])
 
     def thresholds(self, table: Table, rows: Ints, of: str = "") -> Floats:
         """Evidence at which an alarm is raised, [n]: the samples that the fleet's families see in the time in which

@@ -11,6 +11,7 @@ import pytest
 
 from catseye.contract.errors import Misconfigured
 from catseye.runtime.state_format import HIGHEST
+from tests.contract.states.facts import of_days, without_nothing
 from tests.contract.states.golden import FOLDER, differences, expected, known, rows_of
 from tests.contract.states.stories import STORIES, Row
 
@@ -24,6 +25,14 @@ GOLDEN = [
 def test_what_was_known_before_an_upgrade_is_known_after_it(number: int, service: str) -> None:
     """To the number, by the names of signals, streams, alerts and versions; and the service goes on from there."""
     assert differences(expected(number, service), known(service, rows_of(number, service))) == []
+
+
+def test_days_of_labels_are_known_after_an_upgrade() -> None:
+    """Which came to drift's rows later; and without them nothing is."""
+    rows, wanted = rows_of(1, "drift_days"), expected(1, "drift_days")
+    assert differences(wanted, without_nothing(of_days(rows))) == []
+    of_them = [row for row in rows if not row[0].endswith(b"\0y")]
+    assert differences(wanted, without_nothing(of_days(of_them))) != []
 
 
 def test_every_service_that_keeps_state_has_golden_bytes() -> None:

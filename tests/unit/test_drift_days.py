@@ -16,9 +16,8 @@ from services.drift.rules import Rules
 from tests.simulation.eight_classes import REFERENCE
 
 ROWS = np.zeros(1, np.int64)
-DAY = np.ones(1, np.int64)
+NIGHT, DAY = np.zeros(1, np.int64), np.ones(1, np.int64)
 CALM, EXCITED = np.ones(1, bool), np.zeros(1, bool)
-RULES = Rules()
 
 
 def camera() -> tuple[NDArray[Any], NDArray[Any]]:
@@ -39,7 +38,7 @@ def learn(known: NDArray[Any], by_day: NDArray[Any], day: int, calm: NDArray[np.
     days.turn(by_day, ROWS, np.array([day * DAY_MS]))
     due = bool(days.may_learn(known, by_day, ROWS, calm)[0])
     if due:
-        days.learn(known, by_day, ROWS, calm, RULES)
+        days.learn(known, by_day, ROWS, calm)
     return due
 
 
@@ -63,41 +62,96 @@ def test_a_days_labels_are_its_own_until_it_is_over() -> None:
     assert not days.turn(by_day, ROWS, np.array([6 * DAY_MS]))[0]
 
 
-def test_days_that_differ_by_chance_are_gathered_little() -> None:
-    """And those that differ more the longer, though never beyond a day."""
-    known, by_day = lived([10, 12, 7, 9, 13, 8, 11, 10, 9, 12])
-    assert by_day["day_inflation"][0] == pytest.approx(1, abs=0.3)
-    assert known["day_lag"][0] <= 2
-    wild, by_day = lived([0, 40, 2, 1, 30, 0, 3, 25, 0, 1])
+def test_days_that_differ_by_chance_have_no_spread() -> None:
+    """And those whose rates are their own have the one that these vary by: of a Beta distribution of concentration 7
+    or so."""
+    _, by_day = lived([10, 12, 7, 9, 13, 8, 11, 10, 9, 12])
+    assert by_day["day_inflation"][0] == 1
+    assert by_day["day_spread"][0] < 1 / 1_000
+    _, by_day = lived([0, 40, 2, 1, 30, 0, 3, 25, 0, 1])
     assert by_day["day_inflation"][0] > 20
-    assert 100 < wild["day_lag"][0] <= 200
+    assert 1 / 10 < by_day["day_spread"][0] < 1 / 3
+
+
+def test_a_bad_day_is_expected_as_far_as_days_differ() -> None:
+    """What its labels show raises the bound of the next ones; a good day lowers none, nor does a day of nobody."""
+    bound = np.array([[np.nan, 0.05]], np.float32)
+    _, by_day = lived([0, 40, 2, 1, 30, 0, 3, 25, 0, 1])
+    spread = float(by_day["day_spread"][0])
+    assert days.today(by_day, ROWS, bound)[0] == 1
+    come(by_day, 11, 20, 50)  # eight times as often wrong as usual
+    assert days.today(by_day, ROWS, bound)[0] == pytest.approx((1 / spread + 50 * 8) / (1 / spread + 50), rel=1e-4)
+    assert days.today(by_day, ROWS, np.full((1, 2), np.nan, np.float32))[0] == 1
+    come(by_day, 12, 0, 50)
+    assert days.today(by_day, ROWS, bound)[0] == 1
+
+
+def test_of_days_that_are_alike_a_bad_one_is_no_excuse() -> None:
+    """However many of its labels were wrong."""
+    _, by_day = lived([10, 10, 10, 10, 10, 10, 10, 10])
+    come(by_day, 9, 50, 50)
+    assert days.today(by_day, ROWS, np.full((1, 2), 0.05, np.float32))[0] == 1
+
+
+def test_labels_that_come_together_are_gathered() -> None:
+    """Eight of them, or as many as come in a day."""
+    assert (lived([10] * 8)[0]["day_lag"][0], lived([1] * 8, labels=3)[0]["day_lag"][0]) == (8, 3)
 
 
 @pytest.mark.parametrize("count", [1, FEWEST - 1])
 def test_of_few_days_nothing_is_claimed(count: int) -> None:
-    """An inflation of one, no lag, and no usual loss of its own."""
+    """An inflation of one, no spread, no lag, and no usual loss of its own."""
     known, by_day = lived([0, 40, 2, 1][:count])
-    assert (by_day["day_inflation"][0], known["day_lag"][0]) == (1, 0)
+    assert (by_day["day_inflation"][0], by_day["day_spread"][0], known["day_lag"][0]) == (1, 0, 0)
     assert days.usual(by_day, ROWS, DAY)[1][0] == 0
 
 
 def test_a_model_that_is_never_wrong_has_no_inflation() -> None:
     """Nor one that is wrong always."""
     for wrong in (0, 200):
-        known, by_day = lived([wrong] * 8)
-        assert (by_day["day_inflation"][0], known["day_lag"][0]) == (1, 0)
+        _, by_day = lived([wrong] * 8)
+        assert (by_day["day_inflation"][0], by_day["day_spread"][0]) == (1, 0)
 
 
-def test_a_week_of_independent_labels_is_covered_by_the_interval() -> None:
-    """Its upper end lies under one in one camera of twenty, as it says; and not at ten times that."""
-    rng = np.random.default_rng(3)
-    losses = rng.binomial(500, 0.05, (4_000, 7)).astype(float)
-    sums = np.zeros(4_000, NARROWEST.days["usual"].base)
-    sums["weights"], sums["losses"], sums["days"] = 3_500, losses.sum(axis=1), 7
-    sums["squares"] = (losses**2 / 500).sum(axis=1)
-    found = days.inflation(sums)
-    assert (found <= 1).mean() == pytest.approx(0.05, abs=0.02)
-    assert np.median(found) < 5
+def summed(losses: NDArray[np.float64], labels: int) -> NDArray[Any]:
+    """Sums of days of so many labels each, whose losses are [cameras, days]."""
+    sums = np.zeros(len(losses), NARROWEST.days["usual"].base)
+    count = losses.shape[1]
+    sums["weights"], sums["losses"], sums["days"] = labels * count, losses.sum(axis=1), count
+    sums["squares"] = (losses**2 / labels).sum(axis=1)
+    return sums
+
+
+def test_a_week_of_independent_labels_varies_little() -> None:
+    """Half of the cameras have no inflation then, and no spread; hardly one has an inflation of three."""
+    losses = np.random.default_rng(3).binomial(500, 0.05, (4_000, 7)).astype(float)
+    sums = summed(losses, 500)
+    assert (days.spread(sums) <= 0).mean() == pytest.approx(0.58, abs=0.03)
+    assert (days.inflation(sums) <= 1).mean() == pytest.approx(0.58, abs=0.03)
+    assert (days.inflation(sums) > 3).mean() < 0.01
+
+
+def test_the_spread_of_days_is_found() -> None:
+    """Of rates from a Beta distribution of concentration 100: by a week to a factor of five, by seventy days to a
+    factor of 1.6."""
+    rng = np.random.default_rng(4)
+    for count, factor in ((7, 5), (70, 1.6)):
+        losses = rng.binomial(500, rng.beta(5, 95, (2_000, count))).astype(float)
+        few, half, many = np.quantile(100 * days.spread(summed(losses, 500)), [0.1, 0.5, 0.9])
+        assert 1 / factor < few < half < many < factor
+        assert half == pytest.approx(1, abs=0.25)
+
+
+def test_a_day_that_waits_in_one_phase_waits_whole() -> None:
+    """By night nothing is known yet and all is taken, by day something seems to have changed."""
+    known, by_day = lived([10] * 8)
+    known["labels_closed"][0, 1] = 1
+    for day in (9, 10, 11):
+        come(by_day, day, 20, 200)
+        days.take(by_day, ROWS, NIGHT, np.ones(1, np.float32), np.ones(1, np.float32))
+    assert learn(known, by_day, 12, EXCITED)
+    assert by_day["usual"]["weights"][0].tolist() == [3, 1_600]
+    assert (by_day["usual_whole"]["weights"][0], by_day["recent_whole"]["weights"][0]) == (1_600, 603)
 
 
 def test_after_the_reference_is_whole_new_days_wait() -> None:

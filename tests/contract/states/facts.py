@@ -251,6 +251,22 @@ def _of_row(table: Any, row: int) -> Facts:
     return facts
 
 
+def of_days(rows: Sequence[Row]) -> Facts:
+    """Of each camera what labels of its days show, by the names of fields and phases."""
+    cameras = Cameras()
+    for key, value in rows:
+        cameras.restore(key, value)
+    table = cameras.table
+    phased = ("today", "recent", "usual")
+    return {
+        camera: {
+            name: _by_name(table.days[name][cameras.row(camera)], (PHASE_NAMES,) if name in phased else ())
+            for name in table.days.dtype.names or ()
+        }
+        for camera in sorted(cameras)
+    }
+
+
 def of_drift(rows: Sequence[Row]) -> Facts:
     """Of each camera every number that is kept of it, by the names of signals, streams, classes, families and alarms;
     its version; whether it learns; the mean of each signal by phase. Of the partition what its cameras share."""

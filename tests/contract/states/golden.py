@@ -24,8 +24,8 @@ from catseye.contract.records import (
     UnmatchedLabel,
 )
 from catseye.runtime.stream import Output
-from tests.contract.states.facts import FACTS, Facts, without_nothing
-from tests.contract.states.stories import STORIES, Row
+from tests.contract.states.facts import FACTS, Facts, of_days, without_nothing
+from tests.contract.states.stories import STORIES, Row, drift_days_rows
 from tests.simulation.cameras import CODEC
 from tests.simulation.partitions import Partition
 
@@ -146,17 +146,26 @@ def _text(facts: Any, depth: int = 3) -> str:
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
+def write_days(number: int) -> None:
+    """Make the golden files of drift's days of labels, which format 1 did not have at first."""
+    _write(FOLDER / str(number), "drift_days", drift_days_rows(), without_nothing(of_days(drift_days_rows())))
+
+
+def _write(folder: Path, name: str, rows: Sequence[Row], facts: Facts) -> None:
+    lines = [f"{base64.b64encode(key).decode()} {base64.b64encode(value).decode()}\n" for key, value in rows]
+    with (folder / f"{name}.rows").open("x") as file:
+        file.writelines(lines)
+    with (folder / f"{name}.json").open("x") as file:
+        file.write(_text(facts) + "\n")
+
+
 def write(number: int, services: Sequence[str]) -> None:
     """Make the golden files of a format from today's code; of all services where none is named."""
     folder = FOLDER / str(number)
     folder.mkdir(exist_ok=True)
     for service in services or STORIES:
         rows = STORIES[service].rows()
-        lines = [f"{base64.b64encode(key).decode()} {base64.b64encode(value).decode()}\n" for key, value in rows]
-        with (folder / f"{service}.rows").open("x") as file:
-            file.writelines(lines)
-        with (folder / f"{service}.json").open("x") as file:
-            file.write(_text(known(service, rows)) + "\n")
+        _write(folder, service, rows, known(service, rows))
 
 
 if __name__ == "__main__":

@@ -296,6 +296,18 @@ def _drift_afterwards() -> list[tuple[int, list[FakeMessage]]]:
     return [(START_MS + _FRAMES, batch), (START_MS + _FRAMES + 5_000_000, [])]
 
 
+def drift_days_rows() -> list[Row]:
+    """Nine days of one camera, 25 labels a day; on each third day a third is wrong: layouts, versions and its days
+    alone."""
+    part, camera = Partition(_drift_core), Camera("days")
+    for day in range(9):
+        camera.at_s, camera.error_share = 86_400.0 * day, 0.3 if day % 3 == 0 else 0.04
+        batch = [each for number in range(25) for each in _frames_of(camera, 25 * day + number)]
+        part.take(batch, START_MS + 86_400_000 * day)
+    pieces = tuple(b"\0" + letter for letter in (b"r", b"e", b"w", b"l"))
+    return [(key, value) for key, value in compacted(part.state_log) if not key.endswith(pieces)]
+
+
 # -- incidents: alerts that are open, wait, or are over
 
 
