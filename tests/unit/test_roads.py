@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from catseye.cli import main
-from catseye.roads.boxes import Box
+from catseye.roads.boxes import Box, around
 from catseye.roads.road import Planes, Road
-from catseye.roads.tracks import Tracks
+from catseye.roads.tracks import Track, Tracks
+from catseye.video.times import Thinning
 from tests.corpora.videos import write_video
 
 HEIGHT, WIDTH, FPS = 180, 320, 25
@@ -89,6 +90,25 @@ def test_one_that_stops_for_a_second_is_one_and_one_that_hardly_moves_is_none() 
     assert directions([Car(40, 60, 6, until=46)]) == {}
 
 
+def test_a_road_counts_the_same_at_every_rate_of_pictures() -> None:
+    """Of 6, 8, 12 and 25 a second, and at uneven times: what a vehicle is depends on seconds, not on pictures."""
+    cars = [Car(60, 60, 6), Car(70, 95, -6), Car(135, 60, 8)]
+    roads = {rate: (Road(lambda picture, box: b"jpeg"), Thinning(rate)) for rate in (6.0, 8.0, 12.0, 25.0)}
+    found = {rate: Counter[str]() for rate in roads}
+    chance = np.random.default_rng(1)
+    uneven, counted = Road(lambda picture, box: b"jpeg"), Counter[str]()
+    for shot in shots(cars, 205):
+        for rate, (road, thinning) in roads.items():
+            if thinning.wants(shot.at_s):
+                found[rate].update(vehicle.track.direction for vehicle in road.take(shot))
+        if chance.random() < 0.5:
+            counted.update(vehicle.track.direction for vehicle in uneven.take(shot))
+    for rate, (road, _) in roads.items():
+        found[rate].update(vehicle.track.direction for vehicle in road.end())
+    counted.update(vehicle.track.direction for vehicle in uneven.end())
+    assert {**found, 0.0: counted} == {rate: {"right": 2, "left": 1} for rate in [*roads, 0.0]}
+
+
 def test_views_are_apart_in_time_and_whole_where_one_is() -> None:
     """The best comes first; no more than three."""
     taken: list[Box] = []
@@ -119,6 +139,59 @@ def test_one_that_is_hidden_for_a_second_is_the_same_afterwards() -> None:
         tracks = Tracks()
         ended = [track for number in range(42) for track in tracks.take(moving(number, hidden), number / 25, number)]
         assert (len(ended), len(tracks.now)) == (ends, 1)
+
+
+def test_what_left_where_nothing_is_seen_any_more_is_not_what_comes_from_there() -> None:
+    """In the far, where boxes are small, and at the ends of the picture."""
+    far = [Box(0.5, 0.3 - 0.004 * number, 0.06, 0.07) for number in range(20)]
+    out = [Box(0.7 + 0.02 * number, 0.4, 0.3 - 0.02 * number, 0.2) for number in range(14)]
+    for leaving in (far, out):
+        tracks = Tracks()
+        for number, box in enumerate(leaving):
+            tracks.take([box], number / 12.5, number)
+        empty: list[list[Box]] = [[]] * 7  # half a second
+        for number, boxes in enumerate([*empty, *([box] for box in reversed(leaving))], len(leaving)):
+            tracks.take(boxes, number / 12.5, number)
+        assert [track.number for track in tracks.now] == [2]
+
+
+def test_a_rear_that_shows_at_the_end_of_the_picture_is_no_second_vehicle() -> None:
+    """A vehicle that drives in, whose middle has the colour of the road; what is a length behind it is one."""
+    for behind, vehicles in ((0.05, 1), (0.5, 2)):
+        tracks, found = Tracks(), list[Track]()
+        for number in range(35):
+            front = Box(0.4, 0.9 - 0.04 * number, 0.2, min(0.3, 0.1 + 0.04 * number))
+            rear = Box(0.42, front.bottom + behind, 0.16, 0.1).inside()
+            boxes = [box for box in (front.inside(), rear) if box is not None and box.height > 0.03]
+            found += tracks.take(boxes, number / 12.5, number)
+        assert sum(track.drives for track in found + tracks.end()) == vehicles
+
+
+def test_two_in_one_box_stay_within_it_and_go_on_where_they_part() -> None:
+    """Both brake while they pass each other, so that each is far from where its speed would have brought it."""
+    tracks = Tracks()
+    for number in range(60):
+        come = 0.02 * min(number, 12) + 0.004 * max(0, min(number, 40) - 12) + 0.02 * max(0, number - 40)
+        one, other = Box(0.1 + come, 0.4, 0.3, 0.2), Box(0.6 - come, 0.55, 0.3, 0.2)
+        gap = max(one.left - other.right, other.left - one.right)
+        tracks.take([around([one, other])] if gap < 0 else [one, other], number / 12.5, number)
+    assert [(track.number, track.direction, track.drives) for track in tracks.now] == [
+        (1, "right", True),
+        (2, "left", True),
+    ]
+
+
+def test_one_that_melts_with_what_just_came_keeps_its_own_way() -> None:
+    """In the far one goes away while another comes out of it: one box at once twice as wide, then the other's."""
+    tracks, found = Tracks(), list[Track]()
+    for number in range(60):
+        gone, come = Box(0.52, 0.6 - 0.0075 * number, 0.06, 0.1), Box(0.44, 0.3 + 0.01 * (number - 36), 0.06, 0.1)
+        boxes = [gone] if number < 36 else [around([gone, come])] if number < 44 else [come]
+        found += tracks.take(boxes, number / 12.5, number)
+    assert [(track.number, track.drives, track.direction) for track in found + tracks.end()] == [
+        (1, True, "up"),
+        (2, True, "down"),
+    ]
 
 
 def test_pieces_of_one_are_one_and_one_of_two_is_two() -> None:

@@ -66,6 +66,17 @@ class Box(NamedTuple):
         """Whether it lies in the picture with so much room to each side."""
         return min(self.left, self.top, 1 - self.right, 1 - self.bottom) >= margin
 
+    def within(self, other: Box) -> Box:
+        """Moved no further than it must be to lie within *other*; in its middle where it is larger."""
+        left, top = (
+            max(low, min(at, low + room - size)) if size <= room else low + (room - size) / 2
+            for at, size, low, room in (
+                (self.left, self.width, other.left, other.width),
+                (self.top, self.height, other.top, other.height),
+            )
+        )
+        return self._replace(left=left, top=top)
+
     def inside(self) -> Box | None:
         """What of it lies in the picture; None where nothing does."""
         left, top = max(0.0, self.left), max(0.0, self.top)

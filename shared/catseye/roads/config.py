@@ -32,8 +32,8 @@ from catseye.roads.boxes import Box
 
 Point = tuple[float, float]
 INSPECTED_PER_S: Final = 12.5
-"""To inspect a picture costs as much as to decode it, and of 25 a second every other one is enough: composed roads are
-counted as well. With 8.5 a vehicle of the example's clip, seen in pieces, was counted twice."""
+"""To inspect a picture costs as much as to decode it, and of 25 a second every other one is enough. Tracks are judged
+by seconds, so a camera that gives only 6 is counted too."""
 _KEYS: Final = ("region", "lines", "sizes", "views", "view_every_s", "pictures_per_s", "detector")
 
 

@@ -14,7 +14,8 @@ from catseye.roads.boxes import Box
 _WIDTH = 320  # of the small picture: a vehicle of a twentieth of the road's width still has 16 pixels
 _LEARN_S = 30.0
 _RELEARN_S = 0.5
-_FIRST_PICTURES = 5  # the first masks mean nothing
+_FIRST_S, _FIRST_PICTURES = 0.4, 5  # the first masks mean nothing
+_WARM_S, _WARM_PICTURES = 4.0, 24  # at first the background is the mean of all pictures
 _ALL = 0.6  # more than this share of the picture moves only when the light does
 _LEAST_AREA = 0.0025
 _LEAST_FILL = 0.25
@@ -40,7 +41,7 @@ class Motion:
         self._least_area = least_area
         self._model = cv2.createBackgroundSubtractorMOG2(history=500, varThreshold=25, detectShadows=True)
         self._seen = 0
-        self._at_s = 0.0
+        self._began_s = self._at_s = 0.0
         self._relearning_s = 0.0
         self._is_dark = False
         self._background: NDArray[np.uint8] | None = None
@@ -66,15 +67,19 @@ class Motion:
         ]
         picture = cv2.merge(small).astype(np.uint8, copy=False)
         self._is_dark = float(small[0][_SOME, _SOME].mean()) < _DARK
+        if not self._seen:
+            self._began_s = self._at_s = at_s
         passed_s, self._at_s = min(1.0, max(0.0, at_s - self._at_s)), at_s
+        age_s = at_s - self._began_s
         self._seen += 1
         if self._seen > 1:
             picture = self._evened(picture, at_s)
         self._relearning_s = max(0.0, self._relearning_s - passed_s)
         pause_s = _RELEARN_S if self._relearning_s else _LEARN_S
-        rate = max(1 / min(self._seen, 50) if self._seen < 50 else 0.0, min(0.5, passed_s / pause_s))
+        warm = self._seen >= _WARM_PICTURES and age_s >= _WARM_S
+        rate = max(0.0 if warm else 1 / self._seen, min(0.5, passed_s / pause_s))
         mask = (self._model.apply(picture, learningRate=rate) == _FOREGROUND).astype(np.uint8)
-        if self._seen <= _FIRST_PICTURES:
+        if self._seen <= _FIRST_PICTURES or age_s < _FIRST_S:
             return []
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         if cv2.countNonZero(mask) > _ALL * mask.size:

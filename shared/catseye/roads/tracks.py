@@ -14,11 +14,16 @@ from itertools import count
 from catseye.roads.boxes import Box, around
 
 _KEEP_S = 1.2  # one that is hidden for a second is the same afterwards
+_GONE_S = 0.35  # one that was at the end of what can be seen is gone, and what comes from there is another
+_SWELLS = 1.6  # times its size, at once: something else has melted with it
+_SURE_REACH, _REACH = 0.8, 1.5  # lengths
+_SMALL = 0.005  # share of the picture; motion finds nothing under half of it
+_END = 0.01
 _LEAST_OVERLAP = 0.1
 _WITHIN = 0.6
-_FOLLOWS_SPEED = 0.5
-_FOLLOWS_SIZE = 0.5
-_LEAST_HITS = 4
+_FOLLOWS_S = 0.115  # time constant of speeds
+_LEAST_S, _LEAST_HITS = 0.2, 3  # a track that is shorter proves nothing
+_LONGEST_S = 0.35  # so much of a pause between two pictures counts as seen
 _MOVED_LENGTHS = 1.0
 _PART_OF = 0.6
 _CLOSE = 0.25
@@ -32,22 +37,30 @@ class Together:
     """What two tracks did while both were seen.
 
     Attributes:
-        pictures: How many.
-        close: In how many of them one was close before or behind the other.
-        speed: Sum of the older one's speeds, across and down.
-        apart: Sum of the differences of their speeds.
+        seconds: How long.
+        close_s: For how long of it one was close before or behind the other.
+        close: In how many pictures.
+        speed: The older one's speeds, across and down, times seconds.
+        apart: The differences of their speeds, the same.
     """
 
-    pictures: int = 0
+    seconds: float = 0.0
+    close_s: float = 0.0
     close: int = 0
     speed: tuple[float, float] = (0.0, 0.0)
     apart: tuple[float, float] = (0.0, 0.0)
 
     @property
     def is_one(self) -> bool:
-        """Whether they are parts of one vehicle: close, and as fast on average."""
-        close = self.close >= max(_LEAST_HITS, _PART_OF * self.pictures)
-        return close and math.hypot(*self.apart) < _ALIKE * math.hypot(*self.speed)
+        """Whether they are parts of one vehicle: close, and on one way."""
+        close = self.close_s >= max(_LEAST_S, _PART_OF * self.seconds)
+        if not close or self.close < _LEAST_HITS:
+            return False
+        # The same way and not much slower: a piece that grows seems faster than what it is a piece of.
+        (across, down), (apart_across, apart_down) = self.speed, self.apart
+        bound = _ALIKE * math.hypot(across, down) ** 2
+        along, beside = apart_across * across + apart_down * down, apart_across * down - apart_down * across
+        return along > -bound and abs(beside) < bound
 
 
 @dataclass
@@ -57,11 +70,13 @@ class Track:
     Attributes:
         number: From 1 up.
         first_s: Time of its first picture.
-        last_s: Time of the last in which it was seen.
+        last_s: Time of the last in which it was seen, by itself or among others.
+        last_seen_s: By itself.
         first_picture: Number of its first picture.
         last_picture: Number of the last in which it was seen.
         box: Where it was last.
         hits: Pictures in which it was seen by itself.
+        seen_s: For how long it was, pauses left out.
         together: Of older tracks, by number, how the two went.
     """
 
@@ -72,14 +87,16 @@ class Track:
     last_picture: int
     box: Box
     hits: int = 1
+    seen_s: float = 0.0
     together: dict[int, Together] = field(default_factory=dict)
     _first: Box = field(init=False)
     _lengths: list[float] = field(default_factory=list)
     _speed: tuple[float, float] = (0.0, 0.0)
     _at_s: float = field(init=False)
+    last_seen_s: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._first, self._at_s = self.box, self.first_s
+        self._first, self._at_s, self.last_seen_s = self.box, self.first_s, self.first_s
         self._lengths.append(self.box.length)
 
     def expected(self, at_s: float) -> Box:
@@ -88,6 +105,13 @@ class Track:
         return self.box._replace(
             left=self.box.left + passed_s * self._speed[0], top=self.box.top + passed_s * self._speed[1]
         )
+
+    def swells(self, box: Box, expected: Box, at_s: float) -> bool:
+        """Whether *box* holds it and something else, for it was much smaller a moment ago."""
+        if not self.is_sure or at_s - self.last_seen_s > _KEEP_S or not box.is_whole(_END):
+            return False
+        grown = max(box.width / expected.width, box.height / expected.height)
+        return grown > _SWELLS and box.area > _SWELLS * expected.area and expected.shared(box) > _WITHIN * expected.area
 
     def seen(self, box: Box, at_s: float, picture: int) -> None:
         """It is here, by itself."""
@@ -100,40 +124,35 @@ class Track:
                 (self.box.top, box.top, self.box.height, box.height),
             )
         )
-        share = 1.0 if self.hits == 1 else _FOLLOWS_SPEED
+        share = 1.0 if self.hits == 1 else -math.expm1(-passed_s / _FOLLOWS_S)
         self._speed = (
             self._speed[0] + share * (moved[0] / passed_s - self._speed[0]),
             self._speed[1] + share * (moved[1] / passed_s - self._speed[1]),
         )
-        self.box, self._at_s, self.last_s, self.last_picture = box, at_s, at_s, picture
+        self.box, self._at_s, self.last_picture = box, at_s, picture
+        self.last_s = self.last_seen_s = at_s
         self.hits += 1
+        self.seen_s += min(passed_s, _LONGEST_S)
         self._lengths.append(box.length)
 
-    def passed(self, at_s: float) -> None:
-        """It is among others, where it was expected."""
-        self.box, self._at_s, self.last_s = self.expected(at_s), at_s, at_s
+    def passed(self, at_s: float, among: Box) -> None:
+        """It is one of those that share the box *among*, as near to where it was expected as that allows."""
+        self.box, self._at_s, self.last_s = self.expected(at_s).within(among), at_s, at_s
 
-    def compare(self, other: Track, *, dark: bool) -> None:
-        """Both were seen in this picture; *other* is older. In the *dark* little but lamps is seen of a vehicle."""
+    def compare(self, other: Track, passed_s: float, *, dark: bool) -> None:
+        """Both were seen in this picture, *passed_s* after the one before; *other* is older. In the *dark* little but
+        lamps is seen of a vehicle."""
         common = self.together.setdefault(other.number, Together())
-        common.pictures += 1
-        common.close += self._is_close(other) or (dark and self._is_lamp_beside(other))
-        common.speed = common.speed[0] + other._speed[0], common.speed[1] + other._speed[1]
+        common.seconds += passed_s
+        if _is_close(self.box, other.box, other._speed) or (dark and self._is_lamp_beside(other)):
+            common.close_s += passed_s
+            common.close += 1
+        mine, its = self._speed, other._speed
+        common.speed = common.speed[0] + passed_s * its[0], common.speed[1] + passed_s * its[1]
         common.apart = (
-            common.apart[0] + self._speed[0] - other._speed[0],
-            common.apart[1] + self._speed[1] - other._speed[1],
+            common.apart[0] + passed_s * (mine[0] - its[0]),
+            common.apart[1] + passed_s * (mine[1] - its[1]),
         )
-
-    def _is_close(self, other: Track) -> bool:
-        """Whether it is close before or behind *other*, and no further to the side."""
-        across, down = other._speed
-        mine, its = self.box, other.box
-        gap = max(mine.left - its.right, its.left - mine.right, mine.top - its.bottom, its.top - mine.bottom)
-        if abs(down) > abs(across):
-            beside = min(mine.right, its.right) - max(mine.left, its.left) > _WITHIN * mine.width
-        else:
-            beside = min(mine.bottom, its.bottom) - max(mine.top, its.top) > _WITHIN * mine.height
-        return beside and gap < _CLOSE * its.length
 
     def _is_lamp_beside(self, other: Track) -> bool:
         """Whether both came at once, and no further apart than lamps of one vehicle are, or lit parts of it."""
@@ -158,15 +177,52 @@ class Track:
         return "down" if down > 0 else "up"
 
     @property
+    def is_sure(self) -> bool:
+        """Whether it was seen often and long enough to be something."""
+        return self.hits >= _LEAST_HITS and self.seen_s >= _LEAST_S
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it was last where nothing is seen any more: small in the far, or on its way out of the picture."""
+        (across, down), box = self._speed, self.box
+        out = (
+            (box.left <= _END and across < 0)
+            or (box.right >= 1 - _END and across > 0)
+            or (box.top <= _END and down < 0)
+            or (box.bottom >= 1 - _END and down > 0)
+        )
+        return out or box.area < _SMALL
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is part of an older one."""
+        return any(common.is_one for common in self.together.values())
+
+    def has_piece(self, box: Box, mine: Box) -> bool:
+        """Whether *box*, which nothing else explains, is a piece of this track, which is at *mine*."""
+        return self.is_sure and _is_close(box, mine, self._speed)
+
+    @property
     def drives(self) -> bool:
         """Whether it was seen often enough, went further than it is long, and is no part of another: leaves, lamps and
         parked cars are none, and motion breaks one vehicle into two where its roof has the colour of the road.
         """
         length = sorted(self._lengths)[len(self._lengths) // 2]
         across, down = self.way
-        if any(common.is_one for common in self.together.values()):
+        if self.is_part:
             return False
-        return self.hits >= _LEAST_HITS and max(abs(across), abs(down)) > _MOVED_LENGTHS * min(length, 0.5)
+        return self.is_sure and max(abs(across), abs(down)) > _MOVED_LENGTHS * min(length, 0.5)
+
+
+def _is_close(box: Box, other: Box, speed: tuple[float, float]) -> bool:
+    """Whether *box* is close before or behind *other*, which is that fast, and no further to the side."""
+    across, down = speed
+    gap = max(box.left - other.right, other.left - box.right, box.top - other.bottom, other.top - box.bottom)
+    if abs(down) > abs(across):
+        beside = min(box.right, other.right) - max(box.left, other.left) > _WITHIN * box.width
+    else:
+        beside = min(box.bottom, other.bottom) - max(box.top, other.top) > _WITHIN * box.height
+    return beside and gap < _CLOSE * other.length
 
 
 def _moved(before: float, after: float, size_before: float, size_after: float) -> float:
@@ -185,6 +241,7 @@ class Tracks:
     def __init__(self) -> None:
         self._numbers = count(1)
         self.now: list[Track] = []
+        self._at_s: float | None = None
 
     def take(self, boxes: Sequence[Box], at_s: float, picture: int, *, dark: bool = False) -> list[Track]:
         """Follow everything into the next picture.
@@ -198,11 +255,17 @@ class Tracks:
         Returns:
             Tracks that have ended.
         """
+        passed_s = at_s - self._at_s if self._at_s is not None else 0.0
+        self._at_s = at_s
+        ended = [track for track in self.now if _is_over(track, at_s, passed_s)]
+        self.now = [track for track in self.now if track not in ended]
         expected = {track.number: track.expected(at_s) for track in self.now}
-        free, melted = self._without_melted([*boxes], expected)
+        parts = {track.number for track in self.now if track.is_part}
+        whole = {number: where for number, where in expected.items() if number not in parts}
+        free, melted = _without_melted([*boxes], whole)
         for track in self.now:
             if track.number in melted:
-                track.passed(at_s)
+                track.passed(at_s, melted[track.number])
         waiting = [track for track in self.now if track.number not in melted]
         free = _united(free, [expected[track.number] for track in waiting])
         pairs = sorted(
@@ -214,24 +277,32 @@ class Tracks:
             ),
             reverse=True,
         )
-        taken_tracks: set[int] = set()
-        taken_boxes: set[int] = set()
+        of_track: dict[int, Box] = {}
+        taken: set[int] = set()
         for _, number, place in pairs:
-            if number not in taken_tracks and place not in taken_boxes:
-                taken_tracks.add(number)
-                taken_boxes.add(place)
-                waiting[number].seen(free[place], at_s, picture)
-        ended = [track for track in self.now if self._is_over(track, at_s)]
-        self.now = [track for track in self.now if track not in ended]
+            if number not in of_track and place not in taken:
+                taken.add(place)
+                of_track[number] = free[place]
+        for place, box in enumerate(free):
+            owners = [number for number, mine in of_track.items() if waiting[number].has_piece(box, mine)]
+            if place not in taken and len(owners) == 1:
+                taken.add(place)
+                of_track[owners[0]] = around([of_track[owners[0]], box])
+        for number, box in of_track.items():
+            track = waiting[number]
+            if track.swells(box, expected[track.number], at_s):
+                track.passed(at_s, box)
+            else:
+                track.seen(box, at_s, picture)
         seen = [track for track in self.now if track.last_picture == picture]
         for younger in seen:
             for older in seen:
                 if older.number < younger.number:
-                    younger.compare(older, dark=dark)
+                    younger.compare(older, min(passed_s, _LONGEST_S), dark=dark)
         self.now += [
             Track(next(self._numbers), at_s, at_s, picture, picture, box)
             for place, box in enumerate(free)
-            if place not in taken_boxes
+            if place not in taken
         ]
         return ended
 
@@ -240,24 +311,27 @@ class Tracks:
         ended, self.now = self.now, []
         return ended
 
-    def _is_over(self, track: Track, at_s: float) -> bool:
-        return at_s - track.last_s > _KEEP_S
 
-    @staticmethod
-    def _without_melted(boxes: list[Box], expected: dict[int, Box]) -> tuple[list[Box], set[int]]:
-        """Boxes of one thing each, and the tracks of those that two or more share."""
-        free, melted = list[Box](), set[int]()
-        for box in boxes:
-            held = [
-                number
-                for number, where in expected.items()
-                if (inner := where.inside()) is not None and inner.shared(box) > _WITHIN * inner.area
-            ]
-            if len(held) > 1 and box.area > 1.3 * max(expected[number].area for number in held):
-                melted.update(held)
-            else:
-                free.append(box)
-        return free, melted
+def _is_over(track: Track, at_s: float, passed_s: float) -> bool:
+    """Whether it was not seen for too long, of pictures that are so far apart."""
+    keep_s = max(_GONE_S, 2 * min(passed_s, _LONGEST_S)) if track.leaves else _KEEP_S
+    return at_s - track.last_s > keep_s
+
+
+def _without_melted(boxes: list[Box], expected: dict[int, Box]) -> tuple[list[Box], dict[int, Box]]:
+    """Boxes of one thing each, and those that two or more tracks share, by track."""
+    free, melted = list[Box](), dict[int, Box]()
+    for box in boxes:
+        held = [
+            number
+            for number, where in expected.items()
+            if (inner := where.inside()) is not None and inner.shared(box) > _WITHIN * inner.area
+        ]
+        if len(held) > 1 and box.area > 1.3 * max(expected[number].area for number in held):
+            melted.update(dict.fromkeys(held, box))
+        else:
+            free.append(box)
+    return free, melted
 
 
 def _united(boxes: Sequence[Box], expected: Sequence[Box]) -> list[Box]:
@@ -279,7 +353,7 @@ def _likeness(track: Track, expected: Box, box: Box) -> float:
     if overlap >= _LEAST_OVERLAP:
         return 1 + overlap
     # Few pictures a second, or the second picture of something fast: near enough, and of its size.
-    reach = 1.5 * max(expected.length, box.length)
+    reach = (_SURE_REACH if track.is_sure else _REACH) * max(expected.length, box.length)
     alike = min(expected.area, box.area) / max(expected.area, box.area)
     distance = expected.distance(box)
     return (1 - distance / reach) * alike if distance < reach and alike > 0.3 else 0.0
