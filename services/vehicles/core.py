@@ -107,7 +107,7 @@ class VehiclesCore(Tally):
         self._count_later(vehicle, state, now_ms)
         self.events["vehicle"] += 1
         written: list[Written] = [vehicle]
-        if known.labelled is not None and known.labelled.label is not None:
+        if known.labelled is not None:
             written += self._labelled(name, complete, known.labelled, state)
         return written
 
@@ -125,10 +125,12 @@ class VehiclesCore(Tally):
             if before.labelled_at_ms < now.labelled_at_ms:  # what was made in between holds no more
                 state.keep_complete(name, replace(known, labelled=now))
             return []
-        if before is None and now.label is None:
+        change: Change = "withdrawn" if now.label is None else "corrected" if known.has_outcome else "matched"
+        # A label that was taken back before it was an outcome is none, but what was made before that holds no more.
+        says = known.has_outcome or now.label is not None
+        state.keep_complete(name, replace(known, labelled=now, has_outcome=says))
+        if not says:
             return []
-        change: Change = "matched" if before is None else "corrected" if now.label is not None else "withdrawn"
-        state.keep_complete(name, replace(known, labelled=now))
         self.events[f"label_{change}"] += 1
         camera, boot, track = names_of(name)
         return [

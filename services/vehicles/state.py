@@ -3,10 +3,11 @@
 A key on the state topic is a letter, then camera, boot and track with zero bytes between them, which no name has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
+from msgspec.msgpack import Decoder
 
 from catseye.runtime.state_format import Format
 from catseye.runtime.stream import KeyedState
@@ -55,7 +56,12 @@ class Open(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Complete(msgspec.Struct, array_like=True, frozen=True):
-    """A vehicle of which there is a record, and what its label says."""
+    """A vehicle of which there is a record, and what its label says.
+
+    Attributes:
+        labelled: What the label that holds says, or that one was taken back.
+        has_outcome: Whether there is an outcome of it. Format 1 did not say: there was one where there was a label.
+    """
 
     received_at_ms: int
     model: str
@@ -63,6 +69,7 @@ class Complete(msgspec.Struct, array_like=True, frozen=True):
     label: str
     confidence: float
     labelled: Labelled | None = None
+    has_outcome: bool = False
 
 
 class Counts(msgspec.Struct, array_like=True, frozen=True):
@@ -80,18 +87,19 @@ class Counts(msgspec.Struct, array_like=True, frozen=True):
 Value = Open | Complete | Counts
 
 
-def _format(what: str, kind: type) -> Format[Value]:
-    def read(body: bytes) -> Value:
-        found: Value = msgspec.msgpack.decode(body, type=kind)
-        return found
+def _format(what: str, *readers: Callable[[bytes], Value]) -> Format[Value]:
+    return Format("vehicles", what, write=msgspec.msgpack.encode, readers=dict(enumerate(readers, 1)))
 
-    return Format("vehicles", what, write=msgspec.msgpack.encode, readers={1: read})
+
+def _complete_1(body: bytes) -> Complete:
+    found = msgspec.msgpack.decode(body, type=Complete)
+    return msgspec.structs.replace(found, has_outcome=found.labelled is not None)
 
 
 FORMATS: Final = {
-    _OPEN: _format("a vehicle whose pictures still come", Open),
-    _COMPLETE: _format("a vehicle that is complete", Complete),
-    _COUNTS: _format("counts of a camera", Counts),
+    _OPEN: _format("a vehicle whose pictures still come", Decoder(Open).decode),
+    _COMPLETE: _format("a vehicle that is complete", _complete_1, Decoder(Complete).decode),
+    _COUNTS: _format("counts of a camera", Decoder(Counts).decode),
 }
 """By the first byte of the key."""
 

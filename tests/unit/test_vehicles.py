@@ -211,6 +211,23 @@ def test_a_label_that_nobody_gave_cannot_be_taken_back(late: bool) -> None:
     assert found == [("matched", "truck", False), ("withdrawn", None, None)]
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["while views come", "when it is complete"])
+def test_a_label_that_was_taken_back_lets_none_hold_that_was_made_before(late: bool) -> None:
+    """Of another view, and later on the log, also after a restart; one that is made afterwards is the first outcome."""
+    partition, views = Partition(service), [picture("v1", 0), picture("v1", 1)]
+    partition.take(messages(*views), START_MS)
+    if late:
+        passes(partition, 6)
+    partition.take(messages(label(views[0], None, 3)), START_MS)
+    passes(partition, 6)
+    partition.crash()
+    partition.take(messages(label(views[1], "truck", 2)), START_MS)
+    assert written(partition, VehicleOutcome) == []
+    partition.take(messages(label(views[1], "car", 4), label(views[1], "bike", 5)), START_MS)
+    found = [(each.change, each.label) for each in written(partition, VehicleOutcome)]
+    assert found == [("matched", "car"), ("corrected", "bike")]
+
+
 def test_what_is_complete_is_forgotten_after_the_label_horizon() -> None:
     """A label that comes later is of nobody."""
     partition = Partition(service)
@@ -272,10 +289,11 @@ OPEN_1 = (
     "33333333cb3fd999999999999a1e32a46c656674c0c0"
 )
 COMPLETE_1 = "01960aa16da176a3636172cb3fe800000000000095a462696b653c46a6706572736f6ecb3ff0000000000000"
+COMPLETE_2 = "02970aa16da176a3636172cb3fe800000000000095c00909a36e696bcb3fe0000000000000c2"
 COUNTS_1 = "0192509195cdea60a3636172a46c656674c002"
 
 
-def test_state_of_format_1_is_read_for_ever() -> None:
+def test_state_of_every_format_is_read_for_ever() -> None:
     """Golden bytes of each kind of value; one from the future is refused."""
     state = VehiclesState()
     state.restore(b"oa\0b\0v1", bytes.fromhex(OPEN_1))
@@ -287,6 +305,11 @@ def test_state_of_format_1_is_read_for_ever() -> None:
     assert counts is not None
     assert (opened.logs, opened.views, opened.direction) == ({"car": -0.5}, ((3, 40, (0.1, 0.2, 0.3, 0.4)),), "left")
     assert (complete.label, complete.labelled and complete.labelled.label) == ("car", "bike")
+    assert complete.has_outcome
+    state.restore(b"ca\0b\0v3", bytes.fromhex(COMPLETE_2))
+    taken_back = state.complete(b"a\0b\0v3")
+    assert taken_back is not None
+    assert (taken_back.labelled and taken_back.labelled.label, taken_back.has_outcome) == (None, False)
     assert counts.vehicles == ((60_000, "car", "left", None, 2),)
     with pytest.raises(Misconfigured, match=r"^vehicles\.state: .* format 2, .* start that version again"):
         state.restore(b"na", b"\x02" + bytes.fromhex(COUNTS_1)[1:])
