@@ -20,7 +20,7 @@ from catseye.contract.errors import BadModel, BadRecord, Misconfigured, Unavaila
 from catseye.contract.limits import RECORD_MAX_BYTES
 from catseye.contract.records import LabelSuspect, ModelCommand, RetrainDecision
 from catseye.contract.topics import full_name
-from catseye.kafka.clients import client_config, reader_config
+from catseye.kafka.clients import IDEMPOTENT, client_config, reader_config
 from catseye.models import signing
 from catseye.models.check import check_file
 from catseye.models.register import store_of
@@ -86,9 +86,9 @@ class Trainer:
         )
         self._producer = Producer(
             client_config(settings)
+            | IDEMPOTENT
             | {
                 "client.id": identity,
-                "enable.idempotence": True,
                 "transactional.id": identity,
                 "transaction.timeout.ms": settings.transaction_timeout_ms,
                 "message.max.bytes": RECORD_MAX_BYTES,

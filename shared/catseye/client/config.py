@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from catseye.contract.checks import CONTRACT, Limits
 from catseye.contract.limits import PUBLIC_MAX_BYTES
 from catseye.kafka.client_log import ClientLines
-from catseye.kafka.clients import Config, client_config
+from catseye.kafka.clients import IDEMPOTENT, Config, client_config
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -52,8 +52,7 @@ def publisher_config(settings: Settings, partitioner: str = "murmur2_random") ->
         settings: Where the brokers are.
         partitioner: librdkafka's name of it; the default puts a camera where Java's client and ingest put it.
     """
-    return client_config(settings) | {
-        "enable.idempotence": True,
+    return (client_config(settings) | IDEMPOTENT) | {
         "acks": "all",
         "partitioner": partitioner,
         "message.max.bytes": PUBLIC_MAX_BYTES,

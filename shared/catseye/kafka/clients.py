@@ -18,6 +18,10 @@ T = TypeVar("T")
 Config = dict[str, str | int | float | bool]
 SILENT: Config = {"log_level": 0}
 """Of a client whose caller reports what fails: librdkafka would print the same to standard error, again and again."""
+IDEMPOTENT: Config = {"enable.idempotence": True, "max.in.flight.requests.per.connection": 1}
+"""Of a producer that repeats nothing and loses nothing, from its first request on. With several requests under way the
+first may fail while the next is written: a broker that knows nothing of a producer takes it to begin there, refuses the
+first when it comes again, and librdkafka 2.16.0 reports that as delivered (decision 0027)."""
 
 
 def in_words(fault: KafkaError) -> str:

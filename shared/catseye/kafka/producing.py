@@ -15,7 +15,7 @@ from catseye.contract.errors import Unavailable
 from catseye.contract.limits import RECORD_MAX_BYTES
 from catseye.contract.records import Record
 from catseye.contract.topics import BY_NAME, full_name
-from catseye.kafka.clients import SILENT, client_config, in_words
+from catseye.kafka.clients import IDEMPOTENT, SILENT, client_config, in_words
 
 if TYPE_CHECKING:
     from catseye.settings import Settings
@@ -55,8 +55,8 @@ def produce_rows(settings: Settings, rows: Iterable[Row], timeout_s: float = ANS
     """
     producer = Producer(
         client_config(settings)
+        | IDEMPOTENT
         | {
-            "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "message.max.bytes": RECORD_MAX_BYTES,
             "message.timeout.ms": int(timeout_s * 1_000),

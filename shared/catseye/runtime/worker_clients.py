@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from catseye.contract.limits import RECORD_MAX_BYTES
-from catseye.kafka.clients import client_config, reader_config
+from catseye.kafka.clients import IDEMPOTENT, client_config, reader_config
 from catseye.settings import Settings
 
 ANSWER_S = 10  # how long one call of the producer waits; a watchdog that ends a worker that hangs waits for longer
@@ -39,8 +39,8 @@ def producer_config(settings: Settings, identity: str) -> Mapping[str, object]:
     """Those of a producer with transactions, or of one that repeats, as *settings* have it delivered."""
     config: dict[str, object] = {
         **client_config(settings),
+        **IDEMPOTENT,
         "client.id": identity,
-        "enable.idempotence": True,
         "queue.buffering.max.messages": 1_000_000,
         "message.max.bytes": RECORD_MAX_BYTES,
         "delivery.report.only.error": True,
