@@ -346,7 +346,7 @@ def _stop(_: int, __: FrameType | None) -> NoReturn:
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--frames", type=FOLDER, help="One folder of JPEGs a class.  [default: the crops of the example]")
 @click.option("--cameras", type=click.IntRange(1, 10_000), default=6, help="How many.")
-@click.option("--fps", type=click.FloatRange(0, min_open=True), default=20.0, help="Frames per second of a camera.")
+@click.option("--fps", type=click.FloatRange(0, min_open=True), default=10.0, help="Frames per second of a camera.")
 @click.option(
     "--duration",
     type=click.FloatRange(1),

@@ -17,8 +17,8 @@ SHOWN_S: Final = 60.0
 """How long a road goes on once the model that stays is known, so that one sees what it does."""
 PATIENCE_S: Final = 150.0
 """The same while alerts are still open."""
-MOST_S: Final = 570.0
-"""No road goes on longer after its change."""
+MOST_S: Final = 1_170.0
+"""No road goes on longer after its change: beside all services a training takes minutes where there are two cores."""
 _SETTLING: Final = ("champion", "rejected")
 
 

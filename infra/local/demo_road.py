@@ -24,7 +24,7 @@ DAY_S = 365 * 86_400.0
 so. With a day of a day one of six cameras saw such a step in seven minutes."""
 _SHARE_LEARNED = 0.6
 """Of the frames until the change: the slowest camera of the simulator has so many of what the mean one has."""
-_FEWEST_SAMPLES, _MOST_SAMPLES = 200, 1_000
+_FEWEST_SAMPLES, _MOST_SAMPLES = 150, 1_000
 DRAWN_PER_S = 8.0
 """Frames of the whole road that are drawn for people to label, where only people do: more than they manage."""
 
@@ -130,7 +130,7 @@ def queue_rates(frames_per_s: float) -> str:
 
 
 def reference_samples(change_at_s: float, fps: float, label_share: float) -> int:
-    """So many frames, and labels, that each camera has learned before the change: 200 to 1,000."""
+    """So many frames, and labels, that each camera has learned before the change: 150 to 1,000."""
     labels = _SHARE_LEARNED * change_at_s * fps * label_share
     return min(max(round(labels), _FEWEST_SAMPLES), _MOST_SAMPLES)
 

@@ -53,14 +53,15 @@ def write_video(
         container.mux(stream.encode())
 
 
-def road(cars: int) -> Iterator[np.ndarray]:
-    """Pictures of a road on which so many cars drive by to the right, one after the other, 40 pictures apart."""
+def road(cars: int, first: int = 20) -> Iterator[np.ndarray]:
+    """Pictures of a road on which so many cars drive by to the right, one after the other, 40 pictures apart, from
+    picture *first* on."""
     rng = np.random.default_rng(3)
     empty = np.repeat(rng.integers(70, 110, (180, 320, 1), dtype=np.uint8), 3, axis=2)
-    for number in range(40 * cars + 90):
+    for number in range(40 * cars + 70 + first):
         picture = empty.copy()
         for car in range(cars):
-            left = 6 * (number - 20 - 40 * car) - 60
+            left = 6 * (number - first - 40 * car) - 60
             if -60 < left < 320:
                 picture[60:90, max(0, left) : left + 60] = 220
                 picture[68:82, max(0, left + 20) : max(0, left + 40)] = 30

@@ -21,7 +21,7 @@ LOST_MOST = 0.01
 FAULTS = ("frozen", "black", "silent", "moved", "clock_jump", "labels_stop")
 """Nothing that a training could mend."""
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(1_200)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(2_400)]
 
 
 def played(scenario: Scenario, folder: Path) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def played(scenario: Scenario, folder: Path) -> dict[str, Any]:
     out = folder / "out.json"
     options = ["--scenario", scenario.name, "--cameras", str(CAMERAS), "--headless", "--json", str(out)]
     done = subprocess.run(
-        [DEMO, *options], capture_output=True, text=True, timeout=1_000, check=False, env=environment(), cwd=folder
+        [DEMO, *options], capture_output=True, text=True, timeout=2_000, check=False, env=environment(), cwd=folder
     )
     print(done.stdout)  # noqa: T201 - shown when the test fails, and by -s
     assert done.returncode == 0, done.stderr

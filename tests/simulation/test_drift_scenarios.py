@@ -20,12 +20,12 @@ from tests.simulation.virtual_road import Lens, Played, VirtualRoad, example_len
 pytestmark = pytest.mark.slow
 
 SEED = 1
-FPS = 20.0
+FPS = 10.0
 CAMERAS = 2
 CHANGE_AT_S = 30.0
 DURATION_S = 90.0
 STILL_MS = DAY_S * 1_000
-DEMO = Rules(reference_samples=324, reference_span_ms=0)
+DEMO = Rules(reference_samples=162, reference_span_ms=0)
 """infra/demo: 60 % of the labels that come before the change, whatever time that takes."""
 
 

@@ -106,6 +106,7 @@ def test_what_a_shadow_reported_costs_at_most_30_bytes() -> None:
     assert used / state.shadows < 30
 
 
+@pytest.mark.slow
 def test_memory_of_shadows_returns_when_labels_come() -> None:
     """Long before the horizon, when frames have labels: no empty segment stays until then."""
     tracemalloc.start()
