@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from infra.benches.drift_weeks import Season, raised
 from infra.benches.drift_weeks import days as days_of
 from services.drift import days
+from services.drift.cameras import Cameras
 from services.drift.days import DAY_MS, FEWEST
 from services.drift.layout import NARROWEST
+from services.drift.outcomes import Outcomes
 from services.drift.rules import Rules
+from services.drift.watcher import Watcher
 from tests.simulation.eight_classes import REFERENCE
 
 ROWS = np.zeros(1, np.int64)
@@ -178,6 +181,29 @@ def test_what_came_before_an_alarm_is_not_usual() -> None:
     assert by_day["usual"]["weights"][0, 1] == 1_600
     days.forget(by_day, 0)
     assert by_day.tobytes() == bytes(by_day.nbytes)
+
+
+def test_a_day_that_is_over_is_learned_by_who_watches() -> None:
+    """Of a camera whose reference is not whole: all its labels, with the first one of the next day."""
+    fleet = Cameras()
+    rows, watcher = np.array([fleet.row("gate")]), Watcher(Rules())
+    for number in range(8 * 40 + 1):
+        now = np.array([20_000 * DAY_MS + number * (DAY_MS // 40)])
+        label = Outcomes(
+            rows=rows,
+            at_ms=now,
+            received_ms=now,
+            phase=DAY,
+            bucket=np.zeros(1, np.int64),
+            loss=np.array([number % 10 == 0], np.float32),
+            propensity=np.ones(1, np.float32),
+            confidence=np.full(1, 0.9, np.float32),
+            cause=np.zeros(1, "V16"),
+        )
+        watcher.labels(fleet.table, label, np.ones(1, bool))
+    mean, labels = days.usual(fleet.table.days, rows, DAY)
+    assert float(labels[0]) == 8 * 40
+    assert float(mean[0]) == pytest.approx(0.1)
 
 
 @pytest.mark.slow
