@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from socketserver import ThreadingMixIn
-from threading import Thread
 from typing import Any, Final
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from catseye.contract.errors import Misconfigured
+from catseye.runtime import health_server
+from catseye.runtime.health_server import StartResponse
 
 READY_S: Final = 60.0
 """A camera is ready while its last picture is no older; a stream that is cut is opened anew in half of that."""
@@ -73,30 +72,11 @@ def serve(figures: Figures, host: str, port: int) -> int:
     """
     registry = CollectorRegistry()
     registry.register(figures)
-    metrics = make_wsgi_app(registry)
 
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if path == "/metrics":
-            answer: Iterable[bytes] = metrics(environ, start_response)
-            return answer
-        verdict = {"/live": True, "/ready": figures.ready}.get(path)
-        status = {None: "404 Not Found", True: "200 OK", False: "503 Service Unavailable"}[verdict]
-        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"{status}\n".encode()]
+    def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        return health_server.answer(environ, start_response, registry, live=True, ready=figures.ready)
 
     try:
-        server = make_server(host, port, application, _Server, _Quiet)
+        return health_server.serve(application, host, port)
     except OSError as fault:
         raise Misconfigured(f"--health-port {port} of {host} cannot be had: {fault.strerror}") from fault
-    Thread(target=server.serve_forever, name="health", daemon=True).start()
-    return int(server.server_port)
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that it has there
-        """No line for each request."""

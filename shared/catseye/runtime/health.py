@@ -1,25 +1,18 @@
 """Whether a process lives and is ready, and its metrics, over HTTP: /live, /ready, /metrics."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from socketserver import ThreadingMixIn
-from threading import Thread
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-
-from prometheus_client import make_wsgi_app
 
 from catseye.contract.errors import Unavailable
 from catseye.contract.records import Backlog
+from catseye.runtime.health_server import StartResponse, answer, serve
 from catseye.runtime.metrics import Metrics
 
 STILL_S = 60.0  # a worker that gave no sign for so long is taken for dead; as long as its poll interval
 LOGGED_EVERY_S = 10.0  # faults that repeat are logged at most so often,
 CAUSES_MOST = 10  # and at most so many of them in that time: a cause that names an offset is another one each time
-
-StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Health:
@@ -107,16 +100,7 @@ class Health:
 
     def application(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """WSGI: 200 when true, 503 when not."""
-        path = environ["PATH_INFO"]
-        if path == "/metrics":
-            answer: Iterable[bytes] = make_wsgi_app(self._metrics.registry)(environ, start_response)
-            return answer
-        verdict = {"/live": self.live, "/ready": self.ready}.get(path)
-        status = {None: "404 Not Found", True: "200 OK", False: "503 Service Unavailable"}[verdict]
-        # Who answers: on a port that changed hands a neighbour may.
-        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Catseye-Pid", str(os.getpid()))]
-        start_response(status, headers)
-        return [f"{status}\n".encode()]
+        return answer(environ, start_response, self._metrics.registry, live=self.live, ready=self.ready)
 
     def serve(self, host: str, port: int) -> int:
         """Answer from a thread of its own.
@@ -128,11 +112,9 @@ class Health:
             Unavailable: somebody else has the port.
         """
         try:
-            server = make_server(host, port, self.application, _Server, _Quiet)
+            return serve(self.application, host, port)
         except OSError as fault:
             raise Unavailable(f"CATSEYE_HEALTH_PORT {port} of {host} cannot be had: {fault.strerror}") from fault
-        Thread(target=server.serve_forever, name="health", daemon=True).start()
-        return int(server.server_port)
 
 
 class Watchdog:
@@ -154,12 +136,3 @@ class Watchdog:
         self._missed = self._missed + 1 if beat_at == self._beat_at else 0
         self._beat_at = beat_at
         return self._missed >= self._checks
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        pass
