@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from catseye.contract.errors import BadModel
 from catseye.models.jpeg import decode_rgb
 from catseye.models.model_file import GOLDEN, ModelSpec, spec_from_metadata, spec_to_metadata
-from catseye.models.net import Graph, session_of
+from catseye.models.net import Graph
 from catseye.models.onnx_fields import GRAPH, fields, with_metadata
+from catseye.onnx_files import session_of
 
 Crop = NDArray[np.uint8]
 AGREES: Final = 0.75

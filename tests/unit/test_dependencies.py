@@ -22,6 +22,7 @@ EXTRAS = {
     "catseye.view": ("", "service"),
     "catseye.rights": ("",),
     "catseye.models": ("", "models"),
+    "catseye.onnx_files": ("", "models"),  # and of "video", whose catseye.roads imports it
     "catseye.ops": ("", "cli"),
     "catseye.cli": ("", "cli"),
     "catseye.cli.video": ("", "cli", "video"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -133,7 +134,7 @@ def test_levels_of_video_are_brought_to_the_full_range() -> None:
 @pytest.mark.parametrize(
     ("content", "classes", "sentence"),
     [
-        (b"no model", (), "is no ONNX model that can be loaded"),
+        (b"no model", (), "cannot be used: onnxruntime cannot load the file"),
         (onnx_file("yolo", shape=(1, 1, SIDE, SIDE)), (), "a detector takes one picture, tensor(float) [1, 3, height"),
         (onnx_file("yolo", shape=(8, 3, SIDE, SIDE)), (), "takes picture tensor(float) [8, 3, 160, 160]"),
         (onnx_file("picture", kind=TensorProto.UINT8), (), "takes picture tensor(uint8)"),
@@ -149,6 +150,23 @@ def test_what_is_no_detector_is_refused_at_the_start(content: bytes, classes: tu
         Detector(content, DetectorConfig("mine.onnx", classes=classes))
     assert sentence in str(refused.value)
     assert str(refused.value).startswith("the detector mine.onnx ")
+
+
+@pytest.mark.parametrize("least_bytes", [0, 512], ids=["all", "large ones"])
+def test_weights_outside_of_a_detector_are_refused_where_they_lie(
+    least_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the working folder, in which onnxruntime by itself reads them; what the refusal names mends the detector."""
+    monkeypatch.chdir(tmp_path)
+    whole = onnx.load_model_from_string(onnx_file("three"))
+    onnx.save(whole, "mine.onnx", save_as_external_data=True, location="weights.bin", size_threshold=least_bytes)
+    content = Path("mine.onnx").read_bytes()
+    if least_bytes:
+        assert onnxruntime.InferenceSession(content).get_inputs()[0].name == "picture", "negative control"
+    with pytest.raises(Misconfigured, match=r"mine\.onnx cannot be used: its .* onnx\.save\(onnx\.load\(FILE\), OUT\)"):
+        Detector(content, DetectorConfig("mine.onnx"))
+    onnx.save(onnx.load("mine.onnx"), "whole.onnx")
+    assert len(Detector(Path("whole.onnx").read_bytes(), DetectorConfig("whole.onnx")).boxes(shot())) == 1
 
 
 def test_roadside_counts_by_a_detector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

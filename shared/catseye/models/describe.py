@@ -11,9 +11,10 @@ from catseye.models.describing import Wanted, spec_for
 from catseye.models.jpeg import decode_rgb
 from catseye.models.metadata import spec_to_metadata
 from catseye.models.model_file import is_probabilities, to_input
-from catseye.models.net import Graph, Net, session_of
+from catseye.models.net import Graph, Net
 from catseye.models.onnx_fields import with_metadata
 from catseye.models.spec import GoldenCrop, ModelSpec
+from catseye.onnx_files import session_of
 
 
 class Described(NamedTuple):

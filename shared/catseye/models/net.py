@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from catseye.contract.errors import BadModel, BadRecord
 from catseye.models.batches import check_batches, check_rows
@@ -25,20 +24,11 @@ from catseye.models.model_file import (
     to_input,
     to_logits,
 )
+from catseye.onnx_files import FAULTS, session_of
 
-_CANNOT_LOAD = (
-    ort_state.EPFail,
-    ort_state.Fail,
-    ort_state.InvalidArgument,
-    ort_state.InvalidGraph,
-    ort_state.InvalidProtobuf,
-    ort_state.NotImplemented,
-    ort_state.RuntimeException,
-)
 EMBEDDING_SIZE = 16
 MICRO_BATCH = 16
 """Most frames of one run, unless an operator says otherwise."""
-_NOWHERE = "/dev/null/weights"  # the folder of weights outside of the file: a path that cannot exist
 
 Crop = NDArray[np.uint8]
 
@@ -61,7 +51,7 @@ class Graph:
     """A graph that runs as its spec says, whatever its golden crops say.
 
     Args:
-        session: It, as `session_of` gives it.
+        session: It, as `catseye.onnx_files.session_of` gives it.
         spec: How crops become its input, and its output logits.
 
     Attributes:
@@ -98,7 +88,7 @@ class Graph:
     def _run(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         try:
             rows: list[NDArray[np.float32]] = self._session.run(self._names, {self.spec.input_name: inputs})
-        except _CANNOT_LOAD as fault:
+        except FAULTS as fault:
             raise BadModel(f"the net fails for {len(inputs)} crops: {str(fault)[:300]}") from fault
         check_rows(self._names, rows, len(inputs))
         return [to_logits(rows[0], self.spec), *rows[1:]]
@@ -139,26 +129,6 @@ class Net:
             np.zeros((len(crops), 0), np.float32) if features is None else features @ projection(features.shape[1])
         )
         return Answer(probabilities(found[LOGITS], self.spec.temperature), embedding, found.get(ACTIVATION_MAPS))
-
-
-def session_of(onnx: bytes, threads: int = 1) -> ort.InferenceSession:
-    """What runs an ONNX file, whatever it says of itself. Raises `BadModel` where it cannot be loaded."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Else weights outside of the file are looked for in the working folder, under no signature.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
-    try:
-        return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    except _CANNOT_LOAD as fault:
-        if "External data path" in str(fault):
-            raise BadModel(
-                "its weights lie in another file, and a model is one file. With the package onnx: "
-                "onnx.save(onnx.load(FILE), OUT) puts them into it"
-            ) from fault
-        raise BadModel(f"onnxruntime cannot load the file: {str(fault)[:300]}") from fault
 
 
 @lru_cache(maxsize=8)

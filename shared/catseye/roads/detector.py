@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from catseye.contract.errors import Misconfigured
+from catseye.contract.errors import BadModel, Misconfigured
+from catseye.onnx_files import FAULTS, session_of
 from catseye.roads.boxes import Box
 
 if TYPE_CHECKING:
@@ -31,16 +30,6 @@ _USUAL: Final = 640  # height and width, where the file takes any
 _GREY: Final = 114 / 255
 _COVERS: Final = 0.5
 _LAYOUTS: Final = "one output [1, 4 + classes, N], or three called boxes, scores and labels"
-
-_FAULTS: Final = (
-    ort_state.EPFail,
-    ort_state.Fail,
-    ort_state.InvalidArgument,
-    ort_state.InvalidGraph,
-    ort_state.InvalidProtobuf,
-    ort_state.NotImplemented,
-    ort_state.RuntimeException,
-)
 
 Floats = NDArray[np.float32]
 
@@ -67,13 +56,10 @@ class Detector:
 
     def __init__(self, content: bytes, config: DetectorConfig) -> None:
         self._config = config
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         try:
-            self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except _FAULTS as fault:
-            raise self._wrong(f"is no ONNX model that can be loaded: {' '.join(str(fault).split())[:300]}") from fault
+            self._session = session_of(content)
+        except BadModel as fault:
+            raise self._wrong(f"cannot be used: {fault}") from fault
         self._name, self._shape = self._input()
         self._outputs = [each.name for each in self._session.get_outputs()]
         self._check()
@@ -123,7 +109,7 @@ class Detector:
     def _run(self, given: Floats) -> dict[str, Any]:
         try:
             found = self._session.run(self._outputs, {self._name: given})
-        except _FAULTS as fault:
+        except FAULTS as fault:
             raise self._wrong(f"fails on a picture: {' '.join(str(fault).split())[:300]}") from fault
         return dict(zip(self._outputs, (np.asarray(each) for each in found), strict=True))
 
