@@ -269,7 +269,7 @@ def test_a_stream_that_never_opened_is_a_sentence(packets: list[bytes]) -> None:
 
 
 def test_the_parent_never_loads_ffmpeg(tmp_path: Path) -> None:
-    """PyAV's wheel carries a GPL build of it: it is the child's alone, and in no service image."""
+    """It links x264 and x265, which are under the GPL: it is the child's alone, and in no service image."""
     write_video(tmp_path / "clip.mp4", PICTURES[:3])
     code = f"""
 import sys, threading
