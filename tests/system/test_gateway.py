@@ -176,7 +176,7 @@ def test_a_person_acknowledges_and_suppresses_by_keyboard_and_mouse(
     page.wait_for_selector(f"#alert-{alert.alert_id}")
     assert page.locator(f"#alert-{alert.alert_id} b", has_text="Darker").count() == 0
     pressed(page, "Acknowledge")
-    page.locator("#said", has_text="Sent").wait_for()
+    page.locator("#notice", has_text="Sent").wait_for()
     row = page.locator(f"#alert-{alert.alert_id}")
     row.locator("summary", has_text="Suppress").click()
     row.locator("[name=reason]").fill("road works")
@@ -201,8 +201,8 @@ def test_a_model_is_rolled_back_only_after_it_was_asked(shown: Running, address:
     assert shown.records("model.commands") == []
     page.locator("td button", has_text="Roll back").click()
     page.locator("dialog button", has_text="Roll back").click()
-    page.locator("#said:not(:empty)").wait_for()
-    assert not page.locator("#said").inner_text().startswith("Sent")
+    page.locator("#notice:not(:empty)").wait_for()
+    assert not page.locator("#notice").inner_text().startswith("Sent")
     page.close()
 
 

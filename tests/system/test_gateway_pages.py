@@ -123,8 +123,8 @@ def sent(page: Page, within: str, text: str) -> None:
 def watched(page: Page, address: str) -> tuple[list[str], list[str], list[str]]:
     """Errors of a page, what it was refused, and addresses elsewhere that it asks; all grow."""
     errors, refused, elsewhere = list[str](), list[str](), list[str]()
-    told = ("error", "warning")
-    page.on("console", lambda said: errors.append(said.text) if said.type in told and "404" not in said.text else None)
+    wrong = ("error", "warning")
+    page.on("console", lambda line: errors.append(line.text) if line.type in wrong and "404" not in line.text else None)
     page.on("pageerror", lambda fault: errors.append(str(fault)))
     page.on("response", lambda got: refused.append(got.url) if got.status >= 400 else None)
     page.on("request", lambda sent: None if sent.url.startswith(address) else elsewhere.append(sent.url))
@@ -335,7 +335,7 @@ def test_dead_letters_are_sent_again(fleet: tuple[Stage, Fleet], stage: Stage, p
     page.on("request", lambda request: calls.append(request.url) if request.method == "POST" else None)
     use(page, by, f"form[data-reason={letter.reason}]", "Send all again")
     answered(page, by, "Send all again")
-    page.locator("#said", has_text=f"{known} of {known} were sent again").wait_for()
+    page.locator("#notice", has_text=f"{known} of {known} were sent again").wait_for()
     assert len(stage.sent_bytes) == 1 + known
     assert [urlsplit(call).path for call in calls] == ["/v1/dead-letters"]
     assert page.evaluate("window.stayed")
@@ -360,7 +360,7 @@ def test_a_dead_letter_is_repaired(fleet: tuple[Stage, Fleet], stage: Stage, pag
     page.wait_for_selector(f"#letter-{other.dead_letter_id}")
     assert field.input_value() == "yesterday"
     use(page, by, row, "Send repaired")
-    page.locator("#said", has_text="captured_at_ms: a number is needed. Nothing was sent.").wait_for()
+    page.locator("#notice", has_text="captured_at_ms: a number is needed. Nothing was sent.").wait_for()
     field.fill(str(now_ms))
     use(page, by, row, "Send repaired")
     answered(page, by, "Send repaired")
@@ -416,7 +416,7 @@ def test_what_fails_is_said_where_the_person_is(stage: Stage, page: Page) -> Non
     opened(page, stage, "/models")
     page.evaluate("document.querySelector('#version-vehicles-4 form').dataset.version = '99'")
     use(page, "mouse", f"#version-{MODEL}-4", "Promote")
-    answered_no: Callable[[], None] = page.locator("#said", has_text="no version begins with 99").wait_for
+    answered_no: Callable[[], None] = page.locator("#notice", has_text="no version begins with 99").wait_for
     page.wait_for_selector("dialog[open]")
     use(page, "mouse", "dialog", "Promote")
     answered_no()
@@ -424,7 +424,7 @@ def test_what_fails_is_said_where_the_person_is(stage: Stage, page: Page) -> Non
     use(page, "mouse", f"#version-{MODEL}-4", "Reject")
     page.wait_for_selector("dialog[open]")
     use(page, "mouse", "dialog", "Reject")
-    page.locator("#said", has_text="did not answer").wait_for()
+    page.locator("#notice", has_text="did not answer").wait_for()
     assert stage.sent == []
 
 

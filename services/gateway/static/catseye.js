@@ -170,11 +170,11 @@ function kept(old, fresh) {
   return same ?? (id && (fresh.id === id ? fresh : fresh.querySelector(`#${CSS.escape(id)}`)));
 }
 
-export function say(text) {
-  const place = document.getElementById("said");
+export function notify(text) {
+  const place = document.getElementById("notice");
   place.textContent = text;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { place.textContent = ""; }, 8000);
+  clearTimeout(notify.timer);
+  notify.timer = setTimeout(() => { place.textContent = ""; }, 8000);
 }
 
 // Asks once, and takes the reason. Resolves with it, or with null where the person does not want it.
@@ -220,7 +220,7 @@ async function act(event) {
     const until = data.get("until") ? Date.parse(data.get("until")) : 0;
     if (data.get("for_s")) body.until_ms = Date.now() + 1000 * Number(data.get("for_s"));
     if (until) body.until_ms = until;
-    if (until && until < Date.now()) { say("That time is over. Nothing was sent."); return; }
+    if (until && until < Date.now()) { notify("That time is over. Nothing was sent."); return; }
   }
   if (revision) body.revision = Number(revision);
   if (version) body.version = version;
@@ -235,11 +235,11 @@ export async function sent(post, button, body) {
     const answer = await fetch(post, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
     });
-    const said = answer.ok ? null : await answer.json();
-    say(answer.ok ? "Sent. It shows here as soon as it is carried out." : said.detail);
+    const refusal = answer.ok ? null : await answer.json();
+    notify(answer.ok ? "Sent. It shows here as soon as it is carried out." : refusal.detail);
     return answer.ok;
   } catch {
-    say("The gateway did not answer: nothing was sent, or it is not known. The page shows what came of it.");
+    notify("The gateway did not answer: nothing was sent, or it is not known. The page shows what came of it.");
     return false;
   } finally { button.removeAttribute("aria-disabled"); }
 }
@@ -257,17 +257,17 @@ export function waits(form, button) {
 async function resendAll(form, button) {
   const { reason, topic } = form.dataset;
   button.setAttribute("aria-disabled", "true");
-  say("They are being sent again …");
+  notify("They are being sent again …");
   try {
     const answer = await fetch("/v1/dead-letters", {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ reason, topic }),
     });
     const found = await answer.json();
-    if (!answer.ok) { say(found.detail); return; }
+    if (!answer.ok) { notify(found.detail); return; }
     const left = found.left ? ` ${found.left} cannot be: only a service writes to ${topic}, or they are not kept.` : "";
-    say(`${found.sent} of ${found.sent + found.left} were sent again.${left}`);
+    notify(`${found.sent} of ${found.sent + found.left} were sent again.${left}`);
   } catch {
-    say("The gateway did not answer: some may have been sent. Send all again: what was accepted is dropped as a repeat.");
+    notify("The gateway did not answer: some may have been sent. Send all again: what was accepted is dropped as a repeat.");
   } finally { button.removeAttribute("aria-disabled"); }
 }
 
@@ -290,25 +290,25 @@ async function explain(event) {
   try {
     const { model, version, ofCamera } = group.dataset;
     const now = ofCamera ? await (await fetch(`/v1/cameras/${encodeURIComponent(ofCamera)}`)).json() : { model, version };
-    const told = [];
+    const explanations = [];
     for (const frame of group.querySelectorAll(".frame")) {
       if (ofCamera) { group.dataset.held = "1"; frame.dataset.place = now.place; frame.querySelector("img").src = `/v1/frames/${now.place}.jpg`; }
       const address = `/v1/frames/${frame.dataset.place}/activation.png?${new URLSearchParams({ model: now.model, version: now.version })}`;
       const answer = await fetch(address);
-      if (!answer.ok) { told.push((await answer.json()).detail); continue; }
+      if (!answer.ok) { explanations.push((await answer.json()).detail); continue; }
       const facts = JSON.parse(answer.headers.get("catseye-explanation"));
       const image = new Image();
       image.className = "map";
       image.alt = `Where the model looked, for ${facts.label}`;
       image.src = address;
       frame.append(image);
-      told.push(facts);
+      explanations.push(facts);
     }
-    const fine = told.filter((each) => each.label);
+    const fine = explanations.filter((each) => each.label);
     button.setAttribute("aria-pressed", String(fine.length > 0));
     note.textContent = fine.length
       ? `${fine.map((each) => `${each.label} ${percent(each.probability)}`).join(", ")}, by ${now.model} ${now.version}. ${fine[0].method}`
-      : told[0] ?? "";
+      : explanations[0] ?? "";
   } catch { note.textContent = "The gateway did not answer."; }
   finally { button.removeAttribute("aria-disabled"); }
 }

@@ -18,29 +18,29 @@ async function post(path, body) {
   const answer = await fetch(path, {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), keepalive: true,
   });
-  return { ok: answer.ok, status: answer.status, said: await answer.json() };
+  return { ok: answer.ok, status: answer.status, body: await answer.json() };
 }
 
-function say(text) { at("said").textContent = text; }
+function notify(text) { at("notice").textContent = text; }
 
 async function more() {
   if (fetching || queue.length >= LOW) return;
   fetching = true;
   try {
     const first = !begun;
-    const { ok, said } = await post("/v1/labels/offers", { most: AHEAD, again: first });
-    if (!ok) { at("about").textContent = said.detail; setTimeout(more, 10000); return; }
+    const { ok, body } = await post("/v1/labels/offers", { most: AHEAD, again: first });
+    if (!ok) { at("about").textContent = body.detail; setTimeout(more, 10000); return; }
     begun = true;
-    for (const offer of said.offers) {
+    for (const offer of body.offers) {
       offer.until = Date.now() + LEASE_MS;
       offer.image = new Image();
       offer.image.src = `/v1/frames/${offer.place}.jpg`;
       offer.ready = offer.image.decode().then(() => true, () => false);
       queue.push(offer);
     }
-    for (const place of document.querySelectorAll('[data-progress="waiting"]')) place.textContent = said.waiting;
+    for (const place of document.querySelectorAll('[data-progress="waiting"]')) place.textContent = body.waiting;
     if (!now) next();
-    if (!said.offers.length) setTimeout(more, 3000);
+    if (!body.offers.length) setTimeout(more, 3000);
   } catch { at("about").textContent = "The gateway does not answer; it is asked again."; setTimeout(more, 3000); }
   finally { fetching = false; }
 }
@@ -89,19 +89,19 @@ function show(offer) {
 
 // Answers go out one after the other, each again until the gateway has it: its id makes that harmless.
 function send({ frame, drawer, same, second_opinion, answer_id, answer, label, took_ms }) {
-  const body = { answer_id: answer_id ?? crypto.randomUUID(), frame, drawer, same, second_opinion, answer, label: label ?? null, took_ms: took_ms ?? 0 };
+  const given = { answer_id: answer_id ?? crypto.randomUUID(), frame, drawer, same, second_opinion, answer, label: label ?? null, took_ms: took_ms ?? 0 };
   sending = sending.then(async () => {
     for (let tries = 0; tries < TRIES; tries += 1) {
       try {
-        const { ok, status, said } = await post("/v1/labels/answers", body);
+        const { ok, status, body } = await post("/v1/labels/answers", given);
         if (ok) return progress(answer);
-        if (status < 500 && status !== 429) return say(said.detail);
+        if (status < 500 && status !== 429) return notify(body.detail);
       } catch { /* the gateway is away: again */ }
       await new Promise((resolve) => setTimeout(resolve, 300 * 2 ** tries));
     }
-    say("An answer was not taken; the frame will be asked again.");
+    notify("An answer was not taken; the frame will be asked again.");
   });
-  return body.answer_id;
+  return given.answer_id;
 }
 
 function progress(answer) {
@@ -115,20 +115,20 @@ function progress(answer) {
 function give(answer, label) {
   if (answer === "undone") {
     const last = done.pop();
-    if (!last) return say("There is nothing to undo.");
+    if (!last) return notify("There is nothing to undo.");
     send({ ...last, answer: "undone", label: null });
     if (now) queue.unshift(now);
     last.until = Date.now() + LEASE_MS;
     delete last.answer_id;
     show(last);
-    return say("Taken back.");
+    return notify("Taken back.");
   }
   if (!now) return;
   show.pressed = performance.now();
   const given = { ...now, answer, label, took_ms: Math.round(performance.now() - shownAt) };
   given.answer_id = send(given);
   if (answer !== "skipped") done.push(given);
-  say("");
+  notify("");
   next();
 }
 
@@ -138,7 +138,7 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   if (event.shiftKey && button.dataset.label) {
     setting = button.dataset.label;
-    return say(`Press the key for ${setting}.`);
+    return notify(`Press the key for ${setting}.`);
   }
   give(button.dataset.answer, button.dataset.label);
 });
@@ -150,7 +150,7 @@ document.addEventListener("keydown", (event) => {
     for (const label of Object.keys(chosen)) if (chosen[label] === event.code) delete chosen[label];
     chosen[setting] = event.code;
     localStorage.setItem("catseye-keys", JSON.stringify(chosen));
-    say(`${cap(event.code)} is ${setting} from now on.`);
+    notify(`${cap(event.code)} is ${setting} from now on.`);
     setting = null;
     if (now) show(now);
     return;

@@ -1,5 +1,5 @@
 // Fields of a refused record, fetched when they are opened: what is changed here is sent with the rest of it.
-import { asked, say, sent, waits } from "./catseye.js";
+import { asked, notify, sent, waits } from "./catseye.js";
 
 const were = new WeakMap();
 const KINDS = { number: "a number", object: "JSON such as [0.1, 0.2] or {\"name\": 1.5}" };
@@ -23,7 +23,7 @@ async function fetched(event) {
   details.append(note);
   const answer = await fetch(`/v1/dead-letters/${details.dataset.letter}`).catch(() => null);
   if (!answer?.ok) {
-    say(answer ? (await answer.json()).detail : "The gateway did not answer.");
+    notify(answer ? (await answer.json()).detail : "The gateway did not answer.");
     note.remove();
     details.open = false;
     return;
@@ -60,10 +60,10 @@ async function repaired(event) {
   const repair = {};
   for (const field of form.querySelectorAll("input")) {
     let value;
-    try { value = read(field, fields[field.name]); } catch (fault) { say(fault); field.focus(); return; }
+    try { value = read(field, fields[field.name]); } catch (fault) { notify(fault); field.focus(); return; }
     if (value !== fields[field.name]) repair[field.name] = value;
   }
-  if (!Object.keys(repair).length) { say("No field was changed. “Send again” sends the record as it was."); return; }
+  if (!Object.keys(repair).length) { notify("No field was changed. “Send again” sends the record as it was."); return; }
   const button = event.submitter;
   if ((await asked(button)) === null) return;
   const letter = form.closest("details").dataset.letter;
