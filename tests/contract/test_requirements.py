@@ -101,3 +101,14 @@ def test_a_lock_names_one_version_and_its_hashes(file: str) -> None:
         assert re.match(r"[A-Za-z0-9._-]+(\[[^\]]+\])?==[^ ]+( ;[^\\]*)? \\\n +--hash=sha256:[0-9a-f]{64}", block), (
             block[:80]
         )
+
+
+def test_sql_numbers_no_values() -> None:
+    """Python 3.12 warns of values by number (`?1`), which 3.14 refuses; 3.11 says nothing."""
+    numbered = re.compile(r"\?\d")
+    assert numbered.search("UPDATE kept SET id = ?1"), "control"
+    root = FOLDER.parents[1]
+    files = [path for folder in ("shared", "services", "infra") for path in sorted((root / folder).rglob("*.py"))]
+    sources = {path: text for path in files if "sqlite3" in (text := path.read_text(encoding="utf-8"))}
+    assert sources
+    assert [path.name for path, text in sources.items() if numbered.search(text)] == []

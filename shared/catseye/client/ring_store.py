@@ -120,8 +120,9 @@ class RingStore:
         return [
             Kept(*row)
             for row in self._rows(
-                "SELECT id, run, topic, key, value FROM kept WHERE id > ?1 AND bundle = "
-                "(SELECT bundle FROM kept WHERE id > ?1 ORDER BY id LIMIT 1) ORDER BY id",
+                "SELECT id, run, topic, key, value FROM kept WHERE id > ? AND bundle = "
+                "(SELECT bundle FROM kept WHERE id > ? ORDER BY id LIMIT 1) ORDER BY id",
+                self._handed_on,
                 self._handed_on,
             )
         ]
@@ -189,7 +190,8 @@ class RingStore:
     def _counted(self, what: str, more: int) -> dict[str, int]:
         """How many were dropped with *more* of them; as of `dropped`, once the transaction is through."""
         found = self._db.execute(
-            "INSERT INTO dropped VALUES (?1, ?2) ON CONFLICT DO UPDATE SET bundles = bundles + ?2 RETURNING bundles",
+            "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET bundles = bundles + excluded.bundles "
+            "RETURNING bundles",
             (what, more),
         ).fetchall()
         return {what: int(found[0][0])}

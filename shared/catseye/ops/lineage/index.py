@@ -233,12 +233,19 @@ class Index:
         added = self._file.total_changes - before
         first, last = (pick(own, key=lambda made: (made.at_ms, made.prediction_id)) for pick in (min, max))
         cursor.execute(
-            "UPDATE predictors SET count = count + ?1, "
-            "first_id = CASE WHEN first_ms IS NULL OR ?2 < first_ms THEN ?3 ELSE first_id END, "
-            "first_ms = min(coalesce(first_ms, ?2), ?2), "
-            "last_id = CASE WHEN last_ms IS NULL OR ?4 > last_ms THEN ?5 ELSE last_id END, "
-            "last_ms = max(coalesce(last_ms, ?4), ?4) WHERE predictor = ?6",
-            (added, first.at_ms, first.prediction_id, last.at_ms, last.prediction_id, number),
+            "UPDATE predictors SET count = count + :added, "
+            "first_id = CASE WHEN first_ms IS NULL OR :from_ms < first_ms THEN :from_id ELSE first_id END, "
+            "first_ms = min(coalesce(first_ms, :from_ms), :from_ms), "
+            "last_id = CASE WHEN last_ms IS NULL OR :to_ms > last_ms THEN :to_id ELSE last_id END, "
+            "last_ms = max(coalesce(last_ms, :to_ms), :to_ms) WHERE predictor = :predictor",
+            {
+                "added": added,
+                "from_ms": first.at_ms,
+                "from_id": first.prediction_id,
+                "to_ms": last.at_ms,
+                "to_id": last.prediction_id,
+                "predictor": number,
+            },
         )
 
     def _number(self, cursor: sqlite3.Cursor, predictor: Predictor) -> int:
