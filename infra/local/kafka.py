@@ -23,6 +23,7 @@ from confluent_kafka.admin import AdminClient
 
 from catseye.contract.errors import Misconfigured, Unavailable
 from infra.local import jvm, kafka_layout, ports, processes
+from infra.local.fencing import is_fenced
 from infra.local.files import if_full, write_whole
 from infra.local.kafka_layout import Broker
 from infra.local.processes import Process
@@ -33,10 +34,12 @@ _PROPERTIES = "server.properties"
 _ALONE = "controller-alone.properties"
 _CLEAN = ".kafka_cleanshutdown"
 """A broker that was stopped cleanly leaves this file in its data."""
+_METADATA = "__cluster_metadata-0"
+"""The log of the controller, in its data: not there before the first start."""
 _ATTEMPTS = 3
 _FENCED_S = 1.0
-_FENCING_S = 1.5
-"""From the end of a session on, at most, until all partitions have lost their leader; seen: half a second."""
+_BEAT_MS = 100
+"""A controller that is alone writes a record so often."""
 
 
 class KafkaCluster:
@@ -279,12 +282,12 @@ class KafkaCluster:
             # With "=", since one id in 64 begins with a dash.
             jvm.run([*tool, "format", f"--cluster-id={self._layout.cluster_id}", "-c", _PROPERTIES], fresh)
 
-    def _start(self, broker: Broker, properties: str = _PROPERTIES, port: int = 0) -> None:
+    def _start(self, broker: Broker, properties: str = _PROPERTIES, port: int = 0, options: Sequence[str] = ()) -> None:
         home = self._home(broker.node_id)
         java = jvm.command(self._archive_option())
         Process.start(
             _name(broker.node_id),
-            [*java, f"-Xmx{self._heap_mb}m", *self._jvm_options, "kafka.Kafka", properties],
+            [*java, f"-Xmx{self._heap_mb}m", *self._jvm_options, *options, "kafka.Kafka", properties],
             records=self.directory,
             log=self._log(broker.node_id),
             env=jvm.environment(),
@@ -298,26 +301,32 @@ class KafkaCluster:
 
         Kafka 4.3.1 reads its transactions back while the restarted controller takes the partitions from the broker that
         was killed, finds no leader, believes that topics were deleted, and forgets the markers of what was committed
-        (KAFKA-20734; decision 0005). Where the controller runs alone first, that is over before the broker begins.
+        (KAFKA-20734; decision 0005). Where the controller runs alone until it has fenced the broker, that is over
+        before the broker begins.
         """
         data = self._home(broker.node_id) / "data"
-        if not (data / "meta.properties").exists() or (data / _CLEAN).exists():
+        if not (data / _METADATA).exists() or (data / _CLEAN).exists():
             return
         alone = self._properties(broker) | {
             "process.roles": "controller",
             "listeners": f"CONTROLLER://{ports.LOOPBACK}:{broker.controller_port}",
             "broker.session.timeout.ms": str(round(_FENCED_S * 1_000)),
             "broker.heartbeat.interval.ms": "100",
+            "metadata.max.idle.interval.ms": str(_BEAT_MS),
         }
         self._write_properties(broker, _ALONE, alone)
-        self._start(broker, _ALONE, broker.controller_port)
-        until = time.monotonic() + timeout_s
-        while not ports.listens(f"{ports.LOOPBACK}:{broker.controller_port}"):
+        self._start(broker, _ALONE, broker.controller_port, ("-Dcatseye.cluster.level=info",))
+        process, until = self._running(broker.node_id), time.monotonic() + timeout_s
+        while not is_fenced(processes.words(self._log(broker.node_id), process.log_from) or (), broker.node_id):
             self._check(broker, until)
             time.sleep(0.02)
-        time.sleep(_FENCED_S + _FENCING_S)
-        self._check(broker, until)  # who listened at the port may have been somebody else
-        self._running(broker.node_id).stop(15.0)
+        # It has decided so, and tells before it is on its log: there it is when two later records are.
+        for _ in range(2):
+            written = _size(data / _METADATA)
+            while _size(data / _METADATA) == written:
+                self._check(broker, until)
+                time.sleep(0.02)
+        process.stop(15.0)
 
     def _archive_option(self) -> str:
         return f"-XX:SharedArchiveFile={jvm.class_archive(_rehearse)}"
@@ -342,6 +351,10 @@ def _rehearse(archive: Path) -> None:
     with _Rehearsal(folder, archive) as cluster:
         cluster.stop(grace_s=60.0)
     shutil.rmtree(folder)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.log"))
 
 
 def _name(node_id: int) -> str:
