@@ -38,7 +38,6 @@ CAMERAS = [f"cam-{number}" for number in range(6)]
 PARTITIONS = 3
 # Frames are passed over only where a test asks for it: the machine may be busy.
 VARIABLES = {"CATSEYE_PARTITIONS": str(PARTITIONS), "CATSEYE_INFERENCE_SHADOW_AGE_S": "600"}
-LONGEST_MS = 10_000  # that a frame may wait for its prediction while models change: far more than a load takes
 
 
 def fleet(broker: KafkaCluster, folder: Path, prefix: str) -> tuple[Settings, ModelEvent]:
@@ -162,7 +161,7 @@ def versions_in(runs: dict[int, list[tuple[int, str]]]) -> list[list[str]]:
 
 def test_a_promotion_and_a_rollback_under_traffic(broker: KafkaCluster, prefix: str, tmp_path: Path) -> None:
     """No frame without a prediction or with two, no batch of two versions, on each partition the versions in the order
-    of the events, and the log says from which offset on."""
+    of the events and the frames in the order in which they came, and the log says from which offset on."""
     settings, two = fleet(broker, tmp_path, prefix)
 
     def step(event: ModelEvent, stage: Stage) -> None:
@@ -205,9 +204,12 @@ def test_a_promotion_and_a_rollback_under_traffic(broker: KafkaCluster, prefix: 
     for prediction in predictions:
         batches[prediction.predicted_at_ms].add(prediction.version)
     assert {len(mixed) for mixed in batches.values()} == {1}
-    waits_ms = sorted(prediction.predicted_at_ms - prediction.received_at_ms for prediction in predictions)
-    print(f"{len(predictions)} frames, longest wait {waits_ms[-1]} ms, p50 {waits_ms[len(waits_ms) // 2]} ms")  # noqa: T201 - shown by -s
-    assert waits_ms[-1] < LONGEST_MS
+    # How long a frame waits meanwhile is the machine's speed (`infra/bench swap`): that the one before predicts while a
+    # model is loaded is in tests/unit/test_models.py, that none is passed by is seen here.
+    in_turn = sorted(predictions, key=lambda each: (each.frame_partition, each.frame_offset))
+    for _, of_partition in groupby(in_turn, key=lambda each: each.frame_partition):
+        times_ms = [each.predicted_at_ms for each in of_partition]
+        assert times_ms == sorted(times_ms)
 
 
 def predicted(it: Running, service: str) -> int:

@@ -150,6 +150,10 @@ class Fleet:
         assert [(place.topic, place.partition, place.offset) for place in reader.assigned] == [("catseye.models", 0, 3)]
         return follower
 
+    def checking(self, check: Callable[[bytes], None]) -> None:
+        """From now on a model file is looked into by *check*."""
+        self._monkeypatch.setattr(follower_module, "check_file", check)
+
     @property
     def events(self) -> list[str]:
         """Names of the lines that were logged."""
@@ -176,8 +180,15 @@ def test_the_newest_champion_serves(fleet: Fleet) -> None:
 
 
 def test_a_new_champion_takes_over_from_the_old_one(fleet: Fleet) -> None:
-    """It is named while the old one serves."""
-    assert version_of(fleet.follow(fleet.event("1"), END, fleet.event("2"), END)) == "2"
+    """It is named while the old one serves, and until it is loaded, however long that takes, the old one does."""
+    meanwhile: list[str | None] = []
+
+    def checked(content: bytes) -> None:
+        meanwhile.append(version_of(fleet.follower))
+
+    new = fleet.event("2", content=OTHER)
+    assert version_of(fleet.follow(fleet.event("1"), END, partial(fleet.checking, checked), new, END)) == "2"
+    assert meanwhile == ["1"]
     assert fleet.events == ["champion", "champion"]
 
 
