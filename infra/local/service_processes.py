@@ -24,7 +24,8 @@ from infra.local.supervise import (
     write_children,
 )
 
-READY_S = 90.0
+READY_S = 300.0
+"""Far more than services take on a busy machine: who waits is told for what, and may stop waiting."""
 REPORT_S = 10.0
 """Who waits is told so often for what."""
 ANSWERS_S = 60.0
