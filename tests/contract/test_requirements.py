@@ -104,7 +104,7 @@ def test_a_lock_names_one_version_and_its_hashes(file: str) -> None:
 
 
 def test_sql_numbers_no_values() -> None:
-    """Python 3.12 warns of values by number (`?1`), which 3.14 refuses; 3.11 says nothing."""
+    """Python 3.12.1 takes a value by number (`?1`) for one by name, and warns; 3.11 and 3.13.0 say nothing."""
     numbered = re.compile(r"\?\d")
     assert numbered.search("UPDATE kept SET id = ?1"), "control"
     root = FOLDER.parents[1]

@@ -20,7 +20,7 @@ from catseye.runtime.worker import Worker
 PARTITIONS = 2
 READ, WRITTEN = "frames.accepted", "predictions"  # any two topics of the table
 STATE = "ingest.state"
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 class Counting(Tally):
@@ -95,7 +95,7 @@ class Until(Event):
 
     Args:
         done: What is waited for; asked once a turn of the loop.
-        turns: Most turns; None for as many as fit into a minute.
+        turns: Most turns; None for as many as fit into `PATIENCE_S`.
     """
 
     def __init__(self, done: Callable[[], bool], turns: int | None = None) -> None:
