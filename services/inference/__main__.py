@@ -17,7 +17,7 @@ from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
 from services.inference import BATCHES, NAME, SHADOW, WRITES_AS
 from services.inference.core import InferenceCore, Swap
-from services.inference.settings import InferenceSettings
+from services.inference.settings import InferenceSettings, ShadowSettings
 
 YIELDING = 10  # niceness of the shadow: where cores are short the champion has ten times its share (sched(7))
 
@@ -57,5 +57,5 @@ if __name__ == "__main__":
     parser.add_argument("--shadow", action="store_true", help="predict with the shadow, beside the champion's process")
     if parser.parse_args().shadow:
         os.nice(YIELDING)
-        run(SHADOW, BATCHES, WRITES_AS["shadow"], InferenceSettings, partial(build, "shadow"))
+        run(SHADOW, BATCHES, WRITES_AS["shadow"], ShadowSettings, partial(build, "shadow"))
     run(NAME, BATCHES, WRITES_AS["champion"], InferenceSettings, partial(build, "champion"))
