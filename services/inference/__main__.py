@@ -17,7 +17,8 @@ from catseye.runtime.heartbeats import Problems
 from catseye.runtime.service import run
 from services.inference import BATCHES, NAME, SHADOW, WRITES_AS
 from services.inference.core import InferenceCore, Swap
-from services.inference.settings import InferenceSettings, ShadowSettings
+from services.inference.settings import InferenceSettings
+from services.inference.shadow_settings import ShadowSettings
 
 YIELDING = 10  # niceness of the shadow: where cores are short the champion has ten times its share (sched(7))
 

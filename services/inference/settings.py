@@ -17,13 +17,3 @@ class InferenceSettings(Settings):
         gt=0,
         description="The shadow passes over frames that were accepted longer ago than this when it reads them, seconds",
     )
-
-
-class ShadowSettings(InferenceSettings):
-    """Of the shadow: nobody waits for what it predicts."""
-
-    transaction_interval_ms: float = Field(
-        default=200,
-        ge=0,
-        description="As the common setting: a transaction costs the broker what the champion's does, milliseconds",
-    )
