@@ -66,7 +66,7 @@ def given(kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("kind", ["runtime", "test"])
+@pytest.mark.parametrize("kind", ["runtime", "edge", "test"])
 def test_all_that_is_needed_is_pinned(kind: str, python: str) -> None:
     """With its extras, where another package asks for them: older versions of pip refuse the file otherwise."""
     roots = [Requirement(each) for each in given(kind)]

@@ -228,7 +228,9 @@ def test_a_transaction_that_must_be_aborted_is_done_again(world: World) -> None:
         abort = KafkaException(KafkaError(KafkaError._FAIL, "on order", False, False, True))
         _put_between(worker, {call: [abort, abort]})
         worker.run(world.until(partial(_has_done, probe, 2)))
-        assert [cause.startswith(("send_offsets", "commit_transaction")) for cause in probe.causes] == [True, True]
+        # An abort drops what is not sent yet; on a busy machine librdkafka then skips its numbers and aborts once more.
+        causes = [cause for cause in probe.causes if "sequence number" not in cause]
+        assert [cause.startswith(("send_offsets", "commit_transaction")) for cause in causes] == [True, True], causes
     assert world.seen() == [(0, b"a", b"1"), (0, b"b", b"1"), (0, b"a", b"2"), (0, b"b", b"2")]
 
 
