@@ -34,7 +34,7 @@ SOURCES = os.pathsep.join([str(ROOT / "shared"), str(ROOT)])
 CROPS = ROOT / "infra" / "example" / "crops"
 CAR = next((CROPS / "car").glob("*.jpg")).read_bytes()
 CAMERAS = [f"cam-{number}" for number in range(20)]
-LONG_S = 60.0  # no test waits so long unless it fails
+LONG_S = 300.0  # no test waits so long unless it fails
 
 
 @pytest.fixture(scope="module")

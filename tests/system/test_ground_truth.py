@@ -41,7 +41,7 @@ def accept_label(it: Running, camera: str) -> None:
 def write(it: Running, name: str, value: bytes, key: bytes, partition: int) -> None:
     producer = Producer(client_config(it.settings))
     producer.produce(name, value, key, partition)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def test_a_label_without_a_frame_ends_and_waits_while_frames_are_on_their_way(
@@ -53,7 +53,7 @@ def test_a_label_without_a_frame_ends_and_waits_while_frames_are_on_their_way(
     alone = [service for service in PASSING if service.name == "ground_truth"]
     with running(broker.bootstrap_servers, tmp_path, prefix, alone, variables=variables) as it:
         accept_label(it, "nobody")
-        wait_until(lambda: it.counted("ground_truth").get("label_unknown") == 1, "a label of nobody ends", 20)
+        wait_until(lambda: it.counted("ground_truth").get("label_unknown") == 1, "a label of nobody ends")
         (ended,) = it.records("labels.unmatched")
         assert (ended.camera, ended.reason) == ("nobody", "unknown")
         write(it, full_name("frames", prefix), b"a frame, in time", b"late", 1)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.broker
 
 ROOT = Path(__file__).parents[2]
 PICTURES = [grey(number % 40) for number in range(50)]
-LONG_S = 60.0
+LONG_S = 300.0
 
 
 @pytest.fixture(scope="module")

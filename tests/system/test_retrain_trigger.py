@@ -37,7 +37,7 @@ SETTINGS = {
     "CATSEYE_RETRAIN_TRIGGER_LABELS_OF_CLASS": "5",
     "CATSEYE_RETRAIN_TRIGGER_LOOK_EVERY_S": "0.1",
 }
-COUNTED_S = 120.0
+COUNTED_S = 300.0
 """Faust takes partitions over from an instance that was killed, and its changelog back, in up to a minute."""
 CHECKS_S = 1.0
 """Long enough for some looks: what has not been said by then is not going to be."""

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.broker
 
 ROOT = Path(__file__).parents[2]
 CARS = 6
-LONG_S = 120.0
+LONG_S = 300.0
 
 
 def roadside(settings: Settings, folder: Path) -> subprocess.Popen[str]:
