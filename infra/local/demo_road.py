@@ -153,7 +153,6 @@ def of_services(asked: Wishes, environment: Mapping[str, str]) -> dict[str, str]
         "CATSEYE_RETRAIN_TRIGGER_RETRY_S": "5",
         "CATSEYE_RETRAIN_TRIGGER_LABELS": str(asked.fresh_labels),
         "CATSEYE_TRAINER_EXAMPLES_DIR": str(examples),
-        "CATSEYE_TRAINER_EPOCHS": "10",
     }
     if asked.people_label:
         settings["CATSEYE_VIEW_QUEUE_RATES"] = queue_rates(asked.frames_per_s)

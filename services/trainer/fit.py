@@ -68,7 +68,7 @@ def fit(
         clock: Seconds of work; left out, `worked_s`.
 
     Returns:
-        The mean net, ready to be asked.
+        The mean net, with what it keeps of *start*, ready to be asked.
     """
     clock = clock or worked_s
     began_s = clock()
@@ -109,8 +109,8 @@ def fit(
             _follow(mean_net, net, min(recipe.mean_decay, (1 + step) / (10 + step)))
             on_step(Step(step + 1, steps, loss.item()))
             if on_pass is not None and (step + 1) % each == 0 and step + 1 < steps:
-                on_pass(mean_net)
-    return mean_net
+                on_pass(_kept(mean_net, start, recipe))
+    return _kept(mean_net, start, recipe)
 
 
 def logits_of(net: Net, part: Part, spec: ModelSpec, *, batch_crops: int = 64) -> NDArray[np.float32]:
@@ -193,6 +193,20 @@ def _mixed(
         mixed[:, :, top:bottom, left:right] = images[partner][:, :, top:bottom, left:right]
         own = 1.0 - (bottom - top) * (right - left) / (images.shape[2] * images.shape[3])
     return mixed, targets * own + targets[partner] * (1.0 - own)
+
+
+def _kept(learned: Net, start: Net | None, recipe: Recipe) -> Net:
+    """*learned* with the share of *start* that it keeps: what was known before is lost first where crops are few
+    (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
+    """
+    if start is None or not recipe.start_share:
+        return learned
+    known, net = start.state_dict(), copy.deepcopy(learned)
+    with torch.no_grad():
+        for name, numbers in net.state_dict().items():
+            if numbers.is_floating_point():
+                numbers.lerp_(known[name], recipe.start_share)
+    return net
 
 
 def _rectangle(height: int, width: int, chance: np.random.Generator) -> tuple[int, int, int, int]:

@@ -40,6 +40,8 @@ class Recipe:
             of time would not be enough. 0 changes each crop anew in each pass.
         frozen_modules: First modules of the net's body that stay as they are; only with copies, which are then seen
             through them once.
+        start_share: How much of each number of the net that a fit goes on from is in the result, 0 to under 1; says
+            nothing where it goes on from none.
     """
 
     epochs: int = 80
@@ -57,6 +59,7 @@ class Recipe:
     balance: float = 0.0
     copies: int = 0
     frozen_modules: int = 0
+    start_share: float = 0.0
 
 
 PRETRAINED: Final = Recipe(
@@ -76,6 +79,10 @@ PRETRAINED: Final = Recipe(
 """How a `services.trainer.lite.Lite` is fitted that begins with ImageNet's weights: half of the crops stand before the
 background of others. Its stem and first five blocks stay: they see the most pixels, cost the most to fit, and find on a
 road what they find anywhere (infra/decisions/0021)."""
+
+
+_BUT_THE_LAST: Final = 13
+"""Modules of a `Lite` before its last block: three of the stem, and ten blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,8 @@ class Trial:
 
 
 def over_frozen(recipe: Recipe) -> Recipe:
-    """*recipe* for a `Lite`, whose lower half stays: it sees few copies once, so that a pass costs what learns.
+    """*recipe* for a `Lite`, of which the last block and the classifier learn: what is before them sees few copies
+    once, so that a pass costs what learns. With more of it, what was known of other views goes (infra/decisions/0021).
 
     Adam's steps do not grow with a gradient: a twentieth of the learning rate of "sgd" goes as far.
     """
@@ -111,7 +119,7 @@ def over_frozen(recipe: Recipe) -> Recipe:
         learning_rate=recipe.learning_rate / 20.0,
         weight_decay=PRETRAINED.weight_decay,
         copies=3,
-        frozen_modules=PRETRAINED.frozen_modules,
+        frozen_modules=_BUT_THE_LAST,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -253,6 +254,30 @@ def searched(trials: int, seed: int = 1) -> "Found":
 
     grid = {"learning_rate": (1.0, 10.0, 1000.0)}
     return search(TINY, fitted, loss_of, trials=trials, seed=seed, until_s=np.inf, on_trial=lambda _: None, grid=grid)
+
+
+def test_a_fit_keeps_a_share_of_the_net_that_it_goes_on_from() -> None:
+    """Each number lies so far back on the way from the start as the recipe says; without a start nothing is kept."""
+    import torch
+
+    from services.trainer.fit import fit
+    from services.trainer.net import Net
+
+    torch.manual_seed(2)
+    start = Net(2).eval()
+    part, recipe = shades(64, seed=1), replace(TINY, learning_rate=0.01)
+
+    def fitted(share: float, start: Net | None = start) -> dict[str, torch.Tensor]:
+        by = replace(recipe, start_share=share)
+        net = fit(part, SPEC, by, seed=1, on_step=lambda _: None, start=start)
+        return {name: numbers for name, numbers in net.state_dict().items() if numbers.is_floating_point()}
+
+    learned, kept, known = fitted(0.0), fitted(0.25), start.state_dict()
+    assert any(not torch.allclose(learned[name], known[name]) for name in learned)
+    for name, numbers in kept.items():
+        torch.testing.assert_close(numbers, 0.75 * learned[name] + 0.25 * known[name])
+    alone, as_well = fitted(0.0, None), fitted(0.25, None)
+    assert all(torch.equal(alone[name], as_well[name]) for name in alone)
 
 
 def test_a_search_keeps_the_net_that_is_best_on_validation() -> None:

@@ -129,7 +129,6 @@ def test_settings_of_the_person_go_first() -> None:
         "CATSEYE_RETRAIN_TRIGGER_RETRY_S": "5",
         "CATSEYE_RETRAIN_TRIGGER_LABELS": "2160",
         "CATSEYE_TRAINER_EXAMPLES_DIR": str(CROPS),
-        "CATSEYE_TRAINER_EPOCHS": "10",
     }
     theirs = "CATSEYE_DRIFT_REFERENCE_SAMPLES"
     assert of_services(found, {theirs: "500"}) == {name: value for name, value in all_.items() if name != theirs}
