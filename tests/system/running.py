@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CROPS = ROOT / "infra" / "example" / "crops"
 CHECK_EVERY_S = 0.05
 PATIENCE_S = 300.0
+HANG_S = 600.0
+"""A command that has not ended after so long hangs."""
 _EVENTS = "catseye_events_total"
 _TOTALS = {"catseye_records_total": "records", "catseye_aborts_total": "aborts"}
 
@@ -39,7 +41,7 @@ def catseye(*argv: str, environment: Mapping[str, str] | None = None) -> tuple[i
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_S,
         env=os.environ | dict(environment or {}),
     )
     return done.returncode, done.stdout, done.stderr

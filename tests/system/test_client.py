@@ -413,7 +413,7 @@ def test_the_ledger_is_what_stands_on_the_topics(broker: KafkaCluster, tmp_path:
         "CATSEYE_TOPIC_PREFIX": own.topic_prefix,
         "PYTHONPATH": SOURCES,
     }
-    subprocess.run(argv, env=env, cwd=tmp_path, check=True, timeout=100, capture_output=True)
+    subprocess.run(argv, env=env, cwd=tmp_path, check=True, timeout=600, capture_output=True)
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
     end = lines.pop()
     frames = [line for line in lines if line["kind"] == "frame"]

@@ -264,4 +264,4 @@ def test_a_person_can_roll_back_with_the_library_alone(
 
 def bare(*argv: str) -> "subprocess.CompletedProcess[str]":
     """Run `catseye` without the packages of services."""
-    return subprocess.run([sys.executable, "-c", BARE, *argv], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-c", BARE, *argv], capture_output=True, text=True, timeout=600, check=False)

@@ -68,7 +68,7 @@ def run(image: Image, settings: Settings, job: str) -> str:
         cwd=image.work_dir,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

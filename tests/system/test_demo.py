@@ -49,7 +49,7 @@ def test_the_demo_loses_and_repeats_nothing(tmp_path: Path) -> None:
         [DEMO, *options, "--json", out],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
         env=environment(),
         cwd=tmp_path,
@@ -95,7 +95,7 @@ def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
             break
     assert running() > before
     demo.send_signal(signal.SIGINT)
-    rest, _ = demo.communicate(timeout=60)
+    rest, _ = demo.communicate(timeout=600)
     assert demo.returncode == 1
     assert "stopped before its end" in rest
     assert running() <= before
@@ -127,7 +127,7 @@ def test_a_cluster_of_somebodys_own_is_left_as_it_was(broker: KafkaCluster, tmp_
             break
     during = client.list_topics(timeout=10).topics.keys() - before
     demo.send_signal(signal.SIGINT)
-    rest, _ = demo.communicate(timeout=90)
+    rest, _ = demo.communicate(timeout=600)
     assert "stopped before its end" in rest
     left = client.list_topics(timeout=10).topics.keys()
     assert len([name for name in during if name.startswith("demo-")]) >= len(TOPICS)
@@ -151,7 +151,7 @@ def test_a_wrong_option_is_refused_before_anything_starts(options: list[str], ex
         (tmp_path / "Cars" / name).mkdir(parents=True)
         (tmp_path / "Cars" / name / "1.jpg").write_bytes(b"looked at later")
     done = subprocess.run(
-        [DEMO, *options], capture_output=True, text=True, timeout=240, check=False, env=environment(), cwd=tmp_path
+        [DEMO, *options], capture_output=True, text=True, timeout=600, check=False, env=environment(), cwd=tmp_path
     )
     assert done.returncode == 2
     assert expected in done.stderr

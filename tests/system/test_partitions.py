@@ -172,7 +172,7 @@ def alert_of(it: Running, service: str) -> str:
 def stack_status() -> str:
     """What `infra/stack status` prints."""
     command = [sys.executable, "-m", "infra.local.launch", "infra.local.stack_commands", "status"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600).stdout
 
 
 def flat(text: str) -> str:

@@ -290,7 +290,7 @@ def test_what_faust_alone_would_lose_is_kept() -> None:
         env={"PATH": "", "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=True,
     )
     alone, ours, changes, after_a_failure, left_alone, left = map(int, done.stdout.split())
@@ -312,7 +312,7 @@ def test_topics_that_are_missing_are_named(
         "CATSEYE_TOPIC_PREFIX": prefix,
     }
     ended = subprocess.run(
-        service.command, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        service.command, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
     )
     assert ended.returncode == 2
     assert "`catseye topics create` makes it" in ended.stdout

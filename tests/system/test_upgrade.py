@@ -129,7 +129,7 @@ class Build:
         """Run a `catseye` command."""
         command = [sys.executable, "-m", "catseye", *argv]
         done = subprocess.run(
-            command, env=self.environment, cwd=self.source, capture_output=True, text=True, timeout=120, check=False
+            command, env=self.environment, cwd=self.source, capture_output=True, text=True, timeout=600, check=False
         )
         assert done.returncode == 0, done.stderr
 
@@ -251,7 +251,7 @@ def running(services: Mapping[str, Plane]) -> Iterator[None]:
 def source_of(commit: str, folder: Path) -> Path:
     """The files of a commit."""
     packed = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", "--format=tar", commit], capture_output=True, timeout=60, check=False
+        ["git", "-C", str(ROOT), "archive", "--format=tar", commit], capture_output=True, timeout=600, check=False
     )
     if packed.returncode != 0:
         pytest.fail(

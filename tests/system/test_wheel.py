@@ -60,7 +60,7 @@ def called(
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert done.returncode == status, done.stdout + done.stderr
