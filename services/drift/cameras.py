@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from catseye.runtime.stream import KeyedState
 from services.drift import state
 from services.drift.followed import Followed, FollowedCameras
 from services.drift.layout import NARROWEST, Layout
@@ -22,6 +23,7 @@ _VERSION: Final = b"\0v"
 _SHARED: Final = b"\0p"
 _LAYOUT: Final = b"\0l"
 _FOLLOWED: Final = b"f"
+_AHEAD: Final = b"a"
 
 
 class Version(msgspec.Struct, frozen=True, array_like=True):
@@ -94,6 +96,7 @@ class Cameras:
         versions: Models by the number that rows know them by.
         shared: Facts of the partition.
         followed: What is known of cameras that follow vehicles or send views, beside their rows.
+        ahead: By camera, its labels that wait for the predictions of their frames (`services.drift.ahead`).
         before: Parts of rows that were touched since the last commit, as they were then.
         detectors_touched: Table, row and stream of chosen detectors that were.
     """
@@ -103,6 +106,7 @@ class Cameras:
         self.versions: dict[int, Version] = {}
         self.shared = Shared()
         self.followed = FollowedCameras()
+        self.ahead = KeyedState()
         self.before: dict[tuple[Table, bytes, int], bytes] = {}
         self.detectors_touched: set[tuple[Table, int, int]] = set()
         self._homes: dict[str, Home] = {}
@@ -229,6 +233,9 @@ class Cameras:
             if part == _FOLLOWED:
                 self.followed.restore(camera.decode(), value)
                 return
+            if part == _AHEAD:
+                self.ahead.restore(camera, value)
+                return
             self._restore(camera.decode(), part, value)
             self._committed = len(self)
 
@@ -274,6 +281,7 @@ class Cameras:
             for number in self._versions_new
         ]
         changed += [(camera.encode() + b"\0" + _FOLLOWED, value) for camera, value in self.followed.changes()]
+        changed += [(camera + b"\0" + _AHEAD, value) for camera, value in self.ahead.changes()]
         if self._shared_before is not None and self._shared_before != self.shared:
             changed.append((_SHARED, state.write_json(msgspec.json.encode(self.shared))))
         return changed
@@ -290,6 +298,7 @@ class Cameras:
             left.home.table.free([left.home.row])
         self._layouts.on_log |= self._layouts_written
         self.followed.commit()
+        self.ahead.commit()
         self._forget_changes()
 
     def rollback(self) -> None:
@@ -314,6 +323,7 @@ class Cameras:
         if self._shared_before is not None:
             self.shared = self._shared_before
         self.followed.rollback()
+        self.ahead.rollback()
         self._forget_changes()
 
     def _forget_changes(self) -> None:

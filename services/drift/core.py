@@ -16,7 +16,7 @@ from catseye.contract.topics import full_name
 from catseye.runtime.progress import UNKNOWN, Progress, road_of_frames, road_of_labels
 from catseye.runtime.router import Unread
 from catseye.runtime.stream import Tally
-from services.drift import absences, arrivals, renewal, views
+from services.drift import absences, ahead, arrivals, renewal, views
 from services.drift.alarms import was_blind
 from services.drift.batch import Batch, Worth
 from services.drift.cameras import Cameras, Home, Version
@@ -95,8 +95,9 @@ class DriftCore(Tally):
         return []
 
     def on_outcome(self, outcome: Outcome, message: Message, cameras: Cameras, now_ms: int) -> list[Record]:
-        self._batch.outcomes.append((cameras, outcome))
-        self._batch.active.add(cameras)
+        if outcome.camera != DOCTOR:
+            self._batch.outcomes.append((cameras, outcome))
+            self._batch.active.add(cameras)
         return []
 
     def on_camera_view(self, unread: Unread, message: Message, cameras: Cameras, now_ms: int) -> list[Record]:
@@ -135,14 +136,20 @@ class DriftCore(Tally):
         self.on_predictions(sorted_.predictions, emit, sorted_.inspections)
         self._remember_passed(sorted_)
         self.on_views(sorted_.views, emit)
-        self.on_outcomes(sorted_.outcomes, emit)
+        first = [(cameras, each) for cameras, each in sorted_.outcomes if _is_first(each)]
+        self.on_outcomes(ahead.due(sorted_.predictions, first), emit)
+        for cameras, each in sorted_.outcomes:
+            cameras.saw(each.label_received_at_ms)  # whatever it says: it came
         for cameras, camera, reason, at_ms in sorted_.refused:
             cameras.saw(at_ms)
             table, row = cameras.home(camera)
             emit(table, absences.refused(table, row, reason, at_ms))
         self._evaluate_absences({cameras: cameras.shared.newest_ms for cameras in active}, active, emit)
         for cameras in active:
-            outputs += self._statistics_in_turn(cameras, cameras.shared.newest_ms, emit)
+            # While nothing came time went on with our clock; what comes now may have been on its way since before that.
+            shared = cameras.shares()
+            shared.statistics_up_to_ms = min(shared.statistics_up_to_ms, shared.newest_ms)
+            outputs += self._statistics_in_turn(cameras, shared.newest_ms, emit)
         return outputs
 
     def on_time(self, states: Mapping[int, Cameras], now_ms: int) -> list[Record]:
@@ -166,8 +173,8 @@ class DriftCore(Tally):
         self._evaluate_absences(at_ms, partitions, emit)
         for cameras, its_ms in at_ms.items():
             if now_ms - cameras.shared.last_record_at_ms >= self._rules.statistics_ms:
-                # Of labels that came last nothing else would tell until more comes.
-                outputs += self._statistics_in_turn(cameras, its_ms, emit, labelled=True)
+                # Of what came last nothing else would tell until more comes.
+                outputs += self._statistics_in_turn(cameras, its_ms, emit)
         return outputs
 
     def on_predictions(
@@ -204,6 +211,7 @@ class DriftCore(Tally):
                 table = self._tables.of(layout)
                 changed = self._renewed(table, seen, np.array([numbers[place] for place in now], np.uint64), shown)
                 changed |= self._watcher.frames(table, seen)
+                _is_news(table, seen.rows[table.watch["sampled_ms"][seen.rows] == seen.at_ms])
                 for cameras, each in shown:
                     cameras.saw(each.received_at_ms)
                 emit(table, changed)
@@ -232,7 +240,7 @@ class DriftCore(Tally):
         """Take outcomes, each camera's in order; as `on_predictions`."""
         by_table: dict[Table, list[tuple[Cameras, Outcome]]] = {}
         for cameras, each in matched:
-            if each.change == "matched" and each.role == "champion":
+            if _is_first(each):
                 by_table.setdefault(cameras.home(each.camera).table, []).append((cameras, each))
         for table, of_it in _by_width(by_table):
             rows = [cameras.row(each.camera) for cameras, each in of_it]
@@ -244,6 +252,7 @@ class DriftCore(Tally):
                 counts = _counts(table, seen, now, versions)
                 counts &= _are_new_vehicles([of_it[place] for place in these], counts)
                 changed = self._watcher.labels(table, seen, counts)
+                _is_news(table, seen.rows)
                 for place in these:
                     cameras, each = of_it[place]
                     cameras.saw(each.label_received_at_ms)
@@ -321,12 +330,8 @@ class DriftCore(Tally):
             rows, now_ms, labels_ms = np.concatenate(of_it, axis=1)
             emit(table, absences.evaluate(table, rows, now_ms, labels_ms, views_of))
 
-    def _statistics_in_turn(
-        self, cameras: Cameras, at_ms: int, emit: Emit, *, labelled: bool = False
-    ) -> list[DriftStatistic]:
-        """Every few seconds of event time: statistics of some cameras, and how accurate they are; with
-        *labelled* only of those with new labels.
-        """
+    def _statistics_in_turn(self, cameras: Cameras, at_ms: int, emit: Emit) -> list[DriftStatistic]:
+        """Every few seconds of event time: statistics of some cameras, and how accurate they are."""
         if at_ms - cameras.shared.statistics_up_to_ms < self._rules.statistics_ms:
             return []
         shared = cameras.shares()
@@ -336,8 +341,7 @@ class DriftCore(Tally):
             watch = table.watch
             newest_ms[places] = np.maximum(watch["sampled_ms"][rows], watch["label_seen_ms"][rows])
             # Where no sample and no label came since, everything has been published.
-            since_ms = watch["label_seen_ms"][rows] if labelled else newest_ms[places]
-            news[places] = (since_ms > watch["reported_ms"][rows]) & (watch["version"][rows] > 0)
+            news[places] = (newest_ms[places] > watch["reported_ms"][rows]) & (watch["version"][rows] > 0)
         turns = np.flatnonzero(np.roll(news, -shared.turn))[:_CAMERAS_AT_ONCE]
         if not len(turns):
             return []
@@ -393,6 +397,17 @@ def _by_width(by_table: Mapping[Table, _Of]) -> list[tuple[Table, _Of]]:
 def _by_name(table: Table, rows: set[int]) -> list[tuple[int, Cameras]]:
     """*rows*, each with the cameras of its partition, in an order that no process chose: by name."""
     return [(row, table.cameras(row)) for row in sorted(rows, key=table.names.__getitem__)]
+
+
+def _is_first(outcome: Outcome) -> bool:
+    """Whether it is the first label of a frame, by which accuracy goes."""
+    return outcome.change == "matched" and outcome.role == "champion"
+
+
+def _is_news(table: Table, rows: NDArray[np.int64]) -> None:
+    """A sample or a label has come of each that was not reported yet, whatever its time: a label may be of the moment
+    that was reported last, or of one before."""
+    table.watch["reported_ms"][rows] = 0
 
 
 def _counts(table: Table, seen: Outcomes, matched: Sequence[Outcome], now: Sequence[Version]) -> NDArray[np.bool_]:

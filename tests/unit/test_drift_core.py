@@ -260,8 +260,8 @@ def test_the_doctors_frames_are_none_and_no_sign_of_life() -> None:
     raised: list[str] = []
     for minute in range(1, 10):
         assert service.take(doctors.shot(), now_s=camera.at_s + 10 * minute) == []
-        for output in service.core.on_time(service.states, ms(camera.at_s + 10 * minute + 9)):
-            raised += [alarm.kind for alarm in CODEC.decode(output.value, CameraReport).alarms]
+        for report in reports(service.core.on_time(service.states, ms(camera.at_s + 10 * minute + 9))):
+            raised += [alarm.kind for alarm in report.alarms]
     assert raised == ["camera_silent"]
     assert [*service.states[0]] == ["a"]
 

@@ -116,6 +116,9 @@ class KeyedState:
     def __len__(self) -> int:
         return len(self._values)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
     def get(self, key: bytes) -> bytes | None:
         return self._values.get(key)
 
