@@ -8,24 +8,13 @@ shows: it counts with the first prediction that makes it known.
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from catseye.contract.records import Outcome, Prediction
-from catseye.runtime.state_format import Format
 from services.drift.cameras import Cameras
 from services.drift.report import version_of
+from services.drift.state import AHEAD
 
 MOST: Final = 200
 """Labels of a camera that wait: of as many its recent accuracy is made. Of more the oldest only show that they came."""
-
-
-def _read(body: bytes) -> list[Outcome]:
-    return msgspec.msgpack.decode(body, type=list[Outcome])
-
-
-FORMAT: Final[Format[list[Outcome]]] = Format(
-    "drift", "labels that wait for their frames", write=msgspec.msgpack.encode, readers={1: _read}
-)
 
 
 def due(
@@ -45,11 +34,11 @@ def due(
     now: list[tuple[Cameras, Outcome]] = []
     for (cameras, camera), outcomes in came.items():
         known = cameras.ahead.get(camera.encode())
-        all_of_it = outcomes if known is None else FORMAT.read(known) + outcomes
+        all_of_it = outcomes if known is None else AHEAD.read(known) + outcomes
         ahead = [each for each in all_of_it if _is_ahead(cameras, each)][-MOST:]
         now += [(cameras, each) for each in all_of_it if each not in ahead]
         if ahead or known is not None:
-            cameras.ahead.put(camera.encode(), FORMAT.write(ahead) if ahead else None)
+            cameras.ahead.put(camera.encode(), AHEAD.write(ahead) if ahead else None)
     return now
 
 

@@ -234,6 +234,8 @@ class Cameras:
                 self.followed.restore(camera.decode(), value)
                 return
             if part == _AHEAD:
+                if value is not None:
+                    state.AHEAD.check(value)
                 self.ahead.restore(camera, value)
                 return
             self._restore(camera.decode(), part, value)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catseye.contract.identity import digest
+from catseye.contract.records import Outcome
 from catseye.runtime.state_format import HIGHEST, Format, Unnumbered, same_body
 from catseye.runtime.state_rows import RowCopy
 from services.drift import state_0
@@ -108,6 +109,12 @@ def _format(letter: bytes) -> Format[Piece]:
 
 _ROWS: Final = {letter: _format(letter) for letter in PIECES}
 _JSON: Final = same_body("drift", "a fact of the partition", lambda value: value[:1] in (b"[", b"{"))
+AHEAD: Final[Format[list[Outcome]]] = Format(
+    "drift",
+    "labels that wait for their frames",
+    write=msgspec.msgpack.encode,
+    readers={1: msgspec.msgpack.Decoder(list[Outcome]).decode},
+)
 _DETECTOR: Final = same_body("drift", "a detector", lambda value: len(value) % 4 == 0)
 
 

@@ -3,6 +3,9 @@ vehicles; the label of one of its pictures labels it, and the label that was mad
 
 Pictures of a vehicle come together, since it is followed until it has gone: so they are waited for by our own clock,
 for some seconds. A picture that comes later finds the vehicle complete, is counted as late, and changes nothing.
+
+Predictions and outcomes are read side by side, so a label may be read before any picture of its vehicle: it waits for
+the first one, on the state topic too.
 """
 
 import math
@@ -16,11 +19,15 @@ from catseye.contract.message import Message
 from catseye.contract.records import Change, Outcome, Prediction, Vehicle, VehicleCount, VehicleOutcome
 from catseye.runtime.router import Written
 from catseye.runtime.stream import Tally
-from services.vehicles.state import Complete, Counts, Labelled, Open, VehiclesState, names_of, vehicle_key
+from services.vehicles.state import Ahead, Complete, Counts, Labelled, Open, VehiclesState, names_of, vehicle_key
 
 COUNT_MS = 60_000
 """How long vehicles are counted before their counts are written."""
 FORGET_AT_ONCE = 1_000
+AHEAD_MS = 3_600_000
+"""How long a label waits for the first picture of its vehicle, by our clock; no topic is an hour behind another."""
+MOST_AHEAD = 10_000
+"""Labels of a partition that wait; of more those that were read first are counted as unknown."""
 _LEAST = 1e-6  # of a probability: one picture alone cannot rule a class out
 _STILL = 1e-6  # of the picture: so little is rounding, of sums of equal numbers too
 
@@ -55,7 +62,11 @@ class VehiclesCore(Tally):
         if known is not None and any(view[0] == prediction.sequence for view in known.views):
             self.events["view_repeated"] += 1
             return []
-        state.keep_open(name, _with_view(known, prediction, now_ms))
+        vehicle = _with_view(known, prediction, now_ms)
+        if known is None and (ahead := state.ahead(name)) is not None:
+            state.keep_ahead(name, None)
+            vehicle = replace(vehicle, labelled=ahead.labelled)
+        state.keep_open(name, vehicle)
         self.events["view"] += 1
         return []
 
@@ -72,12 +83,13 @@ class VehiclesCore(Tally):
             outcome.propensity,
         )
         if (known := state.open(name)) is not None:
-            if known.labelled is None or known.labelled.labelled_at_ms <= labelled.labelled_at_ms:
-                state.keep_open(name, replace(known, labelled=labelled))
+            state.keep_open(name, replace(known, labelled=_last_made(known.labelled, labelled)))
             return []
         complete = state.complete(name)
         if complete is None:
-            self.events["label_unknown"] += 1
+            before = state.ahead(name)
+            last = _last_made(before.labelled if before is not None else None, labelled)
+            state.keep_ahead(name, Ahead(now_ms, last))
             return []
         return self._labelled(name, complete, labelled, state)
 
@@ -98,7 +110,17 @@ class VehiclesCore(Tally):
                     written += [_count(camera, each) for each in counts.vehicles]
             if gone := state.forget(now_ms - self._horizon_ms, FORGET_AT_ONCE):
                 self.events["forgotten"] += gone
+            self._forget_ahead(state, now_ms)
         return written
+
+    def _forget_ahead(self, state: VehiclesState, now_ms: int) -> None:
+        """Labels whose vehicles do not come, of which many wait or for long, are of nobody."""
+        while (oldest := state.oldest_ahead()) is not None:
+            name, label = oldest
+            if 0 <= now_ms - label.touched_ms < AHEAD_MS and state.count_ahead <= MOST_AHEAD:
+                return
+            state.keep_ahead(name, None)
+            self.events["label_unknown"] += 1
 
     def _completed(self, name: bytes, known: Open, state: VehiclesState, now_ms: int) -> list[Written]:
         vehicle = _vehicle(name, known, now_ms)
@@ -153,6 +175,11 @@ class VehiclesCore(Tally):
                 propensity=now.propensity,
             )
         ]
+
+
+def _last_made(before: Labelled | None, now: Labelled) -> Labelled:
+    """The label that holds of two."""
+    return now if before is None or before.labelled_at_ms <= now.labelled_at_ms else before
 
 
 def _with_view(known: Open | None, prediction: Prediction, now_ms: int) -> Open:

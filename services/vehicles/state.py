@@ -1,4 +1,5 @@
-"""What is known of vehicles: those whose pictures still come and, while labels may come, those that are complete.
+"""What is known of vehicles: those whose pictures still come and, while labels may come, those that are complete; and
+labels that were read before any picture of their vehicle.
 
 A key on the state topic is a letter, then camera, boot and track with zero bytes between them, which no name has.
 """
@@ -15,6 +16,7 @@ from catseye.runtime.stream import KeyedState
 _OPEN: Final = b"o"
 _COMPLETE: Final = b"c"
 _COUNTS: Final = b"n"
+_AHEAD: Final = b"a"
 _HOUR_MS: Final = 3_600_000
 
 
@@ -55,6 +57,18 @@ class Open(msgspec.Struct, array_like=True, frozen=True):
     labelled: Labelled | None = None
 
 
+class Ahead(msgspec.Struct, array_like=True, frozen=True):
+    """A label that waits for the first picture of its vehicle.
+
+    Attributes:
+        touched_ms: Our clock when the last label of the vehicle was read.
+        labelled: What the label that was made last says.
+    """
+
+    touched_ms: int
+    labelled: Labelled
+
+
 class Complete(msgspec.Struct, array_like=True, frozen=True):
     """A vehicle of which there is a record, and what its label says.
 
@@ -84,7 +98,7 @@ class Counts(msgspec.Struct, array_like=True, frozen=True):
     vehicles: tuple[tuple[int, str, str | None, str | None, int], ...]
 
 
-Value = Open | Complete | Counts
+Value = Open | Complete | Counts | Ahead
 
 
 def _format(what: str, *readers: Callable[[bytes], Value]) -> Format[Value]:
@@ -100,6 +114,7 @@ FORMATS: Final = {
     _OPEN: _format("a vehicle whose pictures still come", Decoder(Open).decode),
     _COMPLETE: _format("a vehicle that is complete", _complete_1, Decoder(Complete).decode),
     _COUNTS: _format("counts of a camera", Decoder(Counts).decode),
+    _AHEAD: _format("a label that waits for its vehicle", Decoder(Ahead).decode),
 }
 """By the first byte of the key."""
 
@@ -120,7 +135,7 @@ class VehiclesState(KeyedState):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: dict[bytes, dict[bytes, None]] = {_OPEN: {}, _COUNTS: {}}
+        self._waiting: dict[bytes, dict[bytes, None]] = {_OPEN: {}, _COUNTS: {}, _AHEAD: {}}
         self._by_hour: dict[int, dict[bytes, None]] = {}
 
     def put(self, key: bytes, value: bytes | None) -> None:
@@ -137,10 +152,9 @@ class VehiclesState(KeyedState):
     def _note(self, key: bytes, before: bytes | None, value: bytes | None) -> None:
         letter, name = key[:1], key[1:]
         if letter != _COMPLETE:
-            if value is None:
-                self._waiting[letter].pop(name, None)
-            else:
-                self._waiting[letter][name] = None
+            self._waiting[letter].pop(name, None)
+            if value is not None:
+                self._waiting[letter][name] = None  # last of all, as it lies on the log
             return
         if before is not None:
             hour = _hour_of(before)
@@ -179,6 +193,31 @@ class VehiclesState(KeyedState):
             found = self.counts(name.decode())
             assert found is not None  # as above
             yield name.decode(), found
+
+    def ahead(self, name: bytes) -> Ahead | None:
+        """The label that waits for a vehicle."""
+        found = self._read(_AHEAD + name)
+        return found if isinstance(found, Ahead) else None
+
+    def oldest_ahead(self) -> tuple[bytes, Ahead] | None:
+        """The label that waits and was read first."""
+        for name in self._waiting[_AHEAD]:
+            found = self.ahead(name)
+            assert found is not None  # as above
+            return name, found
+        return None
+
+    @property
+    def count_ahead(self) -> int:
+        """How many labels wait."""
+        return len(self._waiting[_AHEAD])
+
+    def keep_ahead(self, name: bytes, label: Ahead | None) -> None:
+        """Wait for the vehicle of a label; None: no more."""
+        if label is None:
+            self.put(_AHEAD + name, None)
+        else:
+            self._write(_AHEAD + name, label)
 
     def keep_open(self, name: bytes, vehicle: Open) -> None:
         """Wait for more pictures."""

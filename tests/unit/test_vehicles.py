@@ -15,7 +15,7 @@ from catseye.contract.records import Outcome, Prediction, Vehicle, VehicleCount,
 from catseye.runtime.router import Router
 from catseye.runtime.stream import Output
 from services.vehicles import NAME, READS, WRITES
-from services.vehicles.core import VehiclesCore, direction_of, together
+from services.vehicles.core import AHEAD_MS, VehiclesCore, direction_of, together
 from services.vehicles.state import VehiclesState, vehicle_key
 from tests.simulation.cameras import Camera, outcome
 from tests.simulation.partitions import FakeMessage, Partition
@@ -130,6 +130,36 @@ def test_each_track_is_one_vehicle_whatever_happens(story: list[tuple[str, list[
     assert sum(each.vehicles for each in written(partition, VehicleCount)) == len(found)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["car", "truck", None])), max_size=6).flatmap(
+        lambda said: st.permutations([*range(6), *((delay, *each) for delay, each in enumerate(said, 1))])
+    ),
+    st.lists(st.sampled_from(["abort", "crash", "time", ""]), min_size=12, max_size=12),
+)
+def test_the_label_that_was_made_last_holds_in_whatever_order_all_is_read(
+    read: list[int | tuple[int, int, str | None]], faults: list[str]
+) -> None:
+    """Three vehicles of two views each, labels before, between and after them; each batch of one may be done twice."""
+    partition, views = Partition(service), [picture(f"v{number // 2}", number) for number in range(6)]
+    last: dict[str, str | None] = {}
+    for _, track, text in sorted(each for each in read if isinstance(each, tuple)):
+        last[f"v{track}"] = text
+    for number, (each, fault) in enumerate(zip(read, faults, strict=False)):
+        record = views[each] if isinstance(each, int) else label(views[2 * each[1]], each[2], each[0])
+        if fault == "abort":
+            partition.abort(messages(record), START_MS + number)
+        partition.take(messages(record), START_MS + number)
+        if fault == "crash":
+            partition.crash()
+        if fault == "time":
+            passes(partition, 6)
+    passes(partition, 20)
+    holds = {each.track: each.label for each in written(partition, VehicleOutcome)}
+    assert holds | {track: None for track in last if track not in holds} == last
+    assert len(written(partition, Vehicle)) == 3
+
+
 def test_the_label_of_one_view_labels_the_vehicle() -> None:
     """Before or after it is complete; the same label of another view says nothing new, a later one corrects."""
     partition = Partition(service)
@@ -187,13 +217,55 @@ def test_a_label_that_was_said_again_holds_from_when_it_was_said_last() -> None:
     assert [each.label for each in written(partition, VehicleOutcome)] == ["car", "truck"]
 
 
-def test_a_label_of_an_unknown_vehicle_is_counted_and_says_nothing() -> None:
-    """It is of one that was forgotten, or whose pictures never came."""
+def test_a_label_that_is_read_before_the_first_view_labels_the_vehicle() -> None:
+    """Topics are read side by side. Of several that wait the one that was made last holds, and nothing waits after."""
+    partition, views = Partition(service), [picture("v1", 0), picture("v1", 1)]
+    partition.take(messages(label(views[0], "truck", 3), label(views[1], "car", 2)), START_MS)
+    partition.take(messages(*views), START_MS + 1_000)
+    passes(partition, 7)
+    found = [(each.change, each.label, each.predicted) for each in written(partition, VehicleOutcome)]
+    assert found == [("matched", "truck", "car")]
+    assert partition.state.count_ahead == 0
+
+
+def test_a_label_that_waits_survives_aborts_and_crashes() -> None:
+    """It is on the log as long as it waits, and is an outcome once."""
+    partition, view = Partition(service), picture("v1", 0)
+    partition.take(messages(label(view, "truck", 1)), START_MS)
+    partition.crash()
+    partition.abort(messages(view), START_MS)
+    assert partition.state.count_ahead == 1
+    partition.take(messages(view), START_MS)
+    partition.crash()
+    partition.take(messages(view, label(view, "truck", 1)), START_MS + 1_000)
+    passes(partition, 7)
+    partition.crash()
+    passes(partition, 3_700)
+    assert [each.label for each in written(partition, VehicleOutcome)] == ["truck"]
+    assert partition.state.count_ahead == 0
+
+
+@pytest.mark.parametrize(("at_ms", "waits"), [(0, True), (AHEAD_MS - 1, True), (AHEAD_MS, False), (-1, False)], ids=str)
+def test_a_label_whose_vehicle_does_not_come_is_counted_and_says_nothing(at_ms: int, waits: bool) -> None:
+    """After an hour by our clock, or when that was put back: it is of a vehicle that was forgotten, or never was."""
     core, state = VehiclesCore(LATE_MS, HORIZON_MS), VehiclesState()
     (message,) = messages(labelled := label(picture("v1", 0), "car", 1))
     assert core.on_outcome(labelled, message, state, START_MS) == []
-    assert core.counted() == {"label_unknown": 1}
-    assert state.changes() == []
+    assert core.on_time({0: state}, START_MS + at_ms) == []
+    assert core.counted() == ({} if waits else {"label_unknown": 1})
+    assert state.count_ahead == waits
+
+
+def test_of_more_labels_than_may_wait_those_that_were_read_last_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label of a vehicle that waits already is read anew, also on the log."""
+    monkeypatch.setattr("services.vehicles.core.MOST_AHEAD", 2)
+    partition = Partition(service)
+    for track in ("v1", "v2", "v1", "v3"):
+        partition.take(messages(label(picture(track, 0), "car", 1)), START_MS)
+    for _ in range(2):  # the second time from the log
+        waiting = [track for track in ("v1", "v2", "v3") if partition.state.ahead(vehicle_key("a", "b", track))]
+        assert waiting == ["v1", "v3"]
+        partition.crash()
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["while views come", "when it is complete"])
@@ -291,6 +363,7 @@ OPEN_1 = (
 COMPLETE_1 = "01960aa16da176a3636172cb3fe800000000000095a462696b653c46a6706572736f6ecb3ff0000000000000"
 COMPLETE_2 = "02970aa16da176a3636172cb3fe800000000000095c00909a36e696bcb3fe0000000000000c2"
 COUNTS_1 = "0192509195cdea60a3636172a46c656674c002"
+AHEAD_1 = "01921e95a462696b653c46a6706572736f6ecb3ff0000000000000"
 
 
 def test_state_of_every_format_is_read_for_ever() -> None:
@@ -299,6 +372,10 @@ def test_state_of_every_format_is_read_for_ever() -> None:
     state.restore(b"oa\0b\0v1", bytes.fromhex(OPEN_1))
     state.restore(b"ca\0b\0v2", bytes.fromhex(COMPLETE_1))
     state.restore(b"na", bytes.fromhex(COUNTS_1))
+    state.restore(b"aa\0b\0v4", bytes.fromhex(AHEAD_1))
+    ahead = state.ahead(b"a\0b\0v4")
+    assert ahead is not None
+    assert (ahead.touched_ms, ahead.labelled.label, ahead.labelled.source) == (30, "bike", "person")
     opened, complete, counts = state.open(b"a\0b\0v1"), state.complete(b"a\0b\0v2"), state.counts("a")
     assert opened is not None
     assert complete is not None

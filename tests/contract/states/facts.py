@@ -19,6 +19,7 @@ from services.drift.fault_rules import ALARMS
 from services.drift.layout import PHASE_NAMES
 from services.drift.reference import usual
 from services.drift.report import learning_left, version_of
+from services.drift.state import AHEAD
 from services.ground_truth.entry import FULL, HAD_OUTCOME, NEVER_MS, RECEIVED, SHADOW_FULL, unpack, unpack_shadow
 from services.ground_truth.join_state import JoinState
 from services.ground_truth.state_formats import as_known
@@ -28,6 +29,7 @@ from services.incidents.lifecycle import LifecycleState
 from services.ingest.window import CameraWindow, Verdict, Windows
 from services.retrain_trigger.labels import count, unpacked
 from services.rollout.rollout_state import Kind, RolloutState
+from services.vehicles.state import Labelled, VehiclesState, names_of
 from tests.contract.states.stories import DRIFT_RULES, START_MS, Row
 from tests.simulation.cameras import CODEC
 
@@ -267,6 +269,28 @@ def of_days(rows: Sequence[Row]) -> Facts:
     }
 
 
+def of_ahead(rows: Sequence[Row]) -> Facts:
+    """Of each camera the labels that wait for their frames, in the order in which they came."""
+    cameras = Cameras()
+    for key, value in rows:
+        cameras.restore(key, value)
+    return {
+        camera.decode(): [
+            {
+                "sequence": each.sequence,
+                "version": each.version,
+                "predicted": each.predicted,
+                "label": each.label,
+                "frame received at ms": each.received_at_ms,
+                "label received at ms": each.label_received_at_ms,
+                "propensity": each.propensity,
+            }
+            for each in AHEAD.read(value)
+        ]
+        for camera, value in cameras.ahead.items()
+    }
+
+
 def of_drift(rows: Sequence[Row]) -> Facts:
     """Of each camera every number that is kept of it, by the names of signals, streams, classes, families and alarms;
     its version; whether it learns; the mean of each signal by phase. Of the partition what its cameras share."""
@@ -426,6 +450,62 @@ def of_retrain_trigger(rows: Sequence[Row]) -> Facts:
     return facts
 
 
+# -- vehicles
+
+
+def of_vehicles(rows: Sequence[Row]) -> Facts:
+    """Those whose pictures come, those that are complete, labels that wait, and counts that are not written."""
+    state = VehiclesState()
+    for key, value in rows:
+        state.restore(key, value)
+    names = [key[1:] for key, _ in rows]
+    counts = dict(state.all_counts())
+    return {
+        "open": {
+            names_of(name)[2]: {
+                "received at ms": vehicle.received_at_ms,
+                "last picture at ms": vehicle.touched_ms,
+                "version": f"{vehicle.model} {vehicle.version}",
+                "sum of logs": vehicle.logs,
+                "pictures": [[number + 1, at_ms, list(box)] for number, at_ms, box in vehicle.views],
+                "seen": [vehicle.first_seen_ms, vehicle.last_seen_ms],
+                "direction and line": [vehicle.direction, vehicle.line],
+                "label": _of_label(vehicle.labelled),
+            }
+            for name, vehicle in state.all_open()
+        },
+        "complete": {
+            names_of(name)[2]: {
+                "received at ms": vehicle.received_at_ms,
+                "version": f"{vehicle.model} {vehicle.version}",
+                "predicted": [vehicle.label, vehicle.confidence],
+                "label": _of_label(vehicle.labelled),
+                "has an outcome": vehicle.has_outcome,
+            }
+            for name in names
+            if (vehicle := state.complete(name)) is not None
+        },
+        "waits": {
+            names_of(name)[2]: {"read at ms": ahead.touched_ms, "label": _of_label(ahead.labelled)}
+            for name in names
+            if (ahead := state.ahead(name)) is not None
+        },
+        "counts": {camera: {"since ms": each.since_ms, "of": each.vehicles} for camera, each in counts.items()},
+    }
+
+
+def _of_label(label: Labelled | None) -> Facts | None:
+    if label is None:
+        return None
+    return {
+        "says": label.label or "taken back",
+        "made at ms": label.labelled_at_ms,
+        "received at ms": label.received_at_ms,
+        "by": label.source,
+        "propensity": label.propensity,
+    }
+
+
 # -- rollout
 
 
@@ -501,4 +581,5 @@ FACTS: Final[Mapping[str, Callable[[Sequence[Row]], Facts]]] = {
     "incidents": of_incidents,
     "retrain_trigger": of_retrain_trigger,
     "rollout": of_rollout,
+    "vehicles": of_vehicles,
 }

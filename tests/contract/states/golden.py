@@ -22,10 +22,13 @@ from catseye.contract.records import (
     Outcome,
     PairedOutcome,
     UnmatchedLabel,
+    Vehicle,
+    VehicleCount,
+    VehicleOutcome,
 )
 from catseye.runtime.stream import Output
-from tests.contract.states.facts import FACTS, Facts, of_days, without_nothing
-from tests.contract.states.stories import STORIES, Row, drift_days_rows
+from tests.contract.states.facts import FACTS, Facts, of_ahead, of_days, without_nothing
+from tests.contract.states.stories import STORIES, Row, drift_ahead_rows, drift_days_rows
 from tests.simulation.cameras import CODEC
 from tests.simulation.partitions import Partition
 
@@ -40,6 +43,9 @@ _RECORDS: Final[dict[str, Any]] = {
     "statistics": DriftStatistic,
     "alerts": Alert,
     "models": ModelEvent,
+    "vehicles": Vehicle,
+    "vehicles.outcomes": VehicleOutcome,
+    "vehicles.counts": VehicleCount,
 }
 _SHOWN: Final = {
     "frames.accepted": ("camera", "boot", "sequence"),
@@ -58,6 +64,24 @@ _SHOWN: Final = {
         *("since_ms", "opened_at_ms", "updated_at_ms", "resolved_at_ms"),
     ),
     "models": ("event_id", "model", "version", "stage", "previous_version", "decision_id", "dataset_sha256", "by"),
+    "vehicles": (
+        *(
+            "camera",
+            "boot",
+            "track",
+            "vehicle_id",
+            "first_seen_ms",
+            "last_seen_ms",
+            "received_at_ms",
+            "completed_at_ms",
+        ),
+        *("model", "version", "label", "confidence", "direction", "line", "box"),
+    ),
+    "vehicles.outcomes": (
+        *("camera", "boot", "track", "vehicle_id", "version", "predicted", "confidence", "change", "label"),
+        *("labelled_at_ms", "source", "propensity"),
+    ),
+    "vehicles.counts": ("camera", "minute_ms", "label", "direction", "line", "vehicles"),
 }
 """Fields that are compared: texts for people may change."""
 
@@ -149,6 +173,11 @@ def _text(facts: Any, depth: int = 3) -> str:
 def write_days(number: int) -> None:
     """Make the golden files of drift's days of labels, which format 1 did not have at first."""
     _write(FOLDER / str(number), "drift_days", drift_days_rows(), without_nothing(of_days(drift_days_rows())))
+
+
+def write_ahead(number: int) -> None:
+    """Make those of drift's labels that wait for their frames, which came later too."""
+    _write(FOLDER / str(number), "drift_ahead", drift_ahead_rows(), without_nothing(of_ahead(drift_ahead_rows())))
 
 
 def _write(folder: Path, name: str, rows: Sequence[Row], facts: Facts) -> None:

@@ -17,6 +17,7 @@ from catseye.contract.checks import Limits
 from catseye.contract.identity import prediction_id
 from catseye.contract.records import AcceptedLabel, Outcome, PairedOutcome, Prediction
 from catseye.runtime.router import Router
+from services import vehicles
 from services.drift.cameras import Cameras
 from services.ground_truth.join_state import JoinState
 from services.incidents.incidents_state import IncidentsState
@@ -25,6 +26,8 @@ from services.ingest.window import Windows
 from services.retrain_trigger.labels import Held, counted, packed
 from services.rollout.rollout_state import RolloutState
 from services.rollout.verdict import Rules as RolloutRules
+from services.vehicles.core import VehiclesCore
+from services.vehicles.state import VehiclesState
 from tests.simulation import incidents as roads
 from tests.simulation.cameras import CODEC, QUICK, Camera, drift_service, outcome
 from tests.simulation.partitions import FakeMessage, Partition
@@ -308,6 +311,66 @@ def drift_days_rows() -> list[Row]:
     return [(key, value) for key, value in compacted(part.state_log) if not key.endswith(pieces)]
 
 
+def drift_ahead_rows() -> list[Row]:
+    """`early`: three labels came before its first frame. `renewed`: two of a version that has not predicted yet."""
+    part, early, renewed = Partition(_drift_core), Camera("early"), Camera("renewed")
+    part.take(_frames_of(renewed, 0), START_MS)
+    renewed.version = "v2"
+    part.take([_frames_of(camera, 1)[1] for camera in (early, renewed, early, renewed, early)], START_MS)
+    return [(key, value) for key, value in compacted(part.state_log) if key.endswith(b"\0a")]
+
+
+# -- vehicles: those whose pictures come, those that are complete, counts, and labels that wait
+
+
+def _vehicles_core() -> Router[VehiclesState]:
+    return Router(VehiclesCore(5_000, 7 * 86_400_000), *_VEHICLES, CODEC, "", 1)
+
+
+_VEHICLES: Final = (vehicles.NAME, vehicles.READS, vehicles.WRITES)
+
+
+def _view_of(track: str, sequence: int, label: str = "car") -> Prediction:
+    """A picture of a vehicle, of which the model is fairly sure."""
+    chances = {name: 0.8 if name == label else 0.1 for name in CLASSES}
+    shot = replace(
+        Camera("north").shot(), sequence=sequence, label=label, probabilities=chances, captured_at_ms=START_MS
+    )
+    seen: dict[str, Any] = {"first_seen_ms": START_MS - 2_000, "last_seen_ms": START_MS, "direction": "left"}
+    return replace(shot, received_at_ms=START_MS, track=track, line="gate", box=[0.1, 0.2, 0.3, 0.4], **seen)
+
+
+def _said_of(track: str, sequence: int, label: str | None, at_s: float) -> FakeMessage:
+    """What is said of a picture so long after it came."""
+    said = outcome(_view_of(track, sequence), label or "", delay_s=at_s, track=track)
+    change = {} if label else {"label": None, "correct": None, "change": "withdrawn"}
+    return FakeMessage("outcomes", CODEC.encode(replace(said, **change)), name=b"north")
+
+
+def _views(*views: Prediction) -> list[FakeMessage]:
+    return [FakeMessage("predictions", CODEC.encode(each), name=b"north") for each in views]
+
+
+def _vehicles_rows() -> list[Row]:
+    """`done`: complete, of two views. `said`: complete and labelled. `taken`: complete, a label was taken back that
+    nobody gave. `open`: its pictures still come, and it has a label. `ahead`: two labels came before any picture."""
+    part = Partition(_vehicles_core)
+    part.take(
+        _views(_view_of("done", 0), _view_of("done", 1, "truck"), _view_of("said", 2), _view_of("taken", 3)), START_MS
+    )
+    part.take([_said_of("said", 2, "truck", 1), _said_of("taken", 3, None, 1)], START_MS + 6_000)
+    part.take([*_views(_view_of("open", 4)), _said_of("open", 4, "bike", 7)], START_MS + 7_000)
+    part.take([_said_of("ahead", 5, "truck", 3), _said_of("ahead", 6, "car", 2)], START_MS + 7_500)
+    return compacted(part.state_log)
+
+
+def _vehicles_afterwards() -> list[tuple[int, list[FakeMessage]]]:
+    """Late views, labels that correct, the first picture of `ahead`; then all are complete, and counts are written."""
+    late = [*_views(_view_of("done", 7), _view_of("open", 4), _view_of("ahead", 5), _view_of("ahead", 6))]
+    late += [_said_of("done", 1, "car", 4), _said_of("said", 2, "car", 0.5), _said_of("taken", 3, "car", 2)]
+    return [(START_MS + 8_000, late), (START_MS + 20_000, []), (START_MS + 200_000, [])]
+
+
 # -- incidents: alerts that are open, wait, or are over
 
 
@@ -452,4 +515,5 @@ STORIES: Final = {
     "incidents": Story(_incidents_rows, _incidents_core, _incidents_afterwards),
     "retrain_trigger": Story(_retrain_trigger_rows),
     "rollout": Story(_rollout_rows, _rollout_core, _rollout_afterwards),
+    "vehicles": Story(_vehicles_rows, _vehicles_core, _vehicles_afterwards),
 }
