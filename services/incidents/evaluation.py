@@ -254,7 +254,8 @@ class _Evaluation:
         more = cause.emitted.more if cause.emitted else 0
         # What comes back is part of what its group has now.
         last = before if cause.emitted else None
-        incident_id, cameras, more = self._incidents.joined(kind, alert_id, last, more)
+        signal = main_alarm(kind, cause.alarms).signal
+        incident_id, cameras, more = self._incidents.joined(kind, signal, alert_id, last, more)
         facts = self._facts(kind, cause, cameras, more, self._incidents.name if len(cameras) > 1 else None)
         alert = record_of(
             cause,

@@ -1,11 +1,14 @@
-"""Which alerts are one incident: those of one kind that open in one group within a while."""
+"""Which alerts are one incident: those of one kind that open in one group within a while, and what is told of one
+service that stands and is down.
+"""
 
 from typing import Final
 
 from msgspec.structs import replace
 
+from catseye.contract.alert_kinds import SERVICE_DOWN, SERVICE_STALLED
 from catseye.contract.records import Alert
-from services.incidents.incidents_state import IncidentsState, is_camera
+from services.incidents.incidents_state import FLEET, IncidentsState, is_camera, service_place
 from services.incidents.known import Incident
 from services.incidents.rules import Rules
 
@@ -47,11 +50,13 @@ class Membership:
         is_first = incident is not None and incident.first_camera == self._camera
         return incident is not None and is_first and self._named(incident) != (alert.cameras, more)
 
-    def joined(self, kind: str, alert_id: str, before: Alert | None, more: int) -> tuple[str, list[str], int]:
+    def joined(
+        self, kind: str, signal: str, alert_id: str, before: Alert | None, more: int
+    ) -> tuple[str, list[str], int]:
         """Id of the incident that an alert is, or now becomes, part of, the cameras that it names, and how many more
         there are; the record *before* counted *more*."""
         if not is_camera(self._camera):
-            return alert_id, [], 0
+            return before.incident_id if before else self._of_service(kind, signal) or alert_id, [], 0
         if before is not None and kind == before.kind:
             known = self._incident(kind, before)
             return before.incident_id, *((before.cameras, more) if known is None else self._named(known))
@@ -66,6 +71,19 @@ class Membership:
             self._wake(incident.first_camera)
         self._known.put_incident(group, kind, incident)
         return incident.incident_id, *self._named(incident)
+
+    def _of_service(self, kind: str, service: str) -> str | None:
+        """The incident of *service* that is told already: what does not work off its records because it is down, and is
+        down because it hangs, is one."""
+        if kind == SERVICE_DOWN:
+            place, other = FLEET, SERVICE_STALLED
+        elif kind == SERVICE_STALLED:
+            place, other = service_place(service), SERVICE_DOWN
+        else:
+            return None
+        cause = self._known.camera(place).causes.get(other)
+        told = cause.emitted.alert if cause is not None and cause.emitted is not None else None
+        return told.incident_id if told is not None and told.signal == service else None
 
     def _group(self) -> tuple[str, str | None]:
         """Key and name of the camera's group; one that has none is by itself."""

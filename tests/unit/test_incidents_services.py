@@ -1,7 +1,10 @@
 """What is down or refuses what it is told is one incident of that service and kind, and is over by itself."""
 
+import pytest
+
 from catseye.cli.alerts import _where
 from catseye.contract.records import Alert, AlertAction
+from catseye.runtime.progress import ROAD, HopProgress, Progress
 from catseye.runtime.stream import Output
 from services.retrain_trigger.policy import CAMERA_FAULTS, MAY_TRAIN
 from tests.simulation.incidents import Incidents, alarm, asked, ms, report
@@ -120,6 +123,45 @@ def test_a_kind_of_a_newer_build_is_left_out() -> None:
     newer = type(newer)(kind="service_upside_down", subject="", detail="new", since_ms=1)
     incidents.processes.has("inference-0", newer, refused("2"))
     assert [alert.kind for alert in incidents.goes_on(10)] == ["model_refused"]
+
+
+class ToldBoth(Told):
+    """It observes too that records wait for services, a moment each in seconds since the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits_since: dict[str, int] = {}
+
+    def step(self) -> None:
+        now_s = self.processes.now_s
+        since = {hop.service: self.waits_since.get(hop.service, now_s) for hop in ROAD}
+        hops = [HopProgress(name, ms(at_s), (now_s - at_s) * 1_000) for name, at_s in since.items()]
+        self.partition.core.on_progress(Progress(ms(now_s), {}, tuple(hops)))
+        super().step()
+
+
+@pytest.mark.parametrize("lets_wait_after_s", [0, 25])
+def test_a_service_that_is_down_and_lets_records_wait_is_one_incident(lets_wait_after_s: int) -> None:
+    """Whichever is told first; another service that is down is another one."""
+    incidents = ToldBoth()
+    incidents.goes_on(60)
+    incidents.processes.kill("ingest-0")
+    incidents.processes.kill("drift-0")
+    incidents.goes_on(lets_wait_after_s)
+    incidents.waits_since = {"ingest": 60 + lets_wait_after_s}
+    opened = incidents.goes_on(60)
+    of_ingest = [alert for alert in opened if alert.signal == "ingest"]
+    order = ["service_stalled", "service_down"]
+    assert [alert.kind for alert in of_ingest] == (order if not lets_wait_after_s else order[::-1])
+    assert {alert.incident_id for alert in of_ingest} == {of_ingest[0].alert_id}
+    (of_drift,) = [alert for alert in opened if alert.signal == "drift"]
+    assert of_drift.incident_id == of_drift.alert_id
+    incidents.processes.start("ingest-0")
+    incidents.waits_since = {}
+    over = incidents.goes_on(60)
+    assert {(alert.kind, alert.state, alert.incident_id) for alert in over} == {
+        (kind, "resolved", of_ingest[0].alert_id) for kind in order
+    }
 
 
 def test_people_command_it_as_any_other() -> None:

@@ -169,7 +169,7 @@ class Alert(Record, frozen=True, kw_only=True):
         examples_before: Frames from before the change.
         examples_after: Frames from after it.
         incident_id: The alert_id of the first alert of the incident: cameras of a group that alarm within an hour are
-            one.
+            one, and so is a service that is down and has not worked off its records.
         suppressed_until_ms: Until when the alert is suppressed, event time, Unix milliseconds; null while
             suppressed_by is set: until it resolves.
         suppressed_by: Who suppressed it; null while nobody has.
