@@ -175,7 +175,9 @@ class Attempt:
         fitted = self._fitted(net, Parts(taken(frames.part, at["train"]), replay, validation), spec)
         graph = graph_with(graph, fitted)
         content, candidate, spec = self._exported(graph, fitted, validation, window, spec, manifest, dataset_sha256)
-        held_out = self._held_out(session, candidate, frames, at["window"], fresh, examples.golden, spec)
+        held_out = self._held_out(
+            session, candidate, frames, cluster_of, at["window"], fresh, examples.golden, golden, spec
+        )
         verdict = assess(held_out, margin=self._settings.trainer_margin, error=self._settings.trainer_error)
         self._metrics |= verdict.metrics
         result = Result(
@@ -344,9 +346,11 @@ class Attempt:
         champion: Any,
         candidate: Any,
         frames: _Frames,
+        cluster_of: NDArray[np.int64],
         in_window: NDArray[np.bool_],
         fresh: Sequence[bool],
         golden: Part,
+        cluster_of_golden: NDArray[np.int64],
         spec: ModelSpec,
     ) -> list[HeldOut]:
         self._report("evaluating")
@@ -356,15 +360,19 @@ class Attempt:
         own = frames.logits[in_window].argmax(axis=1) == window.labels
         other = export.served_logits(candidate, window, spec).argmax(axis=1) == window.labels
         held_out = [
-            HeldOut(at, frame.camera, frame.label, bool(champion_right), bool(candidate_right))
-            for at, frame, champion_right, candidate_right in zip(where, labelled, own, other, strict=True)
+            HeldOut(at, frame.camera, frame.label, *right)
+            for at, frame, *right in zip(
+                where, labelled, own.tolist(), other.tolist(), cluster_of[in_window].tolist(), strict=True
+            )
         ]
         if golden.images:
             own = export.served_logits(champion, golden, spec).argmax(axis=1) == golden.labels
             other = export.served_logits(candidate, golden, spec).argmax(axis=1) == golden.labels
             held_out += [
-                HeldOut(GOLDEN, "", spec.classes[label], bool(champion_right), bool(candidate_right))
-                for label, champion_right, candidate_right in zip(golden.labels, own, other, strict=True)
+                HeldOut(GOLDEN, "", spec.classes[label], *right)
+                for label, *right in zip(
+                    golden.labels, own.tolist(), other.tolist(), cluster_of_golden.tolist(), strict=True
+                )
             ]
         return held_out
 

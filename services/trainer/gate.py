@@ -1,13 +1,15 @@
 """Whether a candidate may become a shadow: better where the road drifted, and not worse elsewhere.
 
-Both models answer the same frames, so only those count on which one is right and the other wrong (McNemar, 1947). Of
-these the candidate's share is assessed by its Wilson interval: all of it over one half is evidence of better, all of it
-under one half of worse. Slices by class and camera are many, so the interval is widened by their number (Bonferroni),
-and a loss must also be larger than a margin to count. Nothing here was trained on: the golden set is frozen, the window
-was held out.
+Both models answer the same frames, so only those count on which one is right and the other wrong (McNemar, 1947).
+Near-identical frames are one picture, and one observation: a lorry that is parked before a camera for an hour says once
+which model knows it, however many frames show it. Of the pictures on which the two differ the candidate's share is
+assessed by its Wilson interval: all of it over one half is evidence of better, all of it under one half of worse. The
+chance of an error is shared (Bonferroni): half of it by the wholes, half by the slices by class and camera, which are
+many; and a loss must also be larger than a margin to count. Nothing here was trained on: the golden set is frozen, the
+window was held out.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -37,6 +39,7 @@ class HeldOut:
         label: Its true class.
         champion: Whether the champion is right.
         candidate: Whether the candidate is right.
+        picture: Number of the cluster of near-identical frames that it is in.
     """
 
     where: Where
@@ -44,6 +47,7 @@ class HeldOut:
     label: str
     champion: bool
     candidate: bool
+    picture: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class Row:
         frames: How many.
         champion: How many of them the champion has right.
         candidate: How many the candidate has right.
-        won: Frames that only the candidate has right.
-        lost: Frames that only the champion has right.
+        won: Pictures of which the candidate has more frames right.
+        lost: Pictures of which the champion has more frames right.
         low: Lower end of the interval of won / (won + lost); 0 where both agree on all.
         high: Upper end; 1 where both agree on all.
     """
@@ -135,10 +139,11 @@ def assess(held_out: Sequence[HeldOut], *, margin: float, error: float) -> Verdi
         slices[f"{frame.where}/class/{frame.label}"].append(frame)
         if frame.camera:
             slices[f"{frame.where}/camera/{frame.camera}"].append(frame)
+    wholes = sum("/" not in name for name in slices)
     z = NormalDist().inv_cdf(1 - error / 2)
-    z_slices = NormalDist().inv_cdf(1 - error / 2 / max(1, len(slices)))
+    z_whole, z_slice = (NormalDist().inv_cdf(1 - error / 4 / max(1, count)) for count in (wholes, len(slices) - wholes))
     rows = {
-        name: _row(name, own, z if name == DRIFTED else z_slices)
+        name: _row(name, own, z if name == DRIFTED else z_slice if "/" in name else z_whole)
         for name, own in sorted(slices.items(), key=lambda item: (item[0].count("/"), item[0]))
     }
     table = tuple(rows.values())
@@ -150,8 +155,8 @@ def assess(held_out: Sequence[HeldOut], *, margin: float, error: float) -> Verdi
         return Verdict(False, f"{WORSE} {margin:.1%}: {'; '.join(map(str, worse[:3]))}", table)
     if not held_out:
         return Verdict(False, "gate: there is no held-out frame to assess by", table)
-    wholes = [str(row) for row in table if "/" not in row.name]
-    return Verdict(True, f"passed the gate: {'; '.join(wholes)}", table)
+    sentences = [str(row) for row in table if "/" not in row.name]
+    return Verdict(True, f"passed the gate: {'; '.join(sentences)}", table)
 
 
 def markdown(rows: Iterable[Row]) -> str:
@@ -170,8 +175,10 @@ def _with_interval(right: int, of: int) -> str:
 
 
 def _row(name: str, held_out: Sequence[HeldOut], z: float) -> Row:
-    won = sum(frame.candidate and not frame.champion for frame in held_out)
-    lost = sum(frame.champion and not frame.candidate for frame in held_out)
+    gains: Counter[int] = Counter()
+    for frame in held_out:
+        gains[frame.picture] += frame.candidate - frame.champion
+    won, lost = (sum(sign * gain > 0 for gain in gains.values()) for sign in (1, -1))
     low, high = wilson(won, won + lost, z)
     return Row(
         name=name,

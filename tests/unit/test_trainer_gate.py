@@ -1,5 +1,7 @@
 """Checks before a training, suspects among labels, and the gate after it."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from services.trainer.gate import DRIFTED, ELSEWHERE, GOLDEN, MOST_ROWS, HeldOut
 from services.trainer.gate import Where as WhereOf
 from services.trainer.suspects import confident, neighbour_votes, suspects
 
+_PICTURES = itertools.count(step=10_000)
+"""The first number of so many pictures, new each time."""
 LIMITS = Limits(fresh_fewest=4, different_fewest=3, suspects_most=0.15)
 
 
@@ -20,10 +24,15 @@ def frames(
     neither: int = 0,
     camera: str = "north",
     label: str = "car",
+    alike: int = 1,
 ) -> list[HeldOut]:
-    """So many frames of each kind."""
+    """So many frames of each kind, *alike* of a kind near-identical."""
     kinds = (((True, True), both), ((False, True), won), ((True, False), lost), ((False, False), neither))
-    return [HeldOut(where, camera, label, *right) for right, count in kinds for _ in range(count)]
+    return [
+        HeldOut(where, camera, label, *right, picture=first + place // alike)
+        for (right, count), first in zip(kinds, _PICTURES, strict=False)
+        for place in range(count)
+    ]
 
 
 def passed(held_out: list[HeldOut]) -> bool:
@@ -90,6 +99,46 @@ def test_where_nothing_drifted_not_being_worse_is_enough() -> None:
 def test_without_a_held_out_frame_nothing_passes() -> None:
     """No evidence at all."""
     assert assess([], margin=0.01, error=0.05).because == "gate: there is no held-out frame to assess by"
+
+
+def test_a_loss_on_the_whole_is_not_hidden_by_many_slices() -> None:
+    """A picture of each of eight cameras and classes is evidence together, and of no camera."""
+    lost = [frames(ELSEWHERE, both=19, lost=1, camera=f"c{place}", label=f"class {place}") for place in range(8)]
+    verdict = assess([*frames(DRIFTED, won=50), *itertools.chain(*lost)], margin=0.01, error=0.05)
+    assert verdict.because == "gate: worse by more than 1.0%: elsewhere 100.0% to 95.0% of 160 (won 0, lost 8)"
+
+
+def test_a_picture_that_is_seen_often_says_what_it_says_once() -> None:
+    """Neither twenty frames of two lorries that are parked, nor of as many that changed, are evidence."""
+    known = frames(ELSEWHERE, both=500)
+    assert passed([*frames(DRIFTED, won=50), *known, *frames(ELSEWHERE, lost=20, alike=10)])
+    assert not passed([*frames(DRIFTED, won=50), *known, *frames(ELSEWHERE, lost=20)])
+    verdict = assess([*frames(DRIFTED, won=50, alike=25), *known], margin=0.01, error=0.05)
+    assert verdict.because == (
+        "gate: no evidence of better where it drifted: drifted 0.0% to 100.0% of 50 (won 2, lost 0)"
+    )
+
+
+def test_a_picture_is_won_by_whoever_has_more_of_its_frames_right() -> None:
+    """In one light the one, in another the other; and as many each say nothing."""
+    one = [HeldOut(ELSEWHERE, "north", "car", *right, picture=7) for right in ((True, False), (False, True))]
+    assert [(row.won, row.lost) for row in assess(one, margin=0.01, error=0.05).rows[:1]] == [(0, 0)]
+    more = [*one, HeldOut(ELSEWHERE, "north", "car", True, False, picture=7)]
+    assert [(row.won, row.lost) for row in assess(more, margin=0.01, error=0.05).rows[:1]] == [(0, 1)]
+
+
+def test_pictures_of_an_equal_candidate_stop_it_about_as_rarely_as_was_set() -> None:
+    """Each is seen 20 times, and whoever knows it knows it each time; counted by frames it would be stopped at the half
+    of times."""
+    chance = np.random.default_rng(5)
+    stopped, by_frames = 0, 0
+    for _ in range(100):
+        won = int(chance.binomial(12, 0.5))
+        both = frames(ELSEWHERE, both=200)
+        stopped += not passed([*both, *frames(ELSEWHERE, won=20 * won, lost=20 * (12 - won), alike=20)])
+        by_frames += not passed([*both, *frames(ELSEWHERE, won=20 * won, lost=20 * (12 - won))])
+    assert stopped <= 5
+    assert by_frames >= 25
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from tests.unit.test_trainer_core import event
 
 def held_out(where: str, label: str, champion: bool, candidate: bool, count: int = 99) -> list[HeldOut]:
     """Frames that both answered alike."""
-    return [HeldOut(where, "north" * (where != GOLDEN), label, champion, candidate)] * count  # type: ignore[arg-type]
+    camera = "north" * (where != GOLDEN)
+    return [HeldOut(where, camera, label, champion, candidate, picture) for picture in range(count)]  # type: ignore[arg-type]
 
 
 def rejection(*frames: list[HeldOut]) -> Lesson | None:

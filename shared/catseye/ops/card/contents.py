@@ -27,9 +27,9 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
         slice: ``all``, ``class NAME`` or ``camera NAME``.
         champion: What the champion had right.
         candidate: What the version had right.
-        won: Frames that only the version had right.
-        lost: Frames that only the champion had right.
-        low: Lower end of the 95 % interval (Wilson) of won among those on which the two differ.
+        won: Pictures, near-identical frames being one, of which the version had more frames right.
+        lost: Pictures of which the champion had more frames right.
+        low: Lower end of the 95 % interval (Wilson) of won among those pictures on which the two differ.
         high: Upper end; 0 to 1 where they differ on none.
     """
 
