@@ -134,8 +134,9 @@ class Attempt:
         of_golden, of_examples = (
             [perceptual_hash(crop) for crop in part.images] for part in (examples.golden, examples.train)
         )
+        bits = self._settings.trainer_hash_bits
         cluster_of, golden, replayed = np.split(
-            clusters([*frames.hashes, *of_golden, *of_examples], bits=self._settings.trainer_hash_bits),
+            clusters([*frames.hashes, *of_golden, *of_examples], bits=bits),
             [len(frames.hashes), len(frames.hashes) + len(of_golden)],
         )
         frozen = frozenset(golden.tolist())
@@ -175,9 +176,9 @@ class Attempt:
         fitted = self._fitted(net, Parts(taken(frames.part, at["train"]), replay, validation), spec)
         graph = graph_with(graph, fitted)
         content, candidate, spec = self._exported(graph, fitted, validation, window, spec, manifest, dataset_sha256)
-        held_out = self._held_out(
-            session, candidate, frames, cluster_of, at["window"], fresh, examples.golden, golden, spec
-        )
+        # What must not leak may be alike from afar, by way of others; what is counted as one has to be closer.
+        pictures = clusters([*frames.hashes, *of_golden], bits=bits // 2)
+        held_out = self._held_out(session, candidate, frames, at["window"], fresh, examples.golden, pictures, spec)
         verdict = assess(held_out, margin=self._settings.trainer_margin, error=self._settings.trainer_error)
         self._metrics |= verdict.metrics
         result = Result(
@@ -346,14 +347,15 @@ class Attempt:
         champion: Any,
         candidate: Any,
         frames: _Frames,
-        cluster_of: NDArray[np.int64],
         in_window: NDArray[np.bool_],
         fresh: Sequence[bool],
         golden: Part,
-        cluster_of_golden: NDArray[np.int64],
+        pictures: NDArray[np.int64],
         spec: ModelSpec,
     ) -> list[HeldOut]:
+        """Frames of the window and golden crops; *pictures* has the number of each frame's, then of each crop's."""
         self._report("evaluating")
+        of_frames, of_golden = np.split(pictures, [len(in_window)])
         window = taken(frames.part, in_window)
         labelled = [frame for frame, taken in zip(frames.labelled, in_window, strict=True) if taken]
         where = [DRIFTED if is_fresh else ELSEWHERE for is_fresh, taken in zip(fresh, in_window, strict=True) if taken]
@@ -362,7 +364,7 @@ class Attempt:
         held_out = [
             HeldOut(at, frame.camera, frame.label, *right)
             for at, frame, *right in zip(
-                where, labelled, own.tolist(), other.tolist(), cluster_of[in_window].tolist(), strict=True
+                where, labelled, own.tolist(), other.tolist(), of_frames[in_window].tolist(), strict=True
             )
         ]
         if golden.images:
@@ -370,9 +372,7 @@ class Attempt:
             other = export.served_logits(candidate, golden, spec).argmax(axis=1) == golden.labels
             held_out += [
                 HeldOut(GOLDEN, "", spec.classes[label], *right)
-                for label, *right in zip(
-                    golden.labels, own.tolist(), other.tolist(), cluster_of_golden.tolist(), strict=True
-                )
+                for label, *right in zip(golden.labels, own.tolist(), other.tolist(), of_golden.tolist(), strict=True)
             ]
         return held_out
 

@@ -39,7 +39,7 @@ class HeldOut:
         label: Its true class.
         champion: Whether the champion is right.
         candidate: Whether the candidate is right.
-        picture: Number of the cluster of near-identical frames that it is in.
+        picture: Number of the near-identical frames that it is one of; those of another class are another picture.
     """
 
     where: Where
@@ -175,9 +175,9 @@ def _with_interval(right: int, of: int) -> str:
 
 
 def _row(name: str, held_out: Sequence[HeldOut], z: float) -> Row:
-    gains: Counter[int] = Counter()
+    gains: Counter[tuple[int, str]] = Counter()
     for frame in held_out:
-        gains[frame.picture] += frame.candidate - frame.champion
+        gains[frame.picture, frame.label] += frame.candidate - frame.champion
     won, lost = (sum(sign * gain > 0 for gain in gains.values()) for sign in (1, -1))
     low, high = wilson(won, won + lost, z)
     return Row(

@@ -125,6 +125,8 @@ def test_a_picture_is_won_by_whoever_has_more_of_its_frames_right() -> None:
     assert [(row.won, row.lost) for row in assess(one, margin=0.01, error=0.05).rows[:1]] == [(0, 0)]
     more = [*one, HeldOut(ELSEWHERE, "north", "car", True, False, picture=7)]
     assert [(row.won, row.lost) for row in assess(more, margin=0.01, error=0.05).rows[:1]] == [(0, 1)]
+    others = [*more, HeldOut(ELSEWHERE, "north", "van", False, True, picture=7)]  # as dark, and another vehicle
+    assert [(row.won, row.lost) for row in assess(others, margin=0.01, error=0.05).rows[:1]] == [(1, 1)]
 
 
 def test_pictures_of_an_equal_candidate_stop_it_about_as_rarely_as_was_set() -> None:
