@@ -94,7 +94,8 @@ class Attempt:
             warm_up_epochs=0.3,
             mix_share=0.3,
             mean_decay=0.99,
-            start_share=0.3,
+            start_share=0.15,
+            start_teaches=True,
         )
         self._trials: tuple[Trial, ...] = ()
         self._metrics: dict[str, float] = {}

@@ -78,6 +78,7 @@ def fit(
     after = recipe.frozen_modules if recipe.copies else 0
     net.body[:after].eval().requires_grad_(requires_grad=False)
     mean_net: Net = copy.deepcopy(net).eval()
+    teacher = copy.deepcopy(net).eval() if start is not None and recipe.start_teaches else None
     optimiser = _optimiser(net, recipe)
     each = steps_per_epoch(len(part.images), recipe)
     steps = wanted = each * recipe.epochs
@@ -98,6 +99,8 @@ def fit(
                 group["lr"] = recipe.learning_rate * rate(step, steps, recipe)
             images = torch.from_numpy(inputs).contiguous(memory_format=torch.channels_last)
             targets = _targets(labels, len(spec.classes), recipe)
+            if teacher is not None:
+                targets = _taught(targets, teacher, images, after)
             images, targets = _mixed(images, targets, recipe, chance)
             with torch.autocast("cpu", torch.bfloat16, enabled=precision_of(net) == "bfloat16"):
                 logits = net(images, after)
@@ -173,6 +176,15 @@ def _targets(labels: NDArray[np.int64], class_count: int, recipe: Recipe) -> tor
     """Labels as shares [N, C], smoothed (Szegedy et al., 2016, "Rethinking the Inception Architecture")."""
     shares = functional.one_hot(torch.from_numpy(labels), class_count).float()
     return shares * (1.0 - recipe.label_smoothing) + recipe.label_smoothing / class_count
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not there when types are checked
+def _taught(targets: torch.Tensor, teacher: Net, images: torch.Tensor, after: int) -> torch.Tensor:
+    """*targets* [N, C], and what *teacher* answers in their place wherever it is right: what is known stays as it is
+    known (Li and Hoiem, 2016, "Learning without Forgetting"), and a label says more than a mistake."""
+    answers = functional.softmax(teacher(images, after).float(), 1)
+    is_right = answers.argmax(1) == targets.argmax(1)
+    return torch.where(is_right[:, None], answers, targets)
 
 
 def _mixed(

@@ -42,6 +42,7 @@ class Recipe:
             through them once.
         start_share: How much of each number of the net that a fit goes on from is in the result, 0 to under 1; says
             nothing where it goes on from none.
+        start_teaches: Whether the answers of that net, wherever they are right, are learned in the place of labels.
     """
 
     epochs: int = 80
@@ -60,6 +61,7 @@ class Recipe:
     copies: int = 0
     frozen_modules: int = 0
     start_share: float = 0.0
+    start_teaches: bool = False
 
 
 PRETRAINED: Final = Recipe(

@@ -280,6 +280,33 @@ def test_a_fit_keeps_a_share_of_the_net_that_it_goes_on_from() -> None:
     assert all(torch.equal(alone[name], as_well[name]) for name in alone)
 
 
+def test_what_the_net_before_is_right_about_stays_as_it_says_it() -> None:
+    """It is half sure of the dark ones and wrong about the light ones: only these are learned as labelled."""
+    import torch
+    from torch.nn import functional
+
+    from services.trainer.fit import fit, logits_of
+    from services.trainer.net import Net
+
+    torch.manual_seed(2)
+    start = Net(2).eval()
+    with torch.no_grad():
+        start.classifier.weight.zero_()
+        start.classifier.bias.copy_(torch.tensor([0.4, 0.0]))  # dark: 60 %
+    part, recipe = shades(64, seed=1), replace(TINY, epochs=12, learning_rate=0.02, label_smoothing=0.0)
+
+    def of_true(*, teaches: bool) -> tuple[float, float]:
+        """Chance of the true class, mean over dark crops and over light ones."""
+        net = fit(part, SPEC, replace(recipe, start_teaches=teaches), seed=1, on_step=lambda _: None, start=start)
+        chances = functional.softmax(torch.from_numpy(logits_of(net, part, SPEC)), 1).numpy()
+        return float(chances[part.labels == 0, 0].mean()), float(chances[part.labels == 1, 1].mean())
+
+    dark, light = of_true(teaches=True)
+    assert dark == pytest.approx(0.6, abs=0.1)
+    assert light > 0.85
+    assert of_true(teaches=False)[0] > 0.85
+
+
 def test_a_search_keeps_the_net_that_is_best_on_validation() -> None:
     """The recipe itself comes first, each of the grid once, and the net is the one of the best trial."""
     found = searched(4)
