@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.drift.layout import COMPOSITION, INPUT, LIGHT, RANK_WAYS, RANKED
+from services.drift.layout import COMPOSITION, INPUT, LIGHT, RANK_WAYS, RANKED, RANKED_PLACES
 from services.drift.outcomes import expected
 from services.drift.reference import usual
 from services.drift.sample import Floats, Ints
@@ -26,6 +26,27 @@ def signal_of(table: Table, row: int, stream: int) -> tuple[str, int | None]:
             return place.signal.name, place.number
         case _:
             return place.signal.name, None
+
+
+def off(table: Table, row: int) -> NDArray[np.bool_]:
+    """Of which ranked signals the camera's phase has a whole reference that holds nothing, [RANKED]."""
+    phase = int(table.watch["phase"][row])
+    known = table.reference
+    found: NDArray[np.bool_] = (known["histogram"][row, phase] == 0).all(axis=-1) & (known["closed"][row, phase] == 1)
+    return found
+
+
+def signals_off(table: Table, row: int) -> list[str]:
+    """Names of those: the camera sent them, or should have, and no number that can be measured."""
+    known, names = table.reference, []
+    for number in np.flatnonzero(off(table, row)).tolist():
+        place = RANKED_PLACES[number]
+        if place.signal.along == "slot":
+            slot = known["telemetry"][row, place.number].decode()
+            names += [f"{place.signal.name}.{slot}"] if slot else []
+        elif not place.signal.optional or known["decorrelation_lag"][row, number]:
+            names.append(place.name)
+    return names
 
 
 def estimates(table: Table, rows: Ints, floor: float) -> tuple[Floats, Floats]:

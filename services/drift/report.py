@@ -10,7 +10,7 @@ from catseye.contract.records import Alarm, CameraReport, Place
 from services.drift import absences
 from services.drift.alarms import DEAD_LETTERS
 from services.drift.cameras import Version
-from services.drift.describe import signal_of
+from services.drift.describe import signal_of, signals_off
 from services.drift.detector_choice import NAMES
 from services.drift.fault_rules import ALARMS
 from services.drift.layout import ALARMED, FAMILIES, FAULT_ALARMS, INPUT, PHASE_NAMES
@@ -51,6 +51,7 @@ def report(table: Table, row: int, rules: Rules, at_ms: int, frames: tuple[str, 
         worst_loss=min(worst(table.reference, row), 1.0),
         estimated_accuracy=estimate,
         estimate_valid=valid,
+        signals_off=signals_off(table, row),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from catseye.contract.records import DriftStatistic
 from catseye.intervals import wilson
-from services.drift.describe import estimates, signal_of
+from services.drift.describe import estimates, off, signal_of
 from services.drift.detector_choice import NAMES
 from services.drift.fields import CONFIDENCE_BINS
 from services.drift.layout import ACCURACY, INPUT, PHASE_NAMES, RANKED_PLACES, Layout, Place
@@ -93,8 +93,7 @@ def _of_frames(table: Table, row: int, shares: Floats, classes: tuple[str, ...],
         samples: How many make a reference.
     """
     slots, lags = table.reference["telemetry"][row], table.reference["decorrelation_lag"][row]
-    phase = int(table.watch["phase"][row])
-    off = (table.reference["histogram"][row, phase] == 0).all(axis=-1) & (table.reference["closed"][row, phase] == 1)
+    is_off = off(table, row)
     for place, streams in _places(table.layout):
         signal = place.signal
         if (signal.along == "slot" and not slots[place.number]) or (
@@ -106,7 +105,7 @@ def _of_frames(table: Table, row: int, shares: Floats, classes: tuple[str, ...],
         called, bucket = signal_of(table, row, streams[0])
         called = called if bucket is None else f"{called}.{table.layout.class_of(bucket, classes) or 'others'}"
         shown: dict[str, Any] = {"signal": called, "evidence": float(shares[streams].sum())}
-        if place in RANKED_PLACES and off[RANKED_PLACES.index(place)]:
+        if place in RANKED_PLACES and is_off[RANKED_PLACES.index(place)]:
             shown["learning_left"] = samples
         yield _KIND[signal.family], streams[0], shown
 

@@ -186,4 +186,5 @@ def _noted(camera: CameraState, report: CameraReport, lag_ms: int) -> CameraStat
         recent_labels=report.recent_labels,
         recent_errors=report.recent_errors,
         worst_loss=report.worst_loss,
+        signals_off=tuple(report.signals_off),
     )

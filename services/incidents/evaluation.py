@@ -328,6 +328,7 @@ class _Evaluation:
             raised=cause.raised,
             silenced=sorted(silenced),
             also=sorted(others - silenced),
+            signals_off=self._camera.signals_off,
             model=f"{self._camera.model} {self._camera.version}",
             version_before=self._camera.version_before,
             version_since_ms=self._camera.version_since_ms,

@@ -39,6 +39,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         group: The cameras' group; None while one camera is concerned.
         cameras: Cameras of the incident, those that the alert names.
         more: How many it does not name.
+        signals_off: Signals that are not watched on the camera.
         service: Whose it is; None for a camera or the fleet.
         sentence: Of a service: what is so.
     """
@@ -56,6 +57,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None
     cameras: Sequence[str]
     more: int
+    signals_off: Sequence[str] = ()
     service: str | None = None
     sentence: str = ""
 
@@ -63,7 +65,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         """All but the numbers: an alert is worth another record when this changes."""
         signals = [f"{kind}:{alarm.signal}:{alarm.label}" for kind, alarm in sorted(self.alarms.items())]
         return "|".join(
-            [*signals, *sorted(self.raised), *sorted(self.silenced), *sorted(self.also), self.model, *self.sentences()]
+            [
+                *signals,
+                *sorted(self.raised),
+                *sorted(self.silenced),
+                *sorted(self.also),
+                *self.signals_off,
+                self.model,
+                *self.sentences(),
+            ]
         )
 
     def sentences(self) -> list[str]:
@@ -162,7 +172,7 @@ def _wait(alarm: Alarm) -> str:
 
 
 def _families(facts: Facts) -> list[str]:
-    """What of pictures, predictions and accuracy moved, and what did not."""
+    """What of pictures, predictions and accuracy moved, what did not, and what cannot be seen."""
     found = []
     for family in EVIDENCE_OF_DRIFT:
         alarm = facts.alarms.get(family)
@@ -171,7 +181,9 @@ def _families(facts: Facts) -> list[str]:
         if alarm is not None and family not in facts.raised:
             found.append(f"By now {MOVED[family][1]} {_verb(family)} as before")
     still = [MOVED[family][1] for family in EVIDENCE_OF_DRIFT if family not in facts.alarms]
-    return [*found, f"Nothing is to be seen on {' and '.join(still)}"] if still else found
+    found += [f"Nothing is to be seen on {' and '.join(still)}"] if still else []
+    off = ", ".join(facts.signals_off)
+    return [*found, f"Not watched, since the camera learned no number of them: {off}"] if off else found
 
 
 def _verb(family: str) -> str:

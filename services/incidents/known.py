@@ -102,6 +102,7 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
         recent_labels: Of the newest report.
         recent_errors: The same.
         worst_loss: The same.
+        signals_off: The same.
         causes: Causes under way, by name.
         ended: Alerts that are over by id, oldest first.
         counted: Kinds of whose newest incident it is part without being named there: when that incident opened.
@@ -122,6 +123,7 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
     recent_labels: float = 0.0
     recent_errors: float = 0.0
     worst_loss: float = 1.0
+    signals_off: tuple[str, ...] = ()
     causes: dict[str, CauseState] = {}
     ended: dict[str, Ended] = {}
     counted: dict[str, int] = {}

@@ -137,6 +137,18 @@ def test_nothing_that_is_not_a_number_is_written(count: int, kind: str) -> None:
     check_numbers([watched.report()])
 
 
+def test_a_report_names_the_signals_that_are_off() -> None:
+    """Once the reference is whole: those that frames lacked, or had no number of that can be measured; not readings
+    that the camera never sends."""
+    camera, watched = Camera(), Watched()
+    watched.see(*camera.shots(30, embedding=[], telemetry={"voltage": math.nan}))
+    assert watched.report().signals_off == []
+    watched.see(*camera.shots(300, embedding=[], telemetry={"voltage": math.nan}))
+    assert watched.report().signals_off == ["embedding", "telemetry.voltage"]
+    _, whole = learned(telemetry={"voltage": 12.0})
+    assert whole.report().signals_off == []
+
+
 def test_labels_that_could_not_be_learned_from_give_numbers() -> None:
     """A camera whose pictures had drifted before its first label came."""
     camera, watched = Camera(), Watched()

@@ -63,6 +63,15 @@ def test_alarms_together_mean_one_thing(alarms: list[Alarm], kind: str, severity
     assert alert.explanation.startswith("Since 2027-01-15 07:59:59 UTC camera a ")
 
 
+def test_an_explanation_names_the_signals_that_are_off() -> None:
+    """Where statistics explain the alert: that nothing is to be seen on pictures means less then."""
+    off = ["embedding", "telemetry.voltage"]
+    words = "Not watched, since the camera learned no number of them: embedding, telemetry.voltage."
+    assert words in opened(INPUT, signals_off=off)[1].explanation
+    assert "Not watched" not in opened(INPUT)[1].explanation
+    assert "Not watched" not in opened(alarm("labels_missing", 0), signals_off=off)[1].explanation
+
+
 def test_what_is_not_known_is_left_out_of_an_explanation() -> None:
     """A camera that never had a frame accepted has no model and no time since when one serves: no zero of 1970."""
     dead = alarm("camera_dead_letters", 0, signal="jpeg_too_large")

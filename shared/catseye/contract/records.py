@@ -307,6 +307,7 @@ class CameraReport(Record, frozen=True, kw_only=True):
             known so far.
         estimated_accuracy: Accuracy of the recent window, estimated without labels, 0 to 1.
         estimate_valid: Whether the assumption behind estimated_accuracy holds now.
+        signals_off: Signals that are not watched on this camera: all of its reference holds no number of them.
     """
 
     schema_name: ClassVar[str] = "catseye.CameraReport"
@@ -323,6 +324,7 @@ class CameraReport(Record, frozen=True, kw_only=True):
     worst_loss: float = 1.0
     estimated_accuracy: float | None = None
     estimate_valid: bool
+    signals_off: list[str] = msgspec.field(default_factory=list)
 
 
 class CameraView(Record, frozen=True, kw_only=True):
