@@ -1,6 +1,9 @@
 """Installs what only some runs need, once it is known that this run needs it."""
 
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from catseye.contract.errors import Unavailable
 from infra.local.jvm import ROOT
@@ -18,10 +21,21 @@ def need_loop() -> None:
         Unavailable: They could not be installed; the reason is on standard error.
     """
     called = ["bash", "-euo", "pipefail", "-c", _SCRIPT, "set-up", *ENVIRONMENTS_OF_THE_LOOP]
-    installing = subprocess.Popen(called, cwd=ROOT)
-    try:
-        installing.wait()
-    finally:
-        installing.wait()  # Ctrl-C reaches it too, and it says what it left
+    with _interrupted_later():  # Ctrl-C reaches the set-up too, and that says first what it left
+        installing = subprocess.run(called, cwd=ROOT, check=False)
     if installing.returncode:
         raise Unavailable("the packages of the loop are not there, see above; the same command goes on")
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Ctrl-C interrupts after the body; where it is ignored, it stays so."""
+    heeded, before = [], signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, _: heeded.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heeded:
+        raise KeyboardInterrupt
