@@ -64,6 +64,7 @@ PARTITIONS = 3
 """Half of the usual number: on two cores a frame takes 60 ms with them, 74 with six (median)."""
 PATIENCE_S = 30.0
 """What is under way may take so long without one more end; then it is called lost."""
+_NOT_ON_ROADS = ("frames", "scenario", "after", "change_at", "change_cameras")
 SHARE = click.FloatRange(0, 1)
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 MODEL_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
@@ -128,7 +129,7 @@ class Demo:
                 self._print(f"nobody labels this road but people: {self._pages}label")
             self._began_s = time.time()
             simulator = self._simulator(env)
-            undo.callback(_end, simulator)
+            undo.callback(ended, simulator)
             self._show(simulator, watch, settings)
             ended_s = time.time()
             if not wait_for_alerts(settings):
@@ -329,7 +330,8 @@ class Demo:
         self._console.print(what, highlight=False, soft_wrap=True)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def ended(process: "subprocess.Popen[bytes]") -> None:
+    """End a process that still runs."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -371,10 +373,13 @@ def _stop(_: int, __: FrameType | None) -> NoReturn:
     help="Which: a number, or with a point a share.  [default: the scenario's; 1.0 of --after]",
 )
 @click.option("--model", type=MODEL_FILE, default=MODEL, help="ONNX model to start with.", show_default="infra/example")
+@click.option(
+    "--roads", is_flag=True, help="Composed films of whole roads through `catseye roadside`, instead of crops."
+)
 @click.option("--headless", is_flag=True, help="Lines instead of a live screen.")
 @click.option("--seed", type=int, default=1, help="Of all chance.")
 @click.option("--json", "json_file", type=OutFile(), help="Write one object here.")
-def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
+def main(*, roads: bool, headless: bool, json_file: Path | None, **asked: Any) -> None:
     """Show Catseye at work: a road of cameras through Kafka, predictions, late labels, alerts, and what came of it.
 
     Exit status: 0 nothing was lost and nothing repeated; 1 something was, or something failed; 2 misconfigured.
@@ -382,6 +387,8 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
     started_s = float(os.environ.get("INFRA_DEMO_STARTED_S") or time.time())
     wanted = wishes(headless=headless or not sys.stdout.isatty(), **asked)
     check_pictures(wanted.model, wanted.frames, asked["after"])
+    if roads and (others := [name for name in _NOT_ON_ROADS if asked[name] is not None]):
+        raise Misconfigured(f"--roads plays films of its own; it takes no --{others[0].replace('_', '-')}")
     os.chdir(ROOT)  # so that .env and relative settings are the repository's, wherever the command is called from
     signal.signal(signal.SIGTERM, _stop)
     console = Console()
@@ -391,6 +398,9 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
         os.environ["CATSEYE_PARTITIONS"] = str(PARTITIONS)
     try:
         with own_folder(ROOT / ".catseye" / "demo") as folder:
+            if roads:
+                played = (asked["cameras"], wanted.duration_s, asked["seed"])
+                sys.exit(_roads(wanted, folder, console, started_s, played, json_file))
             figures, report = Demo(wanted, folder, console, started_s).run()
     except KeyboardInterrupt:
         sys.exit("infra/demo: stopped before its end; what it had started is stopped too")
@@ -400,10 +410,33 @@ def main(*, headless: bool, json_file: Path | None, **asked: Any) -> None:
     console.print(ending(figures, next_steps(figures["story"], wanted.fps)))
     for finding in report.findings:
         console.print(f"broken promise: {finding}", style="red", highlight=False)
-    if json_file:
-        write_file(json_file, msgspec.json.format(msgspec.json.encode(figures), indent=1))
-        console.print(f"all figures are in {json_file}", highlight=False)
+    _write(json_file, figures, console)
     sys.exit(1 if report.findings else 0)
+
+
+def _roads(
+    wanted: Wishes,
+    folder: Path,
+    console: Console,
+    started_s: float,
+    played: tuple[int, float, int],
+    json_file: Path | None,
+) -> int:
+    """Play films of roads; returns the exit status."""
+    from infra.local.demo_roads import RoadsDemo, sentences, table  # noqa: PLC0415 - it is made of this module's
+
+    figures = RoadsDemo(wanted, folder, console, started_s).play(*played)
+    console.print(table(figures))
+    for sentence in sentences(figures):
+        console.print(sentence, highlight=False, soft_wrap=True)
+    _write(json_file, figures, console)
+    return 1 if figures["lost"] or figures["repeated"] else 0
+
+
+def _write(file: Path | None, figures: Mapping[str, Any], console: Console) -> None:
+    if file:
+        write_file(file, msgspec.json.format(msgspec.json.encode(figures), indent=1))
+        console.print(f"all figures are in {file}", highlight=False)
 
 
 def run(argv: Sequence[str]) -> None:

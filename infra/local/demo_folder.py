@@ -28,7 +28,7 @@ def own_folder(parent: Path) -> Iterator[Path]:
                 continue
             os.environ["CATSEYE_DATA_DIR"] = str(folder)
             Stack(load(Settings)).down()
-            for name in ("kafka", "logs", "run", "artifacts", "ledger.jsonl"):
+            for name in ("kafka", "logs", "run", "artifacts", "films", "rings", "ledger.jsonl"):
                 path = folder / name
                 if path.is_dir():
                     shutil.rmtree(path)

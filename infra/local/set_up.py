@@ -20,11 +20,22 @@ def need_loop() -> None:
     Raises:
         Unavailable: They could not be installed; the reason is on standard error.
     """
-    called = ["bash", "-euo", "pipefail", "-c", _SCRIPT, "set-up", *ENVIRONMENTS_OF_THE_LOOP]
+    need(*ENVIRONMENTS_OF_THE_LOOP)
+
+
+def need(*environments: str) -> None:
+    """Have the packages of some environments, as `infra/bootstrap.sh` names them.
+
+    Raises:
+        Unavailable: They could not be installed; the reason is on standard error.
+    """
+    called = ["bash", "-euo", "pipefail", "-c", _SCRIPT, "set-up", *environments]
     with _interrupted_later():  # Ctrl-C reaches the set-up too, and that says first what it left
         installing = subprocess.run(called, cwd=ROOT, check=False)
     if installing.returncode:
-        raise Unavailable("the packages of the loop are not there, see above; the same command goes on")
+        raise Unavailable(
+            f"the packages of {', '.join(environments)} are not there, see above; the same command goes on"
+        )
 
 
 @contextmanager

@@ -70,6 +70,24 @@ def test_the_demo_loses_and_repeats_nothing(tmp_path: Path) -> None:
     assert "What came of it" in done.stdout
 
 
+@pytest.mark.broker
+def test_whole_roads_are_counted(tmp_path: Path) -> None:
+    """A film through roadside to vehicles: each has one record, and nothing is left behind."""
+    before, out = running(), tmp_path / "out.json"
+    options = ("--roads", "--cameras", "1", "--duration", "25", "--headless", "--json", str(out))
+    done = subprocess.run(
+        [DEMO, *options], capture_output=True, text=True, timeout=600, check=False, env=environment(), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures: dict[str, Any] = json.loads(out.read_text())
+    assert set(figures) == {
+        *("roads", "vehicles", "counted", "accuracy_by_vehicle", "lost", "repeated", "pages", "duration_s")
+    }
+    assert (figures["lost"], figures["repeated"]) == (0, 0)
+    assert figures["counted"] == figures["vehicles"] == figures["roads"][0]["matched"] > 0
+    assert running() <= before
+
+
 def _heed_ctrl_c() -> None:
     """What a shell starts in the background inherits that Ctrl-C is ignored, and so would the demo."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -140,6 +158,7 @@ def test_a_cluster_of_somebodys_own_is_left_as_it_was(broker: KafkaCluster, tmp_
         (["--scenario", "frog"], "there is no scenario frog; did you mean fog?"),
         (["--model", "nowhere.onnx"], "does not exist"),
         (["--label-share", "2"], "not in the range"),
+        (["--roads", "--scenario", "fog"], "--roads plays films of its own; it takes no --scenario"),
         (["--json", "/dev/null/o.json"], "/dev/null/o.json cannot be written"),
         (["--frames", "Cars"], "vehicles.onnx knows no class Car"),
         (["--after", "Cars"], "--after: no JPEGs of bike"),

@@ -157,7 +157,7 @@ def test_the_loop_is_not_started_without_its_packages(
     assert run(["up", "--loop"]) == 1
     printed = capfd.readouterr().err.splitlines()
     assert printed[-2].startswith("There is no ")
-    assert printed[-1].startswith("infra/stack: the packages of the loop are not there")
+    assert printed[-1].startswith("infra/stack: the packages of nonsense are not there")
 
 
 def test_logs_are_printed_with_the_name_of_the_process(capsys: pytest.CaptureFixture[str]) -> None:
