@@ -5,6 +5,9 @@ machine: it starts what `FOLDER/children.json` names, starts what exits again af
 file again on SIGHUP. A child that exits with 2 is misconfigured: only a person can help it, so it stays down until
 SIGHUP, which is a person's word that it was helped. SIGTERM stops all children, then this.
 
+Where FOLDER is deleted or replaced, nobody could ask it for anything any more: it stops all children and itself, so that
+a stack that is started in its place is alone.
+
 Whoever sends SIGHUP writes a word to `asked` before; it is in `done` once all of that is carried out (`ask`,
 `is_done`).
 
@@ -40,7 +43,8 @@ STEADY_S = 30.0
 """A child that ran for so long is not in a loop of failures: its next pause is the first one again."""
 GRACE_S = 10.0
 LOOK_S = 1.0
-"""Between two looks at the brokers: the first ones are no children of this process, which so hears nothing of them."""
+"""Between two looks at the brokers, of which the first ones are no children of this process, and at the folder: this
+process hears of neither."""
 MISCONFIGURED = 2
 HEALTH_PORT = "CATSEYE_HEALTH_PORT"
 _ASKED, _DONE = "asked", "done"
@@ -276,7 +280,8 @@ def _read(path: Path) -> str:
 
 
 def main(folder: Path, cluster: KafkaCluster | None = None) -> None:
-    """Supervise until SIGTERM."""
+    """Supervise until SIGTERM, or until *folder* is another one or none."""
+    own = _identity(folder)
     logger = log.set_up("supervisor", "0", "info").info
     ears, mouth = socket.socketpair()
     ears.setblocking(False)
@@ -289,10 +294,13 @@ def main(folder: Path, cluster: KafkaCluster | None = None) -> None:
     supervisor = Supervisor(folder, logger)
     due_s = _carry_out(supervisor, folder, logger)
     while True:
-        now_s = time.monotonic()
-        select.select([ears], [], [], None if due_s is None else max(0.0, due_s - now_s))
+        wait_s = LOOK_S if due_s is None else max(0.0, due_s - time.monotonic())
+        select.select([ears], [], [], min(wait_s, LOOK_S))
         signals = _drain(ears)
-        if signals & {signal.SIGTERM, signal.SIGINT}:
+        is_gone = _identity(folder) != own
+        if is_gone:
+            logger("folder_gone", folder=str(folder))
+        if is_gone or signals & {signal.SIGTERM, signal.SIGINT}:
             supervisor.stop()
             return
         due_s = (
@@ -310,6 +318,15 @@ def _carry_out(supervisor: Supervisor, folder: Path, log: Log) -> float | None:
     except OSError as fault:
         log("not_recorded", name=_DONE, what=str(fault))
     return due_s
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one of its name; None where there is none."""
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _drain(ears: socket.socket) -> set[int]:

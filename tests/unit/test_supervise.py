@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from infra.local import ports, processes
 from infra.local.processes import Process
@@ -228,3 +229,31 @@ def test_a_supervisor_answers_when_it_has_done_what_it_was_asked(tmp_path: Path)
         assert wait_for(third).starts == 1
     finally:
         supervisor.stop()
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_supervisor_whose_folder_is_gone_ends_with_all_that_it_started(tmp_path: Path, is_made_anew: bool) -> None:
+    """Nobody could ask it for anything; a stack in its place would not be alone."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_children(folder, [Child("c", (sys.executable, "-c", "import time; time.sleep(600)"), {})])
+    supervisor = Process.start(
+        "supervisor",
+        (sys.executable, "-m", "infra.local.supervise", str(folder)),
+        records=folder,
+        log=tmp_path / "log",
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
+    )
+    try:
+        while (child := processes.find(folder, "c")) is None:
+            assert supervisor.alive(), supervisor.last_words
+        folder.rename(tmp_path / "gone")
+        if is_made_anew:
+            folder.mkdir()
+        assert supervisor.wait(timeout_s=120)
+        assert not child.alive()
+        assert '"event": "folder_gone"' in (tmp_path / "log").read_text()
+    finally:
+        supervisor.stop()
+        if child:
+            child.kill()
