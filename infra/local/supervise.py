@@ -5,8 +5,8 @@ machine: it starts what `FOLDER/children.json` names, starts what exits again af
 file again on SIGHUP. A child that exits with 2 is misconfigured: only a person can help it, so it stays down until
 SIGHUP, which is a person's word that it was helped. SIGTERM stops all children, then this.
 
-Where FOLDER is deleted or replaced, nobody could ask it for anything any more: it stops all children and itself, so that
-a stack that is started in its place is alone.
+Where FOLDER is deleted or replaced, nobody could ask it for anything any more: it stops all children and itself, so
+that a stack that is started in its place is alone.
 
 Whoever sends SIGHUP writes a word to `asked` before; it is in `done` once all of that is carried out (`ask`,
 `is_done`).

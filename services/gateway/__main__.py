@@ -1,13 +1,13 @@
 """Start gateway: settings, clients, HTTP."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
 import uvicorn
 
-from catseye.contract.errors import Misconfigured
 from catseye.kafka.registry import codec_for
 from catseye.rights.tokens import Tokens
 from catseye.runtime.service import Process, run_process
@@ -17,6 +17,7 @@ from services.gateway.activation import Activations
 from services.gateway.answers import Answers
 from services.gateway.app import application
 from services.gateway.door import Gateway
+from services.gateway.listening import listening
 from services.gateway.live import Live
 from services.gateway.model import ReadModel
 from services.gateway.offers import Offers
@@ -63,12 +64,11 @@ async def _serve(process: Process[GatewaySettings]) -> None:
         activations=Activations(settings),
         oidc=oidc,
     )
+    door = listening(settings.gateway_host, settings.gateway_port)
     await gateway.outbox.start()
     await gateway.answers.start()
     config = uvicorn.Config(
         application(gateway),
-        host=settings.gateway_host,
-        port=settings.gateway_port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -77,33 +77,28 @@ async def _serve(process: Process[GatewaySettings]) -> None:
     )
     server = Server(config)
     try:
-        await _run(process, server, gateway)
+        await _run(process, server, gateway, door)
     finally:
         await gateway.outbox.stop()
         await model.close()
         gateway.pictures.close()
 
 
-async def _run(process: Process[GatewaySettings], server: Server, gateway: Gateway) -> None:
-    serving = asyncio.create_task(server.serve())
+async def _run(process: Process[GatewaySettings], server: Server, gateway: Gateway, door: socket.socket) -> None:
+    serving = asyncio.create_task(server.serve(sockets=[door]))
     is_ready = False
     while not serving.done():
         process.health.beat()
         if server.started and not is_ready:
             is_ready = True
             process.health.assigned(0, ready=True)
-            port = server.servers[0].sockets[0].getsockname()[1]
+            port = door.getsockname()[1]
             process.logger.info("pages", url=f"http://{gateway.settings.gateway_host}:{port}/")
         if process.stop.is_set():
             gateway.live.stop()
             server.should_exit = True
         await asyncio.sleep(_STOP_CHECK_S)
-    try:
-        await serving
-    except SystemExit as fault:  # how uvicorn says that it cannot listen
-        raise Misconfigured(
-            f"CATSEYE_GATEWAY_PORT {gateway.settings.gateway_port} of {gateway.settings.gateway_host} cannot be had"
-        ) from fault
+    await serving
 
 
 if __name__ == "__main__":
