@@ -1,4 +1,4 @@
-"""Take the README's pictures of pages that run: `infra/screenshots ADDRESS [CAMERA]`."""
+"""Take pictures of pages that run, as the README has them: `infra/screenshots ADDRESS [CAMERA]`."""
 
 import io
 import sys
@@ -10,9 +10,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from infra.local.chromium import chromium
-from infra.local.jvm import ROOT
 
-FOLDER = ROOT / "infra" / "example" / "screenshots"
 BYTES_MOST = 150_000
 WIDTH, HEIGHT = 1_440, 1_240
 _QUALITIES = (82, 70, 55, 40)
@@ -22,18 +20,28 @@ _DRAWN = "() => document.querySelectorAll('.chart[aria-busy=true]').length === 0
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("address")
 @click.argument("camera", default="")
-def main(address: str, camera: str) -> None:
-    """Photograph the pages at ADDRESS: fleet, one camera, models."""
-    FOLDER.mkdir(exist_ok=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("screenshots"),
+    show_default=True,
+    help="Folder for them; the README's are in infra/example/screenshots.",
+)
+def main(address: str, camera: str, out: Path) -> None:
+    """Photograph the pages at ADDRESS, which `infra/demo` and `infra/stack up` print: fleet, models, one camera.
+
+    CAMERA is that one; left out, the first of the fleet.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light", locale="en-GB")
         page.set_default_timeout(60_000)
         page.goto(address)
         shown = camera or page.locator(".tile").first.get_attribute("data-camera") or ""
-        for name, path in (("fleet", ""), ("camera", f"cameras/{quote(shown)}"), ("models", "models")):
+        for name, path in (("fleet", ""), ("camera", f"cameras/{quote(shown, safe='')}"), ("models", "models")):
             page.goto(address.rstrip("/") + "/" + path)
             _settle(page, explain=name == "camera")
-            _keep(FOLDER / f"{name}.webp", page.screenshot())
+            _keep(out / f"{name}.webp", page.screenshot())
 
 
 def _settle(page: Page, *, explain: bool) -> None:
@@ -53,10 +61,10 @@ def _keep(path: Path, png: bytes) -> None:
     for quality in _QUALITIES:
         picture.save(path, "WEBP", quality=quality, method=6)
         if path.stat().st_size <= BYTES_MOST:
-            sys.stdout.write(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes\n")
+            sys.stdout.write(f"{path}: {path.stat().st_size:,} bytes\n")
             return
     raise click.ClickException(f"{path} is over {BYTES_MOST:,} bytes at every quality")
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="infra/screenshots")

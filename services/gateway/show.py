@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -49,14 +50,25 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def segment(name: str) -> str:
+    """A name as one part of a path: with a stroke left as it is, `../` in it would lead elsewhere."""
+    return quote(name, safe="")
+
+
 def moment(at_ms: int | None) -> Markup:
-    """A time that the reader's browser writes in his own zone, and its age; without a script in UTC."""
+    """A time that the reader's browser writes in his own zone, and its age, or how far ahead it is; without a script in
+    UTC."""
     if not at_ms:
         return Markup("–")
     at = datetime.fromtimestamp(at_ms / 1_000, UTC)
-    ago = age(at_ms, clock.now_ms())
+    now_ms = clock.now_ms()
+    ago = age(at_ms, now_ms)
+    if ago != "now":
+        ago = f"{ago} ago"
+    elif (ahead := age(now_ms, at_ms)) != "now":
+        ago = f"in {ahead}"
     return Markup('<time datetime="{}" data-ms="{}">{} UTC</time> <small data-age="{}" data-ago="1">{}</small>').format(
-        at.isoformat(), at_ms, at.strftime("%Y-%m-%d %H:%M:%S"), at_ms, ago if ago == "now" else f"{ago} ago"
+        at.isoformat(), at_ms, at.strftime("%Y-%m-%d %H:%M:%S"), at_ms, ago
     )
 
 
@@ -67,4 +79,5 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "size": size,
     "words": words,
     "moment": moment,
+    "segment": segment,
 }

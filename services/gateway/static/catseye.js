@@ -23,7 +23,9 @@ function put(place, text) {
 function ages(element) {
   for (const each of element.querySelectorAll("[data-age]")) {
     const at = Number(each.dataset.age);
-    if (at) put(each, age(at) + (each.dataset.ago && at < Date.now() - 1000 ? " ago" : ""));
+    const now = Date.now();
+    if (each.dataset.ago && at >= now + 1000) put(each, `in ${age(2 * now - at)}`);
+    else if (at) put(each, age(at) + (each.dataset.ago && at < now - 1000 ? " ago" : ""));
   }
   for (const image of element.querySelectorAll("img[data-at]")) {
     image.classList.toggle("old", Date.now() - Number(image.dataset.at) > OLD_MS);
