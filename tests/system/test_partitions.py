@@ -13,11 +13,13 @@ from confluent_kafka.cimpl import NewPartitions
 from catseye import clock
 from catseye.client import Publisher
 from catseye.contract.codec import Codec
+from catseye.contract.errors import Misconfigured
 from catseye.contract.identity import partition_of
 from catseye.contract.records import Frame
 from catseye.contract.topics import full_name
 from catseye.kafka.admin import admin, create_topics
 from catseye.kafka.producing import produce_rows
+from catseye.settings import Settings
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
 from tests.chaos.tiny_model import tiny_model
@@ -189,3 +191,21 @@ def problems(it: Running, service: str) -> dict[str, str]:
     """What the last heartbeat of *service* says that it does not do, by what it is about."""
     last = [beat for beat in it.records("heartbeats") if beat.service == service][-1]
     return {problem.subject: problem.detail for problem in last.problems}
+
+
+def test_another_number_is_refused_until_it_is_what_the_fleet_began_with(broker: KafkaCluster, prefix: str) -> None:
+    """More, and fewer once records lie beyond; both ways out that are named end it, and nothing was changed before."""
+    settings = Settings(
+        kafka_bootstrap_servers=broker.bootstrap_servers, topic_prefix=prefix, partitions=2, replication_factor=1
+    )
+    create_topics(settings)
+    frames_of_ours = full_name("frames.rekeyed", prefix)
+    produce_rows(settings, [(frames_of_ours, each.camera.encode(), CODEC.encode(each)) for each in frames([0])])
+    for count, why in ((4, "asks for 4"), (1, "has records on partition 1")):
+        with pytest.raises(Misconfigured, match=f"{why}.*to the number that this fleet began with"):
+            create_topics(settings.model_copy(update={"partitions": count}))
+        create_topics(settings)
+        other = settings.model_copy(update={"partitions": count, "topic_prefix": f"{prefix}other-{count}."})
+        create_topics(other)
+    there = admin(settings).list_topics(timeout=ANSWER_S).topics
+    assert len(there[frames_of_ours].partitions) == 2
