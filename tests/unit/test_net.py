@@ -142,7 +142,7 @@ def test_a_golden_crop_that_is_no_jpeg_is_the_models_fault(tiny: bytes) -> None:
         Net(changed(tiny, "catseye.golden", json.dumps(golden)))
 
 
-def with_graph(onnx_file: bytes, nodes: list[onnx.NodeProto], **constants: list[int]) -> bytes:
+def with_graph(onnx_file: bytes, nodes: list[onnx.NodeProto], **constants: int | list[int]) -> bytes:
     """The tiny model with other nodes between its pooled colours and `weights`."""
     model = onnx.load_from_string(onnx_file)
     first, _, last = model.graph.node
@@ -221,3 +221,54 @@ def test_a_net_that_answers_for_one_crop_alone_is_refused(tiny: bytes) -> None:
     ]
     with pytest.raises(BadModel, match=r"\[1, 3\] for 2 crops.*their number is fixed"):
         Net(with_graph(tiny, rows, second=[1], two=[2], zero=[0]))
+
+
+def test_a_net_that_has_no_number_for_a_crop_in_company_is_refused(tiny: bytes) -> None:
+    """Every row but the first is the root of a negative number; a net that has none for such a crop alone is let be."""
+    row = [
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Shape", ["flat"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["rows"], axis=0),
+        helper.make_node("Range", ["zero", "rows", "one"], ["row"]),
+        helper.make_node("Cast", ["row"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["number", "axis"], ["column"]),
+        helper.make_node("Neg", ["column"], ["below"]),
+        helper.make_node("Sqrt", ["below"], ["nothing"]),
+        helper.make_node("Add", ["flat", "nothing"], ["features"]),
+    ]
+    with pytest.raises(BadModel, match="differs by inf between a batch of 2 and the crop alone"):
+        Net(with_graph(tiny, row, zero=0, one=1, axis=[1]))
+    dark = [
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Sqrt", ["flat"], ["root"]),
+        helper.make_node("Mul", ["root", "root"], ["features"]),
+    ]
+    light = tiny_model(CLASSES, encode(np.full((40, 50, 3), 250, np.uint8)))
+    assert Net(with_graph(light, dark)).spec.classes == CLASSES
+
+
+def test_a_net_in_training_mode_is_refused_and_one_in_evaluation_mode_is_not(tiny: bytes) -> None:
+    """Batch normalisation as torch exports it before and after `net.eval()`, which the refusal names; golden answers
+    are the file's own, as `catseye models describe` writes them."""
+
+    def normalised(*, training: bool) -> bytes:
+        norm = helper.make_node(
+            "BatchNormalization",
+            ["flat", "scale", "shift", "mean", "variance"],
+            ["features", "next_mean", "next_variance"] if training else ["features"],
+            training_mode=int(training),
+            epsilon=1e-7,
+        )
+        model = onnx.load_from_string(with_graph(tiny, [helper.make_node("Flatten", ["pooled"], ["flat"]), norm]))
+        model.graph.initializer.extend(
+            numpy_helper.from_array(np.full(3, value, np.float32), name)
+            for name, value in {"scale": 1, "shift": 0, "mean": 0, "variance": 1}.items()
+        )
+        content: bytes = model.SerializeToString()
+        return content
+
+    alike = [1 / len(CLASSES)] * len(CLASSES)  # of a crop that is its own mean
+    golden = json.dumps([{"jpeg": base64.b64encode(CROP).decode(), "probabilities": alike}])
+    with pytest.raises(BadModel, match=r"and the crop alone.*net\.eval\(\)"):
+        Net(changed(normalised(training=True), "catseye.golden", golden))
+    assert Net(normalised(training=False)).spec.classes == CLASSES

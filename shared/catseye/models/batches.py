@@ -72,11 +72,18 @@ def _compare(name: str, output: NDArray[Any], singles: Sequence[NDArray[Any]]) -
             raise BadModel(
                 f"{name} of a crop has the shape {output[place].shape} among {size}, {single[0].shape} alone."
             )
-        off = float(np.abs(output[place] - single[0]).max(initial=0.0))
-        allowed = TOLERANCE * max(1.0, float(np.abs(single[0]).max(initial=0.0)))
+        off = _difference(output[place], single[0])
+        allowed = TOLERANCE * max(1.0, float(np.abs(single[0]).max(initial=0.0, where=np.isfinite(single[0]))))
         if off > allowed:
             raise BadModel(
                 f"{name} of a crop differs by {off:.3g} between a batch of {size} and the crop alone (allowed: "
                 f"{allowed:.3g}): the net mixes the crops of a batch. Is it exported in evaluation mode (torch: "
                 "net.eval()), and does no layer reduce over the first axis?"
             )
+
+
+def _difference(among: NDArray[Any], alone: NDArray[Any]) -> float:
+    """The largest difference of two rows; infinite where one has a number and the other has none."""
+    other = ~((among == alone) | (np.isnan(among) & np.isnan(alone)))
+    off = np.abs(among[other] - alone[other])
+    return float(np.where(np.isnan(off), np.inf, off).max(initial=0.0))
