@@ -7,8 +7,15 @@ import sys
 import pytest
 
 _BEFORE = """
+import asyncio
 import os
-from catseye.client import Forked, Publisher
+from types import SimpleNamespace
+from catseye.cli.doctor import GREY
+from catseye.client import Forked, Publisher, aio
+from catseye.client.reading import Reading
+from catseye.client.subscription import Subscription
+from catseye.contract.codec import Codec
+from catseye.contract.records import Alert
 from catseye.settings import Settings
 
 class Nowhere:
@@ -17,53 +24,82 @@ class Nowhere:
     def flush(self, *_): return 0
     def close(self): pass
 
-settings = Settings(kafka_bootstrap_servers="nowhere:1")
-"""
-_AFTER = """
-def tried(where):
-    try:
-        use()
-    except Forked as fault:
-        print(where, "raised:", fault, flush=True)
-    else:
-        print(where, "went on", flush=True)
+class NoRecord(Nowhere):
+    def poll(self, *_): return None
 
-tried("parent")
+class Elsewhere:
+    async def start(self): pass
+    async def stop(self): pass
+    async def send_and_wait(self, *_): pass
+
+settings = Settings(kafka_bootstrap_servers="nowhere:1")
+
+def publisher():
+    return Publisher(settings, camera="gate", outbox=Nowhere())
+
+def subscription():
+    return Subscription(Reading("alerts", "t.", None, print), Codec(), NoRecord(), commits=False, timeout_s=0.0)
+
+def done(awaited):
+    return asyncio.new_event_loop().run_until_complete(awaited)
+
+def aio_publisher():
+    made = aio.Publisher(settings, camera="gate", outbox=Elsewhere())
+    done(made.start())
+    return made
+
+def aio_subscription():
+    return aio.Subscription(
+        Reading("alerts", "t.", None, print), settings, group=None, from_="now", timeout_s=0.0, inbox=Elsewhere()
+    )
+"""
+_USES = {
+    "publish": "publisher, lambda it: it.publish(GREY)",
+    "label": "publisher, lambda it: it.label('gate', 'b7', 1, 'car')",
+    "flush": "publisher, Publisher.flush",
+    "close": "publisher, Publisher.close",
+    "read": "subscription, lambda it: next(it, None)",
+    "leave": "subscription, Subscription.close",
+    "publish in asyncio": "aio_publisher, lambda it: done(it.publish(GREY))",
+    "label in asyncio": "aio_publisher, lambda it: done(it.label('gate', 'b7', 1, 'car'))",
+    "close in asyncio": "aio_publisher, lambda it: done(it.close())",
+    "leave in asyncio": "aio_subscription, lambda it: done(it.close())",
+}
+_AFTER = """
+def tried(one):
+    try:
+        use(one)
+    except Forked as fault:
+        print(fault, flush=True)
+    else:
+        print("went on", flush=True)
+
+one = make()
+tried(one)
 if os.fork() == 0:
-    tried("child")
+    tried(one)
+    tried(make())
     os._exit(0)
 os.wait()
-tried("parent")
-"""
-_PUBLISHER = "publisher = Publisher(settings, camera='gate', outbox=Nowhere())\n"
-_SUBSCRIPTION = """
-from catseye.client.reading import Reading
-from catseye.client.subscription import Subscription
-from catseye.contract.codec import Codec
-subscription = Subscription(Reading("alerts", "t.", None, print), Codec(), Nowhere(), commits=False, timeout_s=None)
+tried(one)
 """
 
 
-@pytest.mark.parametrize(
-    "used",
-    [
-        f"from catseye.cli.doctor import GREY\n{_PUBLISHER}use = lambda: publisher.publish(GREY)",
-        f"{_PUBLISHER}use = lambda: publisher.label('gate', 'b7', 1, 'car')",
-        f"{_PUBLISHER}use = publisher.close",
-        f"{_SUBSCRIPTION}use = subscription.close",
-    ],
-    ids=["publish", "label", "close", "subscription"],
-)
-def test_a_client_of_the_parent_is_refused_in_the_child(used: str) -> None:
-    """The child is told what to do, the parent goes on."""
-    ran = subprocess.run(
-        [sys.executable, "-c", _BEFORE + used + _AFTER],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    first, child, last = ran.stdout.splitlines()
-    assert first == last == "parent went on"
-    assert child.startswith("child raised: this was made by process")
+@pytest.fixture(scope="module")
+def printed() -> list[list[str]]:
+    """For each use the lines of the parent, of the child with the parent's client and with its own, of the parent."""
+    program = _BEFORE + "".join(f"make, use = {use}\n{_AFTER}" for use in _USES.values())
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    return [lines[at : at + 4] for at in range(0, len(lines), 4)]
+
+
+@pytest.mark.parametrize("number", range(len(_USES)), ids=_USES)
+def test_a_client_of_the_parent_is_refused_in_the_child(printed: list[list[str]], number: int) -> None:
+    """The child is told what to do, does so and goes on, as the parent does."""
+    first, child, own, last = printed[number]
+    assert first == own == last == "went on"
+    assert child.startswith("this was made by process")
     assert "of its own in each process, after the fork" in child

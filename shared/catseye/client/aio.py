@@ -167,7 +167,8 @@ class Publisher:
         await self._outbox.flush()
 
     async def close(self) -> None:
-        """Flush and disconnect."""
+        """Flush and disconnect. Raises `Forked` where another process made this publisher."""
+        self._process.check()
         await self._outbox.stop()
 
     async def __aenter__(self) -> Self:
@@ -250,7 +251,12 @@ class Subscription:
         return last and Place(topic=self._reading.name, partition=last.partition, offset=last.offset)
 
     async def close(self) -> None:
-        """Leave. The record handed out last counts as taken."""
+        """Leave. The record handed out last counts as taken.
+
+        Raises:
+            Forked: another process made this subscription.
+        """
+        self._process.check()
         self._take(self._handed_out)
         try:
             if self._group is not None:
