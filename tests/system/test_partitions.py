@@ -1,13 +1,16 @@
 """Topics that somebody changes while all runs: public ones may have any number of partitions, those of ours are mended
 by the command that is named, and nothing is lost, counted twice or left unread."""
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.cimpl import NewPartitions
 
 from catseye import clock
@@ -20,6 +23,7 @@ from catseye.contract.topics import full_name
 from catseye.kafka.admin import admin, create_topics
 from catseye.kafka.producing import produce_rows
 from catseye.settings import Settings
+from infra.local import jvm
 from infra.local.kafka import KafkaCluster
 from infra.local.services import Service
 from tests.chaos.tiny_model import tiny_model
@@ -150,6 +154,43 @@ def test_a_topic_of_ours_that_was_widened_is_told_and_mended_as_is_said(
         assert set(it.starts().values()) == {1}
         it.stack.down()
         it.stack.up()
+
+
+def test_records_that_were_deleted_unread_are_told_and_passed_as_is_said(
+    broker: KafkaCluster, prefix: str, tmp_path: Path
+) -> None:
+    """Somebody empties a topic while its reader is down: that does not go on by guess, and the command that it names,
+    as Kafka brings it, lets it go on, on the partitions where records are lost and on no other."""
+    with running(broker.bootstrap_servers, tmp_path, prefix, [Service("ingest", 0)], variables=VARIABLES) as it:
+        publish(it, frames([0]))
+        assert accepted(it, 12) == {camera: [0] for camera in CAMERAS}
+        it.stack.down()
+        publish(it, frames([1]))
+        lost = {camera for camera in CAMERAS if partition_of(camera, PARTITIONS) != 1}
+        assert 0 < len(lost) < len(CAMERAS)
+        empty(it, "frames", [0, 2])
+        with suppress(Misconfigured):  # it may be ready for a moment, until the broker answers what it asks for
+            it.stack.up()
+        wait_until(lambda: "refuses to start: group" in flat(stack_status()), "ingest has ended", SOON_S)
+        status = flat(stack_status())
+        assert "left off at a place that is no longer on the log" in status
+        assert f"--topic {full_name('frames', prefix)}:0,2 " in status
+        (told,) = re.findall("`kafka-consumer-groups ([^`]+)`", status)
+        tool = [*jvm.command("-Xshare:auto"), "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"]
+        jvm.run([*tool, *told.replace("BROKER", broker.bootstrap_servers).split()], [tmp_path])
+        it.stack.up()
+        publish(it, frames([2]))
+        wanted = {camera: [0, 2] if camera in lost else [0, 1, 2] for camera in CAMERAS}
+        assert accepted(it, sum(map(len, wanted.values()))) == wanted
+
+
+def empty(it: Running, topic: str, partitions: Sequence[int]) -> None:
+    """`kafka-delete-records`: all that is on these partitions."""
+    name = full_name(topic, it.settings.topic_prefix)
+    client = admin(it.settings)
+    ends = [TopicPartition(name, partition, OFFSET_END) for partition in partitions]
+    for deleted in client.delete_records(ends).values():
+        deleted.result(ANSWER_S)
 
 
 def make_again(it: Running, topic: str) -> None:

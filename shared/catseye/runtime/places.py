@@ -122,13 +122,17 @@ class Places:
         if gone := [topic for topic, known in self._ids.items() if known and topic not in there]:
             return f"{gone[0]} is not there"  # it will have another id, or reading it fails
         with self._finding():
-            is_forgotten, is_off_the_log = self._is_forgotten(), self._is_off_the_log()
+            is_forgotten, lost = self._is_forgotten(), self._off_the_log()
         if is_forgotten:
             raise WorkerFailed(f"{self._group}: a topic was deleted and made anew, to be read from its start")
-        if is_off_the_log:
+        if lost:
+            topic = lost[0].topic
+            numbers = ",".join(str(place.partition) for place in lost if place.topic == topic)
             raise Misconfigured(
                 f"group {self._group} left off at a place that is no longer on the log ({refusal}): records were "
-                "deleted before they were read. Decide where to go on with kafka-consumer-groups --reset-offsets"
+                "deleted before they were read. Decide where to go on: `kafka-consumer-groups --bootstrap-server "
+                f"BROKER --group {self._group} --topic {topic}:{numbers} --reset-offsets --to-earliest --execute` is "
+                "the oldest record that is left, --to-latest what comes from now on; then start the service again"
             )
         self.next = dict(self.next)
         return ""
@@ -163,13 +167,11 @@ class Places:
         here = [TopicPartition(*place) for place, offset in self.next.items() if offset > 0]
         return any(place.offset < 0 for place in self._consumer.committed(here, timeout=ANSWER_S))
 
-    def _is_off_the_log(self) -> bool:
-        """Whether one of the places is before or behind its partition's log."""
-        for place, offset in self.next.items():
-            first, end = partition_bounds(self._consumer, TopicPartition(*place))
-            if not first <= offset <= end:
-                return True
-        return False
+    def _off_the_log(self) -> list[TopicPartition]:
+        """Places that are before or behind their partition's log, by topic and partition."""
+        places = [TopicPartition(*place, offset) for place, offset in sorted(self.next.items())]
+        bounds = [partition_bounds(self._consumer, place) for place in places]
+        return [place for place, (first, end) in zip(places, bounds, strict=True) if not first <= place.offset <= end]
 
     def _ask(self) -> Mapping[str, TopicNow]:
         try:
