@@ -228,7 +228,11 @@ class KafkaCluster:
             yield
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()  # a broker that was not ready in time goes on else, and nobody knows of it
+            raise
         return self
 
     def __exit__(

@@ -21,6 +21,7 @@ from catseye.models.signing import sign, verify
 from catseye.settings import Settings
 from infra.local import jvm, ports
 from infra.local.kafka import CUSTOMARY_PORT, KafkaCluster
+from infra.local.processes import Process
 from infra.local.redis import RedisServer
 from infra.local.services import Service
 from infra.local.stack import Stack
@@ -163,6 +164,22 @@ def test_a_port_that_is_lost_after_it_was_chosen_is_chosen_again(
         assert {ours.brokers[0].port, ours.brokers[0].controller_port} == set(choices[-2:])
         assert not set(choices[-2:]) & {theirs.port, theirs.controller_port}
     assert len(choices) == 2 * (len(lost) + 1)
+
+
+def test_a_broker_that_is_not_ready_in_time_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while Kafka is prepared on a machine that has much else to do."""
+
+    def too_late(cluster: KafkaCluster, timeout_s: float) -> None:
+        started.append(cluster.process())
+        raise Unavailable("does not answer")
+
+    started: list[Process | None] = []
+    monkeypatch.setattr(KafkaCluster, "wait_until_ready", too_late)
+    with pytest.raises(Unavailable, match="does not answer"), KafkaCluster(tmp_path, heap_mb=256):
+        pass
+    (broker,) = started
+    assert broker is not None
+    assert not broker.alive()
 
 
 def test_three_brokers_go_on_without_one(tmp_path: Path) -> None:
@@ -390,12 +407,16 @@ def test_a_health_port_that_was_lost_is_another_port_and_work_goes_on(cluster: K
         before.kill()
         with socket.create_server(("127.0.0.1", before.port)):
             supervisor.resume()
-            stack.up()
+            until = time.monotonic() + PATIENCE_S
+            while not stack.status()["ready"]:  # nobody calls `up`
+                assert time.monotonic() < until, stack.status()
+                time.sleep(0.1)
             (after,) = stack.processes("stand_in")
             (service,) = stack.status()["services"]
-            assert service["ready"]
             assert after.port != before.port
             assert service["health"] == f"http://127.0.0.1:{after.port}"
+            stack.up()
+            assert stack.processes("stand_in") == [after]
     finally:
         stack.down()
 
