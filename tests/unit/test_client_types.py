@@ -4,6 +4,7 @@ says what to give instead."""
 import datetime as dt
 import io
 import math
+import time
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -153,6 +154,27 @@ def test_a_time_that_says_nothing_is_refused(at: Any, kind: type[Exception], rem
     for refused in (lambda: framed(captured_at_ms=at), lambda: labelled(at_ms=at)):
         with pytest.raises(kind, match=remedy):
             refused()
+
+
+@pytest.mark.parametrize(
+    ("at", "remedy"),
+    [
+        (NOW.replace(tzinfo=None), "datetime.datetime.now(datetime.UTC)"),
+        (NOW.replace(tzinfo=None), "at.astimezone()"),
+        (NOW_MS / 1_000, "time.time() * 1000"),
+    ],
+)
+def test_the_remedies_for_a_time_work(at: Any, remedy: str) -> None:
+    """As they are written in the sentences above, whatever the time zone of this machine."""
+    with pytest.raises((TypeError, BadRecord)) as refused:
+        framed(captured_at_ms=at)
+    assert remedy.removeprefix("at") in str(refused.value)
+    names = {"datetime": dt, "time": time, "at": at}
+    given = eval(remedy, names)
+    now_ms = int(given.timestamp() * 1_000 if isinstance(given, dt.datetime) else given)
+    frame = Drafts("b", "gate").frame(JPEG, given, now_ms=now_ms)
+    label = label_of(FrameId("gate", "b", 3), "car", given, now_ms=now_ms, source="person", propensity=1.0)
+    assert frame.captured_at_ms == label.labelled_at_ms == now_ms
 
 
 def test_readings_are_numbers_of_any_type() -> None:

@@ -1,5 +1,6 @@
 """`catseye.contract.names`: what is one name, what is none, and what people are shown of either."""
 
+import re
 import unicodedata
 
 import pytest
@@ -76,6 +77,8 @@ def test_what_cannot_be_seen_or_shown_is_no_name(text: str, why: str) -> None:
     assert why in refused.value.detail
     assert refused.value.detail.isascii()
     assert shown(refused.value.detail) == refused.value.detail
+    at = int(re.findall(r" at (\d+)", refused.value.detail)[0])
+    assert camera_of(text[:at] + text[at + 1 :])  # it is a name without it: "leave it out"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u00a0\u3000", "\ufe0f", "\t\n"])
@@ -92,6 +95,7 @@ def test_a_boot_has_no_stroke() -> None:
     assert boot_of("") == ""
     with pytest.raises(BadRecord, match=r"boot is b/c, with a stroke: .*; write a dash"):
         boot_of("b/c")
+    assert boot_of("b-c") == "b-c"
 
 
 @pytest.mark.parametrize("text", ["truck", "truck ", " truck", "truck\u00a0"])
