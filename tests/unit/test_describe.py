@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from catseye.cli import main
+from catseye.cli.describe import golden_crops
 from catseye.contract.errors import BadModel, Misconfigured
 from catseye.models.jpeg import decode_rgb
 from catseye.models.metadata import REQUIRED, spec_to_metadata
@@ -155,6 +156,18 @@ def test_what_no_description_mends_is_refused(
     status, _, err = run(capsys, "describe", str(file), *given)
     assert (status, sentence in err) == (1, True)
     assert not (tmp_path / "other.described.onnx").exists()
+
+
+def test_golden_crops_that_cannot_be_used_are_left_out(tmp_path: Path, crops: Path) -> None:
+    """One odd file ends no folder; where all are odd the last one is named."""
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / "a.jpg").write_bytes(b"no picture")
+    (odd / "b.jpg").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Misconfigured, match=r"odd/b\.jpg cannot be read: No such file or directory"):
+        golden_crops(odd)
+    shutil.copytree(odd, crops, symlinks=True, dirs_exist_ok=True)
+    assert len(golden_crops(crops)) >= 10
 
 
 def test_a_wrong_order_of_classes_shows_in_the_golden_crops(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -89,11 +89,15 @@ def test_frames_that_ingest_would_refuse_are_listed_and_left_out(
     """They count nowhere, and the exit status tells a script."""
     folder = some(tmp_path, 3, "bike")
     (folder / "bike" / "odd.jpg").write_bytes(b"no picture")
+    (folder / "bike" / "a-folder.jpg").mkdir()
+    (folder / "bike" / "a-link.jpg").symlink_to(folder / "nowhere")
     status, out, err = scored(capsys, "--frames", str(folder))
     assert status == 1
     assert out.startswith("3 of 3 frames are right: 100.0% (43.9% to 100.0%)\n")
     assert "bike/odd.jpg" in err
-    assert err.endswith("1 of 4 frames would be refused by ingest and are left out\n")
+    assert "bike/a-folder.jpg: Is a directory" in err
+    assert "bike/a-link.jpg: No such file or directory" in err
+    assert err.endswith("3 of 6 frames cannot be read or would be refused by ingest, and are left out\n")
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,14 @@ def golden_crops(folder: Path) -> list[tuple[str, bytes]]:
     refused = ""
     total = 0
     for picture in _evenly(pictures, _GOLDEN_CROPS):
-        jpeg = picture.read_bytes()
         try:
+            jpeg = picture.read_bytes()
             crop_of(jpeg)
         except BadRecord as fault:
             refused = f"; ingest would refuse {picture}: {fault}"
+            continue
+        except OSError as fault:
+            refused = f"; {picture} cannot be read: {fault.strerror}"
             continue
         if found and total + len(jpeg) > _GOLDEN_BYTES:
             continue

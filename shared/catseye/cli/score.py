@@ -65,7 +65,9 @@ def score(file: Path, frames: Path, json_file: Path | None) -> None:
         for line in odd:
             click.echo(f"left out: {line}", err=True)
         click.echo(
-            f"{len(odd)} of {len(pairs) + len(odd)} frames would be refused by ingest and are left out", err=True
+            f"{len(odd)} of {len(pairs) + len(odd)} frames cannot be read or would be refused by ingest, and are left "
+            "out",
+            err=True,
         )
         sys.exit(1)
 
@@ -139,6 +141,8 @@ def _pairs(
                     names.append(name)
                 except BadRecord as fault:
                     odd.append(f"{picture}: {fault}")
+                except OSError as fault:  # a link that leads nowhere, a folder of that name, a right that is missing
+                    odd.append(f"{picture}: {fault.strerror}")
             if crops:
                 seen.extend(map(view_features, crops))
                 best = net.predict(crops).probabilities.argmax(axis=1).tolist()
