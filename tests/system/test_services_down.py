@@ -57,28 +57,28 @@ def answer(*argv: str) -> tuple[int, Any]:
 
 
 def test_a_service_that_is_gone_is_told_and_is_over_when_it_is_back(watched: Running) -> None:
-    """Killed where nobody starts it again; whoever asks is told the same at once."""
+    """Killed where nobody starts it again; whoever asks is told the same at once, and what they say is to be done ends
+    it."""
     supervisor = watched.stack.supervisor
     assert supervisor is not None
     assert answer("alerts", "list") == (0, {"alerts": [], "faults": []})
-    supervisor.pause()
-    try:
-        watched.process("inference").kill()
-        wait_until(lambda: is_(watched, "service_down", "opened"), "the alert")
-        alert = newest(watched, "service_down")
-        assert alert is not None
-        assert "No sign of life from inference (inference-0 on" in alert.explanation
-        status, out, _ = catseye("alerts", "list")
-        assert status == 0
-        assert "service_down" in out
-        assert "nothing is wrong" not in out
-        (fault,) = answer("doctor", "--timeout", "1")[1]["faults"]
-        assert (fault["service"], fault["kind"]) == ("inference", "service_down")
-        status, out, _ = catseye("doctor", "--timeout", "1")
-        assert status == 1
-        assert "No sign of life from inference" in out
-    finally:
-        supervisor.resume()
+    supervisor.kill()
+    watched.process("inference").kill()
+    wait_until(lambda: is_(watched, "service_down", "opened"), "the alert")
+    alert = newest(watched, "service_down")
+    assert alert is not None
+    assert "No sign of life from inference (inference-0 on" in alert.explanation
+    assert "`infra/stack up`" in alert.explanation
+    status, out, _ = catseye("alerts", "list")
+    assert status == 0
+    assert "service_down" in out
+    assert "nothing is wrong" not in out
+    (fault,) = answer("doctor", "--timeout", "1")[1]["faults"]
+    assert (fault["service"], fault["kind"]) == ("inference", "service_down")
+    status, out, _ = catseye("doctor", "--timeout", "1")
+    assert status == 1
+    assert "No sign of life from inference" in out
+    watched.stack.up()
     wait_until(lambda: is_(watched, "service_down", "resolved"), "the end of the alert")
 
 
