@@ -33,6 +33,7 @@ from services.gateway.door import Gateway
 from services.gateway.live import Live
 from services.gateway.model import ReadModel
 from services.gateway.offers import Offers
+from services.gateway.oidc import Oidc
 from services.gateway.problem import not_found
 from services.gateway.rights import Rights
 from services.gateway.settings import GatewaySettings
@@ -86,9 +87,11 @@ class Stage:
 
     Args:
         directory: Where Redis has its files.
+        oidc: Where people sign in; None lets in who is on this machine.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, oidc: Oidc | None = None) -> None:
+        self.oidc = oidc
         self._redis = RedisServer(directory / "redis")
         self._directory = directory
         self.sent: list[tuple[str, Record]] = []
@@ -128,7 +131,6 @@ class _Serving:
     """The gateway's loop in a thread."""
 
     def __init__(self, stage: Stage, keys: Keys) -> None:
-        self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(stage, keys), daemon=True)
         self._thread.start()
@@ -148,7 +150,12 @@ class _Serving:
         model = ReadModel(settings.redis_url, keys)
         self._gateway = Gateway(
             settings=settings,
-            rights=Rights(Tokens(settings.tokens_path), settings.gateway_host, 1e6),
+            rights=Rights(
+                Tokens(settings.tokens_path),
+                settings.gateway_host,
+                1e6,
+                sessions=stage.oidc.sessions if stage.oidc else None,
+            ),
             outbox=cast("Any", _Outbox(stage)),
             answers=cast("Any", _NoAnswers()),
             model=model,
@@ -156,6 +163,7 @@ class _Serving:
             pictures=cast("Any", _Kept(stage)),
             offers=Offers(model, int(settings.label_horizon_h * 3_600_000), Random(1)),
             activations=Activations(settings),
+            oidc=stage.oidc,
         )
         config = uvicorn.Config(
             application(self._gateway),

@@ -20,8 +20,8 @@ from services.gateway.door import Gateway
 from services.gateway.links import link_routes
 from services.gateway.pages import page_routes
 from services.gateway.problem import Problem
-from services.gateway.rights import COOKIE
 from services.gateway.routes import ROUTES, Route
+from services.gateway.sign_in import sign_in_routes
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -41,9 +41,8 @@ def application(gateway: Gateway) -> Starlette:
     routes: list[BaseRoute] = [_http(gateway, route) for route in ROUTES]
     routes.append(HttpRoute("/openapi.json", description, methods=["GET"]))
     routes += page_routes(gateway)
+    routes += sign_in_routes(gateway)
     routes += link_routes(gateway)
-    if gateway.oidc is not None:
-        routes += gateway.oidc.routes(COOKIE)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ the same client secret believes it until it ends. What somebody may do follows f
 """
 
 import hashlib
+import re
 import secrets
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,12 +16,11 @@ import msgspec
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]
 from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import BadSignatureError, ClaimError, ExpiredTokenError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet, OctKey
 from joserfc.jwt import JWTClaimsRegistry
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
 
 from catseye import clock
 from catseye.contract.errors import Misconfigured
@@ -36,6 +36,18 @@ _LEEWAY_S: Final = 60
 _TIMEOUT_S: Final = 10.0
 _ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 """Of ID tokens: the provider's own key signs; a shared secret would let others who have it sign too."""
+_CLAIMS: Final = {
+    "iss": "is from another provider than CATSEYE_OIDC_ISSUER names",
+    "aud": "is for another client than CATSEYE_OIDC_CLIENT_ID",
+    "nonce": "belongs to another sign-in",
+    "exp": "never expires",
+    "sub": "names nobody",
+    "iat": "is from the future; check the clocks of the provider and of this machine",
+    "nbf": "is not valid yet; check the clocks of the provider and of this machine",
+}
+"""What is wrong where a claim is missing or is another than expected."""
+_ERROR: Final = re.compile(r"[a-z_]{1,40}\Z")
+"""Of RFC 6749: a code. Who makes up a link to the callback must not write a sentence on the page."""
 # A page of ours, not a redirect: on a redirect from another site browsers withhold a strict cookie.
 _ARRIVED: Final = '<!doctype html><meta http-equiv="refresh" content="0;url={to}"><title>Signed in</title>'
 
@@ -123,15 +135,8 @@ class Oidc:
             ) from fault
         self.sessions = Sessions(self._secret)
 
-    def routes(self, cookie: str) -> list[BaseRoute]:
-        """Where sign-in starts, and where the provider sends people back to; *cookie* is that of sessions."""
-
-        async def back(request: Request) -> Response:
-            return await self._back(request, cookie)
-
-        return [Route(START, self._start, methods=["GET"]), Route(CALLBACK, back, methods=["GET"])]
-
-    async def _start(self, request: Request) -> Response:
+    async def start(self, request: Request) -> Response:
+        """Send a browser to the provider. Raises `Problem`."""
         provider = await self._provider()
         under_way = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "verifier")}
         async with self._client(request) as client:
@@ -147,13 +152,17 @@ class Oidc:
         answer.set_cookie(_UNDER_WAY, token, _SIGN_IN_S, path="/oidc", secure=secure, httponly=True, samesite="lax")
         return answer
 
-    async def _back(self, request: Request, cookie: str) -> Response:
+    async def back(self, request: Request, cookie: str) -> Response:
+        """Take a browser that comes back from the provider; *cookie* is that of sessions. Raises `Problem`."""
         under_way = self.sessions.read("sign-in", request.cookies.get(_UNDER_WAY, ""))
         code, state = request.query_params.get("code"), request.query_params.get("state", "")
+        if code is None:  # not every provider sends the state beside an error
+            error = request.query_params.get("error", "")
+            raise _failed(
+                f"The provider refuses the sign-in: {error if _ERROR.match(error) else 'it names no reason'}."
+            )
         if under_way is None or not secrets.compare_digest(state.encode(), under_way["state"].encode()):
-            raise _failed("It was not begun in this browser, or took longer than ten minutes. Begin at /login.")
-        if code is None:
-            raise _failed(f"The provider says: {request.query_params.get('error', 'nothing')[:100]}.")
+            raise _failed("The sign-in was not begun in this browser, or took longer than ten minutes.")
         claims = await self._claims(request, code, under_way)
         principal = self._principal(claims)
         token = self.sessions.made(
@@ -192,8 +201,12 @@ class Oidc:
             JWTClaimsRegistry(now=clock.now_ms() // 1_000, leeway=_LEEWAY_S, **rules).validate(claims)
         except httpx2.HTTPError as fault:
             raise _away(fault) from fault
-        except (AuthlibBaseError, JoseError, ValueError) as fault:
-            raise _failed(f"The provider's answer is not to be trusted: {fault}") from fault
+        except AuthlibBaseError as fault:
+            raise _failed(
+                f"The provider gives no ID token: {fault.error}. Check CATSEYE_OIDC_CLIENT_ID and its secret."
+            ) from fault
+        except (JoseError, ValueError) as fault:
+            raise _failed(f"The provider's ID token {_why(fault)}.") from fault
         return claims
 
     def _principal(self, claims: dict[str, Any]) -> Principal:
@@ -247,6 +260,17 @@ def own_path(wanted: str | None) -> str:
     if wanted is None or not wanted.startswith("/") or wanted.startswith(("//", "/\\")):
         return "/"
     return quote(wanted, safe="/")
+
+
+def _why(fault: Exception) -> str:
+    """What is wrong with an ID token."""
+    if isinstance(fault, ExpiredTokenError):
+        return "has expired; check the clocks of the provider and of this machine"
+    if isinstance(fault, ClaimError):
+        return _CLAIMS.get(fault.claim, f"has a wrong {fault.claim}")
+    if isinstance(fault, BadSignatureError | InvalidKeyIdError):
+        return "is not signed with a key that the provider publishes"
+    return f"is not accepted: {fault}"
 
 
 def _failed(detail: str) -> Problem:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -22,14 +22,11 @@ from catseye.models.commands import KnownModels, known_models
 from catseye.rights.scopes import Principal, Scope
 from catseye.view import plots
 from services.gateway import race
-from services.gateway.bodies import body_of
 from services.gateway.door import Gateway
 from services.gateway.labelling import progress_of
 from services.gateway.letters import his_letters, his_reasons
-from services.gateway.oidc import own_path
 from services.gateway.problem import Problem
 from services.gateway.reading import his_alerts, known_camera, system_facts
-from services.gateway.rights import COOKIE
 from services.gateway.routes import ROUTES
 from services.gateway.show import FILTERS
 
@@ -215,12 +212,9 @@ PAGES: Final = (
 
 
 def page_routes(gateway: Gateway) -> list[BaseRoute]:
-    """Routes of all pages, of signing in, and of what they load."""
+    """Routes of all pages and of what they load."""
     return [
         *(HttpRoute(page.path, _endpoint(gateway, page), methods=["GET"]) for page in PAGES),
-        HttpRoute("/login", _login_page(gateway), methods=["GET"]),
-        HttpRoute("/login", _login(gateway), methods=["POST"]),
-        HttpRoute("/logout", _logout, methods=["POST"]),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
 
@@ -245,31 +239,3 @@ def shown_page(template: str, title: str, principal: Principal | None, status: i
         title=title, principal=principal, pages=PAGES, now_ms=clock.now_ms(), **{"path": "", **facts}
     )
     return HTMLResponse(content, status, {"Cache-Control": "no-store"})
-
-
-def _login_page(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
-    async def page(request: Request) -> Response:
-        return shown_page("login.html", "Sign in", None, wrong=False, provider=gateway.oidc is not None)
-
-    return page
-
-
-def _login(gateway: Gateway) -> Callable[[Request], Awaitable[Response]]:
-    async def login(request: Request) -> Response:
-        form = parse_qs((await body_of(request, 4_096)).decode("ascii", "replace"))
-        token = form.get("token", [""])[0].strip()
-        if gateway.rights.principal_of(token) is None:
-            return shown_page(
-                "login.html", "Sign in", None, HTTPStatus.UNAUTHORIZED, wrong=True, provider=gateway.oidc is not None
-            )
-        answer = RedirectResponse(own_path(request.query_params.get("next")), HTTPStatus.SEE_OTHER)
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
-        return answer
-
-    return login
-
-
-async def _logout(request: Request) -> Response:
-    answer = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-    answer.delete_cookie(COOKIE)
-    return answer
