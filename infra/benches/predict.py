@@ -42,7 +42,7 @@ _SERVICES = ("ingest", "inference", "rollout", "view", "gateway")
 _PATIENCE_S = 60.0
 _LATE_S = 1.0
 """What a deadline may be missed by: the answer is on its way."""
-_CROPS = harness.ROOT / "infra" / "example" / "crops" / "car"
+CARS = harness.ROOT / "infra" / "example" / "crops" / "car"
 
 
 class Bare:
@@ -122,7 +122,7 @@ def run(options: Options) -> Report:
     """Measure on a fresh stack."""
     pairs, requests, keys = (20, 60, 10) if options.short else (1_000, 10_000, 300)
     report = Report("predict", machine=harness.machine(("aiokafka", "confluent-kafka", "starlette", "uvicorn")))
-    jpeg = next(iter(sorted(_CROPS.glob("*.jpg")))).read_bytes()
+    jpeg = next(iter(sorted(CARS.glob("*.jpg")))).read_bytes()
     with stack_with_gateway() as stack:
         assert stack.plan is not None
         settings = load(Settings).model_copy(update={"kafka_bootstrap_servers": stack.plan.bootstrap_servers})

@@ -9,6 +9,7 @@ import msgspec
 from services.gateway.routes import Route
 
 _PARAMETER = re.compile(r"{(\w+)(?::(\w+))?}")
+_WHOLE = {"type": "integer", "format": "int64", "minimum": 0}
 _PROBLEMS = {
     400: "The request is wrong.",
     401: "A token is needed.",
@@ -47,7 +48,7 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "integer" if kind == "int" else "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _WHOLE if kind == "int" else {"type": "string"}}
         for name, kind in _PARAMETER.findall(route.path)
     ]
     in_query = [

@@ -17,6 +17,8 @@ from catseye.settings import Settings
 from services.gateway.problem import not_found, unavailable
 
 R = TypeVar("R", bound=Record)
+OFFSET_MOST = 2**63 - 1
+"""Of Kafka; its client takes no larger number."""
 KEPT_BYTES = 32 * 2**20
 _WAIT_S = 3.0
 _QUIET_S = 10.0
@@ -90,7 +92,7 @@ class Pictures:
         what = (
             f"record of {topic} at partition {partition}, offset {offset}: it is not kept any more, or never was there"
         )
-        if not 0 <= partition < self._settings.partitions:
+        if not 0 <= partition < self._settings.partitions or offset > OFFSET_MOST:
             raise not_found(what)
         if self._consumer is None:
             config = reader_config(self._settings, f"{self._settings.topic_prefix}gateway.pictures") | SILENT
