@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--chaos-frames", type=int, default=20_000, help="frames of each (100000: the proof)")
     group.addoption("--broker-kills", type=int, default=1, help="how often the broker is killed (10: the proof)")
+    parser.addoption("--view-records", type=int, default=3_000, help="records that view replays (100000: the proof)")
     parser.addoption("--drift-hour", action="store_true", help="let nothing happen for an hour of virtual time")
     parser.addoption("--frames", default=None, help="folder of JPEGs that ingest must accept, beside the crops here")
     group.addoption("--chaos-first-seed", type=int, default=1, help="the first schedule")

@@ -1,9 +1,14 @@
 """View on a real broker and a real Redis: in whatever batches, after whatever fault, the same is there in the end."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from random import Random
 from threading import Event, Thread
 from typing import Any, cast
 
@@ -24,7 +29,7 @@ from services.view.core import ViewCore
 from services.view.follow import View
 from services.view.queue import Queue
 from services.view.settings import ViewSettings
-from tests.system.running import CROPS, wait_until
+from tests.system.running import CROPS, ROOT, wait_until
 from tests.system.view_records import Road
 
 pytestmark = pytest.mark.broker
@@ -254,6 +259,76 @@ def test_a_redis_that_is_full_takes_nothing_in_part(fed: tuple[ViewSettings, int
         server.config_set("maxmemory", "256mb")
         wait_until(whole(settings, total), "it is whole")
     assert dump(settings) == expected
+
+
+@contextmanager
+def process(settings: ViewSettings) -> Iterator[subprocess.Popen[bytes]]:
+    """View as it is started, killed (SIGKILL) at the end of the body."""
+    variables = {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "REDIS_URL": settings.redis_url,
+        "CATSEYE_TOPIC_PREFIX": settings.topic_prefix,
+        "CATSEYE_PARTITIONS": str(settings.partitions),
+        "CATSEYE_HEALTH_PORT": "0",
+        "CATSEYE_VIEW_INTERVAL_MS": "0",
+        "CATSEYE_VIEW_MAX_RECORDS": str(settings.view_max_records),
+    }
+    command = [sys.executable, "-m", "services.view"]
+    started = subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.DEVNULL, cwd=ROOT)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def test_what_is_replayed_is_as_it_was_live_however_often_view_is_killed(
+    broker: KafkaCluster, redis: RedisServer, prefix: str, pytestconfig: pytest.Config
+) -> None:
+    """Processes of view: one that reads along, one that reads all from the start, and many that are each killed at
+    some batch. Every value, order and lifetime of a plot in Redis is the same."""
+    total: int = pytestconfig.getoption("--view-records")
+    settings = settings_of(broker, redis, prefix, most=max(total // 50, 1))
+    create_topics(settings)
+    jpeg = next((CROPS / "car").glob("*.jpg")).read_bytes()
+    drawn = Road(4, jpeg, NOW_MS, 2 * 3_500_000 // total).records(total)
+    records = [row for row in drawn if row[0] != "heartbeats"]  # of which these processes write some too
+    server, dice, deaths, there = Redis.from_url(settings.redis_url), Random(1), 0, 0
+
+    def reached(most: int = len(records)) -> bool:
+        return sum(_counts(server, settings).values()) >= most
+
+    with process(settings):
+        for start in range(0, len(records), 500):
+            write(settings, records[start : start + 500])
+        wait_until(reached, "all are there")
+    live = _but_heartbeats(server, settings)
+    server.flushall()
+    with process(settings):
+        wait_until(reached, "all are replayed")
+    assert _but_heartbeats(server, settings) == live
+    server.flushall()
+    while not reached():
+        there = min(there + dice.randrange(1, max(total // 10, 2)), len(records))
+        with process(settings):
+            wait_until(partial(reached, there), "it goes on")
+        deaths += 1
+    assert deaths > 5
+    assert _but_heartbeats(server, settings) == live
+
+
+def _counts(server: Redis, settings: ViewSettings) -> dict[bytes, int]:
+    """Records that the read model stands for, by topic, but for heartbeats."""
+    found = cast("dict[bytes, bytes]", server.hgetall(Keys(settings.topic_prefix).counts))
+    return {topic: int(count) for topic, count in found.items() if topic != b"heartbeats"}
+
+
+def _but_heartbeats(server: Redis, settings: ViewSettings) -> dict[str, Any]:
+    """The read model but for what came of heartbeats."""
+    keys = Keys(settings.topic_prefix)
+    found = {key: value for key, value in dump(settings).items() if key not in (keys.processes, keys.counts)}
+    assert len(found) > 50
+    return found | {"counts": _counts(server, settings)}
 
 
 def test_an_address_that_is_none_is_named() -> None:

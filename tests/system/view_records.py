@@ -31,9 +31,11 @@ class Road:
         seed: The same gives the same.
         jpeg: Picture of every frame.
         begin_ms: Time of the first record, Unix milliseconds.
+        step_ms: Most from one record to the next, milliseconds.
     """
 
-    def __init__(self, seed: int, jpeg: bytes, begin_ms: int = BEGIN_MS) -> None:
+    def __init__(self, seed: int, jpeg: bytes, begin_ms: int = BEGIN_MS, step_ms: int = 4_000) -> None:
+        self._step_ms = step_ms
         self._dice = Random(seed)
         self._jpeg = jpeg
         self._now_ms = begin_ms
@@ -58,7 +60,7 @@ class Road:
         ]
         drawn: list[tuple[str, Record]] = []
         for _ in range(count):
-            self._now_ms += self._dice.randrange(0, 4_000)
+            self._now_ms += self._dice.randrange(self._step_ms)
             self._sequence += 1
             topic, make = self._dice.choice(makers)
             drawn.append((topic, make(f"gate-{self._dice.randrange(cameras)}")))
