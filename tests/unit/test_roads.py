@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from catseye.cli import main
 from catseye.roads.boxes import Box, around
+from catseye.roads.motion import lamps_joined
 from catseye.roads.road import Planes, Road
 from catseye.roads.tracks import Track, Tracks
 from catseye.video.times import Thinning
@@ -225,6 +226,50 @@ def test_a_piece_that_goes_along_with_its_vehicle_is_none_of_its_own() -> None:
             at = 0.2 + 0.02 * number
             tracks.take([Box(at, 0.4, 0.15, 0.1), *([piece(at)] if number > 2 else [])], number / 25, number)
         assert [track.drives for track in sorted(tracks.end(), key=lambda track: track.number)][:2] == drives
+
+
+@pytest.mark.parametrize(("lasts", "until"), [(8, 60), (60, 60), (8, 20)], ids=["a piece", "a vehicle", "at the end"])
+def test_a_piece_that_came_beside_its_vehicle_and_was_not_seen_for_long_is_none(lasts: int, until: int) -> None:
+    """A side of it that was seen by itself at first. Negative control: what goes as far as the other is a vehicle."""
+    tracks, found = Tracks(), list[Track]()
+    for number in range(until):
+        come = 0.012 * number
+        piece = [Box(0.58 + 0.02 * np.sin(number), 0.88 - come, 0.07, 0.09)] if number < lasts else []
+        found += tracks.take([Box(0.4, 0.8 - come, 0.16, 0.2), *piece], number / 12.5, number)
+    found += tracks.end()
+    assert sorted(track.drives for track in found) == [lasts == 60, True]
+
+
+def test_one_that_goes_through_beside_one_that_stops_waits_for_seconds_and_counts() -> None:
+    """Both came at once, and the other will go further: nobody can tell before."""
+    tracks, ended_s = Tracks(), dict[int, float]()
+    for number in range(150):
+        come = 0.02 * number
+        one, other = Box(0.4, 0.8 - come, 0.1, 0.1), Box(0.53, 0.8 - min(come, 0.4), 0.1, 0.1)
+        boxes = [box for box in (one.inside(), other) if box is not None and box.area > 0.003]
+        for track in tracks.take(boxes, number / 12.5, number):
+            ended_s[track.number] = number / 12.5
+            assert track.drives
+    assert [*ended_s] == [1]
+    assert 6 < ended_s[1] < 7  # it was there for 3.5 s
+
+
+def test_lamps_are_one_vehicle_with_the_nearest_that_lies_level() -> None:
+    """Two lamps, or a lamp and a side that is lit; no lamp of another height, too far, or of two vehicles at once."""
+    lamp, wide = Box(0.4, 0.5, 0.02, 0.03), Box(0.5, 0.5, 0.1, 0.1)
+    right = lamp._replace(left=0.48)
+    (pair,) = lamps_joined([lamp, right], 0.0025, 16 / 9)
+    assert (pair.left, pair.right) == pytest.approx((0.4, 0.5))
+    assert pair.area > 0.0025
+    assert pair.top < lamp.top < lamp.bottom < pair.bottom
+    assert lamps_joined([lamp, wide], 0.0025, 16 / 9) == [around([lamp, wide])]
+    far, low = lamp._replace(left=0.58), lamp._replace(left=0.48, top=0.53)
+    both = wide._replace(left=0.61)
+    for apart in ([lamp, far], [lamp, low], [wide, both], [lamp]):
+        assert lamps_joined(apart, 0.0025, 16 / 9) == apart
+    four = [lamp, right, lamp._replace(left=0.54), lamp._replace(left=0.62)]
+    places = [(round(box.left, 2), round(box.right, 2)) for box in lamps_joined(four, 0.0025, 16 / 9)]
+    assert places == [(0.4, 0.42), (0.62, 0.64), (0.48, 0.56)]
 
 
 def test_the_command_counts_a_video_without_kafka(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from catseye.roads.boxes import Box
+from catseye.roads.boxes import Box, around
 
 _WIDTH = 320  # of the small picture: a vehicle of a twentieth of the road's width still has 16 pixels
 _LEARN_S = 30.0
@@ -26,6 +26,8 @@ _LEAST_LIGHT = 0.55
 _EVEN = 0.08
 _COLOURLESS = 3.0
 _DARK = 50.0  # mean of luma
+_LAMPS_APART = 6.0  # of their heights: 1.2 m between lamps that shine over 0.2 m
+_AS_HIGH, _ABOVE_LAMPS = 0.8, 0.6  # of the width between lamps; of the height
 
 Grey = NDArray[np.uint8]
 
@@ -88,14 +90,15 @@ class Motion:
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
         # A picture of so few pixels has less than 2^16 parts; 32 bits for each take three times as long.
         _, parts, found, _ = cv2.connectedComponentsWithStats(mask, ltype=cv2.CV_16U)
-        return [
+        filled = [
             Box(left / _WIDTH, top / height, width / _WIDTH, tall / height)
             for number, (left, top, width, tall, area) in enumerate(found.tolist())
             if number
-            and width * tall >= self._least_area * _WIDTH * height
             and area >= _LEAST_FILL * width * tall
             and not self._is_light(picture, parts == number, np.s_[top : top + tall, left : left + width])
         ]
+        boxes = lamps_joined(filled, self._least_area, _WIDTH / height) if self._is_dark else filled
+        return [box for box in boxes if box.area >= self._least_area]
 
     def _is_light(self, picture: Grey, part: NDArray[np.bool_], where: tuple[slice, slice]) -> bool:
         """Whether a part differs from the background by one factor and in no colour: the edge of a cloud's shadow, the
@@ -122,6 +125,37 @@ class Motion:
         levels = np.clip(np.rint((np.arange(256) + 8) * ratio - 8), 0, 255).astype(np.uint8)
         picture[..., 0] = cv2.LUT(np.ascontiguousarray(picture[..., 0]), levels)
         return picture
+
+
+def lamps_joined(parts: list[Box], least_area: float, shape: float) -> list[Box]:
+    """Boxes with those made one that are a vehicle's in the dark, where little but two lamps is seen of it: a lamp and
+    the nearest other part that lies level with it.
+
+    Args:
+        parts: What moves.
+        least_area: What is smaller is no vehicle, but may be a lamp.
+        shape: Width of the picture over its height, pixels.
+    """
+    lamps = [box.area < least_area for box in parts]
+    pairs = sorted(
+        (gap, number, place)
+        for place, right in enumerate(parts)
+        for number, left in enumerate(parts)
+        if (lamps[number] or lamps[place])
+        and right.left > left.left
+        and (gap := right.left - left.right) * shape <= _LAMPS_APART * min(left.height, right.height)
+        and min(left.bottom, right.bottom) - max(left.top, right.top) > 0.5 * min(left.height, right.height)
+    )
+    taken, joined = set[int](), list[Box]()
+    for _, number, place in pairs:
+        if not taken & {number, place}:
+            taken |= {number, place}
+            pair = around([parts[number], parts[place]])
+            if lamps[number] and lamps[place]:
+                high = _AS_HIGH * pair.width * shape
+                pair = pair._replace(top=pair.centre[1] - _ABOVE_LAMPS * high, height=high)
+            joined.append(pair)
+    return [box for number, box in enumerate(parts) if number not in taken] + joined
 
 
 def _halved(plane: Grey) -> Grey:

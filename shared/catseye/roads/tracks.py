@@ -30,6 +30,8 @@ _CLOSE = 0.25
 _ALIKE = 0.6
 _LAMPS = 2.0
 _AT_ONCE_S = 0.6
+_FURTHER = 1.5
+_HELD_S = 3.0
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Track:
         hits: Pictures in which it was seen by itself.
         seen_s: For how long it was, pauses left out.
         together: Of older tracks, by number, how the two went.
+        is_shed: It came with another, beside it and the same way, and that went much further: a piece that was seen by
+            itself at first.
     """
 
     number: int
@@ -89,6 +93,7 @@ class Track:
     hits: int = 1
     seen_s: float = 0.0
     together: dict[int, Together] = field(default_factory=dict)
+    is_shed: bool = False
     _first: Box = field(init=False)
     _lengths: list[float] = field(default_factory=list)
     _speed: tuple[float, float] = (0.0, 0.0)
@@ -158,9 +163,20 @@ class Track:
         """Whether both came at once, and no further apart than lamps of one vehicle are, or lit parts of it."""
         mine, its = self.box, other.box
         reach = _LAMPS * max(mine.length, its.length)
-        gap = max(mine.left - its.right, its.left - mine.right, mine.top - its.bottom, its.top - mine.bottom)
+        gap = _gap(mine, its)
         level = min(mine.bottom, its.bottom) - max(mine.top, its.top) > 0.5 * min(mine.height, its.height)
         return level and gap < reach and self.first_s - other.first_s < _AT_ONCE_S
+
+    def came_with(self, other: Track) -> bool:
+        """Whether both came at once, touching each other nearly, and went the same way."""
+        gap = _gap(self._first, other._first)
+        (across, down), (its_across, its_down) = self.way, other.way
+        near = gap < max(self._first.length, other._first.length)
+        return near and abs(self.first_s - other.first_s) < _AT_ONCE_S and across * its_across + down * its_down > 0
+
+    def goes_further(self, other: Track) -> bool:
+        """Whether it has gone so much further that *other* is no vehicle beside it, which would have gone as far."""
+        return math.hypot(*self.way) > _FURTHER * math.hypot(*other.way)
 
     @property
     def way(self) -> tuple[float, float]:
@@ -209,15 +225,20 @@ class Track:
         """
         length = sorted(self._lengths)[len(self._lengths) // 2]
         across, down = self.way
-        if self.is_part:
+        if self.is_part or self.is_shed:
             return False
         return self.is_sure and max(abs(across), abs(down)) > _MOVED_LENGTHS * min(length, 0.5)
+
+
+def _gap(box: Box, other: Box) -> float:
+    """Between them, across or down, whichever is more; under 0 where they overlap."""
+    return max(box.left - other.right, other.left - box.right, box.top - other.bottom, other.top - box.bottom)
 
 
 def _is_close(box: Box, other: Box, speed: tuple[float, float]) -> bool:
     """Whether *box* is close before or behind *other*, which is that fast, and no further to the side."""
     across, down = speed
-    gap = max(box.left - other.right, other.left - box.right, box.top - other.bottom, other.top - box.bottom)
+    gap = _gap(box, other)
     if abs(down) > abs(across):
         beside = min(box.right, other.right) - max(box.left, other.left) > _WITHIN * box.width
     else:
@@ -241,6 +262,7 @@ class Tracks:
     def __init__(self) -> None:
         self._numbers = count(1)
         self.now: list[Track] = []
+        self._held: list[Track] = []
         self._at_s: float | None = None
 
     def take(self, boxes: Sequence[Box], at_s: float, picture: int, *, dark: bool = False) -> list[Track]:
@@ -253,12 +275,13 @@ class Tracks:
             dark: Whether it is night.
 
         Returns:
-            Tracks that have ended.
+            Tracks that have ended, once it is known whether what came with them goes further, or some seconds later.
         """
         passed_s = at_s - self._at_s if self._at_s is not None else 0.0
         self._at_s = at_s
-        ended = [track for track in self.now if _is_over(track, at_s, passed_s)]
-        self.now = [track for track in self.now if track not in ended]
+        over = [track for track in self.now if _is_over(track, at_s, passed_s)]
+        self.now = [track for track in self.now if track not in over]
+        ended = self._known(over, self.now, at_s)
         expected = {track.number: track.expected(at_s) for track in self.now}
         parts = {track.number for track in self.now if track.is_part}
         whole = {number: where for number, where in expected.items() if number not in parts}
@@ -308,8 +331,20 @@ class Tracks:
 
     def end(self) -> list[Track]:
         """All that are left: the stream is over."""
-        ended, self.now = self.now, []
-        return ended
+        over, self.now = self.now, []
+        return self._known(over, over, math.inf)
+
+    def _known(self, over: list[Track], among: list[Track], at_s: float) -> list[Track]:
+        """Those of *over*, and of earlier ones, of which it is known whether they were a piece of one that came with
+        them, *among* those that are followed still; what came with none is none."""
+        known, held = list[Track](), list[Track]()
+        for track in [*self._held, *over]:
+            with_it = [other for other in among if track.came_with(other)]
+            track.is_shed = any(other.goes_further(track) for other in with_it)
+            waits = with_it and not track.is_shed and at_s - track.last_s < _HELD_S
+            (held if waits else known).append(track)
+        self._held = held
+        return known
 
 
 def _is_over(track: Track, at_s: float, passed_s: float) -> bool:
