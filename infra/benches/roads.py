@@ -60,16 +60,21 @@ def judged(road: ComposedRoad) -> Judged:
     truth: dict[int, dict[int, Box]] = defaultdict(dict)  # by picture, then vehicle
     ways: dict[int, dict[int, Box]] = defaultdict(dict)  # by track, then picture
     gone: list[Vehicle] = []
+    number_at: dict[int, int] = {}
     thinning = Thinning(WHOLE.pictures_per_s)
     for number, shot in enumerate(road.shots()):
         if not thinning.wants(shot.picture.at_s):
             continue
+        number_at[shot.picture.captured_at_ms] = number
         truth[number] = {placed.vehicle: Box(*placed.box) for placed in shot.truth}
         gone += follower.take(shot.picture, number)
         for track in follower.now:
             if track.last_picture == number:
                 ways[track.number][number] = track.box
     gone += follower.end()
+    for vehicle in gone:  # views tell of pictures that were held at first
+        for view in vehicle.views:
+            ways[vehicle.track.number].setdefault(number_at[view.captured_at_ms], view.box)
     of_vehicle: Counter[int] = Counter()
     false = 0
     driving = {car.number for car in road.driving}

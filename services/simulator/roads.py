@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Condition = Literal["clear", "shadows", "rain", "night", "leaves", "exposure", "passing", "stop", "parked", "empty"]
+Condition = Literal[
+    "clear", "shadows", "rain", "night", "leaves", "exposure", "passing", "stop", "parked", "empty", "begun"
+]
 CONDITIONS: Final[tuple[Condition, ...]] = (
     "clear",
     "shadows",
@@ -25,6 +27,7 @@ CONDITIONS: Final[tuple[Condition, ...]] = (
     "stop",
     "parked",
     "empty",
+    "begun",
 )
 HEIGHT: Final = 360
 WIDTH: Final = 640
@@ -34,6 +37,7 @@ _VANISHES: Final = 0.18  # height of the point at which lanes meet, share of the
 _SECONDS_APART: Final = (3.0, 9.0)
 _DRIVES_S: Final = (3.5, 6.0)
 _STOPS_S: Final = 3.0
+_LEFT_S: Final = 1.5  # of a road that has begun: who is gone earlier is not counted
 
 Plane = NDArray[np.uint8]
 Light = NDArray[np.float32]
@@ -140,13 +144,15 @@ class ComposedRoad:
             yield self._shot(number / FPS)
 
     def _drawn(self) -> list[Car]:
-        rng, cars, at_s = self._rng, list[Car](), 4.0
+        rng, cars, at_s = self._rng, list[Car](), -_DRIVES_S[1] if self.condition == "begun" else 4.0
         while at_s < self.seconds - 10:
             lasts_s, away = float(rng.uniform(*_DRIVES_S)), bool(rng.random() < 0.5)
             stops_at = float(rng.uniform(0.3, 0.6)) if self.condition == "stop" and rng.random() < 0.4 else None
             cars.append(self._car(len(cars), at_s, lasts_s, away, stops_at))
             if self.condition == "passing":
                 cars.append(self._car(len(cars), at_s + float(rng.uniform(-0.4, 0.4)), lasts_s, not away, None))
+            if at_s + lasts_s < _LEFT_S:
+                cars.pop()  # it has gone, or will have in a moment
             # Behind one that stops the next one would wait.
             at_s += float(rng.uniform(*_SECONDS_APART)) + (lasts_s + _STOPS_S if stops_at is not None else 0.0)
         if self.condition == "parked":

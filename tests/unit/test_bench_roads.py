@@ -48,3 +48,12 @@ def test_what_stops_counts_once_and_what_is_parked_never(condition: str) -> None
     road = ComposedRoad(roads.crops(), 0, condition, 40.0)  # type: ignore[arg-type]
     found = roads.judged(road)
     assert (found.counted, found.false) == (len(road.driving), 0)
+
+
+@pytest.mark.slow
+def test_a_road_that_has_begun_counts_those_that_are_on_it() -> None:
+    """The first of them are in the first picture."""
+    road = ComposedRoad(roads.crops(), 2, "begun", 20.0)
+    assert next(iter(road.shots())).truth
+    found = roads.judged(road)
+    assert (found.counted, found.alone, found.false) == (len(road.driving), len(road.driving), 0)

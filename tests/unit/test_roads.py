@@ -80,6 +80,17 @@ def test_two_that_pass_each_other_are_two() -> None:
     assert directions([Car(40, 60, 6), Car(45, 95, -6)]) == {"right": 1, "left": 1}
 
 
+def test_those_that_are_there_when_a_stream_begins_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it ends soon. Negative control: without the seconds that are held one leaves a ghost or is missed."""
+    cars = [Car(-15, 60, 4), Car(-30, 95, -5)]
+    assert directions(cars) == {"right": 1, "left": 1}
+    road = Road(lambda picture, box: b"jpeg")
+    assert [vehicle for shot in shots(cars, 55) for vehicle in road.take(shot)] == []
+    assert Counter(vehicle.track.direction for vehicle in road.end()) == {"right": 1, "left": 1}
+    monkeypatch.setattr("catseye.roads.road._MOST_HELD", 1)
+    assert directions(cars) != {"right": 1, "left": 1}
+
+
 def test_exposure_that_steps_while_a_car_passes_makes_no_other() -> None:
     """Negative control of what evens the light: the whole picture gets darker by a third, and brighter again."""
     assert directions([Car(60, 60, 6)], gain=lambda number: 0.66 if 80 <= number < 130 else 1.0) == {"right": 1}

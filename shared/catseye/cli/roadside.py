@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from catseye.video.stream import Source
 
 _PROGRESS_S: Final = 10.0
+_HELD_WIDTH: Final = 960  # of pictures of the first seconds, whose memory is bounded so
 _TRAILS: Final = 20  # vehicles whose ways are drawn, the newest
 
 
@@ -312,13 +313,16 @@ def _follow(video: Any, stop: Stopping, followed: _Followed, detector: Finder | 
         made: bytes = picture.jpeg((left, top, max(2, right - left), max(2, bottom - top)))
         return made
 
+    def begun() -> Road:
+        return Road(crop, config, detector, keep=lambda picture: cast("Picture", picture).smaller(_HELD_WIDTH))
+
     config = followed.config
-    road, opening, shape = Road(crop, config, detector), 1, None
+    road, opening, shape = begun(), 1, None
     for picture in video.pictures(stop):
         # After a gap or a change of its size nothing is where it was.
         if video.openings != opening or (shape is not None and picture.luma.shape != shape):
             followed.vehicles(road.end())
-            road, opening = Road(crop, config, detector), video.openings
+            road, opening = begun(), video.openings
             followed.opened()
         shape = picture.luma.shape
         gone = road.take(picture, followed.pictures + video.dropped.thinned)

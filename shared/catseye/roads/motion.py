@@ -5,6 +5,8 @@ each picture is first brought to the light of the background by the median of th
 half of the picture is road. What no factor explains (a lamp, a cut) lets the background learn anew.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ _BACKGROUND_S = 0.2  # in which the background is as it was: to ask for it costs
 _LEAST_LIGHT = 0.55
 _EVEN = 0.08
 _COLOURLESS = 3.0
+_MOVES = 15  # levels from the median
+_PASSES = 0.3  # of the time
 _DARK = 50.0  # mean of luma
 _LAMPS_APART = 6.0  # of their heights: 1.2 m between lamps that shine over 0.2 m
 _AS_HIGH, _ABOVE_LAMPS = 0.8, 0.6  # of the width between lamps; of the height
@@ -54,6 +58,24 @@ class Motion:
         """Whether the last picture was one of the night."""
         return self._is_dark
 
+    def learn(self, at_s: float, pictures: Sequence[tuple[Grey, Grey, Grey]]) -> None:
+        """What the road is when it is empty, of some seconds together, so that what moves from the first picture on is
+        found: each pixel's median where it differs from that for a while only, and as it is where it does so often:
+        that is noise, or a leaf that sways.
+
+        Args:
+            at_s: Time of the first, which comes again through `boxes`.
+            pictures: Luma, blue and red difference of each, at least one.
+        """
+        small = np.stack([_small(*each) for each in pictures])
+        empty = np.median(small, axis=0).astype(np.uint8)
+        moves = np.stack([cv2.absdiff(each, empty).max(axis=2) > _MOVES for each in small])
+        moves &= moves.mean(axis=0) < _PASSES
+        for number, picture in enumerate(small, 1):
+            picture[moves[number - 1]] = empty[moves[number - 1]]
+            self._model.apply(picture, learningRate=1 / number)
+        self._seen, self._began_s, self._at_s = _WARM_PICTURES, at_s - _WARM_S, at_s
+
     def boxes(self, at_s: float, luma: Grey, blue: Grey, red: Grey) -> list[Box]:
         """Boxes of what moves.
 
@@ -63,12 +85,9 @@ class Motion:
             blue: Blue difference, of any size.
             red: Red difference.
         """
-        height = max(16, round(_WIDTH * luma.shape[0] / luma.shape[1]))
-        small = [
-            cv2.resize(_halved(each), (_WIDTH, height), interpolation=cv2.INTER_AREA) for each in (luma, blue, red)
-        ]
-        picture = cv2.merge(small).astype(np.uint8, copy=False)
-        self._is_dark = float(small[0][_SOME, _SOME].mean()) < _DARK
+        picture = _small(luma, blue, red)
+        height = picture.shape[0]
+        self._is_dark = float(picture[_SOME, _SOME, 0].mean()) < _DARK
         if not self._seen:
             self._began_s = self._at_s = at_s
         passed_s, self._at_s = min(1.0, max(0.0, at_s - self._at_s)), at_s
@@ -125,6 +144,13 @@ class Motion:
         levels = np.clip(np.rint((np.arange(256) + 8) * ratio - 8), 0, 255).astype(np.uint8)
         picture[..., 0] = cv2.LUT(np.ascontiguousarray(picture[..., 0]), levels)
         return picture
+
+
+def _small(luma: Grey, blue: Grey, red: Grey) -> Grey:
+    """Rows by columns by luma and the colour differences."""
+    size = _WIDTH, max(16, round(_WIDTH * luma.shape[0] / luma.shape[1]))
+    planes = [cv2.resize(_halved(each), size, interpolation=cv2.INTER_AREA) for each in (luma, blue, red)]
+    return cv2.merge(planes).astype(np.uint8, copy=False)
 
 
 def lamps_joined(parts: list[Box], least_area: float, shape: float) -> list[Box]:

@@ -13,6 +13,9 @@ from catseye.roads.tracks import Track, Tracks
 
 WHOLE = RoadConfig()
 """All of the picture."""
+HOLD_S = 4.0
+"""So long pictures are held at first, to know the empty road before what moves is looked for."""
+_MOST_HELD = 64  # of a camera that gives many in that time
 _APART_S = 0.4
 _BETTER = 1.15
 _EDGE = 0.01
@@ -82,12 +85,21 @@ class Road:
     Args:
         crop: Makes a JPEG of a part of the picture at hand.
         config: What is known of the road.
-        detector: Finds vehicles; None for motion.
+        detector: Finds vehicles; None for motion, which learns the empty road of the first seconds before it finds
+            anything in them.
+        keep: Makes a picture that holds for some seconds.
     """
 
     def __init__(
-        self, crop: Callable[[Planes, Box], bytes], config: RoadConfig = WHOLE, detector: Finder | None = None
+        self,
+        crop: Callable[[Planes, Box], bytes],
+        config: RoadConfig = WHOLE,
+        detector: Finder | None = None,
+        *,
+        keep: Callable[[Planes], Planes] = lambda picture: picture,
     ) -> None:
+        self._keep = keep
+        self._held: list[tuple[Planes, int]] | None = [] if detector is None else None
         self._detector = detector
         self._crop = crop
         self._config = config
@@ -102,12 +114,28 @@ class Road:
         self.by_direction: Counter[str] = Counter()
 
     def take(self, picture: Planes, number: int | None = None) -> list[Vehicle]:
-        """Vehicles that have gone by the time of this picture.
+        """Vehicles that have gone by the time of this picture; of the first seconds all at once.
 
         Args:
             number: Of the picture in its source, by which tracks tell theirs; by default those taken are counted.
         """
-        at_s, number = picture.at_s, self.pictures if number is None else number
+        number = self.pictures if number is None else number
+        self.pictures += 1
+        if self._held is None:
+            return self._followed(picture, number)
+        self._held.append((self._keep(picture), number))
+        is_long = picture.at_s - self._held[0][0].at_s >= HOLD_S or len(self._held) >= _MOST_HELD
+        return self._played() if is_long else []
+
+    def _played(self) -> list[Vehicle]:
+        """The same of the pictures that were held."""
+        held, self._held = self._held or [], None
+        if held:
+            self._motion.learn(held[0][0].at_s, [(each.luma, each.blue, each.red) for each, _ in held])
+        return [vehicle for picture, number in held for vehicle in self._followed(picture, number)]
+
+    def _followed(self, picture: Planes, number: int) -> list[Vehicle]:
+        at_s = picture.at_s
         self._last_ms, self._last_s = picture.captured_at_ms, at_s
         if self._detector is not None:
             found = self._detector.boxes(picture)
@@ -119,12 +147,11 @@ class Road:
             if track.last_picture == number:
                 self._cross(track)
                 self._keep_view(track, picture)
-        self.pictures += 1
         return self._gone(ended)
 
     def end(self) -> list[Vehicle]:
         """Those that were still there when the stream ended."""
-        return self._gone(self._tracks.end())
+        return self._played() + self._gone(self._tracks.end())
 
     @property
     def now(self) -> list[Track]:
