@@ -33,7 +33,7 @@ from infra.local.demo_alerts import alert_figures, read_alerts, wait_for_alerts
 from infra.local.demo_figures import Scoreboard, summary
 from infra.local.demo_folder import own_folder
 from infra.local.demo_frames import check_pictures
-from infra.local.demo_loop import Loop, decisions_made, step_line
+from infra.local.demo_loop import MOST_S, Loop, decisions_made, step_line
 from infra.local.demo_models import MODEL, candidate, champion, models_seen, promote
 from infra.local.demo_road import Wishes, of_services, wishes
 from infra.local.demo_story import Change, next_steps, story
@@ -352,7 +352,8 @@ def _stop(_: int, __: FrameType | None) -> NoReturn:
 @click.option(
     "--duration",
     type=click.FloatRange(1),
-    help="Of publishing, seconds.  [default: 60, or 60 after the change where something happens]",
+    help="Of publishing, seconds.  [default: 60; where something happens, until the loop has closed, at most "
+    f"{MOST_S:.0f} after the change]",
 )
 @click.option("--label-delay", type=click.FloatRange(0, min_open=True), default=5.0, help="Mean, seconds.")
 @click.option("--label-share", type=SHARE, default=0.9, help="Share of frames that get a label.")

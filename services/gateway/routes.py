@@ -73,8 +73,8 @@ _OF_FRAME = {
 }
 _KEY = {
     "Idempotency-Key": "NAME:NUMBER, such as pass-7:42. The same key is the same frame: it is accepted once, among "
-    "2,048 numbers of a name and the last eight names of a camera. A key that ends in no number is a name with one "
-    "frame: it is told apart for the minute after its prediction, and then among the last eight names of its camera.",
+    "2,048 numbers of a name and the last eight names of a camera. A key without a number names a single "
+    "frame; repeats are recognised for a minute, then among the camera's last eight names.",
 }
 _JPEG = ("image/jpeg", "multipart/form-data")
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import Alert
+from infra.local.demo import run
 from infra.local.demo_alerts import alert_figures
 from infra.local.demo_loop import MOST_S
 from infra.local.demo_models import CROPS, MODEL
@@ -22,6 +23,15 @@ def asked(**changes: Any) -> Wishes:
     """The command line with nothing on it, or something."""
     nothing = {"scenario": None, "after": None, "change_at": None, "duration": None, "frames": None, "headless": True}
     return wishes(**({"model": Path("m.onnx")} | nothing | ROAD | changes))
+
+
+def test_help_states_how_long_a_road_lasts(capsys: pytest.CaptureFixture[str]) -> None:
+    """As it is worked out: most of what is printed as `publishing for`."""
+    with pytest.raises(SystemExit):
+        run(["--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    most_s = asked(scenario="fog", change_at=0.0).duration_s
+    assert f"where something happens, until the loop has closed, at most {most_s:.0f} after the change]" in printed
 
 
 def options(found: Wishes) -> dict[str, str]:

@@ -175,8 +175,8 @@ class Publisher:
     ) -> None:
         """Say what a frame showed. Of two labels for one frame the later `labelled_at_ms` holds.
 
-        A label may come before its frame: it waits for an hour (`CATSEYE_GROUND_TRUTH_EARLY_S`), and longer while
-        frames that were published until then are not predicted yet. It may come up to `CATSEYE_LABEL_HORIZON_H`
+        A label may come before its frame: it waits at least an hour (`CATSEYE_GROUND_TRUTH_EARLY_S`), and until
+        every frame published in that hour has been predicted. It may come up to `CATSEYE_LABEL_HORIZON_H`
         after it.
 
         Args:
