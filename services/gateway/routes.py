@@ -1,5 +1,6 @@
 """Every route, once: who may, what it takes, what it answers. The application and its description follow."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -59,6 +60,11 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     media: tuple[str, ...] = ()
     answers: str = "application/json"
+
+    @property
+    def shown_path(self) -> str:
+        """The path as OpenAPI writes it: parameters without their kind."""
+        return re.sub(r":\w+}", "}", self.path)
 
     @property
     def summary(self) -> str:

@@ -43,6 +43,8 @@ BY = ("mouse", "keyboard")
 WIDER = """document.documentElement.scrollWidth <= innerWidth ? [] :
     [...document.querySelectorAll('main *')].filter((each) => each.getBoundingClientRect().right > innerWidth)
     .map((each) => each.outerHTML.slice(0, 120))"""
+HIDDEN = """[...document.querySelectorAll('.rows, nav')].filter((each) => each.scrollWidth > each.clientWidth)
+    .map((each) => each.outerHTML.slice(0, 120))"""
 SAYS = (
     ("accuracy", "certainty"),
     ("evidence", "At their alarm"),
@@ -147,6 +149,7 @@ def test_pages_are_for_everybody(stage: Stage, browser: Browser, width: int, sch
         if page.locator("[data-plot]").count():
             page.wait_for_function("() => document.querySelectorAll('.chart[aria-busy=true]').length === 0")
         assert page.evaluate(WIDER) == [], f"{path} scrolls sideways"
+        assert page.evaluate(HIDDEN) == [], f"{path} hides what is beside"
         if (width == 390) != (scheme == "dark"):
             continue  # axe takes long; both widths and both schemes are among the two that it sees
         found = Axe().run(page).response["violations"]
@@ -161,6 +164,15 @@ def test_axe_sees_what_is_wrong(stage: Stage, page: Page) -> None:
     opened(page, stage, "/")
     page.evaluate("document.querySelector('.tile img').removeAttribute('alt')")
     assert "image-alt" in [each["id"] for each in Axe().run(page).response["violations"]]
+
+
+def test_what_is_hidden_beside_is_seen(stage: Stage, page: Page) -> None:
+    """Negative control: a table that is wider than a telephone, in what scrolls."""
+    page.set_viewport_size({"width": 390, "height": 900})
+    opened(page, stage, "/system")
+    assert page.evaluate(HIDDEN) == []
+    page.evaluate("document.querySelector('.rows table').style.minWidth = '600px'")
+    assert len(page.evaluate(HIDDEN)) == 1
 
 
 def test_a_fleet_and_a_camera_live(fleet: tuple[Stage, Fleet], page: Page) -> None:
