@@ -242,7 +242,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(
 @pytest.mark.usefixtures("nobody")
 def test_wrong_frames_and_files_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Before anything is sent."""
-    assert run(capsys, "label", "gate", "17", "car")[2].startswith("Error: field_out_of_range: 'gate/17' is no frame")
+    assert run(capsys, "label", "gate", "b/x", "car")[2].startswith("Error: field_out_of_range: 'gate/b/x' is no frame")
     assert "is a frame of yard, not of gate" in run(capsys, "label", "gate", "yard/b/1", "car")[2]
     for argv in (("gate", "b/1"), ("gate", "b/1", "car", "--withdraw")):
         status, _, err = run(capsys, "label", *argv)

@@ -80,6 +80,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     own = Broker(A, over, B, replace(A, revision=1, state="updated", explanation="It is more blurred."))
     monkeypatch.setattr(command, "settings_with_broker", Settings)
     monkeypatch.setattr(command, "_records", lambda settings: own.records)
+    monkeypatch.setattr(command, "_was_seen", lambda settings, camera: camera != "nowhere")
     monkeypatch.setattr(command, "_asked", own.asked)
     monkeypatch.setattr(command, "services_now", lambda settings: own.services)
     monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS)
@@ -102,10 +103,21 @@ def test_what_is_open_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in lines] == ["ID", "b" * 12, "a" * 12]
     assert lines[2].endswith("updated  warning   input  gate   It is more blurred.")
     assert [line.split()[0][0] for line in run(capsys, "list", "--all")[1].splitlines()[1:]] == ["b", "a", "c"]
-    assert run(capsys, "list", "--camera", "nowhere")[1] == "nothing is wrong: no alert is open\n"
-    assert run(capsys, "list", "--camera", "nowhere", "--all")[1] == "no alerts\n"
     listed = json.loads(run(capsys, "list", "--json", "-")[1])["alerts"]
     assert [(each["alert_id"][0], each["revision"]) for each in listed] == [("b", 0), ("a", 1)]
+
+
+def test_a_list_without_alerts_says_of_what(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """An alert elsewhere is not denied, and a camera that was never seen is named."""
+    assert run(capsys, "list", "--camera", "calm")[1] == "no alert is open on calm\n"
+    assert run(capsys, "list", "--camera", "calm", "--all")[1] == "no alerts on calm\n"
+    assert run(capsys, "list", "--kind", "concept")[1] == "no alert of kind concept is open\n"
+    assert run(capsys, "list", "--kind", "concept", "--all")[1] == "no alerts of kind concept\n"
+    never = "no camera nowhere was seen; `catseye cameras list` shows those that were\n"
+    assert run(capsys, "list", "--camera", "nowhere")[1] == f"no alert is open on nowhere\n{never}"
+    assert run(capsys, "list", "--camera", "nowhere", "--all")[1] == f"no alerts on nowhere\n{never}"
+    broker.records = []
+    assert run(capsys, "list")[1] == "nothing is wrong: no alert is open\n"
 
 
 def test_no_alert_is_not_all_is_well_while_a_service_is_down(

@@ -1,23 +1,27 @@
 """Labels from a file and from folder names, predictions that are waited for, and a watch that says what it awaits."""
 
+import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import pytest
 
-from catseye.cli import awaiting, watch
+from catseye.cli import awaiting, doubts, label, watch
 from catseye.cli.awaiting import Awaiting
+from catseye.cli.doctor import GREY as JPEG
 from catseye.cli.label_file import read_labels
-from catseye.cli.publish import _check_folders
-from catseye.client import FrameId
+from catseye.cli.publish import _check_folders, _print, _report, _send_all, _Sending
+from catseye.client import FrameId, Publisher
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Misconfigured
 from catseye.contract.records import DeadLetter, Frame, Prediction
 from catseye.settings import Settings
-from tests.unit.test_cli import FIELDS
+from tests.unit.test_cli import FIELDS, run
+from tests.unit.test_client import SETTINGS, Outbox
 
 
 @pytest.mark.parametrize(
@@ -121,6 +125,81 @@ def test_frames_are_waited_for_until_each_has_its_end(monkeypatch: pytest.Monkey
         asked.set()
         assert waits.until_all({open_}, 60, asked) == {open_}
     assert (seen, waits.refused) == ([prediction], {refused: "jpeg_corrupt: no picture"})
+
+
+def closed(_: object, **__: object) -> None:
+    """Print where nobody reads."""
+    raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("waits_for", [4, 5])
+def test_a_pipe_that_is_closed_ends_the_wait(monkeypatch: pytest.MonkeyPatch, waits_for: int) -> None:
+    """At once, whether all predictions came or not, and by the fault that click ends a command quietly for."""
+    prediction = msgspec.convert(FIELDS | {"kind": "object"}, Prediction)
+    given = {"predictions": Source(prediction), "dead-letters": Source()}
+    monkeypatch.setattr(awaiting, "subscribe", lambda topic, **_: given[topic])
+    with pytest.raises(BrokenPipeError), Awaiting(Settings(), "gate", closed) as waits:
+        waits.until_all({FrameId("gate", "b", waits_for)}, 3_600, threading.Event())
+
+
+def test_what_nobody_reads_is_not_sent_any_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither once a prediction nor once a name cannot be printed; that is no fault of the pictures."""
+    monkeypatch.setattr(click, "echo", closed)
+    sending = _Sending(fps=None, fast=False, explain=False, listed=True, printed=True, boot="b")
+    with pytest.raises(BrokenPipeError):
+        _print(sending, True, msgspec.convert(FIELDS | {"kind": "object"}, Prediction))
+    assert sending.stop.is_set()
+    sending = _Sending(fps=None, fast=False, explain=False, listed=False, printed=True)
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(JPEG)
+    outbox = Outbox(capacity=1)
+    with pytest.raises(BrokenPipeError):
+        _send_all(sending, [str(picture)] * 3, Publisher(SETTINGS, camera="gate", outbox=outbox))
+    assert (sending.odd, len(outbox.taken)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("odd", "pictures", "unsent", "last"),
+    [
+        (["a"], 3, 0, "1 of 3 could not be published; the rest was sent"),
+        (["a"], 1, 0, "1 of 1 could not be published"),
+        (["a"], 3, 1, "1 of 3 could not be published"),
+    ],
+)
+def test_a_rest_is_sent_where_there_is_one(
+    capsys: pytest.CaptureFixture[str], odd: list[str], pictures: int, unsent: int, last: str
+) -> None:
+    """Not where nothing else was to be sent, nor where the command was stopped before."""
+    sending = _Sending(fps=None, fast=False, explain=False, listed=False, printed=True, odd=odd, unsent=unsent)
+    with pytest.raises(SystemExit):
+        _report(sending, None, pictures, 30.0)
+    assert capsys.readouterr().err.splitlines()[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("rows", "sent"), [("gate/b/4,car\n", "1 label"), ("gate/b/4,car\ngate/b/5,car\n", "2 labels")]
+)
+def test_labels_of_a_file_are_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: str, sent: str
+) -> None:
+    """One is one."""
+    monkeypatch.setattr(label, "settings_with_broker", Settings)
+    monkeypatch.setattr(doubts, "unknown_to_the_model", lambda *_: None)
+    monkeypatch.setattr(label, "Publisher", lambda settings: Publisher(settings, outbox=Outbox()))
+    (tmp_path / "labels.csv").write_text(f"frame,label\n{rows}")
+    status, out, _ = run(capsys, "label", "--from-csv", str(tmp_path / "labels.csv"))
+    assert (status, out.partition(" sent")[0]) == (0, sent)
+
+
+@pytest.mark.parametrize("argv", [["gate-7"], ["gate-7", "b7"], ["gate-7", "b7", "truck"]])
+def test_a_frame_without_a_number_is_answered_with_the_form(
+    capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    """The one that the help names."""
+    status, _, err = run(capsys, "label", *argv)
+    assert status == 2
+    assert "give CAMERA BOOT/SEQUENCE CLASS, for example gate-7 b7/42 truck" in err
+    assert "[CAMERA] [BOOT/SEQUENCE] [CLASS]" in run(capsys, "label", "--help")[1]
 
 
 class Clock:

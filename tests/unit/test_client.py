@@ -44,7 +44,8 @@ class Outbox:
         self._fails = fails
         self._capacity = capacity
         self._stuck = stuck
-        self._waiting: list[tuple[Callable[[Any, Any], None], str | None]] = []
+        self._waiting: list[tuple[Callable[[Any, Any], None], Any]] = []
+        self.fault: Any = "timed out"
 
     def produce(self, topic: str, value: bytes, key: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None:
         if len(self._waiting) >= self._capacity:
@@ -52,7 +53,7 @@ class Outbox:
         kind: type[Frame | Label] = Frame if topic == "t.frames" else Label
         failed = Codec().decode(value, kind).sequence in self._fails
         self.taken.append((topic, key, value))
-        self._waiting.append((on_delivery, "timed out" if failed else None))
+        self._waiting.append((on_delivery, self.fault if failed else None))
 
     def poll(self, timeout: float) -> int:
         if timeout == 0:
@@ -146,6 +147,22 @@ def test_what_was_not_acknowledged_is_raised_once_by_the_next_call() -> None:
     assert caught.value.frames == [frames[1]]
     assert len(outbox.taken) == 3
     publisher.close()
+
+
+def test_a_broker_that_never_answered_is_named() -> None:
+    """With the setting, and without a password; once it has acknowledged something, its address is right."""
+    outbox = Outbox(fails=frozenset({0, 2}))
+    outbox.fault = KafkaError(KafkaError._MSG_TIMED_OUT)
+    settings = SETTINGS.model_copy(update={"kafka_bootstrap_servers": "SASL_SSL://me:secret@nowhere:1"})
+    publisher = Publisher(settings, camera="gate", boot="b", outbox=outbox)
+    publisher.publish(JPEG)
+    never = r"no broker answered at SASL_SSL://\*\*\*@nowhere:1: is it up, and is KAFKA_BOOTSTRAP_SERVERS right\?"
+    with pytest.raises(Undelivered, match=never):
+        publisher.flush()
+    for _ in range(2):
+        publisher.publish(JPEG)
+    with pytest.raises(Undelivered, match=r"\(gate/b/2\): Local: Message timed out$"):
+        publisher.flush()
 
 
 def test_a_failing_label_is_raised_by_close() -> None:

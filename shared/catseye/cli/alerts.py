@@ -53,10 +53,12 @@ def list_(every: bool, camera: str | None, kind: str | None, json_file: Path | N
     content = {"alerts": [msgspec.to_builtins(alert) for alert in shown], "faults": services.to_json()}
     if write_json(json_file, content):
         return
+    of_kind = "" if kind is None else f" of kind {kind}"
+    on_camera = "" if camera is None else f" on {camera}"
     if shown:
         table([("ID", "OPENED", "STATE", "SEVERITY", "KIND", "WHERE", "WHY"), *[_row(alert) for alert in shown]])
     elif every:
-        click.echo("no alerts")
+        click.echo(f"no alerts{of_kind}{on_camera}")
     is_open = {(alert.kind, alert.signal) for alert in newest if alert.state != "resolved"}
     untold = services._replace(
         faults=[fault for fault in services.faults if (fault.kind, fault.service) not in is_open]
@@ -65,8 +67,13 @@ def list_(every: bool, camera: str | None, kind: str | None, json_file: Path | N
         untold.append(NOBODY_ALERTS)
     for line in untold:
         click.echo(line)
-    if not shown and not every and not untold:
-        click.echo("nothing is wrong: no alert is open")
+    if not shown and not every:
+        if camera is not None or kind is not None:
+            click.echo(f"no alert{of_kind} is open{on_camera}")
+        elif not untold:
+            click.echo("nothing is wrong: no alert is open")
+    if camera is not None and not shown and not _was_seen(settings, camera):
+        click.echo(f"no camera {camera} was seen; `catseye cameras list` shows those that were")
 
 
 @alerts.command()
@@ -171,6 +178,10 @@ def duration_ms(text: str) -> int:
 
 def _records(settings: Settings) -> list[Alert]:
     return records_of(settings, "alerts")
+
+
+def _was_seen(settings: Settings, camera: str) -> bool:
+    return bool(records_of(settings, "drift.reports", camera=camera))
 
 
 def _chosen(settings: Settings, alert_id: str) -> Alert:

@@ -24,7 +24,8 @@ class Awaiting:
     Args:
         settings: Of the environment.
         camera: Whose frames.
-        on_prediction: Called with each prediction of the camera as it comes, on that thread.
+        on_prediction: Called with each prediction of the camera as it comes, on that thread. Where it raises
+            `BrokenPipeError`, nothing is read any more.
     """
 
     def __init__(self, settings: Settings, camera: str, on_prediction: Callable[[Prediction], None]) -> None:
@@ -35,7 +36,7 @@ class Awaiting:
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._newest_s = time.monotonic()
-        self._fault: Unavailable | None = None
+        self._fault: Unavailable | BrokenPipeError | None = None
         self._sources: list[Any] = [
             subscribe(topic, camera=camera, from_="now", settings=settings, timeout_s=_POLL_S)
             for topic in ("predictions", "dead-letters")
@@ -50,6 +51,7 @@ class Awaiting:
 
         Raises:
             Unavailable: the topics cannot be read any more.
+            BrokenPipeError: nobody reads what *on_prediction* prints; the with-statement raises it too.
         """
         since_s = time.monotonic()
         with self._changed:
@@ -67,7 +69,7 @@ class Awaiting:
             while not self._stop.is_set():
                 self._take(next(predictions, None))
                 self._take(next(letters, None))
-        except Unavailable as fault:
+        except (Unavailable, BrokenPipeError) as fault:
             with self._changed:
                 self._fault = fault
                 self._changed.notify()
@@ -97,8 +99,10 @@ class Awaiting:
         self._reader.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
         self._reader.join()
         for source in self._sources:
             source.close()
+        if kind is None and isinstance(self._fault, BrokenPipeError):
+            raise self._fault

@@ -9,12 +9,13 @@ from catseye.client import FrameId, Publisher
 from catseye.contract.errors import BadRecord, Reason
 from catseye.contract.names import boot_of, camera_of
 
+_FORM = "CAMERA BOOT/SEQUENCE CLASS, for example gate-7 b7/42 truck"
 IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("camera", type=CAMERA, required=False)
-@click.argument("frame", required=False)
+@click.argument("frame", metavar="[BOOT/SEQUENCE]", required=False)
 @click.argument("class_", metavar="[CLASS]", type=Name("label"), required=False)
 @click.option("--withdraw", is_flag=True, help="Withdraw the label given before, instead of a CLASS.")
 @click.option(
@@ -52,21 +53,23 @@ def label(
     strict: bool,
     json_file: Path | None,
 ) -> None:
-    """Say that FRAME of CAMERA showed a CLASS; or give all labels of a file.
+    """Say that frame BOOT/SEQUENCE of CAMERA showed a CLASS; or give all labels of a file.
 
-    FRAME is boot/sequence, or the whole camera/boot/sequence as `publish` prints it. A frame of which no prediction is
-    kept, and a class that its model does not know, are warned of on standard error: the label is sent all the same,
-    since it may be there before its frame, or teach the next model.
+    In place of BOOT/SEQUENCE the whole CAMERA/BOOT/SEQUENCE may stand, as `publish` prints it. A frame of which no
+    prediction is kept, and a class that its model does not know, are warned of on standard error: the label is sent all
+    the same, since it may be there before its frame, or teach the next model.
     """
     files = {"csv": csv_file, "coco": coco_file, "label-studio": studio_file}
     given = [(form, file) for form, file in files.items() if file is not None]
     if given:
         if camera is not None or withdraw or len(given) > 1:
-            raise click.UsageError("give either one file or one CAMERA, FRAME and CLASS")
+            raise click.UsageError(f"give either one file or {_FORM}")
         _from_file(*given[0], source, propensity, strict, json_file)
         return
     if camera is None or frame is None:
-        raise click.UsageError("give CAMERA, FRAME and CLASS, or --from-csv FILE")
+        raise click.UsageError(f"give {_FORM}, or --from-csv FILE")
+    if "/" not in frame:
+        raise click.UsageError(f"{frame} is no BOOT/SEQUENCE: give {_FORM}")
     if withdraw == (class_ is not None):
         raise click.UsageError("give either a CLASS or --withdraw")
     name = FrameId.parse(frame if frame.count("/") > 1 else f"{camera}/{frame}")
@@ -103,4 +106,5 @@ def _from_file(form: str, path: Path, source: str, propensity: float, strict: bo
             chance = propensity if each.propensity is None else each.propensity
             publisher.label(*each.frame, each.label, source=each.source or source, propensity=chance)
     if not write_json(json_file, {"labels": len(labels)}):
-        click.echo(f"{len(labels)} labels sent; `catseye watch outcomes --from beginning` shows what came of them")
+        sent = "1 label" if len(labels) == 1 else f"{len(labels)} labels"
+        click.echo(f"{sent} sent; `catseye watch outcomes --from beginning` shows what came of it")

@@ -91,7 +91,8 @@ def _report(sending: "_Sending", awaiting: Awaiting | None, pictures: int, quiet
     for line in sending.odd:
         click.echo(f"not published: {shown(masked(line))}", err=True)
     if sending.odd:
-        click.echo(f"{len(sending.odd)} of {pictures} could not be published; the rest was sent", err=True)
+        rest = "" if sending.unsent or len(sending.odd) >= pictures else "; the rest was sent"
+        click.echo(f"{len(sending.odd)} of {pictures} could not be published{rest}", err=True)
     refused = awaiting.refused if awaiting is not None else {}
     ours = set(sending.names)
     for frame, reason in refused.items():
@@ -124,11 +125,16 @@ def _content(sending: "_Sending", awaiting: Awaiting | None) -> dict[str, Any]:
 
 
 def _print(sending: "_Sending", printed: bool, prediction: Prediction) -> None:
-    """A line for the prediction of a frame of this call."""
+    """A line for the prediction of a frame of this call; once nobody reads them nothing more is sent."""
     frame = FrameId(prediction.camera, prediction.boot, prediction.sequence)
     if printed and frame.boot == sending.boot:
         sure = prediction.probabilities[prediction.label]
-        click.echo(f"{frame}\t{prediction.label} {sure:.1%}\t{shown(masked(sending.source_of(frame)))}")
+        try:
+            click.echo(f"{frame}\t{prediction.label} {sure:.1%}\t{shown(masked(sending.source_of(frame)))}")
+        except BrokenPipeError:
+            sending.unread = True
+            sending.stop.set()
+            raise
 
 
 @dataclass
@@ -148,6 +154,7 @@ class _Sending:
         boot: Of the frames of this call.
         sources: What each frame was made of, where names are kept.
         unanswered: Frames whose end was waited for in vain.
+        unread: Whether nobody reads what is printed any more, as behind `| head`.
     """
 
     fps: float | None
@@ -166,6 +173,7 @@ class _Sending:
     boot: str = ""
     sources: dict[FrameId, str] = field(default_factory=dict)
     unanswered: set[FrameId] = field(default_factory=set)
+    unread: bool = False
 
     def source_of(self, frame: FrameId) -> str:
         """What *frame* was made of; a prediction may be there before the broker's word on its frame."""
@@ -185,10 +193,13 @@ def _send_all(sending: _Sending, pictures: list[str], publisher: Publisher) -> N
                 _send(sending, picture, publisher)
             except BadRecord as fault:
                 sending.odd.append(f"{picture}: {fault}")
+            except BrokenPipeError:  # of what is printed, no fault of the picture: click ends the command by it
+                raise
             except (Misconfigured, OSError) as fault:
                 sending.odd.append(str(fault) if masked(picture) in str(fault) else f"{picture}: {fault}")
         if sending.stop.is_set():
-            click.echo("stopped", err=True)  # as live streams are; what was sent is still waited for
+            if not sending.unread:
+                click.echo("stopped", err=True)  # as live streams are; what was sent is still waited for
             publisher.flush(_STOPPED_FLUSH_S)
 
 

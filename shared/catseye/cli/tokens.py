@@ -15,6 +15,12 @@ from catseye.settings import Settings, load
 
 file_option = click.option("--file", type=click.Path(path_type=Path), help="Of tokens; default: CATSEYE_TOKENS_FILE.")
 
+_FIRST = (
+    "this is the first token: from now on every request to the gateway needs one; revoking the last one opens a "
+    "gateway on 127.0.0.1 again to everybody on this machine"
+)
+_LAST = "no token is left: without OIDC, a gateway on 127.0.0.1 is open again to everybody on this machine"
+
 
 @click.group()
 def tokens() -> None:
@@ -46,7 +52,11 @@ def create(
     """Make a token for NAME, a person or a program, and print it: this once, since only its hash is kept."""
     now_ms = clock.now_ms()
     expires_at_ms = None if for_ is None else now_ms + duration_ms(for_)
-    token = _file(file).create(name, [Scope(scope) for scope in scopes], cameras, now_ms, expires_at_ms)
+    kept = _file(file)
+    is_first = not kept.entries()
+    token = kept.create(name, [Scope(scope) for scope in scopes], cameras, now_ms, expires_at_ms)
+    if is_first:
+        click.echo(_FIRST, err=True)
     if not write_json(json_file, {"token": token, "name": name, "scopes": scopes, "expires_at_ms": expires_at_ms}):
         click.echo(token)
 
@@ -59,6 +69,7 @@ def first(file: Path | None) -> None:
     if kept.entries():
         click.echo("there is a token already; `catseye tokens list` shows whose")
         return
+    click.echo(_FIRST, err=True)
     click.echo(kept.create("owner", [Scope.ADMIN], (), clock.now_ms(), None))
 
 
@@ -92,14 +103,24 @@ def list_(file: Path | None, json_file: Path | None) -> None:
 
 
 @tokens.command()
-@click.argument("token_id")
+@click.argument("token")
 @file_option
-def revoke(token_id: str, file: Path | None) -> None:
-    """Take a token away; TOKEN_ID is that of the list."""
-    found = _file(file).revoke(token_id)
-    if found is None:
-        raise Misconfigured(f"there is no token {token_id}; `catseye tokens list` shows their ids")
-    click.echo(f"the token of {found.name} is revoked")
+def revoke(token: str, file: Path | None) -> None:
+    """Take a token away; TOKEN is its id, or its name where no other token has that."""
+    kept = _file(file)
+    entries = kept.entries()
+    found = [entry for entry in entries if entry.token_id == token] or [
+        entry for entry in entries if entry.name == token
+    ]
+    if not found:
+        raise Misconfigured(f"there is no token {token}; `catseye tokens list` shows their ids and names")
+    if len(found) > 1:
+        ids = ", ".join(entry.token_id for entry in found)
+        raise Misconfigured(f"{len(found)} tokens have the name {token}: give the id of one, {ids}")
+    kept.revoke(found[0].token_id)
+    click.echo(f"the token of {found[0].name} is revoked")
+    if len(entries) == 1:
+        click.echo(_LAST, err=True)
 
 
 def _file(file: Path | None) -> TokenFile:

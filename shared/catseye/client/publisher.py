@@ -16,6 +16,7 @@ from catseye.client.given import Readings, Time
 from catseye.client.process import OwnProcess
 from catseye.contract.codec import Codec
 from catseye.contract.errors import Unavailable
+from catseye.contract.masking import masked
 from catseye.contract.records import FrameKind, Record
 from catseye.contract.topics import full_name
 from catseye.kafka.clients import in_words
@@ -42,10 +43,6 @@ class Undelivered(Unavailable):
         shown = ", ".join(map(str, frames[:3])) + (" …" if len(frames) > 3 else "")
         super().__init__(f"the broker did not acknowledge {len(frames)} of what was published ({shown}): {because}")
         self.frames = frames
-
-
-def _because(fault: Any) -> str:
-    return in_words(fault) if isinstance(fault, KafkaError) else str(fault)
 
 
 class Outbox(Protocol):
@@ -94,7 +91,8 @@ class Publisher:
     ) -> None:
         settings = settings_or_environment(settings)
         self._process = OwnProcess("a Publisher")
-        self._servers = settings.kafka_bootstrap_servers
+        self._servers = masked(settings.kafka_bootstrap_servers)
+        self._answered = False
         self._drafts = Drafts(boot if boot is not None else secrets.token_hex(6), camera, limits_of(settings))
         self._codec: Codec = codec_for(settings)
         self._frames = full_name("frames", settings.topic_prefix)
@@ -240,12 +238,13 @@ class Publisher:
 
         def delivered(fault: Any, _: Any) -> None:
             if fault is None:
+                self._answered = True
                 if on_acknowledged is not None:
                     on_acknowledged(name)
             elif self._on_failure is not None:
-                self._on_failure(name, _because(fault))
+                self._on_failure(name, self._because(fault))
             else:
-                self._failed.append((name, _because(fault)))
+                self._failed.append((name, self._because(fault)))
 
         while True:
             try:
@@ -255,6 +254,16 @@ class Publisher:
             else:
                 break
         self._outbox.poll(0)
+
+    def _because(self, fault: Any) -> str:
+        if not isinstance(fault, KafkaError):
+            return str(fault)
+        if fault.code() == KafkaError._MSG_TIMED_OUT and not self._answered:
+            return (
+                f"no broker answered at {self._servers}: is it up, and is KAFKA_BOOTSTRAP_SERVERS right? "
+                "`catseye doctor` tells"
+            )
+        return in_words(fault)
 
     def _raise_failures(self) -> None:
         if self._failed:
