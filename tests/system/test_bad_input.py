@@ -227,6 +227,8 @@ LONG_BYTES = 20_000
 GROWTH_MAX_BYTES = 30 * 2**20
 """Three times what the memory was seen to go up and down by, and under a third of the 114 MiB that are published, by
 which `LEAKS` grows."""
+ROUNDS_MOST = 3
+"""What a client fetched ahead, more on a busy machine, is there once; what is kept of each record comes again."""
 LEAKS = """
 import runpy
 from catseye.runtime.router import Router
@@ -283,14 +285,16 @@ def test_memory_stays_flat_under_bad_records(
             return sum(len(record.value or b"") for record in records)
 
         swallow(warm_records)
-        before = resident_bytes(pid)
-        swallowed = swallow(BAD_RECORDS)
-        grown = resident_bytes(pid) - before
+        grown, swallowed, rounds = GROWTH_MAX_BYTES, 0, 0
+        while grown >= GROWTH_MAX_BYTES and rounds < ROUNDS_MOST:
+            before, rounds = resident_bytes(pid), rounds + 1
+            swallowed = swallow(BAD_RECORDS)
+            grown = resident_bytes(pid) - before
         assert it.process("ingest").pid == pid
         counted = it.counted("ingest")
     print(f"{swallowed / 2**20:.0f} MiB of bad records, memory {grown / 2**20:+.1f} MiB")  # noqa: T201 - shown by -s
-    assert (counted.pop("records"), counted.pop("aborts")) == (BAD_RECORDS + warm_records, 0)
-    assert sum(counted.values()) == BAD_RECORDS + warm_records
+    assert (counted.pop("records"), counted.pop("aborts")) == (rounds * BAD_RECORDS + warm_records, 0)
+    assert sum(counted.values()) == rounds * BAD_RECORDS + warm_records
     assert {event.removeprefix("dead_") for event in counted} == {
         str(one.reason) for group in mixtures() for one in group
     }

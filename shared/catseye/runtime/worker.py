@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from catseye.backoff import Backoff
-from catseye.contract.errors import Unavailable
+from catseye.contract.errors import Misconfigured, Unavailable
 from catseye.contract.message import Message
 from catseye.kafka.admin import check_partitions
 from catseye.kafka.reading import FATAL_CODES
@@ -134,6 +134,9 @@ class Worker(Generic[S]):
                 self._outbox.serve()
                 self._step()
             self._leave()
+        except Misconfigured:
+            self._leave()  # a person has to come first: it is not there again before its session ends
+            raise
         finally:
             if self._restore:
                 self._restore.close()
@@ -145,7 +148,8 @@ class Worker(Generic[S]):
         return self._places.next.copy()
 
     def _leave(self) -> None:
-        """Leave the group at a clean stop, so that others have the partitions at once.
+        """Leave the group at a clean stop, so that others have the partitions at once; and where a person is asked to
+        move what the group has committed, which Kafka allows while it has no member.
 
         A static member that only closes keeps them until its session ends (KIP-345): what one that fails must do, who
         is there again before that. Unsubscribed first, librdkafka sends the request; it has no member id from then on.
