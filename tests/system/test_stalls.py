@@ -37,6 +37,8 @@ def it(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         running(broker.bootstrap_servers, folder, "stalls-test.", services, model=model, variables=SETTINGS) as found,
         Load(found.settings, ["a", "b", "c"], fps=5),
     ):
+        # What was never seen to work is not known to stand.
+        wait_until(lambda: {each.camera for each in found.records("outcomes")} == {"a", "b", "c"}, "outcomes of each")
         time.sleep(KNOWN_S)
         yield found
 
