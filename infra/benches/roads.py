@@ -8,10 +8,8 @@ little but a vehicle's lamps is seen.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import Final, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +17,10 @@ from catseye.roads.boxes import Box
 from catseye.roads.road import WHOLE, Road, Vehicle
 from catseye.video.times import Thinning
 from infra.benches import harness
-from infra.benches.harness import ROOT, Options, Report, Row
+from infra.benches.harness import Options, Report, Row
+from infra.local.films import crops
 from services.simulator.roads import CONDITIONS, ComposedRoad, Condition
 
-CROPS: Final = ROOT / "infra" / "example" / "crops"
 FIRST_SEED: Final = 1_000
 SEEDS, SHORT_SEEDS = 20, 1
 SECONDS, SHORT_SECONDS = 60.0, 20.0
@@ -46,12 +44,6 @@ class Judged(NamedTuple):
     counted: int
     alone: int
     false: int
-
-
-def crops(folder: Path = CROPS) -> list[NDArray[np.uint8]]:
-    """Four of each class."""
-    found = [cv2.imread(str(path)) for sub in sorted(folder.iterdir()) for path in sorted(sub.glob("*.jpg"))[:4]]
-    return [picture.astype(np.uint8, copy=False) for picture in found if picture is not None]
 
 
 def judged(road: ComposedRoad) -> Judged:
@@ -101,7 +93,7 @@ def _likeness(box: Box, true: Box) -> float:
 def run(options: Options) -> Report:
     """Judge all conditions; no broker takes part."""
     report = Report("roads", machine=harness.machine(("opencv-python-headless", "numpy")))
-    vehicles = crops()
+    _, vehicles = crops()
     seeds, seconds = (SHORT_SEEDS, SHORT_SECONDS) if options.short else (SEEDS, SECONDS)
     for condition in CONDITIONS:
         if options.wants(condition):

@@ -84,7 +84,7 @@ class RoadsDemo(Demo):
             called = [python, "-m", "catseye", "roadside", str(film.file), "--camera", film.camera]
             with self._log(film.camera).open("ab") as log:
                 running[film.camera] = process = subprocess.Popen(
-                    [*called, "--json", str(_told(film))],
+                    [*called, "--json", str(_report_of(film))],
                     env=env,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -95,7 +95,7 @@ class RoadsDemo(Demo):
         for film in films:
             if running[film.camera].wait():
                 raise Unavailable(f"roadside of {film.camera} failed: {last_line(self._log(film.camera))}")
-            told = msgspec.json.decode(_told(film).read_bytes())
+            told = msgspec.json.decode(_report_of(film).read_bytes())
             found[film.camera] = [
                 Found(each["track"], each["direction"], each["first_picture"] / FPS, each["last_picture"] / FPS)
                 for each in told["tracks"]
@@ -189,7 +189,7 @@ def _sent_as(vehicle: Vehicle) -> tuple[str, str]:
     return vehicle.camera, vehicle.track.rpartition("-")[2]
 
 
-def _told(film: Film) -> Path:
+def _report_of(film: Film) -> Path:
     """Where roadside writes what it followed."""
     return film.file.with_suffix(".json")
 
@@ -214,4 +214,4 @@ def _python_with_video() -> str:
     if importlib.util.find_spec("av") is not None:
         return sys.executable
     need("edge")
-    return str(Path(ROOT) / ".catseye" / "venv-edge" / "bin" / "python")
+    return str(ROOT / ".catseye" / "venv-edge" / "bin" / "python")

@@ -11,13 +11,11 @@ import numpy as np
 
 from catseye.contract.names import class_of_folder
 from infra.local.demo_models import CROPS
-from services.simulator.roads import CONDITIONS, FPS, HEIGHT, WIDTH, Car, ComposedRoad, Condition, Planes
+from services.simulator.roads import CONDITIONS, FPS, HEIGHT, WIDTH, Car, ComposedRoad, Condition, Plane, Planes
 
 SHOWN: Final = tuple(condition for condition in CONDITIONS if condition != "empty")
 _OF_A_CLASS: Final = 4
 """Crops of each class that drive."""
-_STOP_S: Final = 3.0
-"""So much later than its way takes a vehicle that stops has gone, seconds."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,8 @@ def composed(camera: str, condition: Condition, seed: int, seconds: float, folde
     Raises:
         OSError: it cannot be written.
     """
-    labels, crops = _crops()
-    road = ComposedRoad(crops, seed, condition, seconds)
+    labels, pictures = crops()
+    road = ComposedRoad(pictures, seed, condition, seconds)
     file = folder / f"{camera}.avi"
     film = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (WIDTH, HEIGHT))
     if not film.isOpened():
@@ -79,20 +77,24 @@ def composed(camera: str, condition: Condition, seed: int, seconds: float, folde
     return Film(camera, condition, file, tuple(drives))
 
 
-def _crops() -> tuple[list[str], list[np.ndarray]]:
-    """Classes and pictures, BGR, of those that drive."""
-    paths = [path for sub in sorted(CROPS.iterdir()) for path in sorted(sub.glob("*.jpg"))[:_OF_A_CLASS]]
-    pictures = [cv2.imread(str(path)) for path in paths]
-    return [class_of_folder(path.parent.name) for path in paths], [each for each in pictures if each is not None]
+def crops() -> tuple[list[str], list[Plane]]:
+    """Classes and pictures, BGR, of those that drive: four of each class of the example."""
+    labels, pictures = [], []
+    for sub in sorted(CROPS.iterdir()):
+        for path in sorted(sub.glob("*.jpg"))[:_OF_A_CLASS]:
+            if (picture := cv2.imread(str(path))) is not None:
+                labels.append(class_of_folder(sub.name))
+                pictures.append(picture.astype(np.uint8, copy=False))
+    return labels, pictures
 
 
-def _bgr(picture: Planes) -> np.ndarray:
+def _bgr(picture: Planes) -> Plane:
     colours = [
         cv2.resize(plane, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR) for plane in (picture.red, picture.blue)
     ]
-    return cv2.cvtColor(np.dstack([picture.luma, *colours]), cv2.COLOR_YCrCb2BGR)
+    made = cv2.cvtColor(np.dstack([picture.luma, *colours]), cv2.COLOR_YCrCb2BGR)
+    return made.astype(np.uint8, copy=False)
 
 
 def _drive(car: Car, labels: list[str]) -> Drive:
-    to_s = car.begins_s + car.lasts_s + (_STOP_S if car.stops_at is not None else 0.0)
-    return Drive(labels[car.sprite], "up" if car.away else "down", car.begins_s, to_s)
+    return Drive(labels[car.sprite], "up" if car.away else "down", car.begins_s, car.gone_s)

@@ -99,6 +99,11 @@ class Car:
     stops_at: float | None = None
     parked: bool = False
 
+    @property
+    def gone_s(self) -> float:
+        """When it has driven through."""
+        return self.begins_s + self.lasts_s + (_STOPS_S if self.stops_at is not None else 0.0)
+
     def come(self, at_s: float) -> float:
         """How far it has come, under 0 or over 1 where it is not there."""
         passed_s = at_s - self.begins_s

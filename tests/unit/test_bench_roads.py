@@ -5,13 +5,14 @@ import pytest
 
 from infra.benches import roads
 from infra.benches.harness import Row
+from infra.local.films import crops
 from services.simulator.roads import HEIGHT, WIDTH, ComposedRoad
 
 
 @pytest.mark.slow
 def test_the_truth_lies_where_the_vehicles_are_drawn() -> None:
     """A road is the same from the same seed; where a vehicle stands the picture differs from the empty road."""
-    vehicles = roads.crops()
+    vehicles = crops()[1]
     road, again = (ComposedRoad(vehicles, 3, "clear", 16.0) for _ in range(2))
     shots = [*road.shots()]
     assert all(
@@ -31,7 +32,7 @@ def test_the_truth_lies_where_the_vehicles_are_drawn() -> None:
 @pytest.mark.slow
 def test_a_clear_road_is_counted_and_a_row_says_how_well() -> None:
     """Each vehicle once, by one track; a row that is off says so."""
-    road = ComposedRoad(roads.crops(), 0, "clear", 20.0)
+    road = ComposedRoad(crops()[1], 0, "clear", 20.0)
     found = roads.judged(road)
     assert (found.true, found.counted, found.alone, found.false) == (len(road.driving),) * 3 + (0,)
     assert found.true > 0
@@ -45,7 +46,7 @@ def test_a_clear_road_is_counted_and_a_row_says_how_well() -> None:
 @pytest.mark.parametrize("condition", ["stop", "parked"])
 def test_what_stops_counts_once_and_what_is_parked_never(condition: str) -> None:
     """In traffic, and beside the road."""
-    road = ComposedRoad(roads.crops(), 0, condition, 40.0)  # type: ignore[arg-type]
+    road = ComposedRoad(crops()[1], 0, condition, 40.0)  # type: ignore[arg-type]
     found = roads.judged(road)
     assert (found.counted, found.false) == (len(road.driving), 0)
 
@@ -53,7 +54,7 @@ def test_what_stops_counts_once_and_what_is_parked_never(condition: str) -> None
 @pytest.mark.slow
 def test_a_road_that_has_begun_counts_those_that_are_on_it() -> None:
     """The first of them are in the first picture."""
-    road = ComposedRoad(roads.crops(), 2, "begun", 20.0)
+    road = ComposedRoad(crops()[1], 2, "begun", 20.0)
     assert next(iter(road.shots())).truth
     found = roads.judged(road)
     assert (found.counted, found.alone, found.false) == (len(road.driving), len(road.driving), 0)

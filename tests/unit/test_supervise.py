@@ -38,6 +38,17 @@ def ended(folder: Path, name: str) -> Process:
     return process
 
 
+def supervising(folder: Path) -> Process:
+    """Start a supervisor of *folder*; its log lies beside."""
+    return Process.start(
+        "supervisor",
+        (sys.executable, "-m", "infra.local.supervise", str(folder)),
+        records=folder,
+        log=folder.parent / "log",
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
+    )
+
+
 def exits(status: int, **env: str) -> Child:
     """Return a child that ends at once."""
     return Child("c", (sys.executable, "-c", f"raise SystemExit({status})"), env)
@@ -210,13 +221,7 @@ def test_a_supervisor_answers_when_it_has_done_what_it_was_asked(tmp_path: Path)
 
     first = ask(folder)
     write_children(folder, [exits(2)])
-    supervisor = Process.start(
-        "supervisor",
-        (sys.executable, "-m", "infra.local.supervise", str(folder)),
-        records=folder,
-        log=tmp_path / "log",
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
-    )
+    supervisor = supervising(folder)
     try:
         assert wait_for(first).starts == 1
         second = ask(folder)
@@ -237,13 +242,7 @@ def test_a_supervisor_whose_folder_is_gone_ends_with_all_that_it_started(tmp_pat
     folder = tmp_path / "run"
     folder.mkdir()
     write_children(folder, [Child("c", (sys.executable, "-c", "import time; time.sleep(600)"), {})])
-    supervisor = Process.start(
-        "supervisor",
-        (sys.executable, "-m", "infra.local.supervise", str(folder)),
-        records=folder,
-        log=tmp_path / "log",
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}"},
-    )
+    supervisor = supervising(folder)
     try:
         while (child := processes.find(folder, "c")) is None:
             assert supervisor.alive(), supervisor.last_words
